@@ -1,0 +1,1 @@
+"""Pivot tokens and beliefs, from tokens and log-probabilities alone."""

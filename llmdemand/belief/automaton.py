@@ -1,0 +1,501 @@
+"""Reads an answer one token at a time and says when the choice is settled.
+
+Every prefix of an answer is classified by itself, never by what follows:
+
+``decide``
+    the prefix names one alternative and no other reading is left;
+``ambiguous``
+    it has begun to name an alternative, but several are possible (or the same
+    letters are an ordinary word);
+``neutral``
+    nothing has been named: preamble, punctuation, markdown;
+``off``
+    inside a word that names nothing.
+
+A listed candidate is classified by the same step from the same state as the
+realised token: that is what makes belief unbiased (see "Why belief is exactly
+unbiased" in the documentation).
+
+Rules
+-----
+* A mention begins at a word boundary. It decides at the end of the first token after
+  which one alternative is left; where one form begins another ("Coke", "Coke Zero"),
+  where they part, or at the end of the text.
+* Letters that are a common English word by themselves ("I", "no", "the") do not
+  decide for a longer form that they begin.
+* Single-letter labels keep their case. A sentence-initial "A" and any "I" decide
+  only in brackets or markdown, after "option" and the like, before closing
+  punctuation, or when the format is answer-first.
+* A mention right after a negation ("would not choose"), or inside a clause that only
+  sets the scene ("between ... and ...", "since ... ,", "the price of ..."), does not
+  decide. A clause ends at ``, ; : ! ?``, at a full stop before white space, at a new
+  line and at "but", "so", "then", "however", "therefore".
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+from llmdemand.core.menu import Menu, fold
+
+__all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "Automaton"]
+
+# Outcomes of a step: an alternative's index (>= 0) when decided, else one of these.
+NEUTRAL, AMBIGUOUS, OFF = -1, -2, -3
+
+_ORDINARY = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "can",
+        "do",
+        "for",
+        "from",
+        "go",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "no",
+        "nor",
+        "not",
+        "of",
+        "off",
+        "on",
+        "one",
+        "or",
+        "our",
+        "out",
+        "she",
+        "so",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "too",
+        "up",
+        "us",
+        "was",
+        "we",
+        "well",
+        "what",
+        "when",
+        "who",
+        "will",
+        "with",
+        "would",
+        "yes",
+        "you",
+        "your",
+    ]
+)
+_NEGATIONS = frozenset(
+    [
+        "no",
+        "not",
+        "never",
+        "neither",
+        "none",
+        "without",
+        "avoid",
+        "avoiding",
+        "skip",
+        "skipping",
+        "cannot",
+        "than",
+        "nor",
+        "don't",
+        "won't",
+        "can't",
+        "wouldn't",
+        "isn't",
+        "doesn't",
+        "didn't",
+        "couldn't",
+        "shouldn't",
+        "aren't",
+        "wasn't",
+    ]
+)
+_SCENE = frozenset(
+    [
+        "because",
+        "since",
+        "although",
+        "though",
+        "while",
+        "whereas",
+        "if",
+        "unless",
+        "given",
+        "considering",
+        "comparing",
+        "compared",
+        "despite",
+        "when",
+    ]
+)
+_SCENE_FIRST = frozenset({"with", "as"})  # "With Pampers at 35, ...", but not "go with Pampers"
+_LISTS = frozenset({"between", "both", "either", "among", "versus", "vs"})
+_TURNS = frozenset({"but", "so", "then", "however", "therefore", "thus"})
+_PAIRS = {"instead": 1, "price": 2, "prices": 2, "cost": 2, "costs": 2}  # completed by "of"
+_POINTERS = frozenset({"option", "choice", "answer", "alternative", "brand", "product", "label"})
+_OPENERS = frozenset("([{*_`\"'<:=")
+_CLOSERS = frozenset(")]}.,:;*_`\"'!?\n>")
+_CLAUSE_END = frozenset(",;:!?\n")
+_KNOWN = frozenset().union(
+    _NEGATIONS, _SCENE, _SCENE_FIRST, _LISTS, _TURNS, _PAIRS, _POINTERS, {"of", "and", "or"}
+)
+
+_NO_FRAME, _CLAUSE, _LIST, _LIST_COMMA = range(4)
+
+
+class _State(NamedTuple):
+    """Everything that the meaning of the next byte depends on."""
+
+    pending: bytes = b""  # the beginning of a UTF-8 character
+    before: str = " "  # the last character, folded
+    word: str | None = ""  # the current word while it may be one that matters, else None
+    active: tuple[tuple[int, int], ...] = ()  # forms begun: (form, characters matched)
+    settled: int = -1  # alternative whose form is complete while a longer one is alive
+    negated: bool = False
+    frame: int = _NO_FRAME
+    pair: int = 0  # 1 after "instead", 2 after "price"
+    pointed: bool = False  # an option word or an opening bracket comes right before
+    initial: bool = True  # at the beginning of a sentence
+
+
+class _Form(NamedTuple):
+    text: str
+    alternative: int
+    whole: bool
+    letter: bool
+
+
+class Automaton:
+    """The incremental matcher of one menu. Steps are cached; instances are reusable.
+
+    Parameters
+    ----------
+    menu : Menu
+        The choice set.
+    answer_first : bool
+        Whether the answer's first word is the choice, so that a leading "A" or
+        "I" is a label and not an English word.
+
+    Examples
+    --------
+    >>> automaton = Automaton(Menu.of("Pampers", "Huggies"))
+    >>> state, outcome = automaton.step(automaton.start, b"I'd pick")
+    >>> outcome == NEUTRAL or outcome == OFF
+    True
+    >>> automaton.step(state, b" H")[1]     # the index of Huggies
+    1
+    """
+
+    start = 0
+
+    def __init__(self, menu: Menu, *, answer_first: bool = False) -> None:
+        self.menu = menu
+        self._answer_first = answer_first
+        self._forms = tuple(
+            _Form(
+                form if len(form) == 1 else " ".join(fold(form).split()),
+                index,
+                alternative.whole,
+                len(form) == 1 and form.isalpha(),
+            )
+            for index, alternative in enumerate(menu)
+            for form in alternative.forms
+        )
+        firsts = {_first_word(f.text.casefold()) for f in self._forms}
+        self._firsts = frozenset(firsts)
+        self._prefixes = frozenset(w[:k] for w in _KNOWN | firsts for k in range(len(w) + 1))
+        self._states: list[_State] = [_State()]
+        self._ids: dict[_State, int] = {_State(): 0}
+        self._cache: dict[tuple[int, bytes], tuple[int, int]] = {}
+
+    def step(self, state: int, data: bytes) -> tuple[int, int]:
+        """The state after one token, and what the token did.
+
+        Parameters
+        ----------
+        state : int
+            A state returned by an earlier step, or `start`.
+        data : bytes
+            The token's bytes; empty for the end of the text.
+
+        Returns
+        -------
+        state, outcome : int, int
+            `outcome` is the index of the alternative that is now chosen, or
+            `NEUTRAL`, `AMBIGUOUS`, `OFF`.
+        """
+        key = (state, data)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._cache[key] = self._step(self._states[state], data)
+        return found
+
+    def end(self, state: int) -> int:
+        """What the end of the text decides: an alternative's index or `NEUTRAL`."""
+        return self._end(self._states[state])
+
+    def _intern(self, state: _State) -> int:
+        index = self._ids.get(state)
+        if index is None:
+            index = self._ids[state] = len(self._states)
+            self._states.append(state)
+        return index
+
+    def _step(self, state: _State, data: bytes) -> tuple[int, int]:
+        if not data:
+            return self._intern(state), self._end(state)
+        text, pending = _decode(state.pending + data)
+        state = state._replace(pending=b"")
+        for raw in unicodedata.normalize("NFKC", text):
+            # Case is kept beside the folded letter for the single-letter labels only.
+            for c in fold(raw):
+                state, decided = self._read(state, c, raw)
+                if decided >= 0:
+                    return self._intern(state), decided
+        state = state._replace(pending=pending)
+        index = self._intern(state)
+        if pending:
+            return index, AMBIGUOUS if self._may_continue(state) else NEUTRAL
+        decided = self._decision(state)
+        if decided >= 0:
+            return index, decided
+        if state.active or state.settled >= 0:
+            return index, AMBIGUOUS
+        return index, OFF if _in_word(state) else NEUTRAL
+
+    def _end(self, state: _State) -> int:
+        """Longest complete form at the end of the text; whole or letter forms included."""
+        complete = [self._forms[f] for f, n in state.active if n == len(self._forms[f].text)]
+        if complete:
+            return max(complete, key=lambda form: len(form.text)).alternative
+        return state.settled if state.settled >= 0 else NEUTRAL
+
+    def _read(self, state: _State, c: str, raw: str) -> tuple[_State, int]:
+        """One character of the answer: the next state, and what it confirms or -1."""
+        active, settled, decided = self._advance(state, c, raw)
+        return self._context(state, c, active, settled), decided
+
+    def _advance(
+        self, state: _State, c: str, raw: str
+    ) -> tuple[tuple[tuple[int, int], ...], int, int]:
+        """Move the begun forms over one character; begin new ones at a word boundary."""
+        boundary = _boundary(state.before, c)
+        active: list[tuple[int, int]] = []
+        confirmed: list[_Form] = []
+        for f, n in state.active:
+            form = self._forms[f]
+            if n == len(form.text):
+                if boundary and self._may_close(state, form, c):
+                    confirmed.append(form)
+                continue
+            expected = form.text[n]
+            if expected == c or (expected == " " and c.isspace()):
+                active.append((f, n + 1))
+            elif c.isspace() and form.text[n - 1] == " ":
+                active.append((f, n))
+        settled = state.settled
+        if confirmed:
+            settled = max(confirmed, key=lambda form: len(form.text)).alternative
+        if settled >= 0 and not active:
+            return (), -1, settled
+        if c.isalnum() and boundary and not (state.negated or state.frame or _in_quote(state)):
+            for f, form in enumerate(self._forms):
+                wanted = raw if form.letter else c
+                if form.text[0] == wanted:
+                    active.append((f, 1))
+        return tuple(active), settled, -1
+
+    def _may_close(self, state: _State, form: _Form, c: str) -> bool:
+        """Whether the boundary character `c` confirms a complete form.
+
+        "A" and "I" are English words: white space after them confirms nothing,
+        closing punctuation does.
+        """
+        if not (form.letter and form.text in "AI") or state.pointed:
+            return True
+        return c in _CLOSERS
+
+    def _decision(self, state: _State) -> int:
+        """The only alternative left at the end of a token, or -1."""
+        alternatives = {self._forms[f].alternative for f, _ in state.active}
+        if state.settled >= 0 and state.before.isspace():
+            alternatives.add(state.settled)
+        if len(alternatives) > 1:
+            return -1
+        for f, n in state.active:
+            form = self._forms[f]
+            if form.whole:
+                if n == len(form.text):
+                    return form.alternative
+            elif not self._is_ordinary(state, form, n):
+                return form.alternative
+        return -1
+
+    def _is_ordinary(self, state: _State, form: _Form, n: int) -> bool:
+        """Whether the matched letters are an English word on their own."""
+        if form.letter:
+            if form.text not in "AI" or state.pointed:
+                return False
+            return form.text == "I" or state.initial
+        last = form.text[:n].rsplit(" ", 1)[-1]
+        return n < len(form.text) and last in _ORDINARY
+
+    def _context(
+        self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
+    ) -> _State:
+        """Words, clauses and openers: what a later mention's meaning depends on."""
+        if c.isalnum() or (c == "'" and _in_word(state)):
+            return self._inside_word(state, c, active, settled)
+        state = self._word_ended(state)
+        frame, negated, initial = state.frame, state.negated, state.initial
+        if c in _CLAUSE_END or (c.isspace() and state.before == "."):
+            negated = False
+            frame = _LIST_COMMA if c == "," and frame in (_LIST, _LIST_COMMA) else _NO_FRAME
+        if c in "!?\n" or (c.isspace() and state.before == "."):
+            initial = True
+        # White space, and only white space, keeps "option A" and "Answer: A" pointed.
+        pointed = c in _OPENERS or (c.isspace() and state.pointed and c != "\n")
+        return _State(b"", c, "", active, settled, negated, frame, state.pair, pointed, initial)
+
+    def _inside_word(
+        self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
+    ) -> _State:
+        begins = not _in_word(state)
+        word = c if begins else None if state.word is None else state.word + c
+        if word is not None and word not in self._prefixes:
+            word = None
+        # What points at the next word only ends once that word names nothing.
+        keep = begins or bool(active)
+        return state._replace(
+            before=c,
+            word=word,
+            active=active,
+            settled=settled,
+            pointed=state.pointed and keep,
+            initial=state.initial and keep,
+        )
+
+    def _word_ended(self, state: _State) -> _State:
+        """Apply the word that ends here, if one does."""
+        if not _in_word(state):
+            return state
+        word, first = state.word, state.initial
+        frame, negated, pair = state.frame, state.negated, 0
+        if frame == _LIST_COMMA:
+            frame = _LIST if word in ("and", "or") or word in self._firsts else _NO_FRAME
+        if word in _NEGATIONS:
+            negated = True
+        elif word in _SCENE or (word in _SCENE_FIRST and first):
+            frame = _CLAUSE
+        elif word in _LISTS:
+            frame = _LIST
+        elif word in _TURNS:
+            negated, frame = False, _NO_FRAME
+        elif word == "of" and state.pair:
+            negated, frame = negated or state.pair == 1, _CLAUSE
+        elif word in _PAIRS:
+            pair = _PAIRS[word]
+        return state._replace(
+            word="",
+            frame=frame,
+            negated=negated,
+            pair=pair,
+            pointed=word in _POINTERS,
+            initial=False,
+        )
+
+    def _may_continue(self, state: _State) -> bool:
+        """Whether a form can go on with the character whose first bytes are there."""
+        if state.settled >= 0:
+            return True
+        due = [self._forms[f].text[n] for f, n in state.active if n < len(self._forms[f].text)]
+        if not (state.negated or state.frame):
+            due += [form.text[0] for form in self._forms]
+        return any(e.startswith(state.pending) for c in due for e in _encodings(c))
+
+
+def _first_word(text: str) -> str:
+    for position, character in enumerate(text):
+        if not character.isalnum() and character != "'":
+            return text[:position]
+    return text
+
+
+def _in_word(state: _State) -> bool:
+    """Whether the last character belongs to a word that may still go on."""
+    return state.before.isalnum() or _in_quote(state)
+
+
+def _in_quote(state: _State) -> bool:
+    """Whether the last character is an apostrophe within a word ("I'd")."""
+    return state.before == "'" and state.word != ""
+
+
+def _boundary(before: str, c: str) -> bool:
+    """Whether a word may begin or end between two characters.
+
+    Scripts without spaces (category Lo: Chinese, Japanese, Thai, ...) may begin
+    and end anywhere.
+    """
+    if not (before.isalnum() and c.isalnum()):
+        return True
+    return unicodedata.category(before) == "Lo" or unicodedata.category(c) == "Lo"
+
+
+def _decode(data: bytes) -> tuple[str, bytes]:
+    """The complete characters, and the bytes of a character that is still cut."""
+    for cut in range(min(4, len(data) + 1)):
+        head, tail = data[: len(data) - cut], data[len(data) - cut :]
+        if tail and not _may_be_cut(tail):
+            continue
+        try:
+            return head.decode(), tail
+        except UnicodeDecodeError:
+            continue
+    return data.decode(errors="replace"), b""
+
+
+def _may_be_cut(tail: bytes) -> bool:
+    """Whether bytes can be the beginning of one unfinished UTF-8 character."""
+    first = tail[0]
+    length = 2 if 0xC2 <= first < 0xE0 else 3 if 0xE0 <= first < 0xF0 else 4 if first >= 0xF0 else 0
+    return len(tail) < length and all(0x80 <= b < 0xC0 for b in tail[1:])
+
+
+@lru_cache(maxsize=4096)
+def _encodings(character: str) -> tuple[bytes, ...]:
+    return tuple({v.encode() for v in (character, character.upper(), character.lower())})

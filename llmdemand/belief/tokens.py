@@ -1,0 +1,73 @@
+"""What a language model returned: tokens, log-probabilities, text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Response", "Token"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token and the candidates listed at its position.
+
+    Attributes
+    ----------
+    data : bytes
+        The token's bytes (a token may hold part of a UTF-8 character); empty
+        for an end-of-text token.
+    logprob : float
+        Natural log-probability of the realised token; NaN if it was not given.
+    candidates : tuple of bytes
+        The listed candidates' bytes, as the backend listed them.
+    logprobs : tuple of float
+        Their natural log-probabilities, in the same order.
+
+    Examples
+    --------
+    >>> Token.of(" Pampers", -0.1, {" Pampers": -0.1, " Huggies": -2.4}).data
+    b' Pampers'
+    """
+
+    data: bytes
+    logprob: float
+    candidates: tuple[bytes, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, logprob: float, listed: Mapping[str, float] | None = None) -> Token:
+        """A token from plain text, for tests and examples."""
+        listed = listed or {}
+        return cls(
+            text.encode(), logprob, tuple(c.encode() for c in listed), tuple(listed.values())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One generation.
+
+    Attributes
+    ----------
+    tokens : tuple of Token
+        In order of generation; empty if no log-probabilities were returned.
+    text : str
+        The whole answer.
+    finish_reason : str
+        ``"stop"``, ``"length"``, ``"content_filter"`` or what the backend says.
+    refusal : str or None
+        The refusal text, where a backend reports it apart from the answer.
+    model : str
+        The model that answered, as the backend names it.
+    usage : mapping
+        Token counts: ``prompt_tokens``, ``completion_tokens``.
+    """
+
+    tokens: tuple[Token, ...]
+    text: str
+    finish_reason: str = "stop"
+    refusal: str | None = None
+    model: str = ""
+    usage: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The vocabulary: menu, study, panel. No network, no model, no estimation."""

@@ -1,0 +1,214 @@
+"""The panel: one row per run, and all that passes from simulation to estimation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmdemand.core.study import Study
+from llmdemand.errors import PanelError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["STATUSES", "Panel"]
+
+#: What can be said of a run. Only ``ok`` enters fits unless asked otherwise.
+STATUSES = {
+    "ok": "choice and belief are known",
+    "low_mass": "few of the listed candidates at the pivot decide anything",
+    "no_pivot": "the answer names no alternative",
+    "unresolved_at_end": "the answer settles the choice only by ending, or not at all",
+    "conflicting_mentions": "the answer names several alternatives and decides for none",
+    "refusal": "the model declined to answer",
+    "no_output": "the answer is empty",
+    "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
+    "no_logprobs": "the backend returned no log-probabilities",
+}
+
+_PLAIN_COLUMNS = [
+    "run_id",
+    "cell",
+    "replicate",
+    "persona_id",
+    "order",
+    "status",
+    "choice",
+    "decided_mass",
+    "undecided_mass",
+    "tail_mass",
+    "pivot_index",
+    "pivot_token",
+    "mismatch",
+    "text",
+    "model",
+    "backend",
+    "temperature",
+    "prompt_tokens",
+    "completion_tokens",
+]
+_METADATA = b"llmdemand"
+_SUM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Runs of one study by one model.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        One row per run: ``run_id, cell, replicate, persona_id, order,
+        price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
+        decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
+        mismatch, text, model, backend, temperature, prompt_tokens,
+        completion_tokens``. Beliefs are NaN where a run has none.
+    study : Study
+        The design that was run.
+    provenance : mapping
+        Seed, versions, model file and whatever else reproduces the panel.
+
+    Raises
+    ------
+    PanelError
+        For a missing column or an impossible value, with its row.
+    """
+
+    frame: pd.DataFrame
+    study: Study
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _validate(self.frame, self.study)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The rows with status ``ok``: choice and belief are both known."""
+        return self.frame[self.frame["status"] == "ok"]
+
+    @property
+    def statuses(self) -> pd.Series[int]:
+        """Number of runs by status, every status listed."""
+        return self.frame["status"].value_counts().reindex(list(STATUSES), fill_value=0)
+
+    def long(self) -> pd.DataFrame:
+        """One row per run and alternative: ``run_id, cell, alternative, price, belief, chosen``.
+
+        The price of an outside option is NaN; ``chosen`` is 0/1 and belief is NaN
+        where the run has none.
+        """
+        import pandas as pd
+
+        parts = []
+        for alternative in self.study.menu.ids:
+            price = self.frame.get(f"price_{alternative}")
+            part = self.frame[["run_id", "cell", "replicate", "persona_id", "order"]].assign(
+                alternative=alternative,
+                price=float("nan") if price is None else price,
+                belief=self.frame[f"belief_{alternative}"],
+                chosen=(self.frame["choice"] == alternative).astype(int),
+            )
+            parts.append(part)
+        return pd.concat(parts).sort_values("run_id", kind="stable", ignore_index=True)
+
+    def write(self, path: str | Path) -> None:
+        """Write a parquet file with the study inside its metadata."""
+        import os
+
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(self.frame, preserve_index=False)
+        inside = json.dumps({"study": self.study.to_dict(), "provenance": self.provenance})
+        metadata = {**(table.schema.metadata or {}), _METADATA: inside.encode()}
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A reader never meets half a file.
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        pq.write_table(table.replace_schema_metadata(metadata), unfinished)
+        unfinished.replace(path)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Panel:
+        """Read and validate a panel that `write` wrote.
+
+        Raises
+        ------
+        PanelError
+            No such file, not parquet, not a panel, or a broken one.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not Path(path).is_file():
+            raise PanelError(f"no panel at {path}: give the path of a parquet file")
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise PanelError(f"{path} is not a parquet file that can be read ({reason})") from None
+        metadata = (table.schema.metadata or {}).get(_METADATA)
+        if metadata is None:
+            raise PanelError(
+                f"{path} is parquet, but no panel: it holds no study. "
+                "`llmdemand simulate` writes panels"
+            )
+        inside = json.loads(metadata)
+        study = Study.from_dict(inside["study"], where=str(path))
+        return cls(table.to_pandas(), study, inside["provenance"])
+
+
+def columns(study: Study) -> list[str]:
+    """The columns of a panel of this study, in order."""
+    ids = study.menu.ids
+    head, tail = _PLAIN_COLUMNS[:5], _PLAIN_COLUMNS[7:]
+    return [
+        *head,
+        *(f"price_{a}" for a in study.prices),
+        "status",
+        "choice",
+        *(f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ids),
+        *tail,
+    ]
+
+
+def _validate(frame: pd.DataFrame, study: Study) -> None:
+    import numpy as np
+
+    wanted = columns(study)
+    for column in wanted:
+        if column not in frame.columns:
+            raise PanelError(
+                f"column {column!r} is missing{nearest(column, list(map(str, frame.columns)))}"
+            )
+    if frame["run_id"].duplicated().any():
+        run = frame.loc[frame["run_id"].duplicated(), "run_id"].iloc[0]
+        raise PanelError(f"run {run!r} is in the panel twice: every run is one row")
+    _all(frame, frame["status"].isin(list(STATUSES)), f"status is not one of {list(STATUSES)}")
+    known = frame["choice"].isna() | frame["choice"].isin(list(study.menu.ids))
+    _all(frame, known, f"choice is not one of {list(study.menu.ids)}")
+    prices = frame[[f"price_{a}" for a in study.prices]].to_numpy(float)
+    _all(frame, np.isfinite(prices).all(axis=1), "a price is not a finite number")
+    beliefs = frame[[f"belief_{a}" for a in study.menu.ids]].to_numpy(float)
+    inside = np.isnan(beliefs) | ((beliefs >= 0) & (beliefs <= 1))
+    _all(frame, inside.all(axis=1), "a belief lies outside [0, 1]")
+    summed = np.abs(beliefs.sum(axis=1) - 1) < _SUM_TOLERANCE
+    bad = frame["status"].isin(["ok", "low_mass"]).to_numpy() & ~summed
+    _all(frame, ~bad, "the beliefs of a run with a pivot do not sum to 1")
+    _all(frame, ~((frame["status"] == "ok") & frame["choice"].isna()), "an ok run has no choice")
+
+
+def _all(frame: pd.DataFrame, good: Sequence[bool] | Any, problem: str) -> None:
+    """Raise with the first offending row."""
+    import numpy as np
+
+    bad = np.flatnonzero(~np.asarray(good, bool))
+    if bad.size:
+        run = frame["run_id"].iloc[int(bad[0])]
+        raise PanelError(f"row {int(bad[0])} (run {run!r}) of {bad.size} bad: {problem}")

@@ -1,0 +1,79 @@
+"""The exceptions of llmdemand, one sentence each.
+
+    LLMDemandError                 anything that llmdemand raises on purpose
+    |-- MenuError        (ValueError)   a choice set that cannot be told apart
+    |-- StudyError       (ValueError)   a study file or template that is wrong
+    |-- PanelError       (ValueError)   a panel that is unreadable or breaks its schema
+    |-- DesignError      (ValueError)   data on which the asked estimate does not exist
+    |-- ResponseError    (ValueError)   a response file that cannot be read
+    |-- BackendError     (RuntimeError) a language model that did not answer
+    |-- UsageError       (ValueError)   an option or argument with an impossible value
+    `-- MissingExtra     (ImportError)  an optional part that is not installed
+
+Every message says what was found, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "DesignError",
+    "LLMDemandError",
+    "MenuError",
+    "MissingExtra",
+    "PanelError",
+    "ResponseError",
+    "StudyError",
+    "UsageError",
+    "nearest",
+]
+
+
+class LLMDemandError(Exception):
+    """Root of every exception that llmdemand raises on purpose."""
+
+
+class MenuError(LLMDemandError, ValueError):
+    """A choice set whose alternatives cannot be told apart or are malformed."""
+
+
+class StudyError(LLMDemandError, ValueError):
+    """A study (file, template or design) that is wrong or unknown."""
+
+
+class PanelError(LLMDemandError, ValueError):
+    """A panel that cannot be read or does not follow the schema."""
+
+
+class DesignError(LLMDemandError, ValueError):
+    """Data on which the requested estimate does not exist."""
+
+
+class ResponseError(LLMDemandError, ValueError):
+    """A stored response that cannot be read; the message names line and field."""
+
+
+class BackendError(LLMDemandError, RuntimeError):
+    """A language model that could not be reached, or refused the request."""
+
+
+class UsageError(LLMDemandError, ValueError):
+    """An option or argument with an impossible value."""
+
+
+class MissingExtra(LLMDemandError, ImportError):
+    """An optional part that is not installed; the message names the command."""
+
+
+def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """A hint `` (did you mean 'x'?)`` for a misspelt name, or an empty string.
+
+    >>> nearest("prise", ["price", "cell"])
+    " (did you mean 'price'?)"
+    >>> nearest("zzz", ["price"])
+    ''
+    """
+    from difflib import get_close_matches
+
+    hits = get_close_matches(word, known, n=1)
+    return f" (did you mean {hits[0]!r}?)" if hits else ""

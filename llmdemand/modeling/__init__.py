@@ -1,0 +1,1 @@
+"""Demand models and their inference. Knows panels, not how they came about."""

@@ -1,0 +1,1 @@
+"""Compares estimates: precision, prediction, tables, figures, the report."""

@@ -1,0 +1,194 @@
+"""What a careful reader says of an answer, and what becomes of damaged log-probabilities."""
+
+import math
+import re
+import warnings
+
+import pytest
+
+from llmdemand.belief.extract import extract, mentions
+from llmdemand.belief.tokens import Response, Token
+from llmdemand.core.menu import Alternative, Menu
+from llmdemand.errors import UsageError
+
+DIAPERS = Menu(
+    (
+        Alternative("pampers", "Pampers"),
+        Alternative("huggies", "Huggies"),
+        Alternative("neither", "neither", ("neither", "none of them"), outside=True),
+    )
+)
+LETTERS = Menu.of("A", "B")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    NESTED = Menu.of("Coke", "Coke Zero", "Pepsi")
+    NUMBERS = Menu.of("1", "10", "2")
+
+
+def answer(text, tokens=None, **fields):
+    """A response cut into words; each token lists itself and something irrelevant."""
+    tokens = tokens or re.findall(r"\s?[^\W_]+(?:'\w+)?|\s?[^\w\s]+|\s|_", text)
+    made = tuple(Token.of(t, math.log(0.9), {t: math.log(0.9), " zzz": -3.0}) for t in tokens)
+    return Response(made, "".join(tokens), **fields)
+
+
+@pytest.mark.parametrize(
+    ("menu", "text", "status", "choice", "pivot"),
+    [
+        (DIAPERS, "Pampers", "ok", "pampers", "Pampers"),
+        (DIAPERS, "pampers.", "ok", "pampers", "pampers"),
+        (DIAPERS, "I would choose Pampers.", "ok", "pampers", " Pampers"),
+        (DIAPERS, "**Huggies**", "ok", "huggies", "Huggies"),
+        (DIAPERS, '"Huggies"', "ok", "huggies", "Huggies"),
+        (DIAPERS, "_Huggies_", "ok", "huggies", "Huggies"),
+        (DIAPERS, "\n\nHuggies", "ok", "huggies", "\nHuggies"),
+        (DIAPERS, "Given the price gap, I'd go with Huggies", "ok", "huggies", " Huggies"),
+        (DIAPERS, "Neither", "ok", "neither", "Neither"),
+        (DIAPERS, "None of them", "ok", "neither", "None"),
+        (DIAPERS, "I'm sorry, but I can't help with that.", "refusal", None, ""),
+        (DIAPERS, "As an AI, I have no child.", "refusal", None, ""),
+        (DIAPERS, "Let me think about it.", "no_pivot", None, ""),
+        (DIAPERS, "   ", "no_output", None, ""),
+        (DIAPERS, "I would not choose Pampers; Huggies it is", "ok", "huggies", " Huggies"),
+        (DIAPERS, "Instead of Huggies, Pampers.", "ok", "pampers", " Pampers"),
+        (DIAPERS, "Since Huggies cost less, I'd buy Pampers", "ok", "pampers", " Pampers"),
+        (DIAPERS, "It is a choice between Pampers and Huggies.", "conflicting_mentions", None, ""),
+        (DIAPERS, "It depends on the price of Pampers", "unresolved_at_end", None, ""),
+        (DIAPERS, "Nothing but hampers", "no_pivot", None, ""),
+        (LETTERS, "Final answer: B", "ok", "b", " B"),
+        (LETTERS, "(A)", "ok", "a", "A"),
+        (LETTERS, "A)", "ok", "a", ")"),
+        (LETTERS, "Option A", "ok", "a", " A"),
+        (LETTERS, "A good choice is B", "ok", "b", " B"),
+        (LETTERS, "a bargain", "no_pivot", None, ""),
+        (LETTERS, "A", "unresolved_at_end", "a", ""),
+        (NESTED, "Coke Zero", "ok", "coke_zero", " Zero"),
+        (NESTED, "Coke, please", "ok", "coke", ","),
+        (NESTED, "Coke is it", "ok", "coke", " is"),
+        (NESTED, "Coke", "unresolved_at_end", "coke", ""),
+        (NESTED, "Pepsi", "ok", "pepsi", "Pepsi"),
+        (NUMBERS, "10", "ok", "alt_10", "10"),
+        (NUMBERS, "1.", "ok", "alt_1", "."),
+        (NUMBERS, "2", "ok", "alt_2", "2"),
+    ],
+)
+def test_a_careful_reader(menu, text, status, choice, pivot):
+    found = extract(answer(text), menu)
+    assert (found.status, found.choice, found.pivot_token) == (status, choice, pivot)
+
+
+def test_between_names_both_and_decides_for_the_one_that_follows():
+    found = extract(answer("Between Pampers and Huggies, I would pick Huggies"), DIAPERS)
+    assert (found.choice, found.pivot_index, found.mismatch) == ("huggies", 8, False)
+
+
+def test_the_pivot_of_a_split_word_is_its_first_piece_that_parts():
+    found = extract(answer("", tokens=["P", "amp", "ers"]), DIAPERS)
+    assert (found.pivot_index, found.choice, found.mismatch) == (0, "pampers", False)
+    pull_ups = Menu.of("Pampers", "Pull-Ups")
+    found = extract(answer("", tokens=["P", "amp", "ers"]), pull_ups)
+    assert found.pivot_index == 1
+
+
+def test_a_word_that_only_began_like_a_form_is_a_mismatch():
+    assert extract(answer("", tokens=["P", "lease", " wait"]), DIAPERS).mismatch
+
+
+def test_an_ordinary_word_does_not_decide_for_a_form_that_it_begins():
+    menu = Menu.of("Ivory", "Tide")
+    found = extract(answer("I would take Tide"), menu)
+    assert (found.choice, found.pivot_token) == ("tide", " Tide")
+
+
+def test_an_apostrophe_begins_no_word():
+    assert extract(answer("I'd take Tide"), Menu.of("Downy", "Tide")).choice == "tide"
+
+
+def test_belief_is_mass_by_alternative_over_decided_mass():
+    listed = {
+        " Pampers": math.log(0.4),
+        " P": math.log(0.1),
+        " PAMP": math.log(0.05),
+        " Huggies": math.log(0.2),
+        " the": math.log(0.15),
+        " Hampers": math.log(0.05),
+    }
+    token = Token.of(" Huggies", math.log(0.2), listed)
+    found = extract(Response((token,), " Huggies"), DIAPERS)
+    assert found.belief == pytest.approx((0.55 / 0.75, 0.2 / 0.75, 0.0))
+    assert found.decided_mass == pytest.approx(0.75)
+    assert found.undecided_mass == pytest.approx(0.2)
+    assert found.tail_mass == pytest.approx(0.05)
+    assert found.lower == pytest.approx((0.55 / 0.8, 0.2 / 0.8, 0.0))
+    assert found.upper == pytest.approx((0.6 / 0.8, 0.25 / 0.8, 0.05 / 0.8))
+
+
+def test_a_realised_token_outside_the_list_is_counted_once():
+    token = Token.of(" Huggies", math.log(0.1), {" Pampers": math.log(0.8)})
+    found = extract(Response((token,), " Huggies"), DIAPERS)
+    assert found.belief == pytest.approx((0.8 / 0.9, 0.1 / 0.9, 0))
+    inside = Token.of(
+        " Huggies", math.log(0.1), {" Pampers": math.log(0.8), " Huggies": math.log(0.1)}
+    )
+    assert extract(Response((inside,), " Huggies"), DIAPERS).belief == found.belief
+
+
+@pytest.mark.parametrize("bad", [0.1, math.nan])
+def test_impossible_log_probabilities_are_a_status_and_keep_the_choice(bad):
+    token = Token.of(" Huggies", -0.1, {" Huggies": -0.1, " Pampers": bad})
+    found = extract(Response((token,), " Huggies"), DIAPERS)
+    assert (found.status, found.choice) == ("invalid_logprobs", "huggies")
+    assert all(math.isnan(b) for b in found.belief)
+
+
+def test_lists_that_sum_to_more_than_one_are_invalid():
+    token = Token.of(" Huggies", -0.1, {" Huggies": -0.1, " Pampers": -0.1})
+    assert extract(Response((token,), " Huggies"), DIAPERS).status == "invalid_logprobs"
+
+
+def test_the_sentinel_means_not_listed():
+    token = Token.of(" Huggies", -0.1, {" Huggies": -0.1, " Pampers": -9999.0})
+    found = extract(Response((token,), " Huggies"), DIAPERS)
+    assert (found.status, found.belief) == ("ok", (0.0, 1.0, 0.0))
+    unlisted = Token.of(" Huggies", -9999.0, {" Pampers": -0.1})
+    assert extract(Response((unlisted,), " Huggies"), DIAPERS).status == "invalid_logprobs"
+
+
+def test_little_decided_mass_is_a_status_with_a_threshold():
+    token = Token.of(" Huggies", math.log(0.04), {" the": math.log(0.9)})
+    response = Response((token,), " Huggies")
+    assert extract(response, DIAPERS).status == "low_mass"
+    assert extract(response, DIAPERS, low_mass=0.03).status == "ok"
+    with pytest.raises(UsageError, match="low_mass=2"):
+        extract(response, DIAPERS, low_mass=2)
+
+
+def test_no_tokens_refusal_field_and_cut_answers():
+    assert extract(Response((), "Pampers"), DIAPERS).status == "no_logprobs"
+    assert extract(Response((), ""), DIAPERS).status == "no_output"
+    assert extract(Response((), "", refusal="No."), DIAPERS).status == "refusal"
+    cut = extract(answer("Coke", finish_reason="length"), NESTED)
+    assert (cut.status, cut.choice) == ("unresolved_at_end", None)
+
+
+def test_an_end_of_text_token_decides_for_the_form_that_is_complete():
+    end = Token(b"", math.log(0.6), (b"", b" Zero"), (math.log(0.6), math.log(0.3)))
+    first = Token.of("Coke", -0.1, {"Coke": -0.1})
+    found = extract(Response((first, end), "Coke"), NESTED)
+    assert (found.status, found.choice) == ("ok", "coke")
+    assert found.belief == pytest.approx((0.6 / 0.9, 0.3 / 0.9, 0))
+
+
+def test_characters_split_over_tokens():
+    menu = Menu((Alternative("p", "帮宝适"), Alternative("h", "好奇")))
+    data = "我选好奇".encode()
+    tokens = tuple(
+        Token(data[k : k + 2], -0.1, (data[k : k + 2],), (-0.1,)) for k in range(0, 12, 2)
+    )
+    found = extract(Response(tokens, data.decode()), menu)
+    assert found.choice == "h"
+
+
+def test_mentions_prefer_the_longest_form():
+    assert mentions("Coke Zero or Coke", NESTED) == [(0, "coke_zero"), (13, "coke")]
+    assert mentions("Cokes", NESTED) == []

@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import PanelError
+
+
+def test_a_panel_survives_the_disk_with_its_study(synthetic_panel, tmp_path):
+    path = tmp_path / "deep" / "panel.parquet"
+    synthetic_panel.write(path)
+    back = Panel.read(path)
+    pd.testing.assert_frame_equal(back.frame, synthetic_panel.frame, check_dtype=False)
+    assert back.study.hash == synthetic_panel.study.hash
+    assert back.provenance == synthetic_panel.provenance
+    assert [p.name for p in path.parent.iterdir()] == ["panel.parquet"]
+
+
+def test_long_has_one_row_per_run_and_alternative(synthetic_panel):
+    long = synthetic_panel.long()
+    assert len(long) == 3 * len(synthetic_panel)
+    by_run = long.groupby("run_id")[["belief", "chosen"]].sum()
+    np.testing.assert_allclose(by_run, 1.0, atol=1e-9)
+    assert long.loc[long["alternative"] == "neither", "price"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("status", "fine", "status is not one of"),
+        ("choice", "luvs", "choice is not one of"),
+        ("price_pampers", np.inf, "price is not a finite number"),
+        ("belief_pampers", 1.5, r"outside \[0, 1\]"),
+        ("belief_pampers", np.nan, "do not sum to 1"),
+        ("choice", None, "an ok run has no choice"),
+        ("run_id", "0-1", "in the panel twice"),
+    ],
+)
+def test_a_broken_row_is_named(synthetic_panel, column, value, message):
+    frame = synthetic_panel.frame.copy()
+    frame.loc[frame.index[0], column] = value
+    with pytest.raises(PanelError, match=message):
+        Panel(frame, synthetic_panel.study)
+
+
+def test_a_missing_column_suggests_the_nearest(synthetic_panel):
+    frame = synthetic_panel.frame.rename(columns={"choice": "choise"})
+    with pytest.raises(PanelError, match=r"'choice' is missing \(did you mean 'choise'"):
+        Panel(frame, synthetic_panel.study)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(PanelError, match="no panel at"):
+        Panel.read(tmp_path / "absent.parquet")
+    path = tmp_path / "bad.parquet"
+    path.write_text("hello")
+    with pytest.raises(PanelError, match="not a parquet file"):
+        Panel.read(path)
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(PanelError, match="holds no study"):
+        Panel.read(path)

@@ -1,0 +1,179 @@
+"""Our numbers against statsmodels', and what statsmodels does not say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.logit import SeparationWarning, fit, fraclogit, logit
+from llmdemand.modeling.separation import separating_direction
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(3)
+    n = 400
+    price = rng.choice(np.arange(30, 46.0), n)
+    income = rng.normal(0, 1, n)
+    p = 1 / (1 + np.exp(-(0.4 * (37 - price) + 0.3 * income)))
+    belief = rng.beta(4 * p, 4 * (1 - p))
+    return pd.DataFrame(
+        {
+            "price": price,
+            "income": income,
+            "belief": belief,
+            "choice": (rng.random(n) < belief).astype(float),
+            "household": rng.integers(0, 25, n),
+        }
+    )
+
+
+def reference(data, outcome, **fit_options):
+    """Reference by statsmodels' GLM: the same quasi-likelihood for choices and fractions."""
+    x = sm.add_constant(data[["price", "income"]])
+    model = sm.GLM(data[outcome], x, family=sm.families.Binomial())
+    return model.fit(tol=1e-14, maxiter=100, **fit_options)
+
+
+@pytest.mark.parametrize("outcome", ["choice", "belief"])
+def test_coefficients_and_classical_covariance_equal_statsmodels(data, outcome):
+    ours = fraclogit(f"{outcome} ~ price + income", data, vcov="iid")
+    theirs = reference(data, outcome, scale=1.0)
+    np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-8)
+    np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-8)
+    assert ours.converged and ours.fractional == (outcome == "belief")
+
+
+@pytest.mark.parametrize("outcome", ["choice", "belief"])
+def test_robust_covariances_equal_statsmodels_times_the_stated_factor(data, outcome):
+    theirs = reference(data, outcome, cov_type="HC0")
+    n = len(data)
+    for vcov, ssc, factor in (
+        ("HC0", "stata", 1.0),
+        ("HC1", "stata", n / (n - 1)),
+        ("HC1", "sandwich", n / (n - 3)),
+        ("HC1", "none", 1.0),
+    ):
+        ours = fraclogit(f"{outcome} ~ price + income", data, vcov=vcov, ssc=ssc)
+        np.testing.assert_allclose(ours.cov, factor * theirs.cov_params(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("outcome", ["choice", "belief"])
+def test_clustered_covariance_equals_statsmodels_times_the_stated_factor(data, outcome):
+    theirs = reference(
+        data,
+        outcome,
+        cov_type="cluster",
+        cov_kwds={"groups": data["household"], "use_correction": False},
+    )
+    groups, n = data["household"].nunique(), len(data)
+    for ssc, factor in (
+        ("stata", groups / (groups - 1)),
+        ("sandwich", groups / (groups - 1) * (n - 1) / (n - 3)),
+        ("none", 1.0),
+    ):
+        ours = fraclogit(f"{outcome} ~ price + income", data, vcov={"CRV1": "household"}, ssc=ssc)
+        np.testing.assert_allclose(ours.cov, factor * theirs.cov_params(), rtol=1e-8)
+        assert (ours.clusters, ours.df) == (groups, groups - 1)
+
+
+def test_likelihood_statistics_equal_statsmodels(data):
+    ours = logit("choice ~ price + income", data)
+    theirs = sm.Logit(data["choice"], sm.add_constant(data[["price", "income"]])).fit(disp=0)
+    for name in ("llf", "llnull", "prsquared", "aic", "bic"):
+        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9), name
+    np.testing.assert_allclose(ours.predict(), theirs.predict(), atol=1e-9)
+
+
+def test_intervals_use_t_with_clusters_and_normal_without(data):
+    from scipy import stats
+
+    robust = logit("choice ~ price", data)
+    clustered = logit("choice ~ price", data, vcov={"CRV1": "household"})
+    for found, critical in ((robust, stats.norm.ppf(0.975)), (clustered, stats.t.ppf(0.975, 24))):
+        half = found.conf_int().loc["price", "upper"] - found.params["price"]
+        assert half == pytest.approx(critical * found.bse["price"])
+
+
+def test_units_of_price_do_not_matter(data):
+    plain = fraclogit("belief ~ price", data)
+    for unit in (1e-6, 1e6):
+        scaled = fraclogit("belief ~ price", data.assign(price=data["price"] * unit))
+        assert scaled.params["price"] * unit == pytest.approx(plain.params["price"], rel=1e-8)
+        assert scaled.bse["price"] * unit == pytest.approx(plain.bse["price"], rel=1e-6)
+
+
+def brute_force(x, y):
+    """Whether some threshold of one regressor splits ones from zeros."""
+    cuts = np.unique(np.concatenate([x, (x[:, None] + x[None, :]).ravel() / 2, [x.min() - 1]]))
+    for sign in (1, -1):
+        for cut in cuts:
+            z = sign * (x - cut)
+            good = ((y == 1) & (z >= 0)) | ((y == 0) & (z <= 0)) | ((y > 0) & (y < 1) & (z == 0))
+            if good.all() and (z != 0).any():
+                return True
+    return y.min() == 1 or y.max() == 0
+
+
+def test_separation_is_found_exactly_when_a_threshold_splits_the_data():
+    rng = np.random.default_rng(0)
+    found = {True: 0, False: 0}
+    for _ in range(400):
+        x = rng.integers(0, 4, 5).astype(float)
+        if np.ptp(x) == 0:
+            continue
+        y = rng.choice([0.0, 1.0, 0.5], 5, p=[0.45, 0.45, 0.1])
+        design = np.column_stack([np.ones(5), x])
+        closed = separating_direction(design, y) is not None
+        assert closed == brute_force(x, y), (x, y)
+        # The linear programme, reached with the columns swapped, agrees.
+        assert (separating_direction(design[:, ::-1], y) is not None) == closed, (x, y)
+        found[closed] += 1
+    assert min(found.values()) > 50
+
+
+def test_separated_data_are_reported_as_infinite_with_a_direction():
+    data = pd.DataFrame({"choice": [1.0] * 8 + [0.0] * 8, "price": np.arange(30, 46.0)})
+    with pytest.warns(SeparationWarning, match="const to \\+inf, price to -inf"):
+        found = logit("choice ~ price", data)
+    assert found.separated and not found.converged
+    assert found.params["price"] == -np.inf and found.bse["price"] == np.inf
+    assert found.llf == 0.0
+    assert "SEPARATED" in found.summary()
+    with pytest.raises(DesignError, match="no prediction"):
+        found.predict()
+
+
+@pytest.mark.parametrize(
+    ("change", "formula", "message"),
+    [
+        ({"price": 35.0}, "belief ~ price", r"'price' has one value \(35\)"),
+        ({"twice": lambda d: 2 * d["price"]}, "belief ~ price + twice", "collinear.*twice"),
+        ({"belief": lambda d: d["belief"] + 1}, "belief ~ price", r"must lie in \[0, 1\]"),
+        ({"belief": np.nan}, "belief ~ price", "cannot be read|finite"),
+        ({}, "belief ~ prise", r"no column 'prise' \(did you mean 'price'\?\)"),
+        ({}, "belief ~ (", "cannot be read"),
+    ],
+)
+def test_impossible_data_are_named(data, change, formula, message):
+    with pytest.raises(DesignError, match=message):
+        fraclogit(formula, data.assign(**change))
+
+
+def test_impossible_covariances_are_named(data):
+    with pytest.raises(UsageError, match="did you mean 'HC1'"):
+        fraclogit("belief ~ price", data, vcov="HC11")
+    with pytest.raises(DesignError, match="did you mean 'household'"):
+        fraclogit("belief ~ price", data, vcov={"CRV1": "houshold"})
+    with pytest.raises(DesignError, match="at least two clusters"):
+        fraclogit("belief ~ price", data.assign(one=1), vcov={"CRV1": "one"})
+    with pytest.raises(DesignError, match="not 0/1"):
+        logit("belief ~ price", data)
+
+
+def test_too_few_rows():
+    with pytest.raises(DesignError, match="no rows"):
+        fit(np.array([]), np.empty((0, 2)), ["const", "price"])
+    with pytest.raises(DesignError, match="2 rows cannot fit 2"):
+        fit(np.array([0.2, 0.7]), np.array([[1, 1.0], [1, 2.0]]), ["const", "price"])

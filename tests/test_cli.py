@@ -1,0 +1,170 @@
+"""The commands as a user runs them: output, files, exit codes, one-line errors."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+from llmdemand import cli
+from llmdemand.core.panel import Panel
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_replicate_synthetic_end_to_end_and_again(run, tmp_path):
+    arguments = ("replicate", "pampers", "--backend", "synthetic", "--runs", 12, "--out", "out")
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "reconstruction" in out and "138.090" in out and "Demand falls with price" in out
+    files = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")}
+    assert {"panel.parquet", "responses.jsonl", "report.html", "tables/precision.csv"} <= files
+    lines = (tmp_path / "out" / "responses.jsonl").read_text()
+    assert lines.count("\n") == 192
+    code, again, _ = run(*arguments)
+    assert (code, again) == (0, out)
+    assert (tmp_path / "out" / "responses.jsonl").read_text() == lines, "nothing is asked twice"
+
+
+def test_simulate_fit_compare(run, tmp_path):
+    code, out, _ = run(
+        "simulate", "pampers", "--backend", "synthetic", "--runs", 10, "--out", "panel.parquet"
+    )
+    assert code == 0 and "160 runs: ok 160" in out
+    assert len(Panel.read(tmp_path / "panel.parquet")) == 160
+    code, out, _ = run("fit", "panel.parquet", "--price", 35, "--json")
+    found = json.loads(out)
+    terms = {t["term"]: t for t in found["terms"]}
+    assert -0.7 < terms["price"]["Estimate"] < -0.4
+    assert found["elasticity"][0]["price"] == 35
+    code, out, _ = run("fit", "panel.parquet", "--outcome", "choice", "--vcov", "CRV1:cell")
+    assert code == 0 and "clusters 16" in out
+    code, out, _ = run("compare", "panel.parquet", "--replications", 50, "--runs", 1, "--json")
+    assert {r["outcome"] for r in json.loads(out)["precision"]} == {"belief", "choice"}
+
+
+def test_studies_are_listed_and_shown(run):
+    code, out, _ = run("studies")
+    assert code == 0 and "pampers-households" in out
+    code, out, _ = run("studies", "pampers")
+    assert "30.0 cents per diaper" in out
+    code, out, _ = run("studies", "--json")
+    assert {s["name"]: s["cells"] for s in json.loads(out)}["pampers"] == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("replicate", "diapers"), "nothing to replicate under 'diapers'"),
+        (("replicate", "pampers", "--study", "pamper"), "did you mean 'pampers'"),
+        (("replicate", "pampers", "--backend", "remote"), "no backend 'remote'"),
+        (("replicate", "pampers", "--backend", "openai"), "no OPENAI_API_KEY"),
+        (("replicate", "pampers", "--backend", "local", "--model", "x.gguf"), "not a GGUF file"),
+        (("replicate", "pampers", "--backend", "synthetic", "--runs", "0"), "runs=0"),
+        (("simulate", "absent.toml"), "no study 'absent.toml'"),
+        (("fit", "absent.parquet"), "no panel at absent.parquet"),
+        (("compare", "absent.parquet"), "no panel at absent.parquet"),
+        (("studies", "pamper"), "did you mean 'pampers'"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(run, monkeypatch, arguments, message):
+    if "local" in arguments:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+        monkeypatch.setattr("llmdemand.simulation.local.find_spec", lambda name: object())
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert message in err
+
+
+def test_a_missing_engine_is_said_before_any_work(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("llmdemand.simulation.local.find_spec", lambda name: None)
+    code, out, err = run("replicate", "pampers")
+    assert (code, out) == (2, "")
+    assert 'pip install "llmdemand[local]"' in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
+    from llmdemand import load_study
+
+    (tmp_path / "one.toml").write_text(
+        'name = "one"\nfocal = "tea"\nuser = "{offers}"\noffer = "{label} {price}"\n'
+        '[[alternatives]]\nid = "tea"\nlabel = "Tea"\nprice = 3\n'
+        '[[alternatives]]\nid = "none"\nlabel = "none"\noutside = true\n'
+    )
+    code, _, err = run(
+        "replicate",
+        "pampers",
+        "--study",
+        "one.toml",
+        "--backend",
+        "synthetic",
+        "--runs",
+        5,
+        "--out",
+        "one",
+    )
+    assert code == 2 and "'price' has one value (3)" in err.splitlines()[-1]
+    assert (tmp_path / "one" / "panel.parquet").exists()
+
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "panel.parquet")
+    panel = Panel.read(tmp_path / "panel.parquet")
+    Panel(panel.frame.assign(status="refusal"), load_study("pampers")).write(
+        tmp_path / "refused.parquet"
+    )
+    for command in ("fit", "compare"):
+        code, _, err = run(command, "refused.parquet")
+        assert code == 2 and "no usable run among 32" in err
+
+
+def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
+    from llmdemand.simulation.synthetic import SyntheticBackend
+
+    def interrupted(self, requests):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SyntheticBackend, "complete", interrupted)
+    code, _, err = run("simulate", "pampers", "--backend", "synthetic")
+    assert code == 130
+    assert "run the same command to go on" in " ".join(err.split())
+
+
+def test_an_unwritable_folder_is_one_line(run, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    code, _, err = run("replicate", "pampers", "--backend", "synthetic", "--out", "out")
+    assert code == 2 and err.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["replicate", "simulate", "fit", "compare", "studies"])
+def test_help_shows_an_example(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0 and f"llmdemand {command}" in out.split("Example:")[1]
+
+
+def test_the_installed_command_runs():
+    found = subprocess.run(
+        [sys.executable, "-c", "from llmdemand.cli import main; main()", "studies"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pampers" in found.stdout
