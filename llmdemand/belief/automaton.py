@@ -30,6 +30,8 @@ Rules
   sets the scene ("between ... and ...", "since ... ,", "the price of ..."), does not
   decide. A clause ends at ``, ; : ! ?``, at a full stop before white space, at a new
   line and at "but", "so", "then", "however", "therefore".
+* Nothing is read before the first anchor ("Answer:"), where anchors are given, nor
+  within a thinking block.
 """
 
 from __future__ import annotations
@@ -175,6 +177,7 @@ _KNOWN = frozenset().union(
 )
 
 _NO_FRAME, _CLAUSE, _LIST, _LIST_COMMA = range(4)
+_OPEN, _BEFORE_ANCHOR, _THINKING = range(3)
 
 
 class _State(NamedTuple):
@@ -190,6 +193,8 @@ class _State(NamedTuple):
     pair: int = 0  # 1 after "instead", 2 after "price"
     pointed: bool = False  # an option word or an opening bracket comes right before
     initial: bool = True  # at the beginning of a sentence
+    gate: int = _OPEN  # whether the answer has begun
+    seen: str = ""  # how far an anchor or a thinking tag has been read
 
 
 class _Form(NamedTuple):
@@ -209,6 +214,13 @@ class Automaton:
     answer_first : bool
         Whether the answer's first word is the choice, so that a leading "A" or
         "I" is a label and not an English word.
+    anchors : tuple of str
+        Texts after the first of which the answer begins, in any case of letters.
+    thinking : (str, str)
+        Tags between which nothing is read.
+    thinking_open : bool
+        Whether the answer begins inside a thinking block (the prompt ended with
+        the opening tag).
 
     Examples
     --------
@@ -222,9 +234,21 @@ class Automaton:
 
     start = 0
 
-    def __init__(self, menu: Menu, *, answer_first: bool = False) -> None:
+    def __init__(
+        self,
+        menu: Menu,
+        *,
+        answer_first: bool = False,
+        anchors: tuple[str, ...] = (),
+        thinking: tuple[str, str] = ("<think>", "</think>"),
+        thinking_open: bool = False,
+    ) -> None:
         self.menu = menu
-        self._answer_first = answer_first
+        self._anchors = tuple(fold(a) for a in anchors)
+        self._opening, self._closing = (fold(tag) for tag in thinking)
+        # What the answer is like when it begins, at once or after an anchor.
+        self._fresh = _State(pointed=answer_first)
+        gate = _THINKING if thinking_open else _BEFORE_ANCHOR if anchors else _OPEN
         self._forms = tuple(
             _Form(
                 form if len(form) == 1 else " ".join(fold(form).split()),
@@ -238,8 +262,9 @@ class Automaton:
         firsts = {_first_word(f.text.casefold()) for f in self._forms}
         self._firsts = frozenset(firsts)
         self._prefixes = frozenset(w[:k] for w in _KNOWN | firsts for k in range(len(w) + 1))
-        self._states: list[_State] = [_State()]
-        self._ids: dict[_State, int] = {_State(): 0}
+        first = self._fresh._replace(gate=gate)
+        self._states: list[_State] = [first]
+        self._ids: dict[_State, int] = {first: 0}
         self._cache: dict[tuple[int, bytes], tuple[int, int]] = {}
 
     def step(self, state: int, data: bytes) -> tuple[int, int]:
@@ -268,6 +293,10 @@ class Automaton:
         """What the end of the text decides: an alternative's index or `NEUTRAL`."""
         return self._end(self._states[state])
 
+    def resume(self, state: int) -> int:
+        """The state from which the words after a decision are read, for audits."""
+        return self._intern(self._states[state]._replace(active=(), settled=-1))
+
     def _intern(self, state: _State) -> int:
         index = self._ids.get(state)
         if index is None:
@@ -288,6 +317,8 @@ class Automaton:
                     return self._intern(state), decided
         state = state._replace(pending=pending)
         index = self._intern(state)
+        if state.gate != _OPEN:
+            return index, NEUTRAL
         if pending:
             return index, AMBIGUOUS if self._may_continue(state) else NEUTRAL
         decided = self._decision(state)
@@ -306,8 +337,30 @@ class Automaton:
 
     def _read(self, state: _State, c: str, raw: str) -> tuple[_State, int]:
         """One character of the answer: the next state, and what it confirms or -1."""
+        if state.gate != _OPEN:
+            return self._wait(state, c), -1
         active, settled, decided = self._advance(state, c, raw)
-        return self._context(state, c, active, settled), decided
+        after = self._context(state, c, active, settled)
+        seen = _progress(state.seen + c, (self._opening,))
+        if seen == self._opening:
+            after = self._fresh._replace(gate=_THINKING)
+        elif seen or state.seen:
+            after = after._replace(seen=seen)
+        return after, decided
+
+    def _wait(self, state: _State, c: str) -> _State:
+        """One character before the answer: look for nothing but what ends the wait."""
+        inside = state.gate == _THINKING
+        targets = (self._closing,) if inside else (*self._anchors, self._opening)
+        seen = _progress(state.seen + c, targets)
+        if seen not in targets:
+            return state._replace(seen=seen)
+        if seen == self._opening:
+            return state._replace(seen="", gate=_THINKING)
+        if inside and self._anchors:
+            return state._replace(seen="", gate=_BEFORE_ANCHOR)
+        # After an anchor a letter is a label: "Answer: A".
+        return self._fresh._replace(before=c, pointed=self._fresh.pointed or not inside)
 
     def _advance(
         self, state: _State, c: str, raw: str
@@ -446,6 +499,14 @@ class Automaton:
         if not (state.negated or state.frame):
             due += [form.text[0] for form in self._forms]
         return any(e.startswith(state.pending) for c in due for e in _encodings(c))
+
+
+def _progress(text: str, targets: tuple[str, ...]) -> str:
+    """The longest end of `text` with which a target begins."""
+    for start in range(len(text)):
+        if any(target.startswith(text[start:]) for target in targets):
+            return text[start:]
+    return ""
 
 
 def _first_word(text: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from llmdemand.belief.automaton import Automaton
+from llmdemand.belief.automaton import AMBIGUOUS, Automaton
 from llmdemand.belief.tokens import Response, Token
-from llmdemand.core.menu import Menu
+from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
 
-__all__ = ["Belief", "extract", "mentions"]
+__all__ = ["Belief", "Extractor", "extract", "mentions"]
 
 _SUM_TOLERANCE = 1e-3
 # Some servers write this for "not in the list"; it is no probability.
@@ -50,10 +50,13 @@ class Belief:
         The pivot token's text.
     decided_mass, undecided_mass, tail_mass : float
         Probability at the pivot that decides for any alternative, that is
-        listed but decides nothing, and that is not listed; sum 1.
+        listed but decides nothing, and that is not listed; sum 1. They are the
+        reported probabilities, before any change of temperature.
+    final : str or None
+        The alternative that the whole text decides for last; None if the word
+        that began at the pivot became another one and nothing else was named.
     mismatch : bool
-        Whether the words after the pivot do not bear the choice out: the last
-        alternative that the text names in full is another one, or none is.
+        Whether `final` is not `choice`.
     """
 
     status: str
@@ -66,15 +69,243 @@ class Belief:
     decided_mass: float = math.nan
     undecided_mass: float = math.nan
     tail_mass: float = math.nan
+    final: str | None = None
     mismatch: bool = False
+
+
+class Extractor:
+    """Extracts beliefs from many responses to one menu and answer format.
+
+    Parameters
+    ----------
+    menu : Menu
+        The choice set.
+    temperature : float
+        At which answers were sampled, where log-probabilities are recorded before
+        it applies; 1 where they already are those of the sampling law.
+    low_mass : float
+        Below this decided mass a run gets the status ``low_mass``.
+    answer_first : bool
+        Whether the prompt's format makes the first word the choice.
+    anchors : sequence of str
+        Texts after the first of which the answer begins ("Answer:").
+    last_anchor : bool
+        Begin after the last anchor of the text instead. This looks ahead: right
+        only where the format forces a single anchor.
+    thinking : (str, str)
+        Tags between which nothing is read.
+    thinking_open : bool
+        Whether responses begin inside a thinking block.
+
+    Raises
+    ------
+    UsageError
+        For a `low_mass` outside [0, 1], a `temperature` that is not positive, an
+        empty anchor, or `last_anchor` without anchors.
+
+    Examples
+    --------
+    >>> extractor = Extractor(Menu.of("Pampers", "Huggies"), anchors=["Answer:"])
+    >>> words = ["Pampers", " cost", " more", ".", " Answer", ":", " H"]
+    >>> listed = {" H": -0.223, " P": -1.609}
+    >>> tokens = [Token.of(w, -0.223, listed if w == " H" else {w: -0.223}) for w in words]
+    >>> found = extractor(Response(tuple(tokens), "".join(words) + "uggies"))
+    >>> found.choice, found.pivot_index
+    ('huggies', 6)
+    """
+
+    def __init__(
+        self,
+        menu: Menu,
+        *,
+        temperature: float = 1.0,
+        low_mass: float = 0.05,
+        answer_first: bool = False,
+        anchors: Iterable[str] = (),
+        last_anchor: bool = False,
+        thinking: tuple[str, str] = ("<think>", "</think>"),
+        thinking_open: bool = False,
+    ) -> None:
+        anchors = (anchors,) if isinstance(anchors, str) else tuple(anchors)
+        if not 0 <= low_mass <= 1:
+            raise UsageError(f"low_mass={low_mass} is no probability: give a number from 0 to 1")
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise UsageError(
+                f"temperature={temperature}: belief at temperature 0 is that of temperature 1; "
+                "give the positive temperature at which answers were sampled"
+            )
+        if not all(a.strip() for a in anchors) or (last_anchor and not anchors):
+            raise UsageError("anchors must be texts such as 'Answer:', and last_anchor needs them")
+        self.menu = menu
+        self._power, self._low_mass = 1 / temperature, low_mass
+        self._last_anchors = tuple(fold(a) for a in anchors) if last_anchor else ()
+        self._automaton = Automaton(
+            menu,
+            answer_first=answer_first,
+            anchors=anchors,
+            thinking=thinking,
+            thinking_open=thinking_open,
+        )
+        self._ids = menu.ids
+        self._nothing = (math.nan,) * len(menu)
+        self._complete = tuple({fold(f) for f in a.forms} for a in menu)
+
+    def __call__(self, response: Response) -> Belief:
+        """The belief of one response; trouble is a status, never an exception."""
+        tokens = response.tokens
+        if response.refusal:
+            return self._without_pivot("refusal")
+        if not tokens:
+            empty = not response.text.strip()
+            return self._without_pivot("no_output" if empty else "no_logprobs")
+        step = self._automaton.step
+        state, begun = self._automaton.start, -1
+        first = self._after_last_anchor(tokens) if self._last_anchors else 0
+        for index in range(len(tokens)):
+            if index < first:
+                continue
+            after, outcome = step(state, tokens[index].data)
+            if outcome >= 0:
+                begun = index if begun < 0 else begun
+                return self._at_pivot(state, after, index, outcome, begun, response)
+            begun = (index if begun < 0 else begun) if outcome == AMBIGUOUS else -1
+            state = after
+        return self._at_end(state, response)
+
+    def _at_pivot(
+        self, state: int, after: int, index: int, chosen: int, begun: int, response: Response
+    ) -> Belief:
+        token = response.tokens[index]
+        choice = self._ids[chosen]
+        final = self._final(after, index, chosen, begun, response)
+        text = token.data.decode(errors="replace")
+        listed, status = _listed(token)
+        if status:
+            nothing = self._nothing
+            return Belief(
+                status,
+                choice,
+                nothing,
+                nothing,
+                nothing,
+                index,
+                text,
+                final=final,
+                mismatch=final != choice,
+            )
+        step, exp, power = self._automaton.step, math.exp, self._power
+        mass = [0.0] * len(self._ids)
+        tempered = mass if power == 1 else [0.0] * len(self._ids)
+        total, smallest = 0.0, 1.0
+        for data, logprob in listed:
+            probability = exp(logprob)
+            total += probability
+            outcome = step(state, data)[1]
+            if outcome >= 0:
+                mass[outcome] += probability
+                if power != 1:
+                    tempered[outcome] += exp(power * logprob)
+            smallest = min(smallest, probability)
+        if total > 1.0 + _SUM_TOLERANCE:
+            nothing = self._nothing
+            return Belief(
+                "invalid_logprobs",
+                choice,
+                nothing,
+                nothing,
+                nothing,
+                index,
+                text,
+                final=final,
+                mismatch=final != choice,
+            )
+        decided, tail = sum(mass), max(0.0, 1.0 - total)
+        weight = sum(tempered)
+        unlisted = _tempered_tail(tail, smallest, power)
+        lower, upper = _bounds(tempered, weight, unlisted)
+        return Belief(
+            "ok" if decided >= self._low_mass else "low_mass",
+            choice,
+            tuple([m / weight for m in tempered]),
+            lower,
+            upper,
+            index,
+            text,
+            decided,
+            max(0.0, total - decided),
+            tail,
+            final,
+            final != choice,
+        )
+
+    def _final(
+        self, state: int, index: int, chosen: int, begun: int, response: Response
+    ) -> str | None:
+        """The last decision of the whole text, for the audit; it may look ahead."""
+        tokens, automaton = response.tokens, self._automaton
+        final: int | None = chosen
+        # The pivot may be the beginning of a word that turned out to be another one.
+        word = fold(tokens[index].data.decode(errors="replace").strip())
+        if word not in self._complete[chosen] and not self._was_completed(
+            b"".join([t.data for t in tokens[begun:]]), chosen
+        ):
+            final = None
+        state = automaton.resume(state)
+        for token in tokens[index + 1 :]:
+            state, outcome = automaton.step(state, token.data)
+            if outcome >= 0:
+                final = outcome
+                state = automaton.resume(state)
+        return None if final is None else self._ids[final]
+
+    def _was_completed(self, data: bytes, chosen: int) -> bool:
+        """Whether a text that begins with a mention has it in full, or ends within it."""
+        text = data.decode(errors="replace")
+        found = mentions(text, self.menu)
+        if found and found[0][1] == self._ids[chosen]:
+            return True
+        rest = fold(text.lstrip(" \t\n*_`\"'([{"))
+        return any(form.startswith(rest) for form in self._complete[chosen])
+
+    def _after_last_anchor(self, tokens: tuple[Token, ...]) -> int:
+        """The token with which the last anchor begins."""
+        starts, text = [], ""
+        for token in tokens:
+            starts.append(len(text))
+            text += fold(token.data.decode(errors="replace"))
+        place = max(text.rfind(anchor) for anchor in self._last_anchors)
+        return max((k for k, start in enumerate(starts) if start <= place), default=0)
+
+    def _at_end(self, state: int, response: Response) -> Belief:
+        """No token settled the choice: say what is known, and why nothing more is."""
+        outcome = self._automaton.end(state) if response.finish_reason == "stop" else -1
+        if outcome >= 0:
+            return self._without_pivot("unresolved_at_end", self._ids[outcome])
+        if not response.text.strip():
+            return self._without_pivot("no_output")
+        named = {alternative for _, alternative in mentions(response.text, self.menu)}
+        if len(named) > 1:
+            return self._without_pivot("conflicting_mentions")
+        if _REFUSAL.search(response.text):
+            return self._without_pivot("refusal")
+        return self._without_pivot("unresolved_at_end" if named else "no_pivot")
+
+    def _without_pivot(self, status: str, choice: str | None = None) -> Belief:
+        nothing = self._nothing
+        return Belief(status, choice, nothing, nothing, nothing, final=choice)
 
 
 def extract(
     response: Response,
     menu: Menu,
     *,
+    temperature: float = 1.0,
     low_mass: float = 0.05,
     answer_first: bool = False,
+    anchors: Iterable[str] = (),
+    last_anchor: bool = False,
+    thinking: tuple[str, str] = ("<think>", "</think>"),
+    thinking_open: bool = False,
 ) -> Belief:
     """Pivot token, choice and belief of one response.
 
@@ -83,18 +314,16 @@ def extract(
     have decided for a at that position, divided by that of all listed tokens
     that would have decided at all::
 
-        b_a = m_a / sum_c m_c
+        b_a = m_a / sum_c m_c,   m_a = sum over deciding tokens of p^(1/T)
 
     Parameters
     ----------
     response : Response
-        A generation with log-probabilities of the law that it was sampled from.
+        A generation with its log-probabilities.
     menu : Menu
         The choice set.
-    low_mass : float
-        Below this decided mass a run gets the status ``low_mass``.
-    answer_first : bool
-        Whether the prompt's format makes the first word the choice.
+    temperature, low_mass, answer_first, anchors, last_anchor, thinking, thinking_open
+        See `Extractor`.
 
     Returns
     -------
@@ -104,7 +333,7 @@ def extract(
     Raises
     ------
     UsageError
-        If `low_mass` lies outside [0, 1].
+        For impossible options; see `Extractor`.
 
     Notes
     -----
@@ -114,108 +343,91 @@ def extract(
 
     Examples
     --------
-    >>> from llmdemand.core.menu import Menu
     >>> pivot = Token.of(" H", -0.223, {" H": -0.223, " P": -1.609})
     >>> belief = extract(Response((pivot,), " Huggies"), Menu.of("Pampers", "Huggies"))
     >>> belief.choice, [round(b, 3) for b in belief.belief]
     ('huggies', [0.2, 0.8])
     """
-    if not 0 <= low_mass <= 1:
-        raise UsageError(f"low_mass={low_mass} is no probability: give a number from 0 to 1")
-    if not response.text.strip() and not response.tokens:
-        return _without_pivot("refusal" if response.refusal else "no_output", menu)
-    if response.refusal:
-        return _without_pivot("refusal", menu)
-    if not response.tokens:
-        return _without_pivot("no_logprobs", menu)
-    automaton = _automaton(menu, answer_first)
-    state = automaton.start
-    for index, token in enumerate(response.tokens):
-        after, outcome = automaton.step(state, token.data)
-        if outcome >= 0:
-            return _at_pivot(automaton, state, index, outcome, response, menu, low_mass)
-        state = after
-    return _at_end(automaton, state, response, menu)
+    extractor = _extractor(
+        menu,
+        temperature,
+        low_mass,
+        answer_first,
+        (anchors,) if isinstance(anchors, str) else tuple(anchors),
+        last_anchor,
+        thinking,
+        thinking_open,
+    )
+    return extractor(response)
 
 
-def _at_pivot(
-    automaton: Automaton,
-    state: int,
-    index: int,
-    chosen: int,
-    response: Response,
+@lru_cache(maxsize=64)
+def _extractor(
     menu: Menu,
+    temperature: float,
     low_mass: float,
-) -> Belief:
-    token = response.tokens[index]
-    choice = menu.alternatives[chosen].id
-    mismatch = index + 1 < len(response.tokens) and _last_mention(response.text, menu) != choice
-    text = token.data.decode(errors="replace")
-    listed = _listed(token)
-    if isinstance(listed, str):
-        nothing = (math.nan,) * len(menu)
-        return Belief(listed, choice, nothing, nothing, nothing, index, text, mismatch=mismatch)
-    mass = [0.0] * len(menu)
-    total = 0.0
-    for data, probability in listed.items():
-        total += probability
-        outcome = automaton.step(state, data)[1]
-        if outcome >= 0:
-            mass[outcome] += probability
-    decided = sum(mass)
-    tail = max(0.0, 1.0 - total)
-    status = "ok" if decided >= low_mass else "low_mass"
-    return Belief(
-        status,
-        choice,
-        tuple(m / decided for m in mass),
-        # All of the tail against the alternative, and all of it for the alternative.
-        tuple(m / (decided + tail) for m in mass),
-        tuple((m + tail) / (decided + tail) for m in mass),
-        index,
-        text,
-        decided,
-        max(0.0, total - decided),
-        tail,
-        mismatch,
+    answer_first: bool,
+    anchors: tuple[str, ...],
+    last_anchor: bool,
+    thinking: tuple[str, str],
+    thinking_open: bool,
+) -> Extractor:
+    return Extractor(
+        menu,
+        temperature=temperature,
+        low_mass=low_mass,
+        answer_first=answer_first,
+        anchors=anchors,
+        last_anchor=last_anchor,
+        thinking=thinking,
+        thinking_open=thinking_open,
     )
 
 
-def _listed(token: Token) -> dict[bytes, float] | str:
-    """Probability of each distinct listed token, the realised one included, or a status."""
-    if not token.candidates and math.isnan(token.logprob):
-        return "no_logprobs"
-    listed: dict[bytes, float] = {}
-    pairs = [*zip(token.candidates, token.logprobs, strict=True), (token.data, token.logprob)]
-    for data, logprob in pairs:
-        if not logprob <= 0.0:  # positive or NaN
-            return "invalid_logprobs"
-        if logprob > _SENTINEL:
-            # The realised token stands in the list too: the same token counts once.
-            listed.setdefault(data, math.exp(logprob))
-    if token.data not in listed or sum(listed.values()) > 1.0 + _SUM_TOLERANCE:
-        return "invalid_logprobs"
-    return listed
+def _listed(token: Token) -> tuple[list[tuple[bytes, float]], str]:
+    """Each listed token once, the realised one included; or the status that forbids it."""
+    pairs: list[tuple[bytes, float]] = []
+    for pair in zip(token.candidates, token.logprobs, strict=True):
+        if not pair[1] <= 0.0:  # positive or NaN
+            return [], "invalid_logprobs"
+        if pair[1] > _SENTINEL:
+            pairs.append(pair)
+    own = token.logprob
+    if own > 0.0 or own <= _SENTINEL:
+        return [], "invalid_logprobs"
+    if not pairs:
+        # One probability says how likely the choice was, and nothing of the others.
+        return [], "no_logprobs"
+    unique = list(dict.fromkeys(pairs))
+    if token.data not in dict(unique):
+        if own != own:
+            return [], "invalid_logprobs"
+        unique.append((token.data, own))
+    return unique, ""
 
 
-def _at_end(automaton: Automaton, state: int, response: Response, menu: Menu) -> Belief:
-    """No token settled the choice: say what is known, and why nothing more is."""
-    outcome = automaton.end(state) if response.finish_reason == "stop" else -1
-    if outcome >= 0:
-        return _without_pivot("unresolved_at_end", menu, menu.alternatives[outcome].id)
-    if not response.text.strip():
-        return _without_pivot("no_output", menu)
-    named = {alternative for _, alternative in mentions(response.text, menu)}
-    if len(named) > 1:
-        return _without_pivot("conflicting_mentions", menu)
-    if _REFUSAL.search(response.text):
-        return _without_pivot("refusal", menu)
-    return _without_pivot("unresolved_at_end" if named else "no_pivot", menu)
+def _tempered_tail(tail: float, smallest: float, power: float) -> float:
+    """The most that unlisted tokens can weigh after tempering by ``p -> p^power``.
+
+    None of them is more probable than the least probable listed one. Sharpening
+    (power > 1) shrinks them by at least ``smallest^(power - 1)``; flattening can
+    blow them up without limit, as their number is unknown.
+    """
+    if tail <= 0:
+        return 0.0
+    if power >= 1:
+        return float(tail * smallest ** (power - 1))
+    return math.inf
 
 
-def _without_pivot(status: str, menu: Menu, choice: str | None = None) -> Belief:
-    nothing = (math.nan,) * len(menu)
-    return Belief(status, choice, nothing, nothing, nothing)
+def _bounds(
+    mass: list[float], decided: float, unlisted: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """All of the unlisted weight against an alternative, and all of it for it."""
+    if math.isinf(unlisted):
+        return (0.0,) * len(mass), (1.0,) * len(mass)
+    whole = decided + unlisted
+    return tuple([m / whole for m in mass]), tuple([(m + unlisted) / whole for m in mass])
 
 
 def mentions(text: str, menu: Menu) -> list[tuple[int, str]]:
@@ -243,11 +455,6 @@ def mentions(text: str, menu: Menu) -> list[tuple[int, str]]:
     return [(m.start(), owners[m.lastgroup or ""]) for m in pattern.finditer(text)]
 
 
-def _last_mention(text: str, menu: Menu) -> str | None:
-    found: Sequence[tuple[int, str]] = mentions(text, menu)
-    return found[-1][1] if found else None
-
-
 @lru_cache(maxsize=64)
 def _pattern(menu: Menu) -> tuple[re.Pattern[str], dict[str, str]]:
     forms = sorted(((f, a.id) for a in menu for f in a.forms), key=lambda pair: -len(pair[0]))
@@ -257,8 +464,3 @@ def _pattern(menu: Menu) -> tuple[re.Pattern[str], dict[str, str]]:
         words = r"\s+".join(re.escape(word) for word in form.split())
         parts.append(f"(?P<f{i}>{words if len(form) == 1 else f'(?i:{words})'})")
     return re.compile(rf"(?<![^\W_])(?:{'|'.join(parts)})(?![^\W_])"), owners
-
-
-@lru_cache(maxsize=64)
-def _automaton(menu: Menu, answer_first: bool) -> Automaton:
-    return Automaton(menu, answer_first=answer_first)

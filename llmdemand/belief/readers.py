@@ -2,14 +2,153 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response, Token
+from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError
 
-__all__ = ["chat_completion", "compact", "to_compact"]
+__all__ = [
+    "chat_completion",
+    "compact",
+    "llama_completion",
+    "read_answers",
+    "read_response",
+    "responses_api",
+    "to_compact",
+]
+
+_RUN_ID = re.compile(r"(\d+)-(\d+)\Z")
+# How byte-level and SentencePiece vocabularies write a space and a new line.
+_GLYPHS = str.maketrans({"\u0120": " ", "\u2581": " ", "\u010a": "\n"})
+
+
+def read_response(raw: Any) -> Response:
+    """A response in any of the forms that are known, told apart by their fields.
+
+    Parameters
+    ----------
+    raw : mapping or SDK object
+        Chat Completions (OpenAI, vLLM, llama.cpp), OpenAI Responses, llama.cpp's
+        own completion, or llmdemand's short form.
+
+    Returns
+    -------
+    Response
+
+    Raises
+    ------
+    ResponseError
+        If it is none of these, or a field has another type.
+
+    Examples
+    --------
+    >>> choice = {"message": {"content": "B"}, "finish_reason": "stop", "logprobs": None}
+    >>> read_response({"choices": [choice], "model": "m"}).text
+    'B'
+    """
+    if hasattr(raw, "model_dump"):
+        raw = raw.model_dump(mode="json")
+    if not isinstance(raw, Mapping):
+        raise ResponseError(f"a response is a JSON object, found {type(raw).__name__}")
+    for field, reader in (
+        ("tokens", compact),
+        ("choices", chat_completion),
+        ("output", responses_api),
+        ("completion_probabilities", llama_completion),
+    ):
+        if field in raw:
+            return reader(raw)
+    raise ResponseError(
+        f"no known form of response, its fields are {sorted(map(str, raw))[:8]}: expected "
+        "'choices' (Chat Completions), 'output' (Responses), 'completion_probabilities' "
+        "(llama.cpp) or 'tokens'"
+    )
+
+
+def read_answers(path: str | Path, study: Study, *, backend: str = "file") -> Iterator[Answer]:
+    """The answers in a JSONL file, one line at a time: memory does not grow with the file.
+
+    Parameters
+    ----------
+    path : path
+        Lines of a response store (``{"run_id", "raw"}``), of a batch output
+        (``{"custom_id", "response": {"body"}}``), or responses that carry a
+        ``run_id`` or ``custom_id`` themselves. An id is ``<cell>-<replicate>``; a
+        field ``order`` (ids joined by ``>``) may name the option order.
+    study : Study
+        The study that was asked.
+    backend : str
+        Name for the panel's ``backend`` column.
+
+    Yields
+    ------
+    Answer
+
+    Raises
+    ------
+    ResponseError
+        If the file is missing or empty, or a line cannot be read; the message
+        names line and field.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ResponseError(f"no file at {path}: give the path of a JSONL file of responses")
+    cells, number = study.cells(), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield _answer(json.loads(line), study, cells, backend)
+            except (ValueError, ResponseError) as error:
+                reason = str(error)
+                if not isinstance(error, ResponseError):
+                    reason = f"no JSON ({reason})"
+                raise ResponseError(f"{path} line {number}: {reason}") from None
+    if not number:
+        raise ResponseError(f"{path} is empty: expected one response per line")
+
+
+def _answer(entry: Any, study: Study, cells: tuple[Any, ...], backend: str) -> Answer:
+    if not isinstance(entry, dict):
+        raise ResponseError(f"a line is a JSON object, found {type(entry).__name__}")
+    run_id = entry.get("run_id", entry.get("custom_id"))
+    found = _RUN_ID.search(str(run_id))
+    if run_id is None or found is None:
+        raise ResponseError(
+            f"field 'run_id' or 'custom_id' is {run_id!r}: expected '<cell>-<replicate>'"
+        )
+    index, replicate = int(found[1]), int(found[2])
+    if index >= len(cells):
+        raise ResponseError(f"cell {index} of run {run_id!r}: the study has {len(cells)} cells")
+    order = study.order(cells[index], replicate)
+    if "order" in entry:
+        order = tuple(str(entry["order"]).split(">"))
+        if sorted(order) != sorted(study.menu.ids):
+            raise ResponseError(f"field 'order' is {entry['order']!r}: expected the menu's ids")
+    return Answer(cells[index], replicate, order, read_response(_body(entry)), backend=backend)
+
+
+def _body(entry: Mapping[str, Any]) -> Any:
+    """The response inside a line of a store or a batch output."""
+    if "raw" in entry:
+        return entry["raw"]
+    answered = entry.get("response")
+    if isinstance(answered, dict) and "body" in answered:
+        if answered.get("status_code", 200) != 200:
+            raise ResponseError(
+                f"field 'response.status_code' is {answered['status_code']}: this request failed; "
+                "ask it again and remove the line"
+            )
+        return answered["body"]
+    if entry.get("error"):
+        raise ResponseError(f"field 'error' is set: this request failed ({entry['error']})")
+    return entry
 
 
 def chat_completion(raw: Mapping[str, Any]) -> Response:
@@ -43,35 +182,116 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
         choice = raw["choices"][0]
         message = choice.get("message") or {"content": choice.get("text")}
         content = (choice.get("logprobs") or {}).get("content") or ()
+        text = message.get("content") or ""
         return Response(
-            tuple(_token(entry) for entry in content),
-            message.get("content") or "",
+            _tokens(content, text),
+            text,
             choice.get("finish_reason") or "",
             message.get("refusal"),
             raw.get("model") or "",
             raw.get("usage") or {},
         )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ResponseError(
             f"no Chat Completions object: {type(error).__name__} at {error}; expected "
             "choices[0] with message, finish_reason and logprobs.content"
         ) from None
 
 
-def _token(entry: Mapping[str, Any]) -> Token:
+def responses_api(raw: Mapping[str, Any]) -> Response:
+    """An OpenAI Responses object; its text blocks are read as one answer.
+
+    Reasoning items hold no log-probabilities and are passed over. Log-probabilities
+    must have been asked for (``include=["message.output_text.logprobs"]``).
+
+    Raises
+    ------
+    ResponseError
+        If a field is missing or of another type.
+    """
+    try:
+        blocks = [
+            block
+            for item in raw["output"]
+            if item.get("type") == "message"
+            for block in item["content"]
+        ]
+        written = [b for b in blocks if b.get("type") == "output_text"]
+        refused = [b["refusal"] for b in blocks if b.get("type") == "refusal"]
+        text = "".join(b["text"] for b in written)
+        content = [entry for b in written for entry in b.get("logprobs") or ()]
+        usage = raw.get("usage") or {}
+        incomplete = (raw.get("incomplete_details") or {}).get("reason")
+        reasons = {None: "stop", "max_output_tokens": "length"}
+        return Response(
+            _tokens(content, text),
+            text,
+            reasons.get(incomplete, str(incomplete)),
+            refused[0] if refused else None,
+            raw.get("model") or "",
+            {
+                "prompt_tokens": usage.get("input_tokens", math.nan),
+                "completion_tokens": usage.get("output_tokens", math.nan),
+            },
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ResponseError(
+            f"no Responses object: {type(error).__name__} at {error}; expected output[].content[] "
+            "with type output_text, text and logprobs"
+        ) from None
+
+
+def llama_completion(raw: Mapping[str, Any]) -> Response:
+    """An answer of llama.cpp's own ``/completion``.
+
+    Raises
+    ------
+    ResponseError
+        If a field is missing or of another type.
+    """
+    try:
+        text = raw["content"]
+        return Response(
+            _tokens(raw["completion_probabilities"], text),
+            text,
+            "length" if raw.get("stop_type") == "limit" else "stop",
+            None,
+            raw.get("model") or "",
+            {
+                "prompt_tokens": raw.get("tokens_evaluated", math.nan),
+                "completion_tokens": raw.get("tokens_predicted", math.nan),
+            },
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ResponseError(
+            f"no llama.cpp completion: {type(error).__name__} at {error}; expected content and "
+            "completion_probabilities with logprob and top_logprobs"
+        ) from None
+
+
+def _tokens(content: Iterable[Mapping[str, Any]], text: str) -> tuple[Token, ...]:
+    # A glyph that the text itself has is a character, not a vocabulary's space.
+    glyphs = not any(chr(glyph) in text for glyph in _GLYPHS)
+    return tuple(_token(entry, glyphs) for entry in content)
+
+
+def _token(entry: Mapping[str, Any], glyphs: bool) -> Token:
     listed = entry.get("top_logprobs") or ()
     return Token(
-        _bytes(entry),
+        _bytes(entry, glyphs),
         _number(entry.get("logprob")),
-        tuple(_bytes(candidate) for candidate in listed),
+        tuple(_bytes(candidate, glyphs) for candidate in listed),
         tuple(_number(candidate.get("logprob")) for candidate in listed),
     )
 
 
-def _bytes(entry: Mapping[str, Any]) -> bytes:
+def _bytes(entry: Mapping[str, Any], glyphs: bool) -> bytes:
     """The token's bytes: exact where the server gives them, else its text."""
     given = entry.get("bytes")
-    return bytes(given) if given is not None else str(entry["token"]).encode()
+    if given is not None:
+        return bytes(given)
+    text = str(entry["token"])
+    return (text.translate(_GLYPHS) if glyphs else text).encode()
 
 
 def _number(value: Any) -> float:

@@ -42,6 +42,7 @@ _PLAIN_COLUMNS = [
     "tail_mass",
     "pivot_index",
     "pivot_token",
+    "final_choice",
     "mismatch",
     "text",
     "model",
@@ -64,7 +65,7 @@ class Panel:
         One row per run: ``run_id, cell, replicate, persona_id, order,
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
         decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
-        mismatch, text, model, backend, temperature, prompt_tokens,
+        final_choice, mismatch, text, model, backend, temperature, prompt_tokens,
         completion_tokens``. Beliefs are NaN where a run has none.
     study : Study
         The design that was run.

@@ -96,6 +96,10 @@ class Study:
         Runs per cell unless asked otherwise.
     cluster : str
         Panel column by which standard errors are clustered.
+    anchors : tuple of str
+        Texts after the first of which the answer begins ("Answer:"); none by default.
+    answer_first : bool
+        Whether the prompt asks for the choice as the first word.
     label : str
         What kind of demand this is, printed with every result.
     sampling : Sampling
@@ -132,6 +136,8 @@ class Study:
     runs: int = 20
     cluster: str = "cell"
     label: str = ""
+    anchors: tuple[str, ...] = ()
+    answer_first: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     personas: tuple[Mapping[str, str], ...] = ()
 
@@ -196,6 +202,7 @@ class Study:
             {**a, **({"price": list(self.prices[a["id"]])} if a["id"] in self.prices else {})}
             for a in self.menu.to_dict()
         ]
+        data["anchors"] = list(self.anchors)
         data["sampling"] = {**asdict(self.sampling), "stop": list(self.sampling.stop)}
         data["personas"] = [dict(p) for p in self.personas]
         return data
@@ -236,8 +243,9 @@ _PLAIN = [
     "runs",
     "cluster",
     "label",
+    "answer_first",
 ]
-_TOML = [*_PLAIN, "alternatives", "sampling", "personas"]
+_TOML = [*_PLAIN, "anchors", "alternatives", "sampling", "personas"]
 
 
 def _arguments(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,6 +270,7 @@ def _arguments(data: Mapping[str, Any]) -> dict[str, Any]:
     plain = {k: data[k] for k in _PLAIN if k in data}
     return {
         **plain,
+        "anchors": tuple(data.get("anchors", ())),
         "menu": Menu(tuple(alternatives)),
         "prices": prices,
         "sampling": Sampling(**sampling),

@@ -72,6 +72,11 @@ class Backend(Protocol):
         """Everything else that changes answers, as plain data."""
         ...
 
+    @property
+    def raw_logprobs(self) -> bool:
+        """Whether log-probabilities are recorded before the sampling temperature."""
+        ...
+
     def complete(self, requests: Iterable[Request]) -> Iterator[dict[str, Any]]:
         """One raw response per request, in order, as each arrives.
 

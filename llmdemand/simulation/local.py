@@ -96,6 +96,7 @@ class LocalBackend:
     """
 
     name = "local"
+    raw_logprobs = True
 
     def __init__(
         self, model: str | Path | None = None, *, context: int = 4096, threads: int | None = None

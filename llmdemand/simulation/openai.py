@@ -48,6 +48,7 @@ class OpenAIBackend:
     """
 
     name = "openai"
+    raw_logprobs = True
 
     def __init__(
         self,

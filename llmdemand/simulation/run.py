@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from llmdemand.belief.extract import extract
-from llmdemand.belief.tokens import Response
-from llmdemand.core.panel import Panel, columns
+from llmdemand.belief.rows import Answer, extract_panel
+from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError, nearest
 from llmdemand.simulation.backend import Backend, Request, run_seed
@@ -157,16 +155,36 @@ def simulate(
     """
     runs = runs_per_cell(study, runs)
     answerer = backend_named(backend, study) if isinstance(backend, str) else backend
+    from llmdemand import __version__
+
     total = len(study.cells()) * runs
-    rows = []
-    with _bar(f"{answerer.name}: {study.name}", total, progress) as advance:
-        for request, raw in _answers(study, answerer, runs, seed, store):
-            rows.append(_row(study, answerer, request, answerer.parse(raw)))
+    provenance = {
+        "seed": seed,
+        "runs": runs,
+        "backend": answerer.name,
+        "model": answerer.model,
+        "settings": dict(answerer.settings),
+        "study_hash": study.hash,
+        "llmdemand": __version__,
+    }
+
+    def answers() -> Iterator[Answer]:
+        for request, raw in _raw_answers(study, answerer, runs, seed, store):
+            yield Answer(
+                request.cell,
+                request.replicate,
+                request.order,
+                answerer.parse(raw),
+                answerer.name,
+                answerer.model,
+            )
             advance()
-    return _panel(study, answerer, rows, {"seed": seed, "runs": runs})
+
+    with _bar(f"{answerer.name}: {study.name}", total, progress) as advance:
+        return extract_panel(study, answers(), provenance, raw_logprobs=answerer.raw_logprobs)
 
 
-def _answers(
+def _raw_answers(
     study: Study, backend: Backend, runs: int, seed: int, path: str | Path | None
 ) -> Iterator[tuple[Request, Any]]:
     """Requests with their raw answers: stored ones first-hand, others asked and stored."""
@@ -182,56 +200,6 @@ def _answers(
                 (raw,) = backend.complete([request])
                 store.put(name, request.run_id, dict(raw))
             yield request, raw
-
-
-def _row(study: Study, backend: Backend, request: Request, response: Response) -> dict[str, Any]:
-    """The panel row of one run."""
-    found = extract(response, study.menu)
-    ids = study.menu.ids
-    return {
-        "run_id": request.run_id,
-        "cell": request.cell.index,
-        "replicate": request.replicate,
-        "persona_id": request.cell.persona.get("id"),
-        "order": ">".join(request.order),
-        **{f"price_{a}": p for a, p in request.cell.prices.items()},
-        "status": found.status,
-        "choice": found.choice,
-        **{f"belief_{a}": b for a, b in zip(ids, found.belief, strict=True)},
-        **{f"lo_{a}": b for a, b in zip(ids, found.lower, strict=True)},
-        **{f"hi_{a}": b for a, b in zip(ids, found.upper, strict=True)},
-        "decided_mass": found.decided_mass,
-        "undecided_mass": found.undecided_mass,
-        "tail_mass": found.tail_mass,
-        "pivot_index": found.pivot_index,
-        "pivot_token": found.pivot_token,
-        "mismatch": found.mismatch,
-        "text": response.text,
-        "model": response.model or backend.model,
-        "backend": backend.name,
-        "temperature": request.sampling.temperature,
-        "prompt_tokens": response.usage.get("prompt_tokens", math.nan),
-        "completion_tokens": response.usage.get("completion_tokens", math.nan),
-    }
-
-
-def _panel(
-    study: Study, backend: Backend, rows: list[dict[str, Any]], asked: dict[str, Any]
-) -> Panel:
-    import pandas as pd
-
-    from llmdemand import __version__
-
-    frame = pd.DataFrame(rows, columns=columns(study))
-    provenance = {
-        **asked,
-        "backend": backend.name,
-        "model": backend.model,
-        "settings": dict(backend.settings),
-        "study_hash": study.hash,
-        "llmdemand": __version__,
-    }
-    return Panel(frame, study, provenance)
 
 
 @contextmanager

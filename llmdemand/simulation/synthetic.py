@@ -57,6 +57,7 @@ class SyntheticBackend:
     """
 
     name = "synthetic"
+    raw_logprobs = False
     _UNDECIDED, _UNLISTED = 0.03, 0.01
 
     def __init__(
