@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from llmdemand.belief.extract import Belief, extract
+    from llmdemand.belief.audit import audit, check_equivalence
+    from llmdemand.belief.extract import Belief, Extractor, extract
+    from llmdemand.belief.readers import read_answers, read_response
+    from llmdemand.belief.rows import extract_panel
     from llmdemand.belief.tokens import Response, Token
+    from llmdemand.belief.tree import tree
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.study import Study, load_study, studies
@@ -32,6 +36,7 @@ _HOMES = {
     "Alternative": "core.menu",
     "Belief": "belief.extract",
     "Demand": "modeling.demand",
+    "Extractor": "belief.extract",
     "LLMDemandError": "errors",
     "LogitResults": "modeling.logit",
     "Menu": "core.menu",
@@ -40,20 +45,27 @@ _HOMES = {
     "Response": "belief.tokens",
     "Study": "core.study",
     "Token": "belief.tokens",
+    "audit": "belief.audit",
+    "check_equivalence": "belief.audit",
     "compare": "reporting.compare",
     "extract": "belief.extract",
+    "extract_panel": "belief.rows",
     "fit_demand": "modeling.demand",
     "fraclogit": "modeling.logit",
     "load_study": "core.study",
     "logit": "modeling.logit",
+    "read_answers": "belief.readers",
+    "read_response": "belief.readers",
     "simulate": "simulation.run",
     "studies": "core.study",
+    "tree": "belief.tree",
 }
 
 __all__ = [
     "Alternative",
     "Belief",
     "Demand",
+    "Extractor",
     "LLMDemandError",
     "LogitResults",
     "Menu",
@@ -62,14 +74,20 @@ __all__ = [
     "Response",
     "Study",
     "Token",
+    "audit",
+    "check_equivalence",
     "compare",
     "extract",
+    "extract_panel",
     "fit_demand",
     "fraclogit",
     "load_study",
     "logit",
+    "read_answers",
+    "read_response",
     "simulate",
     "studies",
+    "tree",
 ]
 
 

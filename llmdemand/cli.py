@@ -172,6 +172,66 @@ def fit(
 
 
 @app.command()
+def extract(
+    file: Annotated[Path, typer.Argument(help="JSONL: a response store or a batch output.")],
+    study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
+    out: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
+    low_mass: Annotated[
+        float, typer.Option(help="Below this decided mass a run is low_mass.")
+    ] = 0.05,
+) -> None:
+    """Extract beliefs from responses on disk; asks no model.
+
+    Example: [b]llmdemand extract responses.jsonl --study pampers --out panel.parquet[/b]
+    """
+    from llmdemand.belief.readers import read_answers
+    from llmdemand.belief.rows import extract_panel
+    from llmdemand.core.study import load_study
+
+    chosen = load_study(study)
+    provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
+    panel = extract_panel(chosen, read_answers(file, chosen), provenance, low_mass=low_mass)
+    panel.write(out)
+    _out().print(f"{len(panel)} runs: {_statuses(panel)}\npanel: {out}")
+
+
+@app.command()
+def audit(panel: PanelPath, as_json: AsJson = False) -> None:
+    """Check whether a panel's beliefs can be believed.
+
+    Example: [b]llmdemand audit panel.parquet[/b]
+    """
+    from llmdemand.belief.audit import audit as run
+    from llmdemand.belief.audit import check_equivalence
+    from llmdemand.core.panel import Panel
+
+    read = Panel.read(panel)
+    found = run(read)
+    same = check_equivalence(read) if len(read.usable) else None
+    if as_json:
+        _json(
+            {
+                "statuses": {str(k): int(v) for k, v in read.statuses.items()},
+                "mismatches": found.mismatches,
+                "checked": found.checked,
+                "position_locked": found.position_locked,
+                "equivalence": None
+                if same is None
+                else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},
+            }
+        )
+        return
+    _out().print(found.summary(), markup=False, highlight=False)
+    if same is not None:
+        _out().print(
+            f"\nmean choice minus mean belief {same.difference:.4f} (SE {same.se:.4f}); by cell "
+            f"chi2 {same.chi2:.1f}, p = {same.chi2_pvalue:.3f}; intra-cell correlation "
+            f"{same.icc:.3f}",
+            highlight=False,
+        )
+
+
+@app.command()
 def compare(
     panel: PanelPath,
     out: Annotated[

@@ -154,7 +154,9 @@ def test_an_unwritable_folder_is_one_line(run, tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", ["replicate", "simulate", "fit", "compare", "studies"])
+@pytest.mark.parametrize(
+    "command", ["replicate", "simulate", "extract", "audit", "fit", "compare", "studies"]
+)
 def test_help_shows_an_example(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0 and f"llmdemand {command}" in out.split("Example:")[1]

@@ -101,9 +101,8 @@ class Menu:
     Warns
     -----
     MenuWarning
-        A form of one alternative is a prefix of another's ("Coke", "Coke
-        Zero"), or two forms share their first letters as whole words: such
-        menus work, their pivot is where they part.
+        Forms of different alternatives begin alike ("Coke" and "Coke Zero", "Pampers"
+        and "Pull-Ups"): such menus work, their pivot is where the forms part.
 
     Examples
     --------
@@ -138,10 +137,11 @@ class Menu:
                     )
                 owner[key] = alternative.id
         object.__setattr__(self, "_index", index)
-        for first, second in _nested(owner):
+        begun_alike = _begun_alike(owner)
+        if begun_alike:
             warnings.warn(
-                f"{first!r} is the beginning of {second!r}: the pivot of an answer with either "
-                "is where they part",
+                f"forms of different alternatives begin alike ({', '.join(begun_alike)}): "
+                "the pivot is where they part",
                 MenuWarning,
                 stacklevel=3,
             )
@@ -214,12 +214,12 @@ def _as_id(label: str) -> str:
     return slug if slug and slug[0].isalpha() else f"alt_{slug}"
 
 
-def _nested(owner: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pairs of forms of different alternatives of which one begins the other."""
+def _begun_alike(owner: Mapping[str, str]) -> list[str]:
+    """Pairs of forms of different alternatives with the same first letter, written out."""
     keys = sorted(owner)
     return [
-        (a, b)
-        for a in keys
-        for b in keys
-        if a != b and len(a) < len(b) and b.startswith(a) and owner[a] != owner[b]
+        f"{a!r} and {b!r}"
+        for k, a in enumerate(keys)
+        for b in keys[k + 1 :]
+        if a[0] == b[0] and owner[a] != owner[b]
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from llmdemand.belief.readers import chat_completion, compact, to_compact
-from llmdemand.belief.tokens import Response
+from llmdemand.belief.tokens import Response, Token
+from llmdemand.belief.tree import Score
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.backend import Request
 
@@ -130,6 +132,39 @@ class LocalBackend:
         """Tokens and log-probabilities of a stored response."""
         return compact(raw)
 
+    def scorer(self, request: Request) -> Score:
+        """Next-token probabilities of one prompt, for `llmdemand.belief.tree.tree`.
+
+        Parameters
+        ----------
+        request : Request
+            The prompt; its sampling settings name the length of the lists.
+
+        Returns
+        -------
+        callable
+            From a tuple of tokens (bytes) to candidates with log-probabilities. In
+            chat mode the tokens are the beginning of the assistant's message.
+
+        Raises
+        ------
+        BackendError
+            From the callable, if the engine refuses the prompt.
+        """
+
+        def score(prefix: tuple[bytes, ...]) -> list[tuple[bytes, float]]:
+            # A character that is cut cannot be sent back as text: nothing follows it here.
+            try:
+                begun = b"".join(prefix).decode()
+            except UnicodeDecodeError:
+                return []
+            one = replace(request.sampling, max_tokens=1, stop=())
+            answer = self._answer(replace(request, sampling=one), begun)
+            (token,) = chat_completion(answer).tokens[:1] or (Token(b"", math.nan),)
+            return list(zip(token.candidates, token.logprobs, strict=True))
+
+        return score
+
     @cached_property
     def _server(self) -> Any:
         import xllamacpp
@@ -153,6 +188,13 @@ class LocalBackend:
             ) from None
 
     def _ask(self, request: Request) -> dict[str, Any]:
+        response = chat_completion(self._answer(request))
+        # How much of the prompt was cached depends on what was asked before; the rest does not.
+        usage = {k: response.usage[k] for k in ("prompt_tokens", "completion_tokens")}
+        return to_compact(replace(response, model=self.model, usage=usage))
+
+    def _answer(self, request: Request, begun: str = "") -> dict[str, Any]:
+        """The engine's answer to a prompt, or to a prompt and the beginning of its answer."""
         sampling = request.sampling
         body = {
             **_PLAIN_SAMPLING,
@@ -164,11 +206,17 @@ class LocalBackend:
         }
         if request.mode == "chat":
             messages = [{"role": "system", "content": request.system}] if request.system else []
-            body["messages"] = [*messages, {"role": "user", "content": request.user}]
+            messages.append({"role": "user", "content": request.user})
+            # A trailing message of the assistant is continued.
+            messages += [{"role": "assistant", "content": begun}] if begun else []
+            body["messages"] = messages
             body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
             ask = self._server.handle_chat_completions
         else:
-            body |= {"prompt": request.system + request.user, "logprobs": sampling.top_logprobs}
+            body |= {
+                "prompt": request.system + request.user + begun,
+                "logprobs": sampling.top_logprobs,
+            }
             ask = self._server.handle_completions
         try:
             answer = ask(body)
@@ -177,10 +225,8 @@ class LocalBackend:
         if "error" in answer:
             message = answer["error"].get("message", answer["error"])
             raise BackendError(f"the engine refused run {request.run_id}: {message}")
-        response = chat_completion(answer)
-        # How much of the prompt was cached depends on what was asked before; the rest does not.
-        usage = {k: response.usage[k] for k in ("prompt_tokens", "completion_tokens")}
-        return to_compact(replace(response, model=self.model, usage=usage))
+        found: dict[str, Any] = answer
+        return found
 
 
 def _is_gguf(path: Path) -> bool:

@@ -37,9 +37,11 @@ def test_duplicate_ids_and_short_menus_are_refused():
         Menu((Alternative("a", "x"),))
 
 
-def test_nested_forms_warn_and_name_the_pair():
-    with pytest.warns(MenuWarning, match="'coke' is the beginning of 'coke zero'"):
+def test_forms_that_begin_alike_warn_and_name_the_pair():
+    with pytest.warns(MenuWarning, match="'coke' and 'coke zero'"):
         Menu.of("Coke", "Coke Zero")
+    with pytest.warns(MenuWarning, match="'pampers' and 'pull-ups'"):
+        Menu.of("Pampers", "Pull-Ups")
 
 
 def test_an_unknown_alternative_suggests_the_nearest():

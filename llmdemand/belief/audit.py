@@ -1,0 +1,267 @@
+"""Whether a panel's beliefs can be believed: what the answers went on to say, and more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Audit", "Equivalence", "audit", "check_equivalence"]
+
+_LOCK = 0.95
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Checks of a panel that look ahead, as extraction itself never does.
+
+    Attributes
+    ----------
+    statuses : pandas.DataFrame
+        ``runs, share`` by status, every status listed.
+    tokens : pandas.DataFrame
+        Rows: pivot tokens, most frequent first; columns: the alternative that the
+        whole answer decides for last (``none`` where it names none). A pivot
+        token that means one thing has all of its runs in one column.
+    mismatches, checked : int
+        Runs whose final choice is not that of the pivot, among those checked: runs
+        with a pivot.
+    mismatch : tuple of float
+        Share and its 95 % Wilson interval.
+    decided_mass : pandas.Series
+        Quantiles (0, .05, .25, .5, .75, .95, 1) of the decided mass at the pivot.
+    width : float
+        Mean width of the belief bounds of the study's focal alternative.
+    first_chosen : tuple of float
+        Share of choices that fall on the alternative named first, and its 95 %
+        Wilson interval; NaN where no run has a choice.
+    orders : int
+        Option orders that occur.
+    position_locked : bool
+        Whether the first-named alternative is chosen more than 95 % of the time
+        although the order varies: no estimate should be read from such a panel.
+    """
+
+    statuses: pd.DataFrame
+    tokens: pd.DataFrame
+    mismatches: int
+    checked: int
+    mismatch: tuple[float, float, float]
+    decided_mass: pd.Series[float]
+    width: float
+    first_chosen: tuple[float, float, float]
+    orders: int
+    position_locked: bool
+
+    def summary(self) -> str:
+        """The audit as text."""
+        share, low, high = (100 * v for v in self.mismatch)
+        first, first_low, first_high = (100 * v for v in self.first_chosen)
+        lock = "; POSITION-LOCKED: read no estimate from this" if self.position_locked else ""
+        occurring = self.statuses[self.statuses["runs"] > 0]
+        return "\n".join(
+            [
+                "statuses: " + ", ".join(f"{s} {int(r.runs)}" for s, r in occurring.iterrows()),
+                f"the answer goes on to say something else: {self.mismatches} of {self.checked}, "
+                f"{share:.1f} % ({low:.1f} to {high:.1f})",
+                f"decided mass: median {self.decided_mass.loc[0.5]:.3f}, 5 % of runs below "
+                f"{self.decided_mass.loc[0.05]:.3f}; mean width of the belief bounds "
+                f"{self.width:.3f}",
+                f"first-named option chosen: {first:.1f} % ({first_low:.1f} to {first_high:.1f}), "
+                f"{self.orders} orders{lock}",
+                "",
+                "pivot token by final choice",
+                self.tokens.head(12).to_string(),
+            ]
+        )
+
+
+def audit(panel: Panel) -> Audit:
+    """Audit a panel: final choices, mismatches, masses, statuses, position lock.
+
+    Parameters
+    ----------
+    panel : Panel
+        Any panel; rows without a pivot are counted by their status alone.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    DesignError
+        If the panel has no rows.
+
+    Notes
+    -----
+    Answers that were stopped at the pivot have nothing to go on to; audit a panel
+    of whole answers. The interval is Wilson's (statsmodels).
+
+    Examples
+    --------
+    >>> from llmdemand import load_study, simulate
+    >>> found = audit(simulate(load_study("pampers"), "synthetic", runs=2, seed=1))
+    >>> found.mismatches, found.checked
+    (0, 32)
+    """
+    import pandas as pd
+
+    if not len(panel):
+        raise DesignError("the panel has no rows: there is nothing to audit")
+    frame = panel.frame
+    statuses = panel.statuses.to_frame("runs").assign(share=panel.statuses / len(frame))
+    settled = frame[frame["pivot_index"] >= 0]
+    final = settled["final_choice"].fillna("none").astype(str)
+    tokens = pd.crosstab(settled["pivot_token"], final).reindex(
+        columns=[*panel.study.menu.ids, "none"], fill_value=0
+    )
+    tokens = tokens.loc[tokens.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    chosen = frame[frame["choice"].notna()]
+    first = chosen["order"].str.split(">").str[0]
+    hits = int((chosen["choice"] == first).sum())
+    orders = int(first.nunique())
+    focal = panel.study.focal
+    share, low, high = _wilson(hits, len(chosen))
+    return Audit(
+        statuses,
+        tokens,
+        int(settled["mismatch"].sum()),
+        len(settled),
+        _wilson(int(settled["mismatch"].sum()), len(settled)),
+        settled["decided_mass"].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]),
+        float((settled[f"hi_{focal}"] - settled[f"lo_{focal}"]).mean()),
+        (share, low, high),
+        orders,
+        bool(orders > 1 and share > _LOCK),
+    )
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Mean choice against mean belief, cell by cell and together.
+
+    Attributes
+    ----------
+    cells : pandas.DataFrame
+        By cell: ``runs, mean_choice, mean_belief, z`` and the decomposition
+        ``var_choice = var_belief + within``, with ``within = E[b (1 - b)]``
+        (population variances; the identity holds in expectation).
+    difference, se : float
+        Mean of choice minus belief over runs, and its standard error.
+    z, pvalue : float
+        Of the overall difference, normal law.
+    chi2, chi2_pvalue : float
+        Sum of the cells' squared z, and its p-value with one degree of freedom
+        per cell that has any randomness.
+    icc : float
+        ``var_belief / var_choice`` within cells, pooled: the intra-cell
+        correlation; one belief run is worth ``1 / icc`` choice runs.
+    """
+
+    cells: pd.DataFrame
+    difference: float
+    se: float
+    z: float
+    pvalue: float
+    chi2: float
+    chi2_pvalue: float
+    icc: float
+
+
+def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalence:
+    """Test that belief and choice have the same mean in every cell.
+
+    Given its belief b, a run's choice is Bernoulli(b): the differences ``y - b``
+    have mean 0 and variance ``b (1 - b)``, independently over runs, whatever the
+    cells. So ``z = sum(y - b) / sqrt(sum b (1 - b))`` is standard normal when the
+    extraction is right.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs; those with status ``ok`` enter.
+    alternative : str, optional
+        The study's focal alternative by default.
+
+    Returns
+    -------
+    Equivalence
+
+    Raises
+    ------
+    DesignError
+        If no run is usable.
+    MenuError
+        For an unknown alternative.
+
+    Examples
+    --------
+    >>> from llmdemand import load_study, simulate
+    >>> panel = simulate(load_study("pampers"), "synthetic", runs=50, seed=1)
+    >>> bool(check_equivalence(panel).chi2_pvalue > 0.001)
+    True
+    """
+    import pandas as pd
+    from scipy import stats
+
+    name = panel.study.focal if alternative is None else alternative
+    panel.study.menu.index(name)
+    ok = panel.usable
+    if ok.empty:
+        raise DesignError(f"no usable run among {len(panel)}: nothing to compare")
+    b = ok[f"belief_{name}"].astype(float)
+    y = (ok["choice"] == name).astype(float)
+    data = pd.DataFrame({"cell": ok["cell"], "y": y, "b": b, "noise": b * (1 - b)})
+    grouped = data.groupby("cell")
+    cells = pd.DataFrame(
+        {
+            "runs": grouped.size(),
+            "mean_choice": grouped["y"].mean(),
+            "mean_belief": grouped["b"].mean(),
+            "var_choice": grouped["y"].var(ddof=0),
+            "var_belief": grouped["b"].var(ddof=0),
+            "within": grouped["noise"].mean(),
+        }
+    )
+    total = grouped[["y", "b", "noise"]].sum()
+    gap, noise = (total["y"] - total["b"]).to_numpy(), total["noise"].to_numpy()
+    cells["z"] = _ratio(gap, np.sqrt(noise))
+    chi2, random = float(np.nansum(cells["z"] ** 2)), int((noise > 0).sum())
+    z = float(_ratio(np.array([gap.sum()]), np.array([np.sqrt(noise.sum())]))[0])
+    spread = (cells["runs"] * (cells["var_belief"] + cells["within"])).sum()
+    return Equivalence(
+        cells,
+        float(gap.sum() / len(data)),
+        float(np.sqrt(noise.sum()) / len(data)),
+        z,
+        float(2 * stats.norm.sf(abs(z))),
+        chi2,
+        float(stats.chi2.sf(chi2, random)) if random else float("nan"),
+        float((cells["runs"] * cells["var_belief"]).sum() / spread) if spread else float("nan"),
+    )
+
+
+def _ratio(
+    gap: np.ndarray[tuple[int], np.dtype[np.float64]],
+    sd: np.ndarray[tuple[int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """``gap / sd``; NaN for certain beliefs that came true, inf for one that did not."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.abs(gap) < 1e-9, np.where(sd > 0, 0.0, np.nan), gap / sd)
+
+
+def _wilson(hits: int, total: int) -> tuple[float, float, float]:
+    if not total:
+        return float("nan"), float("nan"), float("nan")
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(hits, total, method="wilson")
+    return hits / total, float(low), float(high)
