@@ -42,7 +42,7 @@ from typing import NamedTuple
 
 from llmdemand.core.menu import Menu, fold
 
-__all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "Automaton"]
+__all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "Automaton", "Place"]
 
 # Outcomes of a step: an alternative's index (>= 0) when decided, else one of these.
 NEUTRAL, AMBIGUOUS, OFF = -1, -2, -3
@@ -204,6 +204,25 @@ class _Form(NamedTuple):
     letter: bool
 
 
+class Place(dict[bytes, tuple["Place", int]]):
+    """A state of an `Automaton`, and the steps from it that were taken before.
+
+    ``place[data]`` is the step: a dictionary look-up where the token was seen in
+    this state before, and computed otherwise.
+    """
+
+    __slots__ = ("_automaton", "state")
+
+    def __init__(self, automaton: Automaton, state: _State) -> None:
+        self._automaton = automaton
+        self.state = state
+
+    def __missing__(self, data: bytes) -> tuple[Place, int]:
+        """Compute a step that was not taken before."""
+        found = self[data] = self._automaton._step(self.state, data)
+        return found
+
+
 class Automaton:
     """The incremental matcher of one menu. Steps are cached; instances are reusable.
 
@@ -231,8 +250,6 @@ class Automaton:
     >>> automaton.step(state, b" H")[1]     # the index of Huggies
     1
     """
-
-    start = 0
 
     def __init__(
         self,
@@ -262,51 +279,44 @@ class Automaton:
         firsts = {_first_word(f.text.casefold()) for f in self._forms}
         self._firsts = frozenset(firsts)
         self._prefixes = frozenset(w[:k] for w in _KNOWN | firsts for k in range(len(w) + 1))
-        first = self._fresh._replace(gate=gate)
-        self._states: list[_State] = [first]
-        self._ids: dict[_State, int] = {first: 0}
-        self._cache: dict[tuple[int, bytes], tuple[int, int]] = {}
+        self._places: dict[_State, Place] = {}
+        self.start = self._place(self._fresh._replace(gate=gate))
 
-    def step(self, state: int, data: bytes) -> tuple[int, int]:
-        """The state after one token, and what the token did.
+    def step(self, place: Place, data: bytes) -> tuple[Place, int]:
+        """The place after one token, and what the token did; the same as ``place[data]``.
 
         Parameters
         ----------
-        state : int
-            A state returned by an earlier step, or `start`.
+        place : Place
+            A place returned by an earlier step, or `start`.
         data : bytes
             The token's bytes; empty for the end of the text.
 
         Returns
         -------
-        state, outcome : int, int
+        place, outcome : Place, int
             `outcome` is the index of the alternative that is now chosen, or
             `NEUTRAL`, `AMBIGUOUS`, `OFF`.
         """
-        key = (state, data)
-        found = self._cache.get(key)
+        return place[data]
+
+    def end(self, place: Place) -> int:
+        """What the end of the text decides: an alternative's index or `NEUTRAL`."""
+        return self._end(place.state)
+
+    def resume(self, place: Place) -> Place:
+        """The place from which the words after a decision are read, for audits."""
+        return self._place(place.state._replace(active=(), settled=-1))
+
+    def _place(self, state: _State) -> Place:
+        found = self._places.get(state)
         if found is None:
-            found = self._cache[key] = self._step(self._states[state], data)
+            found = self._places[state] = Place(self, state)
         return found
 
-    def end(self, state: int) -> int:
-        """What the end of the text decides: an alternative's index or `NEUTRAL`."""
-        return self._end(self._states[state])
-
-    def resume(self, state: int) -> int:
-        """The state from which the words after a decision are read, for audits."""
-        return self._intern(self._states[state]._replace(active=(), settled=-1))
-
-    def _intern(self, state: _State) -> int:
-        index = self._ids.get(state)
-        if index is None:
-            index = self._ids[state] = len(self._states)
-            self._states.append(state)
-        return index
-
-    def _step(self, state: _State, data: bytes) -> tuple[int, int]:
+    def _step(self, state: _State, data: bytes) -> tuple[Place, int]:
         if not data:
-            return self._intern(state), self._end(state)
+            return self._place(state), self._end(state)
         text, pending = _decode(state.pending + data)
         state = state._replace(pending=b"")
         for raw in unicodedata.normalize("NFKC", text):
@@ -314,19 +324,19 @@ class Automaton:
             for c in fold(raw):
                 state, decided = self._read(state, c, raw)
                 if decided >= 0:
-                    return self._intern(state), decided
+                    return self._place(state), decided
         state = state._replace(pending=pending)
-        index = self._intern(state)
+        place = self._place(state)
         if state.gate != _OPEN:
-            return index, NEUTRAL
+            return place, NEUTRAL
         if pending:
-            return index, AMBIGUOUS if self._may_continue(state) else NEUTRAL
+            return place, AMBIGUOUS if self._may_continue(state) else NEUTRAL
         decided = self._decision(state)
         if decided >= 0:
-            return index, decided
+            return place, decided
         if state.active or state.settled >= 0:
-            return index, AMBIGUOUS
-        return index, OFF if _in_word(state) else NEUTRAL
+            return place, AMBIGUOUS
+        return place, OFF if _in_word(state) else NEUTRAL
 
     def _end(self, state: _State) -> int:
         """Longest complete form at the end of the text; whole or letter forms included."""

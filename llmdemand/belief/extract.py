@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from llmdemand.belief.automaton import AMBIGUOUS, Automaton
+from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
@@ -148,6 +148,7 @@ class Extractor:
         )
         self._ids = menu.ids
         self._nothing = (math.nan,) * len(menu)
+        self._pivots: dict[bytes, tuple[str, str]] = {}
         self._complete = tuple({fold(f) for f in a.forms} for a in menu)
 
     def __call__(self, response: Response) -> Belief:
@@ -158,70 +159,45 @@ class Extractor:
         if not tokens:
             empty = not response.text.strip()
             return self._without_pivot("no_output" if empty else "no_logprobs")
-        step = self._automaton.step
-        state, begun = self._automaton.start, -1
+        place, begun = self._automaton.start, -1
         first = self._after_last_anchor(tokens) if self._last_anchors else 0
-        for index in range(len(tokens)):
-            if index < first:
-                continue
-            after, outcome = step(state, tokens[index].data)
+        for index, token in enumerate(tokens[first:] if first else tokens, first):
+            after, outcome = place[token.data]
             if outcome >= 0:
                 begun = index if begun < 0 else begun
-                return self._at_pivot(state, after, index, outcome, begun, response)
+                return self._at_pivot(place, after, index, outcome, begun, response)
             begun = (index if begun < 0 else begun) if outcome == AMBIGUOUS else -1
-            state = after
-        return self._at_end(state, response)
+            place = after
+        return self._at_end(place, response)
 
     def _at_pivot(
-        self, state: int, after: int, index: int, chosen: int, begun: int, response: Response
+        self, place: Place, after: Place, index: int, chosen: int, begun: int, response: Response
     ) -> Belief:
         token = response.tokens[index]
         choice = self._ids[chosen]
         final = self._final(after, index, chosen, begun, response)
-        text = token.data.decode(errors="replace")
-        listed, status = _listed(token)
+        text, _ = self._read_pivot(token.data)
+        names, values, status = _listed(token)
         if status:
-            nothing = self._nothing
-            return Belief(
-                status,
-                choice,
-                nothing,
-                nothing,
-                nothing,
-                index,
-                text,
-                final=final,
-                mismatch=final != choice,
-            )
-        step, exp, power = self._automaton.step, math.exp, self._power
+            return self._no_belief(status, choice, index, text, final)
+        exp, power = math.exp, self._power
         mass = [0.0] * len(self._ids)
         tempered = mass if power == 1 else [0.0] * len(self._ids)
-        total, smallest = 0.0, 1.0
-        for data, logprob in listed:
-            probability = exp(logprob)
+        total = 0.0
+        for data, value in zip(names, values, strict=True):
+            probability = exp(value)
             total += probability
-            outcome = step(state, data)[1]
+            outcome = place[data][1]
             if outcome >= 0:
                 mass[outcome] += probability
                 if power != 1:
-                    tempered[outcome] += exp(power * logprob)
-            smallest = min(smallest, probability)
-        if total > 1.0 + _SUM_TOLERANCE:
-            nothing = self._nothing
-            return Belief(
-                "invalid_logprobs",
-                choice,
-                nothing,
-                nothing,
-                nothing,
-                index,
-                text,
-                final=final,
-                mismatch=final != choice,
-            )
+                    tempered[outcome] += exp(power * value)
         decided, tail = sum(mass), max(0.0, 1.0 - total)
         weight = sum(tempered)
-        unlisted = _tempered_tail(tail, smallest, power)
+        # No weight at all: the realised token's own probability has underflowed.
+        if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
+            return self._no_belief("invalid_logprobs", choice, index, text, final)
+        unlisted = tail if power == 1 else _tempered_tail(tail, token.logprobs, power)
         lower, upper = _bounds(tempered, weight, unlisted)
         return Belief(
             "ok" if decided >= self._low_mass else "low_mass",
@@ -238,24 +214,49 @@ class Extractor:
             final != choice,
         )
 
+    def _read_pivot(self, data: bytes) -> tuple[str, str]:
+        """A pivot token's text, and the word in it; few tokens are ever pivots."""
+        found = self._pivots.get(data)
+        if found is None:
+            text = data.decode(errors="replace")
+            found = self._pivots[data] = (text, fold(text.strip()))
+        return found
+
+    def _no_belief(
+        self, status: str, choice: str, index: int, text: str, final: str | None
+    ) -> Belief:
+        """The pivot is known, its probabilities are not."""
+        nothing = self._nothing
+        return Belief(
+            status,
+            choice,
+            nothing,
+            nothing,
+            nothing,
+            index,
+            text,
+            final=final,
+            mismatch=final != choice,
+        )
+
     def _final(
-        self, state: int, index: int, chosen: int, begun: int, response: Response
+        self, after: Place, index: int, chosen: int, begun: int, response: Response
     ) -> str | None:
         """The last decision of the whole text, for the audit; it may look ahead."""
         tokens, automaton = response.tokens, self._automaton
         final: int | None = chosen
         # The pivot may be the beginning of a word that turned out to be another one.
-        word = fold(tokens[index].data.decode(errors="replace").strip())
-        if word not in self._complete[chosen] and not self._was_completed(
-            b"".join([t.data for t in tokens[begun:]]), chosen
-        ):
+        if self._read_pivot(tokens[index].data)[1] not in self._complete[
+            chosen
+        ] and not self._was_completed(b"".join([t.data for t in tokens[begun:]]), chosen):
             final = None
-        state = automaton.resume(state)
-        for token in tokens[index + 1 :]:
-            state, outcome = automaton.step(state, token.data)
-            if outcome >= 0:
-                final = outcome
-                state = automaton.resume(state)
+        if index + 1 < len(tokens):
+            place = automaton.resume(after)
+            for token in tokens[index + 1 :]:
+                place, outcome = place[token.data]
+                if outcome >= 0:
+                    final = outcome
+                    place = automaton.resume(place)
         return None if final is None else self._ids[final]
 
     def _was_completed(self, data: bytes, chosen: int) -> bool:
@@ -276,9 +277,9 @@ class Extractor:
         place = max(text.rfind(anchor) for anchor in self._last_anchors)
         return max((k for k, start in enumerate(starts) if start <= place), default=0)
 
-    def _at_end(self, state: int, response: Response) -> Belief:
+    def _at_end(self, place: Place, response: Response) -> Belief:
         """No token settled the choice: say what is known, and why nothing more is."""
-        outcome = self._automaton.end(state) if response.finish_reason == "stop" else -1
+        outcome = self._automaton.end(place) if response.finish_reason == "stop" else -1
         if outcome >= 0:
             return self._without_pivot("unresolved_at_end", self._ids[outcome])
         if not response.text.strip():
@@ -384,38 +385,41 @@ def _extractor(
     )
 
 
-def _listed(token: Token) -> tuple[list[tuple[bytes, float]], str]:
+def _listed(token: Token) -> tuple[Sequence[bytes], Sequence[float], str]:
     """Each listed token once, the realised one included; or the status that forbids it."""
-    pairs: list[tuple[bytes, float]] = []
-    for pair in zip(token.candidates, token.logprobs, strict=True):
-        if not pair[1] <= 0.0:  # positive or NaN
-            return [], "invalid_logprobs"
-        if pair[1] > _SENTINEL:
-            pairs.append(pair)
-    own = token.logprob
+    names, values, own = token.candidates, token.logprobs, token.logprob
     if own > 0.0 or own <= _SENTINEL:
-        return [], "invalid_logprobs"
-    if not pairs:
-        # One probability says how likely the choice was, and nothing of the others.
-        return [], "no_logprobs"
-    unique = list(dict.fromkeys(pairs))
-    if token.data not in dict(unique):
+        return (), (), "invalid_logprobs"
+    # One probability says how likely the choice was, and nothing of the others.
+    if not values:
+        return (), (), "no_logprobs"
+    whole, largest = sum(values), max(values)
+    if largest > 0.0 or whole != whole:  # positive, or NaN somewhere
+        return (), (), "invalid_logprobs"
+    if largest <= _SENTINEL:
+        return (), (), "no_logprobs"
+    if min(values) <= _SENTINEL or len(set(names)) < len(names):
+        kept = dict.fromkeys((n, v) for n, v in zip(names, values, strict=True) if v > _SENTINEL)
+        names, values = (tuple(part) for part in zip(*kept, strict=True))
+    if token.data not in names:
         if own != own:
-            return [], "invalid_logprobs"
-        unique.append((token.data, own))
-    return unique, ""
+            return (), (), "invalid_logprobs"
+        return (*names, token.data), (*values, own), ""
+    return names, values, ""
 
 
-def _tempered_tail(tail: float, smallest: float, power: float) -> float:
+def _tempered_tail(tail: float, values: Sequence[float], power: float) -> float:
     """The most that unlisted tokens can weigh after tempering by ``p -> p^power``.
 
-    None of them is more probable than the least probable listed one. Sharpening
+    None of them is more probable than the least probable listed candidate (a realised
+    token from outside the list says nothing of how small the others are). Sharpening
     (power > 1) shrinks them by at least ``smallest^(power - 1)``; flattening can
     blow them up without limit, as their number is unknown.
     """
     if tail <= 0:
         return 0.0
-    if power >= 1:
+    if power > 1:
+        smallest = math.exp(min(v for v in values if v > _SENTINEL))
         return float(tail * smallest ** (power - 1))
     return math.inf
 
@@ -424,7 +428,7 @@ def _bounds(
     mass: list[float], decided: float, unlisted: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """All of the unlisted weight against an alternative, and all of it for it."""
-    if math.isinf(unlisted):
+    if unlisted == math.inf:
         return (0.0,) * len(mass), (1.0,) * len(mass)
     whole = decided + unlisted
     return tuple([m / whole for m in mass]), tuple([(m + unlisted) / whole for m in mass])

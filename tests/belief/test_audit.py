@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from llmdemand import audit, check_equivalence
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError, MenuError
+
+
+def altered(panel, **columns):
+    return Panel(panel.frame.assign(**columns), panel.study, panel.provenance)
+
+
+def test_a_clean_panel(synthetic_panel):
+    found = audit(synthetic_panel)
+    assert (found.mismatches, found.checked) == (0, 480)
+    assert not found.position_locked and found.orders == 2
+    assert found.statuses.loc["ok", "runs"] == 480 and found.statuses["share"].sum() == 1
+    # Each pivot token of the known-truth consumer means one alternative.
+    assert ((found.tokens > 0).sum(axis=1) == 1).all()
+    assert found.tokens.to_numpy().sum() == 480
+    assert found.decided_mass.loc[0.5] == pytest.approx(0.96, abs=1e-3)
+    assert "480" in found.summary()
+
+
+def test_mismatches_are_counted_with_wilsons_interval(synthetic_panel):
+    final = synthetic_panel.frame["choice"].astype(object).copy()
+    wrong = final.index[:12]
+    final.loc[wrong] = None
+    mismatch = synthetic_panel.frame["mismatch"].copy()
+    mismatch.loc[wrong] = True
+    found = audit(altered(synthetic_panel, final_choice=final, mismatch=mismatch))
+    share, low, high = found.mismatch
+    # Wilson's interval for 12 of 480, from its closed form.
+    z, n, p = 1.959963984540054, 480, 0.025
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    assert (share, low, high) == pytest.approx((p, middle - half, middle + half))
+    assert found.tokens["none"].sum() == 12
+
+
+def test_a_position_lock_is_found_only_if_the_order_varies(synthetic_panel):
+    first = synthetic_panel.frame["order"].str.split(">").str[0]
+    locked = audit(altered(synthetic_panel, choice=first))
+    assert locked.position_locked and "POSITION-LOCKED" in locked.summary()
+    one = altered(synthetic_panel, choice="pampers", order="pampers>huggies>neither")
+    assert not audit(one).position_locked
+
+
+def test_panels_without_pivots_or_rows(synthetic_panel):
+    frame = synthetic_panel.frame
+    nothing = frame.assign(
+        status="no_pivot",
+        choice=None,
+        pivot_index=-1,
+        final_choice=None,
+        mismatch=False,
+        **{c: np.nan for c in frame.filter(regex="^(belief|lo|hi)_|_mass$")},
+    )
+    found = audit(Panel(nothing, synthetic_panel.study))
+    assert found.checked == 0 and np.isnan(found.mismatch[0])
+    assert found.summary()
+    with pytest.raises(DesignError, match="no rows"):
+        audit(Panel(frame.iloc[:0], synthetic_panel.study))
+
+
+def test_equivalence_holds_where_choices_follow_beliefs(synthetic_panel):
+    found = check_equivalence(synthetic_panel)
+    assert found.pvalue > 0.001 and found.chi2_pvalue > 0.001
+    assert found.icc == pytest.approx(0.054, rel=0.4)
+    cells = found.cells
+    gap = cells["var_choice"] - cells["var_belief"] - cells["within"]
+    assert abs(gap.mean()) < 0.01, "Var(y) = Var(b) + E[b(1-b)] on average"
+
+
+def test_equivalence_is_rejected_when_choices_do_not_follow(synthetic_panel):
+    frame = synthetic_panel.frame
+    shifted = frame["choice"].where(np.arange(len(frame)) % 8 > 0, "pampers")
+    found = check_equivalence(altered(synthetic_panel, choice=shifted))
+    assert found.pvalue < 1e-4 and found.chi2_pvalue < 1e-4
+    assert found.difference > 0.04
+
+
+def test_the_tests_size_is_nominal_under_the_null(synthetic_panel):
+    rng = np.random.default_rng(5)
+    belief = synthetic_panel.frame["belief_pampers"].to_numpy()
+    rejected = []
+    for _ in range(200):
+        drawn = np.where(rng.random(len(belief)) < belief, "pampers", "huggies")
+        found = check_equivalence(altered(synthetic_panel, choice=drawn))
+        rejected.append((found.pvalue < 0.05, found.chi2_pvalue < 0.05))
+    overall, by_cell = np.mean(rejected, axis=0)
+    assert overall < 0.11 and by_cell < 0.15
+
+
+def test_equivalence_errors(synthetic_panel):
+    with pytest.raises(MenuError, match="did you mean"):
+        check_equivalence(synthetic_panel, "pamper")
+    with pytest.raises(DesignError, match="no usable run"):
+        check_equivalence(altered(synthetic_panel, status="refusal"))

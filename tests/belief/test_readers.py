@@ -1,0 +1,236 @@
+"""What users have on disk, in the forms in which servers write it."""
+
+import json
+import math
+
+import pytest
+
+from llmdemand import extract_panel, load_study
+from llmdemand.belief.extract import extract
+from llmdemand.belief.readers import compact, read_answers, read_response, to_compact
+from llmdemand.belief.tokens import Response, Token
+from llmdemand.core.menu import Menu
+from llmdemand.errors import ResponseError
+
+STUDY = load_study("pampers")
+MENU = Menu.of("Pampers", "Huggies")
+
+
+def entry(token, logprob, listed=(), *, with_bytes=True, **more):
+    made = {"token": token, "logprob": logprob, **more}
+    if with_bytes:
+        made["bytes"] = list(token.encode())
+    made["top_logprobs"] = [entry(t, v, with_bytes=with_bytes) for t, v in listed]
+    return made
+
+
+LISTED = [(" H", math.log(0.6)), (" P", math.log(0.3))]
+H = entry(" H", math.log(0.6), LISTED)
+
+
+def responses_object(*blocks, status="completed", reason=None):
+    return {
+        "object": "response",
+        "status": status,
+        "incomplete_details": {"reason": reason} if reason else None,
+        "model": "gpt-x",
+        "usage": {"input_tokens": 5, "output_tokens": 3},
+        "output": [
+            {"type": "reasoning", "summary": []},
+            *({"type": "message", "role": "assistant", "content": [b]} for b in blocks),
+        ],
+    }
+
+
+def output_text(text, logprobs):
+    return {"type": "output_text", "text": text, "logprobs": logprobs, "annotations": []}
+
+
+def test_chat_completions_as_object_and_as_sdk_model(complete):
+    from openai.types.chat import ChatCompletion
+
+    raw = complete(" Huggies", [(" H", math.log(0.6), dict(LISTED)), ("uggies", -0.01, {})])
+    for made in (raw, ChatCompletion.model_validate(raw)):
+        found = extract(read_response(made), MENU)
+        assert found.choice == "huggies"
+        assert found.belief == pytest.approx((1 / 3, 2 / 3))
+
+
+def test_responses_with_several_blocks_are_one_answer():
+    raw = responses_object(
+        output_text(
+            "I choose",
+            [entry("I", -0.1, [("I", -0.1)]), entry(" choose", -0.1, [(" choose", -0.1)])],
+        ),
+        output_text(" Huggies", [H, entry("uggies", -0.01, [("uggies", -0.01)])]),
+    )
+    response = read_response(raw)
+    assert response.text == "I choose Huggies"
+    assert response.usage["prompt_tokens"] == 5
+    found = extract(response, MENU)
+    assert (found.choice, found.pivot_index) == ("huggies", 2)
+
+
+def test_responses_that_refuse_or_are_cut():
+    refused = responses_object({"type": "refusal", "refusal": "No."})
+    assert extract(read_response(refused), MENU).status == "refusal"
+    cut = responses_object(
+        output_text("Well", [entry("Well", -0.1, [("Well", -0.1)])]), reason="max_output_tokens"
+    )
+    assert read_response(cut).finish_reason == "length"
+    silent = responses_object(output_text("Huggies", []))
+    assert extract(read_response(silent), MENU).status == "no_logprobs"
+
+
+@pytest.mark.parametrize("glyph", ["\u0120", "\u2581"])
+def test_glyphs_of_vocabularies_are_spaces(glyph, complete):
+    raw = complete("I Huggies", [])
+    raw["choices"][0]["logprobs"]["content"] = [
+        entry("I", -0.1, [("I", -0.1)], with_bytes=False),
+        entry(
+            f"{glyph}H",
+            math.log(0.6),
+            [(f"{glyph}H", math.log(0.6)), (f"{glyph}P", math.log(0.3))],
+            with_bytes=False,
+        ),
+        entry("uggies", -0.1, [("uggies", -0.1)], with_bytes=False),
+    ]
+    found = extract(read_response(raw), MENU)
+    assert (found.choice, found.pivot_token) == ("huggies", " H")
+    assert found.belief == pytest.approx((1 / 3, 2 / 3))
+
+
+def test_a_glyph_that_the_answer_contains_is_a_character(complete):
+    raw = complete("\u0120orizia", [])
+    raw["choices"][0]["logprobs"]["content"] = [entry("\u0120", -0.1, with_bytes=False)]
+    assert read_response(raw).tokens[0].data == "\u0120".encode()
+
+
+def test_llama_cpp_native_completions():
+    raw = {
+        "content": " Huggies",
+        "stop_type": "limit",
+        "tokens_evaluated": 9,
+        "tokens_predicted": 2,
+        "completion_probabilities": [H, entry("uggies", -0.01, [("uggies", -0.01)])],
+    }
+    response = read_response(raw)
+    assert (response.finish_reason, response.usage["prompt_tokens"]) == ("length", 9)
+    assert extract(response, MENU).belief == pytest.approx((1 / 3, 2 / 3))
+
+
+def test_the_short_form_survives_a_round_trip():
+    data = "帮".encode()
+    tokens = (
+        Token(data[:2], -0.5, (data[:2], b" H"), (-0.5, -1.25)),
+        Token(data[2:], -0.25, (data[2:],), (-0.25,)),
+        Token(b"", math.nan, (), ()),
+    )
+    made = Response(tokens, "帮", "length", None, "m", {"prompt_tokens": 3})
+    back = compact(json.loads(json.dumps(to_compact(made))))
+    assert back.tokens[:2] == tokens[:2] and math.isnan(back.tokens[2].logprob)
+    assert (back.text, back.finish_reason, back.model) == ("帮", "length", "m")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({}, "no known form"),
+        ([], "found list"),
+        ({"choices": []}, "choices\\[0\\]"),
+        (
+            {"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"logprob": 1}]}}]},
+            "token",
+        ),
+        (
+            {
+                "choices": [
+                    {
+                        "message": {"content": "x"},
+                        "logprobs": {"content": [{"token": "x", "logprob": "low"}]},
+                    }
+                ]
+            },
+            "low",
+        ),
+        ({"output": [{"type": "message"}]}, "content"),
+        ({"tokens": [["a"]], "text": "a"}, "expected text and tokens"),
+        ({"completion_probabilities": []}, "content"),
+    ],
+)
+def test_malformed_responses_name_the_field(raw, message):
+    with pytest.raises(ResponseError, match=message):
+        read_response(raw)
+
+
+def lines(path, *entries):
+    path.write_text("".join(json.dumps(e) + "\n" for e in entries))
+    return path
+
+
+def test_stores_and_batches_give_the_same_rows(tmp_path, complete):
+    raw = complete(" Huggies", [(" H", math.log(0.6), dict(LISTED))])
+    store = lines(tmp_path / "a.jsonl", {"key": "k", "run_id": "3-1", "raw": raw})
+    batch = lines(
+        tmp_path / "b.jsonl",
+        {"custom_id": "pampers-3-1", "response": {"status_code": 200, "body": raw}, "error": None},
+    )
+    plain = lines(tmp_path / "c.jsonl", {"custom_id": "3-1", **raw})
+    frames = [extract_panel(STUDY, read_answers(p, STUDY)).frame for p in (store, batch, plain)]
+    row = frames[0].iloc[0]
+    assert (row["cell"], row["replicate"], row["price_pampers"]) == (3, 1, 33.0)
+    assert row["belief_huggies"] == pytest.approx(2 / 3)
+    for other in frames[1:]:
+        assert other.equals(frames[0])
+
+
+def test_an_order_in_the_line_is_kept(tmp_path, complete):
+    raw = {"run_id": "3-1", "raw": complete("Huggies"), "order": "huggies>pampers>neither"}
+    panel = extract_panel(STUDY, read_answers(lines(tmp_path / "a.jsonl", raw), STUDY))
+    assert panel.frame["order"].tolist() == ["huggies>pampers>neither"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"raw": {}}, "line 2: field 'run_id' or 'custom_id' is None"),
+        ({"run_id": "x", "raw": {}}, "expected '<cell>-<replicate>'"),
+        ({"run_id": "99-0", "raw": {}}, "the study has 16 cells"),
+        ({"run_id": "0-0", "raw": {}}, "line 2: no known form"),
+        ({"run_id": "0-0", "raw": {"text": "", "tokens": []}, "order": "a"}, "field 'order'"),
+        (
+            {"custom_id": "0-0", "response": {"status_code": 429, "body": {}}},
+            "is 429: this request failed",
+        ),
+        ({"custom_id": "0-0", "response": None, "error": {"code": "x"}}, "field 'error'"),
+        ("hello", "found str"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path, entry, message):
+    good = {"run_id": "0-1", "raw": {"text": "", "tokens": []}}
+    with pytest.raises(ResponseError, match=message):
+        list(read_answers(lines(tmp_path / "a.jsonl", good, entry), STUDY))
+
+
+def test_missing_empty_and_cut_files(tmp_path):
+    with pytest.raises(ResponseError, match="no file at"):
+        list(read_answers(tmp_path / "absent.jsonl", STUDY))
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    with pytest.raises(ResponseError, match="is empty"):
+        list(read_answers(empty, STUDY))
+    empty.write_text('{"run_id": "0-0", "raw"')
+    with pytest.raises(ResponseError, match="line 1: no JSON"):
+        list(read_answers(empty, STUDY))
+
+
+def test_extracting_from_the_store_gives_the_panel_that_was_simulated(tmp_path):
+    import pandas as pd
+
+    from llmdemand import simulate
+
+    path = tmp_path / "responses.jsonl"
+    panel = simulate(STUDY, "synthetic", runs=3, seed=2, store=path)
+    for _ in range(2):
+        again = extract_panel(STUDY, read_answers(path, STUDY, backend="synthetic"))
+        pd.testing.assert_frame_equal(again.frame, panel.frame)
