@@ -60,6 +60,23 @@ def test_simulate_fit_compare(run, tmp_path):
     assert {r["outcome"] for r in json.loads(out)["precision"]} == {"belief", "choice"}
 
 
+def test_extract_from_the_store_and_audit(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 3, "--out", "panel.parquet")
+    code, out, _ = run(
+        "extract", "panel.responses.jsonl", "--study", "pampers", "--out", "again.parquet"
+    )
+    assert code == 0 and "48 runs: ok 48" in out
+    first, again = (Panel.read(tmp_path / f"{n}.parquet").frame for n in ("panel", "again"))
+    assert first["belief_pampers"].equals(again["belief_pampers"])
+    code, out, _ = run("audit", "again.parquet")
+    assert code == 0 and "0 of 48" in out and "mean choice minus mean belief" in out
+    code, out, _ = run("audit", "again.parquet", "--json")
+    assert json.loads(out)["checked"] == 48
+    (tmp_path / "bad.jsonl").write_text("hello\n")
+    code, _, err = run("extract", "bad.jsonl", "--study", "pampers")
+    assert code == 2 and "bad.jsonl line 1: no JSON" in err
+
+
 def test_studies_are_listed_and_shown(run):
     code, out, _ = run("studies")
     assert code == 0 and "pampers-households" in out
