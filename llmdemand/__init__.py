@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.errors import LLMDemandError
     from llmdemand.modeling.demand import Demand, fit_demand
-    from llmdemand.modeling.logit import LogitResults, fraclogit, logit
+    from llmdemand.modeling.logit import fraclogit, logit
+    from llmdemand.modeling.results import LogitResults
     from llmdemand.reporting.compare import Report, compare
     from llmdemand.simulation.run import simulate
 
@@ -38,7 +39,7 @@ _HOMES = {
     "Demand": "modeling.demand",
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
-    "LogitResults": "modeling.logit",
+    "LogitResults": "modeling.results",
     "Menu": "core.menu",
     "Panel": "core.panel",
     "Report": "reporting.compare",

@@ -37,144 +37,29 @@ Rules
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
 from typing import NamedTuple
 
+from llmdemand.belief.characters import boundary, decode, encodings, first_word
+from llmdemand.belief.words import (
+    CLAUSE_END,
+    CLOSERS,
+    KNOWN,
+    LISTS,
+    NEGATIONS,
+    OPENERS,
+    ORDINARY,
+    PAIRS,
+    POINTERS,
+    SCENE,
+    SCENE_FIRST,
+    TURNS,
+)
 from llmdemand.core.menu import Menu, fold
 
 __all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "Automaton", "Place"]
 
 # Outcomes of a step: an alternative's index (>= 0) when decided, else one of these.
 NEUTRAL, AMBIGUOUS, OFF = -1, -2, -3
-
-_ORDINARY = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "can",
-        "do",
-        "for",
-        "from",
-        "go",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "no",
-        "nor",
-        "not",
-        "of",
-        "off",
-        "on",
-        "one",
-        "or",
-        "our",
-        "out",
-        "she",
-        "so",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "too",
-        "up",
-        "us",
-        "was",
-        "we",
-        "well",
-        "what",
-        "when",
-        "who",
-        "will",
-        "with",
-        "would",
-        "yes",
-        "you",
-        "your",
-    ]
-)
-_NEGATIONS = frozenset(
-    [
-        "no",
-        "not",
-        "never",
-        "neither",
-        "none",
-        "without",
-        "avoid",
-        "avoiding",
-        "skip",
-        "skipping",
-        "cannot",
-        "than",
-        "nor",
-        "don't",
-        "won't",
-        "can't",
-        "wouldn't",
-        "isn't",
-        "doesn't",
-        "didn't",
-        "couldn't",
-        "shouldn't",
-        "aren't",
-        "wasn't",
-    ]
-)
-_SCENE = frozenset(
-    [
-        "because",
-        "since",
-        "although",
-        "though",
-        "while",
-        "whereas",
-        "if",
-        "unless",
-        "given",
-        "considering",
-        "comparing",
-        "compared",
-        "despite",
-        "when",
-    ]
-)
-_SCENE_FIRST = frozenset({"with", "as"})  # "With Pampers at 35, ...", but not "go with Pampers"
-_LISTS = frozenset({"between", "both", "either", "among", "versus", "vs"})
-_TURNS = frozenset({"but", "so", "then", "however", "therefore", "thus"})
-_PAIRS = {"instead": 1, "price": 2, "prices": 2, "cost": 2, "costs": 2}  # completed by "of"
-_POINTERS = frozenset({"option", "choice", "answer", "alternative", "brand", "product", "label"})
-_OPENERS = frozenset("([{*_`\"'<:=")
-_CLOSERS = frozenset(")]}.,:;*_`\"'!?\n>")
-_CLAUSE_END = frozenset(",;:!?\n")
-_KNOWN = frozenset().union(
-    _NEGATIONS, _SCENE, _SCENE_FIRST, _LISTS, _TURNS, _PAIRS, _POINTERS, {"of", "and", "or"}
-)
 
 _NO_FRAME, _CLAUSE, _LIST, _LIST_COMMA = range(4)
 _OPEN, _BEFORE_ANCHOR, _THINKING = range(3)
@@ -276,9 +161,9 @@ class Automaton:
             for index, alternative in enumerate(menu)
             for form in alternative.forms
         )
-        firsts = {_first_word(f.text.casefold()) for f in self._forms}
+        firsts = {first_word(f.text.casefold()) for f in self._forms}
         self._firsts = frozenset(firsts)
-        self._prefixes = frozenset(w[:k] for w in _KNOWN | firsts for k in range(len(w) + 1))
+        self._prefixes = frozenset(w[:k] for w in KNOWN | firsts for k in range(len(w) + 1))
         self._places: dict[_State, Place] = {}
         self.start = self._place(self._fresh._replace(gate=gate))
 
@@ -317,7 +202,7 @@ class Automaton:
     def _step(self, state: _State, data: bytes) -> tuple[Place, int]:
         if not data:
             return self._place(state), self._end(state)
-        text, pending = _decode(state.pending + data)
+        text, pending = decode(state.pending + data)
         state = state._replace(pending=b"")
         for raw in unicodedata.normalize("NFKC", text):
             # Case is kept beside the folded letter for the single-letter labels only.
@@ -376,13 +261,13 @@ class Automaton:
         self, state: _State, c: str, raw: str
     ) -> tuple[tuple[tuple[int, int], ...], int, int]:
         """Move the begun forms over one character; begin new ones at a word boundary."""
-        boundary = _boundary(state.before, c)
+        edge = boundary(state.before, c)
         active: list[tuple[int, int]] = []
         confirmed: list[_Form] = []
         for f, n in state.active:
             form = self._forms[f]
             if n == len(form.text):
-                if boundary and self._may_close(state, form, c):
+                if edge and self._may_close(state, form, c):
                     confirmed.append(form)
                 continue
             expected = form.text[n]
@@ -395,7 +280,7 @@ class Automaton:
             settled = max(confirmed, key=lambda form: len(form.text)).alternative
         if settled >= 0 and not active:
             return (), -1, settled
-        if c.isalnum() and boundary and not (state.negated or state.frame or _in_quote(state)):
+        if c.isalnum() and edge and not (state.negated or state.frame or _in_quote(state)):
             for f, form in enumerate(self._forms):
                 wanted = raw if form.letter else c
                 if form.text[0] == wanted:
@@ -410,7 +295,7 @@ class Automaton:
         """
         if not (form.letter and form.text in "AI") or state.pointed:
             return True
-        return c in _CLOSERS
+        return c in CLOSERS
 
     def _decision(self, state: _State) -> int:
         """The only alternative left at the end of a token, or -1."""
@@ -435,7 +320,7 @@ class Automaton:
                 return False
             return form.text == "I" or state.initial
         last = form.text[:n].rsplit(" ", 1)[-1]
-        return n < len(form.text) and last in _ORDINARY
+        return n < len(form.text) and last in ORDINARY
 
     def _context(
         self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
@@ -445,13 +330,13 @@ class Automaton:
             return self._inside_word(state, c, active, settled)
         state = self._word_ended(state)
         frame, negated, initial = state.frame, state.negated, state.initial
-        if c in _CLAUSE_END or (c.isspace() and state.before == "."):
+        if c in CLAUSE_END or (c.isspace() and state.before == "."):
             negated = False
             frame = _LIST_COMMA if c == "," and frame in (_LIST, _LIST_COMMA) else _NO_FRAME
         if c in "!?\n" or (c.isspace() and state.before == "."):
             initial = True
         # White space, and only white space, keeps "option A" and "Answer: A" pointed.
-        pointed = c in _OPENERS or (c.isspace() and state.pointed and c != "\n")
+        pointed = c in OPENERS or (c.isspace() and state.pointed and c != "\n")
         return _State(b"", c, "", active, settled, negated, frame, state.pair, pointed, initial)
 
     def _inside_word(
@@ -480,24 +365,24 @@ class Automaton:
         frame, negated, pair = state.frame, state.negated, 0
         if frame == _LIST_COMMA:
             frame = _LIST if word in ("and", "or") or word in self._firsts else _NO_FRAME
-        if word in _NEGATIONS:
+        if word in NEGATIONS:
             negated = True
-        elif word in _SCENE or (word in _SCENE_FIRST and first):
+        elif word in SCENE or (word in SCENE_FIRST and first):
             frame = _CLAUSE
-        elif word in _LISTS:
+        elif word in LISTS:
             frame = _LIST
-        elif word in _TURNS:
+        elif word in TURNS:
             negated, frame = False, _NO_FRAME
         elif word == "of" and state.pair:
             negated, frame = negated or state.pair == 1, _CLAUSE
-        elif word in _PAIRS:
-            pair = _PAIRS[word]
+        elif word in PAIRS:
+            pair = PAIRS[word]
         return state._replace(
             word="",
             frame=frame,
             negated=negated,
             pair=pair,
-            pointed=word in _POINTERS,
+            pointed=word in POINTERS,
             initial=False,
         )
 
@@ -508,7 +393,7 @@ class Automaton:
         due = [self._forms[f].text[n] for f, n in state.active if n < len(self._forms[f].text)]
         if not (state.negated or state.frame):
             due += [form.text[0] for form in self._forms]
-        return any(e.startswith(state.pending) for c in due for e in _encodings(c))
+        return any(e.startswith(state.pending) for c in due for e in encodings(c))
 
 
 def _progress(text: str, targets: tuple[str, ...]) -> str:
@@ -519,13 +404,6 @@ def _progress(text: str, targets: tuple[str, ...]) -> str:
     return ""
 
 
-def _first_word(text: str) -> str:
-    for position, character in enumerate(text):
-        if not character.isalnum() and character != "'":
-            return text[:position]
-    return text
-
-
 def _in_word(state: _State) -> bool:
     """Whether the last character belongs to a word that may still go on."""
     return state.before.isalnum() or _in_quote(state)
@@ -534,39 +412,3 @@ def _in_word(state: _State) -> bool:
 def _in_quote(state: _State) -> bool:
     """Whether the last character is an apostrophe within a word ("I'd")."""
     return state.before == "'" and state.word != ""
-
-
-def _boundary(before: str, c: str) -> bool:
-    """Whether a word may begin or end between two characters.
-
-    Scripts without spaces (category Lo: Chinese, Japanese, Thai, ...) may begin
-    and end anywhere.
-    """
-    if not (before.isalnum() and c.isalnum()):
-        return True
-    return unicodedata.category(before) == "Lo" or unicodedata.category(c) == "Lo"
-
-
-def _decode(data: bytes) -> tuple[str, bytes]:
-    """The complete characters, and the bytes of a character that is still cut."""
-    for cut in range(min(4, len(data) + 1)):
-        head, tail = data[: len(data) - cut], data[len(data) - cut :]
-        if tail and not _may_be_cut(tail):
-            continue
-        try:
-            return head.decode(), tail
-        except UnicodeDecodeError:
-            continue
-    return data.decode(errors="replace"), b""
-
-
-def _may_be_cut(tail: bytes) -> bool:
-    """Whether bytes can be the beginning of one unfinished UTF-8 character."""
-    first = tail[0]
-    length = 2 if 0xC2 <= first < 0xE0 else 3 if 0xE0 <= first < 0xF0 else 4 if first >= 0xF0 else 0
-    return len(tail) < length and all(0x80 <= b < 0xC0 for b in tail[1:])
-
-
-@lru_cache(maxsize=4096)
-def _encodings(character: str) -> tuple[bytes, ...]:
-    return tuple({v.encode() for v in (character, character.upper(), character.lower())})

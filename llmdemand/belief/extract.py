@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
+from llmdemand.belief.mass import bounds, listed_once, tempered_tail
+from llmdemand.belief.mentions import mentions
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
 
-__all__ = ["Belief", "Extractor", "extract", "mentions"]
+__all__ = ["Belief", "Extractor", "extract"]
 
 _SUM_TOLERANCE = 1e-3
-# Some servers write this for "not in the list"; it is no probability.
-_SENTINEL = -9999.0
 _REFUSAL = re.compile(
     r"""(?ix) ^\W* (?: sorry\b
     | i(?:['\u2019]m|\ am) \ (?: (?:very\ )?sorry | unable | not\ able )
@@ -177,7 +177,7 @@ class Extractor:
         choice = self._ids[chosen]
         final = self._final(after, index, chosen, begun, response)
         text, _ = self._read_pivot(token.data)
-        names, values, status = _listed(token)
+        names, values, status = listed_once(token)
         if status:
             return self._no_belief(status, choice, index, text, final)
         exp, power = math.exp, self._power
@@ -197,8 +197,8 @@ class Extractor:
         # No weight at all: the realised token's own probability has underflowed.
         if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
             return self._no_belief("invalid_logprobs", choice, index, text, final)
-        unlisted = tail if power == 1 else _tempered_tail(tail, token.logprobs, power)
-        lower, upper = _bounds(tempered, weight, unlisted)
+        unlisted = tail if power == 1 else tempered_tail(tail, token.logprobs, power)
+        lower, upper = bounds(tempered, weight, unlisted)
         return Belief(
             "ok" if decided >= self._low_mass else "low_mass",
             choice,
@@ -383,88 +383,3 @@ def _extractor(
         thinking=thinking,
         thinking_open=thinking_open,
     )
-
-
-def _listed(token: Token) -> tuple[Sequence[bytes], Sequence[float], str]:
-    """Each listed token once, the realised one included; or the status that forbids it."""
-    names, values, own = token.candidates, token.logprobs, token.logprob
-    if own > 0.0 or own <= _SENTINEL:
-        return (), (), "invalid_logprobs"
-    # One probability says how likely the choice was, and nothing of the others.
-    if not values:
-        return (), (), "no_logprobs"
-    whole, largest = sum(values), max(values)
-    if largest > 0.0 or whole != whole:  # positive, or NaN somewhere
-        return (), (), "invalid_logprobs"
-    if largest <= _SENTINEL:
-        return (), (), "no_logprobs"
-    if min(values) <= _SENTINEL or len(set(names)) < len(names):
-        kept = dict.fromkeys((n, v) for n, v in zip(names, values, strict=True) if v > _SENTINEL)
-        names, values = (tuple(part) for part in zip(*kept, strict=True))
-    if token.data not in names:
-        if own != own:
-            return (), (), "invalid_logprobs"
-        return (*names, token.data), (*values, own), ""
-    return names, values, ""
-
-
-def _tempered_tail(tail: float, values: Sequence[float], power: float) -> float:
-    """The most that unlisted tokens can weigh after tempering by ``p -> p^power``.
-
-    None of them is more probable than the least probable listed candidate (a realised
-    token from outside the list says nothing of how small the others are). Sharpening
-    (power > 1) shrinks them by at least ``smallest^(power - 1)``; flattening can
-    blow them up without limit, as their number is unknown.
-    """
-    if tail <= 0:
-        return 0.0
-    if power > 1:
-        smallest = math.exp(min(v for v in values if v > _SENTINEL))
-        return float(tail * smallest ** (power - 1))
-    return math.inf
-
-
-def _bounds(
-    mass: list[float], decided: float, unlisted: float
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """All of the unlisted weight against an alternative, and all of it for it."""
-    if unlisted == math.inf:
-        return (0.0,) * len(mass), (1.0,) * len(mass)
-    whole = decided + unlisted
-    return tuple([m / whole for m in mass]), tuple([(m + unlisted) / whole for m in mass])
-
-
-def mentions(text: str, menu: Menu) -> list[tuple[int, str]]:
-    """Every complete mention of an alternative in a text, for audits (it looks ahead).
-
-    Parameters
-    ----------
-    text : str
-        The whole answer.
-    menu : Menu
-        The choice set.
-
-    Returns
-    -------
-    list of (int, str)
-        Character offset and alternative id, in order; of overlapping forms the
-        longest.
-
-    Examples
-    --------
-    >>> mentions("Huggies, not Pampers.", Menu.of("Pampers", "Huggies"))
-    [(0, 'huggies'), (13, 'pampers')]
-    """
-    pattern, owners = _pattern(menu)
-    return [(m.start(), owners[m.lastgroup or ""]) for m in pattern.finditer(text)]
-
-
-@lru_cache(maxsize=64)
-def _pattern(menu: Menu) -> tuple[re.Pattern[str], dict[str, str]]:
-    forms = sorted(((f, a.id) for a in menu for f in a.forms), key=lambda pair: -len(pair[0]))
-    owners = {f"f{i}": owner for i, (_, owner) in enumerate(forms)}
-    parts = []
-    for i, (form, _) in enumerate(forms):
-        words = r"\s+".join(re.escape(word) for word in form.split())
-        parts.append(f"(?P<f{i}>{words if len(form) == 1 else f'(?i:{words})'})")
-    return re.compile(rf"(?<![^\W_])(?:{'|'.join(parts)})(?![^\W_])"), owners

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.covariance import SSC
-from llmdemand.modeling.logit import LogitResults, Vcov, fraclogit, logit
+from llmdemand.modeling.formula import Vcov
+from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.newton import sigmoid
+from llmdemand.modeling.results import LogitResults
 
 if TYPE_CHECKING:
     import pandas as pd

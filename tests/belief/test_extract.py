@@ -6,7 +6,8 @@ import warnings
 
 import pytest
 
-from llmdemand.belief.extract import extract, mentions
+from llmdemand.belief.extract import extract
+from llmdemand.belief.mentions import mentions
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Alternative, Menu, MenuWarning
 from llmdemand.errors import UsageError

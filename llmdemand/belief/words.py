@@ -1,0 +1,38 @@
+"""The English words and the punctuation that change what a mention means."""
+
+from __future__ import annotations
+
+# Words on their own: letters that also begin a longer form do not decide for it.
+ORDINARY = frozenset(
+    "a an and are as at be but by can do for from go had has have he her his how i if in is it "
+    "its me my no nor not of off on one or our out she so than that the their them then there "
+    "these they this to too up us was we well what when who will with would yes you your".split()
+)
+
+# A mention after one of these, in the same clause, does not decide.
+NEGATIONS = frozenset(
+    "no not never neither none without avoid avoiding skip skipping cannot than nor don't won't "
+    "can't wouldn't isn't doesn't didn't couldn't shouldn't aren't wasn't".split()
+)
+
+# Clauses that set a scene: nothing in them decides.
+SCENE = frozenset(
+    "because since although though while whereas if unless given considering comparing "
+    "compared despite when".split()
+)
+SCENE_FIRST = frozenset({"with", "as"})  # "With Pampers at 35, ...", but not "go with Pampers"
+LISTS = frozenset({"between", "both", "either", "among", "versus", "vs"})  # may hold commas
+PAIRS = {"instead": 1, "price": 2, "prices": 2, "cost": 2, "costs": 2}  # completed by "of"
+
+# What ends a negation or a scene before its clause does.
+TURNS = frozenset({"but", "so", "then", "however", "therefore", "thus"})
+
+# A letter right after one of these is a label.
+POINTERS = frozenset({"option", "choice", "answer", "alternative", "brand", "product", "label"})
+OPENERS = frozenset("([{*_`\"'<:=")
+CLOSERS = frozenset(")]}.,:;*_`\"'!?\n>")
+CLAUSE_END = frozenset(",;:!?\n")
+
+KNOWN = frozenset().union(
+    NEGATIONS, SCENE, SCENE_FIRST, LISTS, TURNS, PAIRS, POINTERS, {"of", "and", "or"}
+)
