@@ -119,6 +119,7 @@ def simulate(
     from llmdemand.core.study import load_study
 
     chosen = load_study(study)
+    _refuse_folder(out)
     answerer = _backend(backend or "local", chosen, model, base_url)
     panel = _simulate(chosen, answerer, runs, seed, out.with_suffix(".responses.jsonl"))
     panel.write(out)
@@ -189,6 +190,9 @@ def extract(
     from llmdemand.core.study import load_study
 
     chosen = load_study(study)
+    _refuse_folder(out)
+    if out.exists() and file.exists() and out.samefile(file):
+        raise UsageError(f"--out {out} is the file that is read: responses are never overwritten")
     provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
     panel = extract_panel(chosen, read_answers(file, chosen), provenance, low_mass=low_mass)
     panel.write(out)
@@ -407,22 +411,28 @@ def _statuses(panel: Panel) -> str:
     return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON types: not-a-number is null, infinities are the strings inf and -inf."""
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.astype(object).to_dict("records")
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, float):
-            return None if value != value else value if abs(value) < float("inf") else str(value)
-        return value
 
-    return [
-        {str(k): plain(v) for k, v in row.items()}
-        for row in frame.astype(object).to_dict("records")
-    ]
+def _refuse_folder(out: Path) -> None:
+    if out.is_dir() or not out.name:
+        raise UsageError(f"--out {out} is a folder: give the path of a parquet file")
 
 
 def _json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """JSON types: not-a-number is null, infinities are the strings inf and -inf."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return None if value != value else value if abs(value) < float("inf") else str(value)
+    return value
 
 
 def _out() -> Console:

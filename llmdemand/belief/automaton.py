@@ -26,10 +26,12 @@ Rules
 * Single-letter labels keep their case. A sentence-initial "A" and any "I" decide
   only in brackets or markdown, after "option" and the like, before closing
   punctuation, or when the format is answer-first.
-* A mention right after a negation ("would not choose"), or inside a clause that only
-  sets the scene ("between ... and ...", "since ... ,", "the price of ..."), does not
-  decide. A clause ends at ``, ; : ! ?``, at a full stop before white space, at a new
-  line and at "but", "so", "then", "however", "therefore".
+* A mention in a negated clause ("would not choose"), right after "no", or in a clause that
+  only sets the scene ("between ... and ...", "since ... ,", "the price of ..."), does not
+  decide. A clause ends at ``, ; : ! ?``, a dash, a full stop before white space, a new
+  line, and at words that turn to the decision ("but", "so", "then", "I'd", ...).
+* Of mentions within each other the one that began first counts ("Brand B", not "B").
+* In scripts without spaces one character of a longer form does not decide.
 * Nothing is read before the first anchor ("Answer:"), where anchors are given, nor
   within a thinking block.
 """
@@ -52,6 +54,7 @@ from llmdemand.belief.words import (
     POINTERS,
     SCENE,
     SCENE_FIRST,
+    SUBJECTS,
     TURNS,
 )
 from llmdemand.core.menu import Menu, fold
@@ -61,7 +64,8 @@ __all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "Automaton", "Place"]
 # Outcomes of a step: an alternative's index (>= 0) when decided, else one of these.
 NEUTRAL, AMBIGUOUS, OFF = -1, -2, -3
 
-_NO_FRAME, _CLAUSE, _LIST, _LIST_COMMA = range(4)
+_NO_FRAME, _SCENE, _PHRASE, _LIST, _LIST_NAMED, _LIST_COMMA = range(6)
+_AFTER_INSTEAD, _AFTER_PRICE, _AFTER_NO = 1, 2, 3
 _OPEN, _BEFORE_ANCHOR, _THINKING = range(3)
 
 
@@ -72,10 +76,10 @@ class _State(NamedTuple):
     before: str = " "  # the last character, folded
     word: str | None = ""  # the current word while it may be one that matters, else None
     active: tuple[tuple[int, int], ...] = ()  # forms begun: (form, characters matched)
-    settled: int = -1  # alternative whose form is complete while a longer one is alive
+    settled: int = -1  # form that is complete while a longer one is alive
     negated: bool = False
     frame: int = _NO_FRAME
-    pair: int = 0  # 1 after "instead", 2 after "price"
+    pair: int = 0  # after "instead", "price" or "no", which the next word completes
     pointed: bool = False  # an option word or an opening bracket comes right before
     initial: bool = True  # at the beginning of a sentence
     gate: int = _OPEN  # whether the answer has begun
@@ -189,6 +193,10 @@ class Automaton:
         """What the end of the text decides: an alternative's index or `NEUTRAL`."""
         return self._end(place.state)
 
+    def begun(self, place: Place) -> bool:
+        """Whether the answer has begun: no anchor is awaited, no thinking block open."""
+        return place.state.gate == _OPEN
+
     def resume(self, place: Place) -> Place:
         """The place from which the words after a decision are read, for audits."""
         return self._place(place.state._replace(active=(), settled=-1))
@@ -228,7 +236,7 @@ class Automaton:
         complete = [self._forms[f] for f, n in state.active if n == len(self._forms[f].text)]
         if complete:
             return max(complete, key=lambda form: len(form.text)).alternative
-        return state.settled if state.settled >= 0 else NEUTRAL
+        return self._forms[state.settled].alternative if state.settled >= 0 else NEUTRAL
 
     def _read(self, state: _State, c: str, raw: str) -> tuple[_State, int]:
         """One character of the answer: the next state, and what it confirms or -1."""
@@ -247,7 +255,12 @@ class Automaton:
         """One character before the answer: look for nothing but what ends the wait."""
         inside = state.gate == _THINKING
         targets = (self._closing,) if inside else (*self._anchors, self._opening)
+        if not inside and (c in "*_`" or (c.isspace() and state.seen.endswith(" "))):
+            return state  # markdown and repeated spaces are transparent
+        c = " " if c.isspace() else c
         seen = _progress(state.seen + c, targets)
+        if not seen and state.seen.endswith(" "):
+            seen = _progress(state.seen.rstrip() + c, targets)  # "Answer :"
         if seen not in targets:
             return state._replace(seen=seen)
         if seen == self._opening:
@@ -263,29 +276,30 @@ class Automaton:
         """Move the begun forms over one character; begin new ones at a word boundary."""
         edge = boundary(state.before, c)
         active: list[tuple[int, int]] = []
-        confirmed: list[_Form] = []
+        settled = state.settled
         for f, n in state.active:
             form = self._forms[f]
             if n == len(form.text):
-                if edge and self._may_close(state, form, c):
-                    confirmed.append(form)
+                if edge and self._may_close(state, form, c) and n >= self._length(settled):
+                    settled = f
                 continue
             expected = form.text[n]
             if expected == c or (expected == " " and c.isspace()):
                 active.append((f, n + 1))
             elif c.isspace() and form.text[n - 1] == " ":
                 active.append((f, n))
-        settled = state.settled
-        if confirmed:
-            settled = max(confirmed, key=lambda form: len(form.text)).alternative
-        if settled >= 0 and not active:
-            return (), -1, settled
-        if c.isalnum() and edge and not (state.negated or state.frame or _in_quote(state)):
+        # Only a longer form that began at the same place can still take it away.
+        if settled >= 0 and all(n <= self._length(settled) for _, n in active):
+            return (), -1, self._forms[settled].alternative
+        hidden = state.negated or state.frame or state.pair == _AFTER_NO or _in_quote(state)
+        if c.isalnum() and edge and not hidden:
             for f, form in enumerate(self._forms):
-                wanted = raw if form.letter else c
-                if form.text[0] == wanted:
+                if form.text[0] == (raw if form.letter else c):
                     active.append((f, 1))
         return tuple(active), settled, -1
+
+    def _length(self, form: int) -> int:
+        return len(self._forms[form].text) if form >= 0 else 0
 
     def _may_close(self, state: _State, form: _Form, c: str) -> bool:
         """Whether the boundary character `c` confirms a complete form.
@@ -299,13 +313,17 @@ class Automaton:
 
     def _decision(self, state: _State) -> int:
         """The only alternative left at the end of a token, or -1."""
-        alternatives = {self._forms[f].alternative for f, _ in state.active}
+        if not state.active:
+            return -1
+        # Of mentions within each other ("Brand B", "B") the one that began first counts.
+        longest = max(n for _, n in state.active)
+        active = [(self._forms[f], n) for f, n in state.active if n == longest]
+        alternatives = {form.alternative for form, _ in active}
         if state.settled >= 0 and state.before.isspace():
-            alternatives.add(state.settled)
+            alternatives.add(self._forms[state.settled].alternative)
         if len(alternatives) > 1:
             return -1
-        for f, n in state.active:
-            form = self._forms[f]
+        for form, n in active:
             if form.whole:
                 if n == len(form.text):
                     return form.alternative
@@ -320,7 +338,10 @@ class Automaton:
                 return False
             return form.text == "I" or state.initial
         last = form.text[:n].rsplit(" ", 1)[-1]
-        return n < len(form.text) and last in ORDINARY
+        if n < len(form.text) and last in ORDINARY:
+            return True
+        # Where words are not spaced, one character is as often part of another word.
+        return n == 1 < len(form.text) and boundary("x", form.text[0])
 
     def _context(
         self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
@@ -330,14 +351,19 @@ class Automaton:
             return self._inside_word(state, c, active, settled)
         state = self._word_ended(state)
         frame, negated, initial = state.frame, state.negated, state.initial
-        if c in CLAUSE_END or (c.isspace() and state.before == "."):
+        sentence = c in "!?\n" or (c.isspace() and state.before == ".")
+        dash = c == "-" and state.before.isspace()
+        if sentence or dash or c in CLAUSE_END:
             negated = False
-            frame = _LIST_COMMA if c == "," and frame in (_LIST, _LIST_COMMA) else _NO_FRAME
-        if c in "!?\n" or (c.isspace() and state.before == "."):
-            initial = True
-        # White space, and only white space, keeps "option A" and "Answer: A" pointed.
+            # "between A, B and C" goes on after its commas, "either is fine, B" does not.
+            listing = c == "," and frame in (_LIST_NAMED, _LIST_COMMA)
+            frame = _LIST_COMMA if listing else _NO_FRAME
+        # White space, and only white space, keeps "option A" and "no Pampers" together.
         pointed = c in OPENERS or (c.isspace() and state.pointed and c != "\n")
-        return _State(b"", c, "", active, settled, negated, frame, state.pair, pointed, initial)
+        pair = state.pair if c.isspace() else 0
+        return _State(
+            b"", c, "", active, settled, negated, frame, pair, pointed, initial or sentence
+        )
 
     def _inside_word(
         self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
@@ -354,7 +380,6 @@ class Automaton:
             active=active,
             settled=settled,
             pointed=state.pointed and keep,
-            initial=state.initial and keep,
         )
 
     def _word_ended(self, state: _State) -> _State:
@@ -364,17 +389,21 @@ class Automaton:
         word, first = state.word, state.initial
         frame, negated, pair = state.frame, state.negated, 0
         if frame == _LIST_COMMA:
-            frame = _LIST if word in ("and", "or") or word in self._firsts else _NO_FRAME
+            frame = _LIST_NAMED if word in ("and", "or") or word in self._firsts else _NO_FRAME
+        elif frame == _LIST and word in self._firsts:
+            frame = _LIST_NAMED
         if word in NEGATIONS:
             negated = True
         elif word in SCENE or (word in SCENE_FIRST and first):
-            frame = _CLAUSE
+            frame = _SCENE
         elif word in LISTS:
             frame = _LIST
         elif word in TURNS:
             negated, frame = False, _NO_FRAME
-        elif word == "of" and state.pair:
-            negated, frame = negated or state.pair == 1, _CLAUSE
+        elif word in SUBJECTS:
+            negated, frame = False, _NO_FRAME if frame == _PHRASE else frame
+        elif word == "of" and state.pair in (_AFTER_INSTEAD, _AFTER_PRICE):
+            frame = frame or _PHRASE
         elif word in PAIRS:
             pair = PAIRS[word]
         return state._replace(

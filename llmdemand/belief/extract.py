@@ -197,7 +197,7 @@ class Extractor:
         # No weight at all: the realised token's own probability has underflowed.
         if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
             return self._no_belief("invalid_logprobs", choice, index, text, final)
-        unlisted = tail if power == 1 else tempered_tail(tail, token.logprobs, power)
+        unlisted = tail if power == 1 else tempered_tail(tail, token, power)
         lower, upper = bounds(tempered, weight, unlisted)
         return Belief(
             "ok" if decided >= self._low_mass else "low_mass",
@@ -284,6 +284,8 @@ class Extractor:
             return self._without_pivot("unresolved_at_end", self._ids[outcome])
         if not response.text.strip():
             return self._without_pivot("no_output")
+        if not self._automaton.begun(place):
+            return self._without_pivot("no_pivot")
         named = {alternative for _, alternative in mentions(response.text, self.menu)}
         if len(named) > 1:
             return self._without_pivot("conflicting_mentions")

@@ -36,20 +36,22 @@ def listed_once(token: Token) -> tuple[Sequence[bytes], Sequence[float], str]:
     return names, values, ""
 
 
-def tempered_tail(tail: float, values: Sequence[float], power: float) -> float:
+def tempered_tail(tail: float, token: Token, power: float) -> float:
     """The most that unlisted tokens can weigh after tempering by ``p -> p^power``.
 
-    None of them is more probable than the least probable listed candidate (a realised
-    token from outside the list says nothing of how small the others are). Sharpening
-    (power > 1) shrinks them by at least ``smallest^(power - 1)``; flattening can
-    blow them up without limit, as their number is unknown.
+    None of them is more probable than the least probable listed candidate. The realised
+    token does not count for this: servers add it to the list wherever it stands.
+    Sharpening (power > 1) shrinks them by at least ``smallest^(power - 1)``; flattening
+    can blow them up without limit, as their number is unknown.
     """
     if tail <= 0:
         return 0.0
-    if power > 1:
-        smallest = math.exp(min(v for v in values if v > _SENTINEL))
-        return float(tail * smallest ** (power - 1))
-    return math.inf
+    if power < 1:
+        return math.inf
+    pairs = zip(token.candidates, token.logprobs, strict=True)
+    others = [v for c, v in pairs if v > _SENTINEL and c != token.data]
+    smallest = math.exp(min(others)) if others else 1.0
+    return float(tail * smallest ** (power - 1))
 
 
 def bounds(

@@ -24,7 +24,7 @@ __all__ = [
     "to_compact",
 ]
 
-_RUN_ID = re.compile(r"(\d+)-(\d+)\Z")
+_RUN_ID = re.compile(r"(?<!\d)(\d{1,9})-(\d{1,9})\Z")
 # How byte-level and SentencePiece vocabularies write a space and a new line.
 _GLYPHS = str.maketrans({"\u0120": " ", "\u2581": " ", "\u010a": "\n"})
 
@@ -103,9 +103,11 @@ def read_answers(path: str | Path, study: Study, *, backend: str = "file") -> It
     cells, number = study.cells(), 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
             try:
                 yield _answer(json.loads(line), study, cells, backend)
-            except (ValueError, ResponseError) as error:
+            except (ValueError, ResponseError, RecursionError) as error:
                 reason = str(error)
                 if not isinstance(error, ResponseError):
                     reason = f"no JSON ({reason})"
@@ -179,17 +181,23 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
     'B'
     """
     try:
+        if len(raw["choices"]) > 1:
+            raise ResponseError(
+                f"this object holds {len(raw['choices'])} choices: write one object per choice, "
+                "each with an id of its own"
+            )
         choice = raw["choices"][0]
         message = choice.get("message") or {"content": choice.get("text")}
-        content = (choice.get("logprobs") or {}).get("content") or ()
-        text = message.get("content") or ""
+        logprobs = choice.get("logprobs") or {}
+        content = logprobs.get("content") or _legacy(logprobs)
+        text = _text(message.get("content") or "")
         return Response(
             _tokens(content, text),
             text,
             choice.get("finish_reason") or "",
             message.get("refusal"),
-            raw.get("model") or "",
-            raw.get("usage") or {},
+            str(raw.get("model") or ""),
+            _usage(raw),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ResponseError(
@@ -218,7 +226,7 @@ def responses_api(raw: Mapping[str, Any]) -> Response:
         ]
         written = [b for b in blocks if b.get("type") == "output_text"]
         refused = [b["refusal"] for b in blocks if b.get("type") == "refusal"]
-        text = "".join(b["text"] for b in written)
+        text = "".join(_text(b["text"]) for b in written)
         content = [entry for b in written for entry in b.get("logprobs") or ()]
         usage = raw.get("usage") or {}
         incomplete = (raw.get("incomplete_details") or {}).get("reason")
@@ -228,7 +236,7 @@ def responses_api(raw: Mapping[str, Any]) -> Response:
             text,
             reasons.get(incomplete, str(incomplete)),
             refused[0] if refused else None,
-            raw.get("model") or "",
+            str(raw.get("model") or ""),
             {
                 "prompt_tokens": usage.get("input_tokens", math.nan),
                 "completion_tokens": usage.get("output_tokens", math.nan),
@@ -250,13 +258,13 @@ def llama_completion(raw: Mapping[str, Any]) -> Response:
         If a field is missing or of another type.
     """
     try:
-        text = raw["content"]
+        text = _text(raw["content"])
         return Response(
             _tokens(raw["completion_probabilities"], text),
             text,
             "length" if raw.get("stop_type") == "limit" else "stop",
             None,
-            raw.get("model") or "",
+            str(raw.get("model") or ""),
             {
                 "prompt_tokens": raw.get("tokens_evaluated", math.nan),
                 "completion_tokens": raw.get("tokens_predicted", math.nan),
@@ -267,6 +275,35 @@ def llama_completion(raw: Mapping[str, Any]) -> Response:
             f"no llama.cpp completion: {type(error).__name__} at {error}; expected content and "
             "completion_probabilities with logprob and top_logprobs"
         ) from None
+
+
+def _text(value: Any) -> str:
+    """A text without the halves of characters that JSON can hold and no file can."""
+    if not isinstance(value, str):
+        raise TypeError(f"text {value!r}")
+    return value.encode("utf-8", "replace").decode()
+
+
+def _usage(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    usage = raw.get("usage") or {}
+    if not isinstance(usage, Mapping):
+        raise TypeError(f"usage {usage!r}")
+    return usage
+
+
+def _legacy(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lists of the old Completions form (vLLM) as entries of the new one."""
+    columns = [logprobs.get(k) or [] for k in ("tokens", "token_logprobs", "top_logprobs")]
+    if not columns[2]:
+        columns[2] = [{}] * len(columns[0])
+    return [
+        {
+            "token": token,
+            "logprob": value,
+            "top_logprobs": [{"token": t, "logprob": v} for t, v in (listed or {}).items()],
+        }
+        for token, value, listed in zip(*columns, strict=True)
+    ]
 
 
 def _tokens(content: Iterable[Mapping[str, Any]], text: str) -> tuple[Token, ...]:
@@ -291,7 +328,7 @@ def _bytes(entry: Mapping[str, Any], glyphs: bool) -> bytes:
     if given is not None:
         return bytes(given)
     text = str(entry["token"])
-    return (text.translate(_GLYPHS) if glyphs else text).encode()
+    return (text.translate(_GLYPHS) if glyphs else text).encode("utf-8", "replace")
 
 
 def _number(value: Any) -> float:
@@ -333,11 +370,11 @@ def compact(raw: Mapping[str, Any]) -> Response:
                 )
                 for token, logprob, listed in raw["tokens"]
             ),
-            raw["text"],
-            raw.get("finish_reason", "stop"),
+            _text(raw["text"]),
+            str(raw.get("finish_reason", "stop")),
             None,
-            raw.get("model", ""),
-            raw.get("usage", {}),
+            str(raw.get("model", "")),
+            _usage(raw),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ResponseError(
@@ -346,7 +383,7 @@ def compact(raw: Mapping[str, Any]) -> Response:
 
 
 def _raw_bytes(token: str | list[int]) -> bytes:
-    return token.encode() if isinstance(token, str) else bytes(token)
+    return token.encode("utf-8", "replace") if isinstance(token, str) else bytes(token)
 
 
 def to_compact(response: Response) -> dict[str, Any]:

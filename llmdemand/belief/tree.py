@@ -144,7 +144,7 @@ def _checked(
     total = math.fsum(p for _, p in plain)
     if total > 1 + _SUM_TOLERANCE:
         raise ResponseError(f"score of {prefix}: probabilities sum to {total:.4f}")
-    if temperature == 1.0:
+    if temperature == 1.0 or total == 0:
         return plain
     powered = [(data, p ** (1 / temperature)) for data, p in plain]
     whole = math.fsum(p for _, p in powered)

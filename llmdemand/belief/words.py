@@ -11,7 +11,7 @@ ORDINARY = frozenset(
 
 # A mention after one of these, in the same clause, does not decide.
 NEGATIONS = frozenset(
-    "no not never neither none without avoid avoiding skip skipping cannot than nor don't won't "
+    "not never neither none without avoid avoiding skip skipping cannot than nor don't won't "
     "can't wouldn't isn't doesn't didn't couldn't shouldn't aren't wasn't".split()
 )
 
@@ -22,17 +22,19 @@ SCENE = frozenset(
 )
 SCENE_FIRST = frozenset({"with", "as"})  # "With Pampers at 35, ...", but not "go with Pampers"
 LISTS = frozenset({"between", "both", "either", "among", "versus", "vs"})  # may hold commas
-PAIRS = {"instead": 1, "price": 2, "prices": 2, "cost": 2, "costs": 2}  # completed by "of"
+# Completed by the next word: "instead of", "price of"; "no Pampers".
+PAIRS = {"instead": 1, "price": 2, "prices": 2, "cost": 2, "costs": 2, "no": 3}
 
 # What ends a negation or a scene before its clause does.
-TURNS = frozenset({"but", "so", "then", "however", "therefore", "thus"})
+TURNS = frozenset("but so then however therefore thus i'd i'll we'd we'll".split())
+SUBJECTS = frozenset({"i", "we"})  # end a negation ("not X and I pick Y"), not a scene
 
 # A letter right after one of these is a label.
 POINTERS = frozenset({"option", "choice", "answer", "alternative", "brand", "product", "label"})
 OPENERS = frozenset("([{*_`\"'<:=")
 CLOSERS = frozenset(")]}.,:;*_`\"'!?\n>")
-CLAUSE_END = frozenset(",;:!?\n")
+CLAUSE_END = frozenset(",;:!?\n\u2013\u2014")
 
 KNOWN = frozenset().union(
-    NEGATIONS, SCENE, SCENE_FIRST, LISTS, TURNS, PAIRS, POINTERS, {"of", "and", "or"}
+    NEGATIONS, SCENE, SCENE_FIRST, LISTS, TURNS, SUBJECTS, PAIRS, POINTERS, {"of", "and", "or"}
 )

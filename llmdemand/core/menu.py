@@ -13,6 +13,8 @@ from llmdemand.errors import MenuError
 
 __all__ = ["Alternative", "Menu", "MenuWarning", "fold"]
 
+# Typographic apostrophe and hyphens, as people and models mix them.
+_PLAIN = str.maketrans({"\u2019": "'", "\u2010": "-", "\u2011": "-"})
 _ID = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -29,7 +31,7 @@ def fold(text: str) -> str:
     >>> fold("\uff30AMPERS\u2019")    # a full-width P, a typographic apostrophe
     "pampers'"
     """
-    return unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    return unicodedata.normalize("NFKC", text).casefold().translate(_PLAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,16 @@ _PLAIN_COLUMNS = [
     "completion_tokens",
 ]
 _METADATA = b"llmdemand"
+_NUMBERS = (
+    "price_",
+    "belief_",
+    "lo_",
+    "hi_",
+    "decided_mass",
+    "undecided_mass",
+    "tail_mass",
+    "cell",
+)
 _SUM_TOLERANCE = 1e-6
 
 
@@ -160,9 +170,12 @@ class Panel:
                 f"{path} is parquet, but no panel: it holds no study. "
                 "`llmdemand simulate` writes panels"
             )
-        inside = json.loads(metadata)
-        study = Study.from_dict(inside["study"], where=str(path))
-        return cls(table.to_pandas(), study, inside["provenance"])
+        try:
+            inside = json.loads(metadata)
+            parts = inside["study"], inside["provenance"]
+        except (ValueError, KeyError, TypeError):
+            raise PanelError(f"{path}: its metadata hold no study and provenance") from None
+        return cls(table.to_pandas(), Study.from_dict(parts[0], where=str(path)), dict(parts[1]))
 
 
 def columns(study: Study) -> list[str]:
@@ -181,6 +194,7 @@ def columns(study: Study) -> list[str]:
 
 def _validate(frame: pd.DataFrame, study: Study) -> None:
     import numpy as np
+    import pandas as pd
 
     wanted = columns(study)
     for column in wanted:
@@ -194,6 +208,12 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     _all(frame, frame["status"].isin(list(STATUSES)), f"status is not one of {list(STATUSES)}")
     known = frame["choice"].isna() | frame["choice"].isin(list(study.menu.ids))
     _all(frame, known, f"choice is not one of {list(study.menu.ids)}")
+    for column in wanted:
+        # A column with nothing in it (no pivots at all) is read back without a type.
+        filled = column.startswith(_NUMBERS) and frame[column].notna().any()
+        if filled and not pd.api.types.is_numeric_dtype(frame[column]):
+            raise PanelError(f"column {column!r} holds {frame[column].dtype}, not numbers")
+    _all(frame, frame["cell"].notna(), "the cell is missing")
     prices = frame[[f"price_{a}" for a in study.prices]].to_numpy(float)
     _all(frame, np.isfinite(prices).all(axis=1), "a price is not a finite number")
     beliefs = frame[[f"belief_{a}" for a in study.menu.ids]].to_numpy(float)

@@ -250,32 +250,66 @@ _TOML = [*_PLAIN, "anchors", "alternatives", "sampling", "personas"]
 
 def _arguments(data: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments from plain data, with every unknown key named."""
+    if not isinstance(data, Mapping):
+        raise StudyError(f"a study is a table of fields, found {type(data).__name__}")
     _known(data, _TOML, "field")
     for required in ("name", "alternatives", "focal", "user", "offer"):
         if required not in data:
             raise StudyError(f"{required!r} is missing: add it (`llmdemand studies` shows one)")
     alternatives, prices = [], {}
-    for entry in data["alternatives"]:
+    for entry in _typed(data["alternatives"], list, "alternatives"):
+        _typed(entry, dict, "alternatives")
         _known(entry, ["id", "label", "forms", "outside", "whole", "price"], "alternative field")
-        rest = {k: v for k, v in entry.items() if k not in ("price", "forms")}
-        try:
-            alternatives.append(Alternative(**rest, forms=tuple(entry.get("forms", ()))))
-        except TypeError as error:
-            raise StudyError(f"alternative {entry} needs an id and a label") from error
+        where = f"alternative {entry.get('id', '?')!r}, field "
+        if not {"id", "label"} <= set(entry):
+            raise StudyError(f"alternative {dict(entry)} needs an id and a label")
+        rest = {k: _typed(entry[k], str, where + k) for k in ("id", "label")}
+        flags = {k: _typed(entry[k], bool, where + k) for k in ("outside", "whole") if k in entry}
+        forms = _texts(entry.get("forms", ()), where + "forms")
+        alternatives.append(Alternative(**rest, **flags, forms=forms))
         if "price" in entry:
             prices[entry["id"]] = _grid(entry["price"], entry["id"])
-    sampling = dict(data.get("sampling", {}))
+    sampling = dict(_typed(data.get("sampling", {}), dict, "sampling"))
     _known(sampling, ["temperature", "max_tokens", "top_logprobs", "stop"], "sampling field")
-    sampling["stop"] = tuple(sampling.get("stop", ()))
-    plain = {k: data[k] for k in _PLAIN if k in data}
+    sampling["stop"] = _texts(sampling.get("stop", ()), "sampling.stop")
+    for name, kind in (("temperature", float), ("max_tokens", int), ("top_logprobs", int)):
+        if name in sampling:
+            sampling[name] = _typed(sampling[name], kind, f"sampling.{name}")
+    kinds = {"runs": int, "answer_first": bool}
+    plain = {k: _typed(data[k], kinds.get(k, str), k) for k in _PLAIN if k in data}
+    personas = _typed(data.get("personas", []), list, "personas")
     return {
         **plain,
-        "anchors": tuple(data.get("anchors", ())),
+        "anchors": _texts(data.get("anchors", ()), "anchors"),
         "menu": Menu(tuple(alternatives)),
         "prices": prices,
         "sampling": Sampling(**sampling),
-        "personas": tuple(dict(p) for p in data.get("personas", ())),
+        "personas": tuple(
+            {k: _typed(v, str, f"personas.{k}") for k, v in _typed(p, dict, "personas").items()}
+            for p in personas
+        ),
     }
+
+
+def _typed(value: Any, kind: type, where: str) -> Any:
+    """A value of the wanted kind; whole numbers pass for floats, nothing else for anything."""
+    fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not fits:
+        names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+        wanted = names.get(kind, "a table" if kind is dict else "a list")
+        raise StudyError(f"{where} is {value!r}: give {wanted}")
+    return value
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    """A tuple of texts from a list or a single one."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+        raise StudyError(f"{where} is {value!r}: give a list of texts")
+    return tuple(value)
 
 
 def _known(data: Mapping[str, Any], known: list[str], what: str) -> None:
@@ -288,16 +322,21 @@ def _grid(price: Any, id: str) -> tuple[float, ...]:
     """A price grid: a number, a list of numbers, or {start, stop, step} with both ends."""
     if isinstance(price, Mapping):
         _known(price, ["start", "stop", "step"], "price field")
-        if set(price) != {"start", "stop", "step"} or not price["step"] > 0:
+        if set(price) != {"start", "stop", "step"}:
             raise StudyError(f"price of {id!r}: give start, stop and a positive step")
-        count = math.floor((price["stop"] - price["start"]) / price["step"] + 1e-9) + 1
-        values = [price["start"] + k * price["step"] for k in range(count)]
+        parts = [_typed(price[k], float, f"price.{k} of {id!r}") for k in ("start", "stop", "step")]
+        if not all(map(math.isfinite, parts)):
+            raise StudyError(f"price of {id!r} is {dict(price)}: give distinct finite numbers")
+        start, stop, step = parts
+        if not step > 0:
+            raise StudyError(f"price of {id!r}: give start, stop and a positive step")
+        count = math.floor((stop - start) / step + 1e-9) + 1
+        values = [start + k * step for k in range(count)]
     else:
         values = list(price) if isinstance(price, list | tuple) else [price]
-    try:
-        grid = tuple(float(v) for v in values)
-    except (TypeError, ValueError):
-        raise StudyError(f"price of {id!r} is {price!r}: give a number or a list") from None
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        raise StudyError(f"price of {id!r} is {price!r}: give a number or a list of numbers")
+    grid = tuple(float(v) for v in values)
     if not grid or len(set(grid)) < len(grid) or not all(map(math.isfinite, grid)):
         raise StudyError(f"price of {id!r} is {price!r}: give distinct finite numbers")
     return grid
@@ -313,6 +352,12 @@ def _check(study: Study) -> None:
             raise StudyError(
                 f"{name} is {value!r}{nearest(value, allowed)}: use one of {', '.join(allowed)}"
             )
+    outside = [a.id for a in study.menu if a.outside and a.id in study.prices]
+    if outside:
+        raise StudyError(f"{outside[0]!r} is an outside option and has a price: remove either")
+    clusters = ("cell", "order", *(["persona_id"] if study.personas else []))
+    if study.cluster not in clusters:
+        raise StudyError(f"cluster is {study.cluster!r}: use one of {', '.join(clusters)}")
     if study.focal not in study.prices:
         raise StudyError(
             f"focal alternative {study.focal!r} has no price: "
@@ -335,6 +380,14 @@ def _check(study: Study) -> None:
         )
     if _placeholders(study.offer, "offer", {"label", "price"}) != {"label", "price"}:
         raise StudyError("'offer' needs both {label} and {price}")
+    cell = study.cells()[0]
+    try:
+        study.prompt(cell, study.order(cell, 0))
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise StudyError(
+            f"a template cannot be filled ({error}): check the formats after ':', "
+            "such as {price:.1f}"
+        ) from None
 
 
 def _check_personas(study: Study) -> None:

@@ -135,8 +135,8 @@ class Demand:
         from scipy import stats
 
         p = np.atleast_1d(np.asarray(price, float))
-        if not (p > 0).all():
-            raise UsageError(f"elasticity at price {p.min():g}: give positive prices")
+        if not ((p > 0) & np.isfinite(p)).all():
+            raise UsageError(f"elasticity at price {p.min():g}: give positive finite prices")
         if self.separated:
             value = se = np.full(len(p), np.nan)
         else:

@@ -102,14 +102,17 @@ def fit(
     }
     if direction is not None:
         return _separated(direction, x, y, list(terms), vcov, common)
-    found = newton(x, y)
+    # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
+    z, back = standardise(x)
+    found = newton(z, y)
     bread = np.asarray(np.linalg.inv(found.information), np.float64)
-    scores = x * (y - sigmoid(x @ found.params))[:, None]
+    scores = z * (y - sigmoid(z @ found.params))[:, None]
     cov, name, clusters = _covariance(bread, scores, vcov, groups, ssc)
+    cov = back @ cov @ back.T
     import pandas as pd
 
     return LogitResults(
-        params=pd.Series(found.params, index=list(terms)),
+        params=pd.Series(back @ found.params, index=list(terms)),
         cov=pd.DataFrame(cov, index=list(terms), columns=list(terms)),
         llf=found.llf,
         vcov=vcov,
@@ -188,10 +191,41 @@ def _covariance(
         meat, clusters = cluster_meat(scores, groups)
         factor, name = small_sample_factor(ssc, n, k, clusters)
         return factor * sandwich(bread, meat), name, clusters
+    if vcov == "CRV1":
+        raise UsageError("CRV1 needs its clusters: give {'CRV1': column} (CRV1:column in a shell)")
     raise UsageError(
         f"no covariance {vcov!r}{nearest(vcov, ('iid', 'HC0', 'HC1', 'CRV1'))}: use 'iid', 'HC0', "
         "'HC1' or {'CRV1': column}"
     )
+
+
+def standardise(
+    x: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Regressors centred (where there is a constant) and scaled to [-1, 1], and the way back.
+
+    Parameters
+    ----------
+    x : (N, K) array
+        Regressors.
+
+    Returns
+    -------
+    z : (N, K) array
+        Standardised regressors that span the same space.
+    back : (K, K) array
+        ``params = back @ params_of_z``, so that ``x @ params == z @ params_of_z``.
+    """
+    constant = np.flatnonzero((np.ptp(x, axis=0) == 0) & (x[0] != 0))
+    middle = x.mean(axis=0) if len(constant) else np.zeros(x.shape[1])
+    middle[constant] = 0.0
+    spread = np.abs(x - middle).max(axis=0)
+    spread[spread == 0] = 1.0
+    back = np.diag(1 / spread)
+    if len(constant):
+        back[constant[0]] -= middle / spread / x[0, constant[0]]
+        back[constant[0], constant[0]] = 1 / spread[constant[0]]
+    return (x - middle) / spread, back
 
 
 def _check(y: NDArray[np.float64], x: NDArray[np.float64], terms: list[str]) -> None:
@@ -209,7 +243,7 @@ def _check(y: NDArray[np.float64], x: NDArray[np.float64], terms: list[str]) -> 
             )
     if len(y) <= x.shape[1]:
         raise DesignError(f"{len(y)} rows cannot fit {x.shape[1]} coefficients: ask for more runs")
-    scaled = x / np.maximum(np.abs(x).max(axis=0), 1e-300)
+    scaled, _ = standardise(x)
     if np.linalg.matrix_rank(scaled) < x.shape[1]:
         redundant = [
             t for j, t in enumerate(terms) if np.linalg.matrix_rank(scaled[:, : j + 1]) < j + 1

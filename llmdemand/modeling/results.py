@@ -106,8 +106,8 @@ class LogitResults:
 
     @property
     def prsquared(self) -> float:
-        """McFadden's ``1 - llf / llnull``."""
-        return 1 - self.llf / self.llnull
+        """McFadden's ``1 - llf / llnull``; NaN where the outcome is one constant."""
+        return 1 - self.llf / self.llnull if self.llnull else float("nan")
 
     @property
     def aic(self) -> float:

@@ -132,7 +132,10 @@ def within_by_runs(report: Report, ax: Axes | None = None) -> Axes:
     shown = [t for t in ticks if most <= 20 or t not in (3, 4)]
     ax.set_xticks(shown, [f"{t}" for t in shown])
     ax.minorticks_off()
-    ax.legend(frameon=False, fontsize=8, loc="center right")
+    if len(found.reach):
+        ax.legend(frameon=False, fontsize=8, loc="center right")
+    else:
+        ax.text(0.5, 0.5, "one run per cell: nothing to draw", ha="center", transform=ax.transAxes)
     return ax
 
 

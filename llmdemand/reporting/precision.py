@@ -49,8 +49,9 @@ class Precision:
         ``sigma`` (the one-run SE in the closed form).
     reach : pandas.DataFrame
         ``outcome, runs, within`` for every number of runs tried.
-    target : float
-        The pool's price coefficient from belief, against which draws are judged.
+    target : pandas.Series
+        Each outcome's price coefficient in the pool, against which its draws are
+        judged; NaN where the pool has none.
     tolerance, confidence : float
         What "needed" means: within tolerance * |target| with this probability.
     replications, pool : int
@@ -60,7 +61,7 @@ class Precision:
     table: pd.DataFrame
     needed: pd.DataFrame
     reach: pd.DataFrame
-    target: float
+    target: pd.Series[float]
     tolerance: float
     confidence: float
     replications: int
@@ -84,12 +85,12 @@ def precision(
     panel : Panel
         The pool, R runs per cell.
     runs : sequence of int
-        Numbers of runs for the table; those above R are left out.
+        Numbers of runs for the table; those above R are left out (R stands in for all).
     replications : int
         Draws.
     tolerance, confidence : float
-        An estimate is good if it lies within ``tolerance`` of the pool's, and n is
-        enough if a share ``confidence`` of the draws is good.
+        An estimate is good if it lies within ``tolerance`` of the same outcome's in the
+        whole pool, and n is enough if a share ``confidence`` of the draws is good.
     seed : int
         Of the draws.
     progress : callable, optional
@@ -127,21 +128,23 @@ def precision(
         raise UsageError(
             "replications, tolerance and confidence must be positive, the last below 1"
         )
+    if seed < 0:
+        raise UsageError(f"seed={seed}: give a number that is not negative")
     if any(n < 1 for n in runs):
         raise UsageError(f"runs={tuple(runs)}: numbers of runs begin at 1")
     pool = _Pool.of(panel)
     whole = {o: pool.fit(o, pool.sums(o)) for o in OUTCOMES}
     if not whole["belief"].exists[0]:
         raise DesignError("belief is separated in the whole pool: there is no target to reach")
-    target = float(whole["belief"].slope[0])
-    shown = [n for n in runs if n <= pool.runs]
+    target = pd.Series({o: float(whole[o].slope[0]) for o in OUTCOMES}, name="price")
+    shown = [n for n in runs if n <= pool.runs] or [pool.runs]
     tried = sorted({*shown, *_grid(pool.runs)})
     draws = _draw(pool, tried, replications, seed, progress)
     table, reach = _tables(pool, draws, shown, tried, target, tolerance)
     needed = pd.DataFrame(
         {
             o: _needed(reach[reach["outcome"] == o], replications, confidence)
-            | _closed_form(pool, o, whole[o], target, tolerance, confidence)
+            | _closed_form(pool, o, whole[o], float(target[o]), tolerance, confidence)
             for o in OUTCOMES
         }
     ).T
@@ -278,7 +281,7 @@ def _tables(
     draws: _Draws,
     shown: list[int],
     tried: list[int],
-    target: float,
+    target: pd.Series[float],
     tolerance: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, reach = [], []
@@ -289,8 +292,9 @@ def _tables(
             shrink = math.sqrt(1 - n / pool.runs)
             good = float("nan")
             if n < pool.runs:
-                deviation = np.abs(fitted - target) / shrink
-                good = float((deviation <= tolerance * abs(target)).sum() / len(slope))
+                aim = float(target[outcome])
+                deviation = np.abs(fitted - aim) / shrink
+                good = float((deviation <= tolerance * abs(aim)).sum() / len(slope))
                 reach.append({"outcome": outcome, "runs": n, "within": good})
             if n in shown:
                 spread = _sd(fitted) / shrink if n < pool.runs else float("nan")
@@ -341,7 +345,7 @@ def _closed_form(
     # Variances need two runs; a cell with fewer says nothing about its noise.
     counted = np.isfinite(y).sum(axis=1)
     usable = counted > 1
-    if not whole.exists[0] or not usable.any():
+    if not whole.exists[0] or not usable.any() or not target:
         return {"closed_form": float("nan"), "sigma": float("nan")}
     variance = np.nanvar(y[usable], axis=1, ddof=1)
     price = pool.member[usable] @ pool.price

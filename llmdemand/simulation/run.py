@@ -154,6 +154,8 @@ def simulate(
     (32, 32)
     """
     runs = runs_per_cell(study, runs)
+    if seed < 0:
+        raise UsageError(f"seed={seed}: give a number that is not negative")
     answerer = backend_named(backend, study) if isinstance(backend, str) else backend
     from llmdemand import __version__
 
