@@ -344,12 +344,12 @@ def _backend(name: str, study: Study, model: str | None, base_url: str | None) -
 
 
 def _simulate(study: Study, backend: Backend, runs: int | None, seed: int, store: Path) -> Panel:
-    from llmdemand.simulation.run import runs_per_cell
+    from llmdemand.simulation.run import checked_runs
     from llmdemand.simulation.run import simulate as run
 
     if runs is None and backend.name == "synthetic":
         runs = _SYNTHETIC_RUNS
-    per_cell = runs_per_cell(study, runs)
+    per_cell = checked_runs(study, runs, seed)
     cells = study.cells()
     system, user = study.prompt(cells[0], study.order(cells[0], 0))
     total = len(cells) * per_cell

@@ -77,6 +77,27 @@ def test_extract_from_the_store_and_audit(run, tmp_path):
     assert code == 2 and "bad.jsonl line 1: no JSON" in err
 
 
+def test_extract_never_overwrites_the_responses(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 1, "--out", "panel.parquet")
+    path = tmp_path / "panel.responses.jsonl"
+    before = path.read_bytes()
+    code, _, err = run("extract", path.name, "--study", "pampers", "--out", path.name)
+    assert code == 2 and "never overwritten" in err and path.read_bytes() == before
+
+
+def test_json_is_valid_where_numbers_are_not(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "panel.parquet")
+    panel = Panel.read(tmp_path / "panel.parquet")
+    frame = panel.frame.assign(
+        choice="pampers", belief_pampers=1.0, belief_huggies=0.0, belief_neither=0.0
+    )
+    Panel(frame, panel.study, panel.provenance).write(tmp_path / "sure.parquet")
+    for arguments in (("audit",), ("fit", "--outcome", "choice")):
+        code, out, _ = run(arguments[0], "sure.parquet", *arguments[1:], "--json")
+        assert code == 0
+        json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
 def test_studies_are_listed_and_shown(run):
     code, out, _ = run("studies")
     assert code == 0 and "pampers-households" in out
@@ -95,6 +116,8 @@ def test_studies_are_listed_and_shown(run):
         (("replicate", "pampers", "--backend", "openai"), "no OPENAI_API_KEY"),
         (("replicate", "pampers", "--backend", "local", "--model", "x.gguf"), "not a GGUF file"),
         (("replicate", "pampers", "--backend", "synthetic", "--runs", "0"), "runs=0"),
+        (("simulate", "pampers", "--backend", "synthetic", "--seed", "-1"), "seed=-1"),
+        (("simulate", "pampers", "--backend", "synthetic", "--out", "."), "is a folder"),
         (("simulate", "absent.toml"), "no study 'absent.toml'"),
         (("fit", "absent.parquet"), "no panel at absent.parquet"),
         (("compare", "absent.parquet"), "no panel at absent.parquet"),

@@ -259,8 +259,10 @@ class Automaton:
             return state  # markdown and repeated spaces are transparent
         c = " " if c.isspace() else c
         seen = _progress(state.seen + c, targets)
-        if not seen and state.seen.endswith(" "):
-            seen = _progress(state.seen.rstrip() + c, targets)  # "Answer :"
+        if not seen and c == " " and state.seen:
+            seen = state.seen + c  # held for "Answer :"
+        elif not inside and state.seen.endswith(" "):
+            seen = max(seen, _progress(state.seen.rstrip() + c, targets), key=len)
         if seen not in targets:
             return state._replace(seen=seen)
         if seen == self._opening:

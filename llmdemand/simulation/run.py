@@ -14,7 +14,7 @@ from llmdemand.errors import UsageError, nearest
 from llmdemand.simulation.backend import Backend, Request, run_seed
 from llmdemand.simulation.store import Store, key
 
-__all__ = ["BACKENDS", "backend_named", "requests", "runs_per_cell", "simulate"]
+__all__ = ["BACKENDS", "backend_named", "checked_runs", "requests", "simulate"]
 
 BACKENDS = ("local", "openai", "synthetic")
 
@@ -59,14 +59,16 @@ def backend_named(
     return SyntheticBackend(study)
 
 
-def runs_per_cell(study: Study, runs: int | None) -> int:
-    """The runs asked for, or the study's own number.
+def checked_runs(study: Study, runs: int | None, seed: int) -> int:
+    """The runs per cell asked for, or the study's own number.
 
     Raises
     ------
     UsageError
-        Below 1.
+        For fewer than one run or a negative seed.
     """
+    if seed < 0:
+        raise UsageError(f"seed={seed}: give a number that is not negative")
     found = study.runs if runs is None else runs
     if found < 1:
         raise UsageError(f"runs={found}: ask for at least one run per cell")
@@ -153,9 +155,7 @@ def simulate(
     >>> len(panel), int(panel.statuses["ok"])
     (32, 32)
     """
-    runs = runs_per_cell(study, runs)
-    if seed < 0:
-        raise UsageError(f"seed={seed}: give a number that is not negative")
+    runs = checked_runs(study, runs, seed)
     answerer = backend_named(backend, study) if isinstance(backend, str) else backend
     from llmdemand import __version__
 

@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     NESTED = Menu.of("Coke", "Coke Zero", "Pepsi")
     NUMBERS = Menu.of("1", "10", "2")
+    BRANDS = Menu((Alternative("a", "Brand A"), Alternative("b", "Brand B")))
 
 
 def answer(text, tokens=None, **fields):
@@ -310,3 +311,69 @@ def test_an_alternative_that_nothing_listed_has_belief_zero_and_an_upper_bound()
 def test_impossible_options(options):
     with pytest.raises(UsageError):
         extract(answer("Pampers"), DIAPERS, **options)
+
+
+@pytest.mark.parametrize("realised", [" A", " B"])
+def test_a_last_word_that_begins_like_another_form_is_no_mention_of_its_own(realised):
+    listed = {" A": math.log(0.4), " B": math.log(0.6)}
+    first = Token.of("Brand", -0.1, {"Brand": -0.1})
+    found = extract(
+        Response((first, Token.of(realised, listed[realised], listed)), "Brand" + realised), BRANDS
+    )
+    assert (found.status, found.pivot_token) == ("ok", realised)
+    assert found.belief == pytest.approx((0.4, 0.6))
+
+
+def test_scenes_at_the_beginning_negations_and_turns():
+    for text, choice in (
+        ("With Pampers at 35 cents and Huggies at 30 cents, I would choose Huggies.", "huggies"),
+        ("As Pampers cost more, Huggies", "huggies"),
+        ("I'd go with Pampers", "pampers"),
+        ("There's no doubt I'd choose Huggies", "huggies"),
+        ("No question - Huggies", "huggies"),
+        ("I have no strong preference \u2013 Pampers", "pampers"),
+        ("I do not mind which and I'd pick Huggies", "huggies"),
+        ("No Pampers. Huggies", "huggies"),
+        ("No, Pampers", "pampers"),
+        ("Either is fine, Pampers", "pampers"),
+        ("Both brands have served me well, Huggies is cheaper", "huggies"),
+        ("Instead of Pampers I'd buy Huggies", "huggies"),
+        ("Between Pampers, Huggies and neither, I pick Huggies", "huggies"),
+        ("Of either Pampers or Huggies, Pampers wins", "pampers"),
+    ):
+        found = extract(answer(text), DIAPERS)
+        if "wins" in text:  # a list goes on after its comma: no decision, and said so
+            assert found.status == "conflicting_mentions"
+        else:
+            assert (text, found.choice) == (text, choice)
+
+
+def test_anchors_in_markdown_and_with_odd_spaces():
+    for text in ("**Answer**: Huggies", "answer : Huggies", "Final\nanswer: Huggies"):
+        found = extract(answer(text), DIAPERS, anchors=["Answer:", "Final answer:"])
+        assert (text, found.choice) == (text, "huggies")
+
+
+def test_one_character_of_an_unspaced_script_does_not_decide():
+    menu = Menu((Alternative("p", "\u5e2e\u5b9d\u9002"), Alternative("h", "\u597d\u5947")))
+    text = "\u4f60\u597d\uff0c\u6211\u9009\u5e2e\u5b9d\u9002"
+    assert extract(answer("", tokens=list(text)), menu).choice == "p"
+
+
+def test_odd_hyphens():
+    menu = Menu((Alternative("a", "Coca-Cola"), Alternative("b", "Pepsi")))
+    assert extract(answer("", tokens=["Coca\u2011Cola"]), menu).choice == "a"
+
+
+def test_what_stands_in_an_open_thinking_block_is_no_mention():
+    assert extract(listed_answer("<think>", "Huggies"), DIAPERS).status == "no_pivot"
+
+
+def test_tempered_bounds_leave_out_an_appended_realised_token():
+    law = {" P": 0.5, " H": 0.2, " Pamp": 0.15, " Pam": 0.14, " hu": 0.01}
+    shown = {t: math.log(law[t]) for t in (" P", " H", " hu")}
+    token = Token.of(" hu", shown[" hu"], shown)
+    found = extract(Response((token,), " huggies"), DIAPERS, temperature=0.5)
+    squares = {t: p * p for t, p in law.items()}
+    truth = 1 - (squares[" H"] + squares[" hu"]) / sum(squares.values())
+    assert found.lower[0] <= truth <= found.upper[0]

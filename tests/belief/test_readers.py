@@ -234,3 +234,55 @@ def test_extracting_from_the_store_gives_the_panel_that_was_simulated(tmp_path):
     for _ in range(2):
         again = extract_panel(STUDY, read_answers(path, STUDY, backend="synthetic"))
         pd.testing.assert_frame_equal(again.frame, panel.frame)
+
+
+def test_the_old_completions_form_keeps_its_log_probabilities():
+    raw = {
+        "model": "m",
+        "choices": [
+            {
+                "text": " Huggies",
+                "finish_reason": "stop",
+                "logprobs": {
+                    "tokens": [" H", "uggies"],
+                    "token_logprobs": [math.log(0.6), -0.01],
+                    "top_logprobs": [dict(LISTED), {"uggies": -0.01}],
+                },
+            }
+        ],
+    }
+    assert extract(read_response(raw), MENU).belief == pytest.approx((1 / 3, 2 / 3))
+
+
+def test_several_choices_in_one_object_are_refused(complete):
+    raw = complete("A")
+    raw["choices"] *= 2
+    with pytest.raises(ResponseError, match="holds 2 choices"):
+        read_response(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"text": None, "tokens": []},
+        {"text": 5, "tokens": []},
+        {"text": "a", "tokens": [], "usage": [1]},
+        {"content": ["a"], "completion_probabilities": []},
+    ],
+)
+def test_fields_of_another_type_are_an_error_and_no_crash(tmp_path, raw):
+    path = lines(tmp_path / "a.jsonl", {"run_id": "0-0", "raw": raw})
+    with pytest.raises(ResponseError, match="line 1"):
+        list(read_answers(path, STUDY))
+
+
+def test_blank_lines_are_passed_over_and_halves_of_characters_survive(tmp_path):
+    path = tmp_path / "a.jsonl"
+    raw = {"run_id": "0-0", "raw": {"text": "\ud800", "tokens": [["\ud800", -0.1, []]]}}
+    path.write_text(json.dumps(raw) + "\n\n")
+    panel = extract_panel(STUDY, read_answers(path, STUDY))
+    panel.write(tmp_path / "panel.parquet")
+    assert len(panel) == 1
+    path.write_text("[" * 100_000 + "\n")
+    with pytest.raises(ResponseError, match="line 1"):
+        list(read_answers(path, STUDY))

@@ -59,3 +59,19 @@ def test_unreadable_files(tmp_path):
     pd.DataFrame({"a": [1]}).to_parquet(path)
     with pytest.raises(PanelError, match="holds no study"):
         Panel.read(path)
+
+
+def test_foreign_metadata_and_columns_of_text(synthetic_panel, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "panel.parquet"
+    table = pa.Table.from_pandas(synthetic_panel.frame)
+    for inside in (b"hello", b"[]", b'{"study": {}}'):
+        pq.write_table(table.replace_schema_metadata({b"llmdemand": inside}), path)
+        with pytest.raises(PanelError, match="no study and provenance"):
+            Panel.read(path)
+    for column in ("price_pampers", "belief_pampers", "decided_mass"):
+        frame = synthetic_panel.frame.assign(**{column: "cheap"})
+        with pytest.raises(PanelError, match=f"column '{column}' holds .*, not numbers"):
+            Panel(frame, synthetic_panel.study)

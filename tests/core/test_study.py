@@ -130,3 +130,52 @@ def test_unknown_studies_and_broken_files(tmp_path):
         load_study(path)
     with pytest.raises(StudyError, match="no study"):
         load_study(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runs": "x"}, "runs is 'x': give a whole number"),
+        ({"runs": 2.5}, "runs is 2.5: give a whole number"),
+        ({"answer_first": "no"}, "answer_first is 'no': give true or false"),
+        ({"user": 5}, "user is 5: give a text"),
+        ({"anchors": [1]}, "anchors is \\[1\\]: give a list of texts"),
+        ({"sampling": 3}, "sampling is 3: give a table"),
+        ({"sampling": {"temperature": "hot"}}, "sampling.temperature is 'hot': give a number"),
+        ({"personas": "x"}, "personas is 'x': give a list"),
+        ({"personas": [1]}, "personas is 1: give a table"),
+        ({"alternatives": 3}, "alternatives is 3: give a list"),
+        ({"offer": "{label} {price:d}"}, "a template cannot be filled"),
+        ({"user": "{offers:zz}"}, "a template cannot be filled"),
+        ({"cluster": "zzz"}, "cluster is 'zzz': use one of cell, order"),
+    ],
+)
+def test_values_of_another_type_are_named(changes, message):
+    with pytest.raises(StudyError, match=message):
+        Study.from_dict(plain(**changes))
+
+
+def test_a_single_text_stands_for_a_list_of_one():
+    data = plain(anchors="Answer:", sampling={"stop": "END"})
+    data["alternatives"][0]["forms"] = "Alpha"
+    study = Study.from_dict(data)
+    assert (study.anchors, study.sampling.stop) == (("Answer:",), ("END",))
+    assert study.menu["green"].forms == ("Alpha",)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("price", True, "give a number or a list"),
+        ("price", {"start": "a", "stop": 1, "step": 1}, "give a number"),
+        ("price", {"start": 1, "stop": float("inf"), "step": 1}, "distinct finite"),
+        ("label", 5, "field label is 5: give a text"),
+        ("forms", [1], "field forms is \\[1\\]"),
+        ("outside", True, "outside option and has a price"),
+    ],
+)
+def test_alternatives_of_another_type_are_named(field, value, message):
+    data = plain()
+    data["alternatives"][0][field] = value
+    with pytest.raises(StudyError, match=message):
+        Study.from_dict(data)

@@ -177,3 +177,28 @@ def test_too_few_rows():
         fit(np.array([]), np.empty((0, 2)), ["const", "price"])
     with pytest.raises(DesignError, match="2 rows cannot fit 2"):
         fit(np.array([0.2, 0.7]), np.array([[1, 1.0], [1, 2.0]]), ["const", "price"])
+
+
+@pytest.mark.parametrize("level", [1e-6, 1e-9, 1e-12])
+def test_tiny_shares_are_fitted_as_exactly_as_large_ones(level):
+    price = np.arange(30, 46.0)
+    odds = level * np.exp(-0.1 * (price - 30))
+    data = pd.DataFrame({"belief": odds / (1 + odds), "price": price})
+    found = fraclogit("belief ~ price", data)
+    assert found.converged
+    assert found.params["price"] == pytest.approx(-0.1, rel=1e-8)
+
+
+@pytest.mark.parametrize("shift", [1e5, 1e7, 1e9])
+def test_a_shift_of_prices_changes_the_constant_alone(data, shift):
+    plain = fraclogit("belief ~ price", data)
+    moved = fraclogit("belief ~ price", data.assign(price=data["price"] + shift))
+    assert moved.params["price"] == pytest.approx(plain.params["price"], rel=1e-7)
+    assert moved.bse["price"] == pytest.approx(plain.bse["price"], rel=1e-7)
+
+
+def test_one_constant_outcome_has_a_summary():
+    data = pd.DataFrame({"choice": [1.0] * 6, "price": [1.0, 2, 3] * 2})
+    with pytest.warns(SeparationWarning):
+        found = logit("choice ~ price", data)
+    assert "SEPARATED" in found.summary() and np.isnan(found.prsquared)

@@ -99,3 +99,31 @@ def test_nothing_to_compare(synthetic_panel):
         precision(synthetic_panel, runs=(0,))
     with pytest.raises(UsageError, match="must be positive"):
         precision(synthetic_panel, confidence=1.0)
+
+
+def test_runs_needed_of_choice_are_found_in_pools_hardly_larger_than_they_are():
+    from llmdemand import load_study, simulate
+
+    # Judged against belief's target the finite-pool correction would blow up the gap
+    # between the two pools, and no number of runs would be enough.
+    for seed in (1, 2, 4):
+        panel = simulate(load_study("pampers"), "synthetic", runs=130, seed=seed)
+        found = precision(panel, runs=(1,), replications=1000)
+        choice = found.needed.loc["choice"]
+        assert choice["runs"] == pytest.approx(choice["closed_form"], rel=0.15)
+        reach = found.reach[found.reach["outcome"] == "choice"]
+        assert reach["within"].iloc[-1] > 0.9
+
+
+def test_more_runs_than_the_pool_has_show_the_pool(synthetic_panel):
+    found = precision(synthetic_panel, runs=(99,), replications=20)
+    assert found.table["runs"].tolist() == [30, 30]
+
+
+def test_one_run_per_cell():
+    from llmdemand import compare, load_study, simulate
+
+    panel = simulate(load_study("pampers"), "synthetic", runs=1, seed=1)
+    report = compare(panel, runs=(5,), replications=20)
+    assert np.isnan(report.precision.needed.loc["belief", "runs"])
+    assert report.precision.reach.empty
