@@ -246,9 +246,8 @@ class Extractor:
         tokens, automaton = response.tokens, self._automaton
         final: int | None = chosen
         # The pivot may be the beginning of a word that turned out to be another one.
-        if self._read_pivot(tokens[index].data)[1] not in self._complete[
-            chosen
-        ] and not self._was_completed(b"".join([t.data for t in tokens[begun:]]), chosen):
+        word = self._read_pivot(tokens[index].data)[1]
+        if word not in self._complete[chosen] and not self._was_completed(begun, chosen, response):
             final = None
         if index + 1 < len(tokens):
             place = automaton.resume(after)
@@ -259,12 +258,14 @@ class Extractor:
                     place = automaton.resume(place)
         return None if final is None else self._ids[final]
 
-    def _was_completed(self, data: bytes, chosen: int) -> bool:
-        """Whether a text that begins with a mention has it in full, or ends within it."""
-        text = data.decode(errors="replace")
+    def _was_completed(self, begun: int, chosen: int, response: Response) -> bool:
+        """Whether the mention that a token began is there in full, or was cut within."""
+        text = b"".join([t.data for t in response.tokens[begun:]]).decode(errors="replace")
         found = mentions(text, self.menu)
         if found and found[0][1] == self._ids[chosen]:
             return True
+        if response.finish_reason == "stop":
+            return False
         rest = fold(text.lstrip(" \t\n*_`\"'([{"))
         return any(form.startswith(rest) for form in self._complete[chosen])
 

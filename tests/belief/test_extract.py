@@ -377,3 +377,8 @@ def test_tempered_bounds_leave_out_an_appended_realised_token():
     squares = {t: p * p for t, p in law.items()}
     truth = 1 - (squares[" H"] + squares[" hu"]) / sum(squares.values())
     assert found.lower[0] <= truth <= found.upper[0]
+
+
+def test_a_word_that_ended_short_of_the_form_is_a_mismatch():
+    ended = extract(answer("", tokens=["P", "amp"]), DIAPERS)
+    assert (ended.choice, ended.final, ended.mismatch) == ("pampers", None, True)
