@@ -13,7 +13,7 @@ from llmdemand.errors import DesignError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Audit", "Equivalence", "audit", "check_equivalence"]
+__all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position"]
 
 _LOCK = 0.95
 
@@ -43,7 +43,7 @@ class Audit:
         Share of choices that fall on the alternative named first, and its 95 %
         Wilson interval; NaN where no run has a choice.
     orders : int
-        Option orders that occur.
+        Alternatives that are named first in some run.
     position_locked : bool
         Whether the first-named alternative is chosen more than 95 % of the time
         although the order varies: no estimate should be read from such a panel.
@@ -75,7 +75,7 @@ class Audit:
                 f"{self.decided_mass.loc[0.05]:.3f}; mean width of the belief bounds "
                 f"{self.width:.3f}",
                 f"first-named option chosen: {first:.1f} % ({first_low:.1f} to {first_high:.1f}), "
-                f"{self.orders} orders{lock}",
+                f"{self.orders} named first in turn{lock}",
                 "",
                 "pivot token by final choice",
                 self.tokens.head(12).to_string(),
@@ -125,11 +125,8 @@ def audit(panel: Panel) -> Audit:
     )
     tokens = tokens.loc[tokens.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     chosen = frame[frame["choice"].notna()]
-    first = chosen["order"].str.split(">").str[0]
-    hits = int((chosen["choice"] == first).sum())
-    orders = int(first.nunique())
+    hits, orders, locked = position(chosen)
     focal = panel.study.focal
-    share, low, high = _wilson(hits, len(chosen))
     return Audit(
         statuses,
         tokens,
@@ -138,10 +135,30 @@ def audit(panel: Panel) -> Audit:
         _wilson(int(settled["mismatch"].sum()), len(settled)),
         settled["decided_mass"].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]),
         float((settled[f"hi_{focal}"] - settled[f"lo_{focal}"]).mean()),
-        (share, low, high),
+        _wilson(hits, len(chosen)),
         orders,
-        bool(orders > 1 and share > _LOCK),
+        locked,
     )
+
+
+def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:
+    """How far choices follow the position in which alternatives are named.
+
+    Parameters
+    ----------
+    chosen : pandas.DataFrame
+        Panel rows that have a choice.
+
+    Returns
+    -------
+    hits, orders : int, int
+        Choices of the alternative named first, and alternatives that are ever first.
+    locked : bool
+        Whether hits exceed 95 % of the rows although more than one is named first.
+    """
+    first = chosen["order"].str.split(">").str[0]
+    hits, orders = int((chosen["choice"] == first).sum()), int(first.nunique())
+    return hits, orders, orders > 1 and hits > _LOCK * len(chosen)
 
 
 @dataclass(frozen=True)

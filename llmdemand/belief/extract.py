@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
 from llmdemand.belief.mass import bounds, listed_once, tempered_tail
@@ -299,18 +300,7 @@ class Extractor:
         return Belief(status, choice, nothing, nothing, nothing, final=choice)
 
 
-def extract(
-    response: Response,
-    menu: Menu,
-    *,
-    temperature: float = 1.0,
-    low_mass: float = 0.05,
-    answer_first: bool = False,
-    anchors: Iterable[str] = (),
-    last_anchor: bool = False,
-    thinking: tuple[str, str] = ("<think>", "</think>"),
-    thinking_open: bool = False,
-) -> Belief:
+def extract(response: Response, menu: Menu, **options: Any) -> Belief:
     """Pivot token, choice and belief of one response.
 
     The pivot is the first token after which only one alternative is left. The
@@ -326,8 +316,9 @@ def extract(
         A generation with its log-probabilities.
     menu : Menu
         The choice set.
-    temperature, low_mass, answer_first, anchors, last_anchor, thinking, thinking_open
-        See `Extractor`.
+    **options
+        Those of `Extractor`: ``temperature``, ``low_mass``, ``answer_first``,
+        ``anchors``, ``last_anchor``, ``thinking``, ``thinking_open``.
 
     Returns
     -------
@@ -352,37 +343,11 @@ def extract(
     >>> belief.choice, [round(b, 3) for b in belief.belief]
     ('huggies', [0.2, 0.8])
     """
-    extractor = _extractor(
-        menu,
-        temperature,
-        low_mass,
-        answer_first,
-        (anchors,) if isinstance(anchors, str) else tuple(anchors),
-        last_anchor,
-        thinking,
-        thinking_open,
-    )
-    return extractor(response)
+    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return _extractor(menu, **frozen)(response)
 
 
 @lru_cache(maxsize=64)
-def _extractor(
-    menu: Menu,
-    temperature: float,
-    low_mass: float,
-    answer_first: bool,
-    anchors: tuple[str, ...],
-    last_anchor: bool,
-    thinking: tuple[str, str],
-    thinking_open: bool,
-) -> Extractor:
-    return Extractor(
-        menu,
-        temperature=temperature,
-        low_mass=low_mass,
-        answer_first=answer_first,
-        anchors=anchors,
-        last_anchor=last_anchor,
-        thinking=thinking,
-        thinking_open=thinking_open,
-    )
+def _extractor(menu: Menu, **options: Any) -> Extractor:
+    """One extractor per menu and options, so that its steps stay cached between calls."""
+    return Extractor(menu, **options)

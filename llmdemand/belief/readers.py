@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,9 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
     >>> chat_completion({"choices": [choice], "model": "m"}).text
     'B'
     """
-    try:
+    with _reading(
+        "Chat Completions object", "choices[0] with message, finish_reason and logprobs.content"
+    ):
         if len(raw["choices"]) > 1:
             raise ResponseError(
                 f"this object holds {len(raw['choices'])} choices: write one object per choice, "
@@ -199,11 +202,6 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
             str(raw.get("model") or ""),
             _usage(raw),
         )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ResponseError(
-            f"no Chat Completions object: {type(error).__name__} at {error}; expected "
-            "choices[0] with message, finish_reason and logprobs.content"
-        ) from None
 
 
 def responses_api(raw: Mapping[str, Any]) -> Response:
@@ -217,7 +215,9 @@ def responses_api(raw: Mapping[str, Any]) -> Response:
     ResponseError
         If a field is missing or of another type.
     """
-    try:
+    with _reading(
+        "Responses object", "output[].content[] with type output_text, text and logprobs"
+    ):
         blocks = [
             block
             for item in raw["output"]
@@ -242,11 +242,6 @@ def responses_api(raw: Mapping[str, Any]) -> Response:
                 "completion_tokens": usage.get("output_tokens", math.nan),
             },
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ResponseError(
-            f"no Responses object: {type(error).__name__} at {error}; expected output[].content[] "
-            "with type output_text, text and logprobs"
-        ) from None
 
 
 def llama_completion(raw: Mapping[str, Any]) -> Response:
@@ -257,7 +252,9 @@ def llama_completion(raw: Mapping[str, Any]) -> Response:
     ResponseError
         If a field is missing or of another type.
     """
-    try:
+    with _reading(
+        "llama.cpp completion", "content and completion_probabilities with logprob and top_logprobs"
+    ):
         text = _text(raw["content"])
         return Response(
             _tokens(raw["completion_probabilities"], text),
@@ -270,10 +267,18 @@ def llama_completion(raw: Mapping[str, Any]) -> Response:
                 "completion_tokens": raw.get("tokens_predicted", math.nan),
             },
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+
+
+@contextmanager
+def _reading(form: str, expected: str) -> Iterator[None]:
+    """Turn a missing or mistyped field into one sentence."""
+    try:
+        yield
+    except ResponseError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ResponseError(
-            f"no llama.cpp completion: {type(error).__name__} at {error}; expected content and "
-            "completion_probabilities with logprob and top_logprobs"
+            f"no {form}: {type(error).__name__} at {error}; expected {expected}"
         ) from None
 
 
@@ -359,7 +364,7 @@ def compact(raw: Mapping[str, Any]) -> Response:
     >>> compact({"text": "B", "tokens": [["B", -0.1, [["B", -0.1], ["A", -2.4]]]]}).tokens[0].data
     b'B'
     """
-    try:
+    with _reading("stored response", "text and tokens"):
         return Response(
             tuple(
                 Token(
@@ -376,10 +381,6 @@ def compact(raw: Mapping[str, Any]) -> Response:
             str(raw.get("model", "")),
             _usage(raw),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResponseError(
-            f"no stored response: {type(error).__name__} at {error}; expected text and tokens"
-        ) from None
 
 
 def _raw_bytes(token: str | list[int]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 import string
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmdemand.core.fields import only_known, price_grid, texts, typed
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.resources import data_file, data_names
 from llmdemand.errors import MenuError, StudyError, nearest
@@ -252,94 +252,45 @@ def _arguments(data: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments from plain data, with every unknown key named."""
     if not isinstance(data, Mapping):
         raise StudyError(f"a study is a table of fields, found {type(data).__name__}")
-    _known(data, _TOML, "field")
+    only_known(data, _TOML, "field")
     for required in ("name", "alternatives", "focal", "user", "offer"):
         if required not in data:
             raise StudyError(f"{required!r} is missing: add it (`llmdemand studies` shows one)")
     alternatives, prices = [], {}
-    for entry in _typed(data["alternatives"], list, "alternatives"):
-        _typed(entry, dict, "alternatives")
-        _known(entry, ["id", "label", "forms", "outside", "whole", "price"], "alternative field")
+    for entry in typed(data["alternatives"], list, "alternatives"):
+        typed(entry, dict, "alternatives")
+        only_known(
+            entry, ["id", "label", "forms", "outside", "whole", "price"], "alternative field"
+        )
         where = f"alternative {entry.get('id', '?')!r}, field "
         if not {"id", "label"} <= set(entry):
             raise StudyError(f"alternative {dict(entry)} needs an id and a label")
-        rest = {k: _typed(entry[k], str, where + k) for k in ("id", "label")}
-        flags = {k: _typed(entry[k], bool, where + k) for k in ("outside", "whole") if k in entry}
-        forms = _texts(entry.get("forms", ()), where + "forms")
+        rest = {k: typed(entry[k], str, where + k) for k in ("id", "label")}
+        flags = {k: typed(entry[k], bool, where + k) for k in ("outside", "whole") if k in entry}
+        forms = texts(entry.get("forms", ()), where + "forms")
         alternatives.append(Alternative(**rest, **flags, forms=forms))
         if "price" in entry:
-            prices[entry["id"]] = _grid(entry["price"], entry["id"])
-    sampling = dict(_typed(data.get("sampling", {}), dict, "sampling"))
-    _known(sampling, ["temperature", "max_tokens", "top_logprobs", "stop"], "sampling field")
-    sampling["stop"] = _texts(sampling.get("stop", ()), "sampling.stop")
+            prices[entry["id"]] = price_grid(entry["price"], entry["id"])
+    sampling = dict(typed(data.get("sampling", {}), dict, "sampling"))
+    only_known(sampling, ["temperature", "max_tokens", "top_logprobs", "stop"], "sampling field")
+    sampling["stop"] = texts(sampling.get("stop", ()), "sampling.stop")
     for name, kind in (("temperature", float), ("max_tokens", int), ("top_logprobs", int)):
         if name in sampling:
-            sampling[name] = _typed(sampling[name], kind, f"sampling.{name}")
+            sampling[name] = typed(sampling[name], kind, f"sampling.{name}")
     kinds = {"runs": int, "answer_first": bool}
-    plain = {k: _typed(data[k], kinds.get(k, str), k) for k in _PLAIN if k in data}
-    personas = _typed(data.get("personas", []), list, "personas")
+    plain = {k: typed(data[k], kinds.get(k, str), k) for k in _PLAIN if k in data}
+    personas = typed(data.get("personas", []), list, "personas")
     return {
         **plain,
-        "anchors": _texts(data.get("anchors", ()), "anchors"),
+        "anchors": texts(data.get("anchors", ()), "anchors"),
         "menu": Menu(tuple(alternatives)),
         "prices": prices,
         "sampling": Sampling(**sampling),
         "personas": tuple(
-            {k: _typed(v, str, f"personas.{k}") for k, v in _typed(p, dict, "personas").items()}
+            {k: typed(v, str, f"personas.{k}") for k, v in typed(p, dict, "personas").items()}
             for p in personas
         ),
     }
-
-
-def _typed(value: Any, kind: type, where: str) -> Any:
-    """A value of the wanted kind; whole numbers pass for floats, nothing else for anything."""
-    fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not fits:
-        names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-        wanted = names.get(kind, "a table" if kind is dict else "a list")
-        raise StudyError(f"{where} is {value!r}: give {wanted}")
-    return value
-
-
-def _texts(value: Any, where: str) -> tuple[str, ...]:
-    """A tuple of texts from a list or a single one."""
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-        raise StudyError(f"{where} is {value!r}: give a list of texts")
-    return tuple(value)
-
-
-def _known(data: Mapping[str, Any], known: list[str], what: str) -> None:
-    for key in data:
-        if key not in known:
-            raise StudyError(f"unknown {what} {key!r}{nearest(key, known)}; known: {known}")
-
-
-def _grid(price: Any, id: str) -> tuple[float, ...]:
-    """A price grid: a number, a list of numbers, or {start, stop, step} with both ends."""
-    if isinstance(price, Mapping):
-        _known(price, ["start", "stop", "step"], "price field")
-        if set(price) != {"start", "stop", "step"}:
-            raise StudyError(f"price of {id!r}: give start, stop and a positive step")
-        parts = [_typed(price[k], float, f"price.{k} of {id!r}") for k in ("start", "stop", "step")]
-        if not all(map(math.isfinite, parts)):
-            raise StudyError(f"price of {id!r} is {dict(price)}: give distinct finite numbers")
-        start, stop, step = parts
-        if not step > 0:
-            raise StudyError(f"price of {id!r}: give start, stop and a positive step")
-        count = math.floor((stop - start) / step + 1e-9) + 1
-        values = [start + k * step for k in range(count)]
-    else:
-        values = list(price) if isinstance(price, list | tuple) else [price]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        raise StudyError(f"price of {id!r} is {price!r}: give a number or a list of numbers")
-    grid = tuple(float(v) for v in values)
-    if not grid or len(set(grid)) < len(grid) or not all(map(math.isfinite, grid)):
-        raise StudyError(f"price of {id!r} is {price!r}: give distinct finite numbers")
-    return grid
 
 
 def _check(study: Study) -> None:

@@ -135,7 +135,10 @@ def precision(
     pool = _Pool.of(panel)
     whole = {o: pool.fit(o, pool.sums(o)) for o in OUTCOMES}
     if not whole["belief"].exists[0]:
-        raise DesignError("belief is separated in the whole pool: there is no target to reach")
+        raise DesignError(
+            "belief is separated in the whole pool, so there is no estimate to reach: "
+            "collect more runs, or prices at which the model is less sure"
+        )
     target = pd.Series({o: float(whole[o].slope[0]) for o in OUTCOMES}, name="price")
     shown = [n for n in runs if n <= pool.runs] or [pool.runs]
     tried = sorted({*shown, *_grid(pool.runs)})

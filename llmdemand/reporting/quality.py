@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmdemand.belief.audit import position
 from llmdemand.core.panel import Panel
 
 __all__ = ["Quality", "quality"]
-
-_POSITION_LOCK = 0.95
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,11 @@ def quality(panel: Panel) -> Quality:
         nan = float("nan")
         return Quality(statuses, 0.0, nan, nan, nan, nan, nan, False)
     first = ok["order"].str.split(">").str[0]
+    hits, _, locked = position(ok)
     focal_first = (first == panel.study.focal).to_numpy()
     belief = ok[f"belief_{panel.study.focal}"].to_numpy(float)
     varies = 0 < focal_first.mean() < 1
     effect = belief[focal_first].mean() - belief[~focal_first].mean() if varies else np.nan
-    chosen_first = float((ok["choice"] == first).mean())
     return Quality(
         statuses,
         len(ok) / len(panel),
@@ -67,6 +66,6 @@ def quality(panel: Panel) -> Quality:
         float(ok["tail_mass"].mean()),
         float(ok["mismatch"].mean()),
         float(effect),
-        chosen_first,
-        bool(varies and chosen_first > _POSITION_LOCK),
+        hits / len(ok),
+        locked,
     )
