@@ -257,7 +257,7 @@ def test_the_old_completions_form_keeps_its_log_probabilities():
 def test_several_choices_in_one_object_are_refused(complete):
     raw = complete("A")
     raw["choices"] *= 2
-    with pytest.raises(ResponseError, match="^this object holds 2 choices"):
+    with pytest.raises(ResponseError, match=r"^this object holds 2 choices"):
         read_response(raw)
 
 
