@@ -72,11 +72,16 @@ class Panel:
     Attributes
     ----------
     frame : pandas.DataFrame
-        One row per run: ``run_id, cell, replicate, persona_id, order,
+        One row per run: ``run_id, cell, replicate, persona_id, order, variant, arm,
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
         decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
         final_choice, mismatch, text, model, backend, temperature, prompt_tokens,
-        completion_tokens``. Beliefs are NaN where a run has none.
+        completion_tokens``. Beliefs are NaN where a run has none. ``cell`` is the index
+        in the full factorial, ``order`` the option order that the run saw. ``variant``
+        (id of the prompt variant) is there only if the study has variants; ``arm``
+        (``blind`` or ``unblinded``) only if not all runs are blind. Of models that
+        think first, ``between_<alt>...`` is the variance of belief between a run's
+        ``thoughts``, and belief is their mean.
     study : Study
         The design that was run.
     provenance : mapping
@@ -111,15 +116,16 @@ class Panel:
     def long(self) -> pd.DataFrame:
         """One row per run and alternative: ``run_id, cell, alternative, price, belief, chosen``.
 
-        The price of an outside option is NaN; ``chosen`` is 0/1 and belief is NaN
-        where the run has none.
+        The design's columns ``replicate, persona_id, order`` and, where the panel has
+        them, ``variant`` and ``arm`` are repeated. The price of an outside option
+        is NaN; ``chosen`` is 0/1 and belief is NaN where the run has none.
         """
         import pandas as pd
 
         parts = []
         for alternative in self.study.menu.ids:
             price = self.frame.get(f"price_{alternative}")
-            part = self.frame[["run_id", "cell", "replicate", "persona_id", "order"]].assign(
+            part = self.frame[[*_PLAIN_COLUMNS[:5], *_varied(self.study)]].assign(
                 alternative=alternative,
                 price=float("nan") if price is None else price,
                 belief=self.frame[f"belief_{alternative}"],
@@ -182,14 +188,23 @@ def columns(study: Study) -> list[str]:
     """The columns of a panel of this study, in order."""
     ids = study.menu.ids
     head, tail = _PLAIN_COLUMNS[:5], _PLAIN_COLUMNS[7:]
+    thoughts = [*(f"between_{a}" for a in ids), "thoughts"] if study.sampling.thinking else []
     return [
         *head,
+        *_varied(study),
         *(f"price_{a}" for a in study.prices),
         "status",
         "choice",
         *(f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ids),
+        *thoughts,
         *tail,
     ]
+
+
+def _varied(study: Study) -> list[str]:
+    """Columns of the factors that a study need not have."""
+    variant = ["variant"] if study.variants else []
+    return [*variant, *(["arm"] if study.arms != ("blind",) else [])]
 
 
 def _validate(frame: pd.DataFrame, study: Study) -> None:
@@ -208,6 +223,10 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     _all(frame, frame["status"].isin(list(STATUSES)), f"status is not one of {list(STATUSES)}")
     known = frame["choice"].isna() | frame["choice"].isin(list(study.menu.ids))
     _all(frame, known, f"choice is not one of {list(study.menu.ids)}")
+    levels = {"variant": [v.id for v in study.variants], "arm": list(study.arms)}
+    for column in _varied(study):
+        found = frame[column].isin(levels[column])
+        _all(frame, found, f"{column} is not one of {levels[column]}")
     for column in wanted:
         # A column with nothing in it (no pivots at all) is read back without a type.
         filled = column.startswith(_NUMBERS) and frame[column].notna().any()

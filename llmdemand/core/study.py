@@ -5,66 +5,25 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import string
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llmdemand.core.fields import only_known, price_grid, texts, typed
-from llmdemand.core.menu import Alternative, Menu
+from llmdemand.core.cell import Cell
+from llmdemand.core.checks import check
+from llmdemand.core.design import fraction, shuffled, williams
+from llmdemand.core.menu import Menu
+from llmdemand.core.prompts import DISCLOSURE, Variant, disclosed, names, scaled
+from llmdemand.core.reading import DESIGN, PLAIN, arguments
 from llmdemand.core.resources import data_file, data_names
+from llmdemand.core.sampling import Sampling
 from llmdemand.errors import MenuError, StudyError, nearest
 
-__all__ = ["Cell", "Sampling", "Study", "load_study", "studies"]
-
-ORDERS = ("fixed", "rotate", "cross")
-MODES = ("chat", "completion")
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How answers are drawn.
-
-    Attributes
-    ----------
-    temperature : float
-        Of the sampling law; log-probabilities are recorded before it applies.
-    max_tokens : int
-        Longest answer.
-    top_logprobs : int
-        Candidates listed per position (OpenAI allows 20).
-    stop : tuple of str
-        Strings that end an answer.
-    """
-
-    temperature: float = 1.0
-    max_tokens: int = 60
-    top_logprobs: int = 20
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One design point: prices of all alternatives, persona and, if crossed, option order.
-
-    Attributes
-    ----------
-    index : int
-        Position in the full factorial of the study.
-    prices : mapping of str to float
-        Price by alternative id, in the study's unit; outside options have none.
-    persona : mapping of str to str
-        Persona fields, ``id`` included; empty where the study has no personas.
-    order : tuple of str or None
-        The option order where the design crosses it, else None.
-    """
-
-    index: int
-    prices: Mapping[str, float]
-    persona: Mapping[str, str]
-    order: tuple[str, ...] | None
+__all__ = ["Cell", "Sampling", "Study", "Variant", "load_study", "studies"]
 
 
 @dataclass(frozen=True)
@@ -78,13 +37,13 @@ class Study:
     menu : Menu
         The choice set.
     prices : mapping of str to tuple of float
-        Price grid by alternative id; one value means fixed.
+        Price grid by alternative id, in `unit`; one value means fixed.
     focal : str
         The alternative whose demand is estimated.
     user, system, offer : str
         Prompt templates. ``{offers}`` holds one `offer` per priced alternative in
-        the run's option order; ``{price_<id>}``, ``{unit}`` and persona fields may
-        be used; `offer` knows ``{label}`` and ``{price}``.
+        the run's option order; ``{price_<id>}``, ``{unit}``, ``{disclosure}`` and
+        persona fields may be used; `offer` knows ``{label}`` and ``{price}``.
     separator : str
         Between two offers.
     orders : str
@@ -106,6 +65,33 @@ class Study:
         How answers are drawn.
     personas : tuple of mapping
         One mapping of template fields per persona, each with an ``id``.
+    variants : tuple of Variant
+        Wordings of the prompt, a factor of the design; none by default. The study's own
+        templates are what variants inherit, and a level only as ``Variant("own")``.
+    price_scale : float
+        Factor on prices when templates are filled, in shown units per `unit`: 0.01
+        shows a study in cents as dollars. Panel prices stay in `unit`.
+    outside_offer : str
+        How an outside option is listed among the offers, such as ``- {label}``; empty: it
+        is not.
+    outside_last : bool
+        Whether outside options stand last in every option order, as opposed to taking
+        turns with the others (which needs `outside_offer`).
+    arms : tuple of str
+        ``blind``, ``unblinded`` or both, a factor of the design. Blind, a model takes a
+        price for a sign of what usually comes with it (quality, season, competitors), so
+        that unstated factors vary with the price and confound its effect. Unblinded, the
+        prompt says that prices were randomised: the remedy of Gui & Toubia,
+        arXiv 2312.15524.
+    disclosure : str
+        What the unblinded arm says, literally. It stands where a template has
+        ``{disclosure}`` (empty in the blind arm); else as the last paragraph of the system
+        text, or before the user text in completion mode.
+    points : int or None
+        Number of design points kept of the full factorial, balanced as `design.fraction`
+        guarantees; None keeps all.
+    design_seed : int
+        Seeds the fraction and the option orders of ``rotate``; at least 0.
 
     Raises
     ------
@@ -140,39 +126,157 @@ class Study:
     answer_first: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     personas: tuple[Mapping[str, str], ...] = ()
+    variants: tuple[Variant, ...] = ()
+    price_scale: float = 1.0
+    outside_offer: str = ""
+    outside_last: bool = True
+    arms: tuple[str, ...] = ("blind",)
+    disclosure: str = DISCLOSURE
+    points: int | None = None
+    design_seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self)
+        object.__setattr__(self, "arms", tuple(self.arms))
+        object.__setattr__(self, "variants", tuple(self.variants))
+        check(self)
 
     def option_orders(self) -> tuple[tuple[str, ...], ...]:
-        """The option orders of the design; outside options stay last."""
-        inside = [a.id for a in self.menu.inside]
-        outside = [a.id for a in self.menu if a.outside]
-        if self.orders == "fixed":
-            return ((*inside, *outside),)
-        # A Latin square: every alternative stands once at every place.
-        return tuple((*inside[k:], *inside[:k], *outside) for k in range(len(inside)))
+        """The option orders of the design; outside options stay last unless told otherwise.
+
+        Every alternative stands equally often at every place, and equally often right
+        after every other one (a Williams design).
+
+        >>> load_study("pampers").option_orders()
+        (('pampers', 'huggies', 'neither'), ('huggies', 'pampers', 'neither'))
+        """
+        return self._orders
+
+    @cached_property
+    def _orders(self) -> tuple[tuple[str, ...], ...]:
+        moved = [a.id for a in self.menu if not (a.outside and self.outside_last)]
+        pinned = [a.id for a in self.menu if a.outside and self.outside_last]
+        rows = williams(len(moved))
+        used = rows[:1] if self.orders == "fixed" else rows
+        return tuple((*(moved[k] for k in row), *pinned) for row in used)
+
+    @cached_property
+    def _factors(self) -> tuple[Sequence[Any], ...]:
+        """Levels of every factor, slowest first; the last ones are the price grids."""
+        variants: Sequence[str | None] = [v.id for v in self.variants] or [None]
+        crossed = self.option_orders() if self.orders == "cross" else [None]
+        return self.arms, variants, self.personas or [{}], crossed, *self.prices.values()
+
+    @property
+    def full_size(self) -> int:
+        """Number of points of the full factorial."""
+        return math.prod(map(len, self._factors))
+
+    def full_cell(self, index: int) -> Cell:
+        """The point of the full factorial at an index, in the fraction or not."""
+        levels: list[Any] = []
+        rest = index
+        for factor in reversed(self._factors):
+            rest, level = divmod(rest, len(factor))
+            levels.append(factor[level])
+        return self._point(index, levels[::-1])
+
+    def _point(self, index: int, levels: Sequence[Any]) -> Cell:
+        arm, variant, persona, order, *prices = levels
+        by_id = dict(zip(self.prices, prices, strict=True))
+        return Cell(index, by_id, persona, order, variant, arm)
 
     def cells(self) -> tuple[Cell, ...]:
-        """The full factorial: personas x orders (if crossed) x prices, prices fastest."""
-        crossed = self.option_orders() if self.orders == "cross" else (None,)
-        people: tuple[Mapping[str, str], ...] = self.personas or ({},)
-        points = itertools.product(people, crossed, itertools.product(*self.prices.values()))
-        return tuple(
-            Cell(index, dict(zip(self.prices, prices, strict=True)), persona, order)
-            for index, (persona, order, prices) in enumerate(points)
-        )
+        """The design: arms x variants x personas x orders (if crossed) x prices, prices fastest.
+
+        All points, or the balanced fraction of `points` of them, by ascending index.
+
+        >>> from dataclasses import replace
+        >>> half = replace(load_study("pampers"), points=8)
+        >>> len(half.cells()), half.cells()[-1].index < 16
+        (8, True)
+        """
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> tuple[Cell, ...]:
+        if self.points is None:
+            points = itertools.product(*self._factors)
+            return tuple(itertools.starmap(self._point, enumerate(points)))
+        sizes = tuple(len(factor) for factor in self._factors)
+        return tuple(map(self.full_cell, fraction(sizes, self.points, self.design_seed)))
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {cell.index: place for place, cell in enumerate(self._cells)}
+
+    def _place(self, index: int) -> int:
+        if index not in self._places:
+            raise StudyError(
+                f"the design of {self.name!r} has no cell {index}: it keeps {len(self._cells)} of "
+                f"{self.full_size} points; use the study with which the runs were made"
+            )
+        return self._places[index]
+
+    def cell(self, index: int) -> Cell:
+        """The cell with an index of the full factorial.
+
+        Raises
+        ------
+        StudyError
+            If the design has no such cell.
+
+        Examples
+        --------
+        >>> load_study("pampers").cell(5).prices["pampers"]
+        35.0
+        """
+        return self._cells[self._place(index)]
 
     def order(self, cell: Cell, replicate: int) -> tuple[str, ...]:
-        """The option order that one run sees.
+        """The option order that one run sees: a pure function of study, cell and replicate.
 
-        With ``rotate`` replicates take turns, and cells begin with another order
-        each, so that every order is used equally often at any number of runs.
+        With ``rotate``, m orders and m consecutive replicates (a block), a cell sees every
+        order once; in one replicate, m consecutive cells of the design see every order
+        once. Where they begin is shuffled for every block and every m cells: otherwise the
+        order of a replicate would alternate with the price.
+
+        Examples
+        --------
+        >>> study = load_study("pampers")
+        >>> {study.order(study.cell(3), r)[0] for r in (0, 1)} == {"pampers", "huggies"}
+        True
         """
         if cell.order is not None:
             return cell.order
-        orders = self.option_orders()
-        return orders[(cell.index + replicate) % len(orders)]
+        orders = self._orders
+        m = len(orders)
+        if m == 1:
+            return orders[0]
+        group, member = divmod(self._place(cell.index), m)
+        block, turn = divmod(replicate, m)
+        begin = shuffled(m, self.design_seed, "cells", group)[member]
+        return orders[shuffled(m, self.design_seed, "block", block)[(begin + turn) % m]]
+
+    def wording(self, variant: str | None) -> Variant:
+        """The templates in force for a variant, or the study's own for None.
+
+        Raises
+        ------
+        StudyError
+            If there is no such variant.
+        """
+        if variant not in self._wordings:
+            known = [v.id for v in self.variants]
+            raise StudyError(f"no variant {variant!r}: known are {', '.join(known) or 'none'}")
+        return self._wordings[variant]
+
+    @cached_property
+    def _wordings(self) -> dict[str | None, Variant]:
+        own = {k: getattr(self, k) for k in ("system", "user", "offer", "price_scale")}
+        return {
+            None: Variant("", **own),
+            **{v.id: Variant(**{**own, **v.to_dict()}) for v in self.variants},
+        }
 
     def prompt(self, cell: Cell, order: tuple[str, ...]) -> tuple[str, str]:
         """System and user text of one run.
@@ -182,29 +286,49 @@ class Study:
         >>> "35.0 cents" in study.prompt(cell, study.order(cell, 0))[1]
         True
         """
-        offers = self.separator.join(
-            self.offer.format(label=self.menu[a].label, price=cell.prices[a])
+        wording = self.wording(cell.variant)
+        system, user, offer = wording.system or "", wording.user or "", wording.offer or ""
+        shown = {a: scaled(p, wording.price_scale) for a, p in cell.prices.items()}
+        offers = [
+            offer.format(label=self.menu[a].label, price=shown[a])
+            if a in shown
+            else self.outside_offer.format(label=self.menu[a].label)
             for a in order
-            if a in cell.prices
-        )
+            if a in shown or (self.outside_offer and self.menu[a].outside)
+        ]
+        disclosure = self.disclosure if cell.arm == "unblinded" else ""
         fields: dict[str, Any] = {
-            "offers": offers,
+            "offers": self.separator.join(offers),
             "unit": self.unit,
-            **{f"price_{a}": p for a, p in cell.prices.items()},
+            "disclosure": disclosure,
+            **{f"price_{a}": p for a, p in shown.items()},
             **{k: v for k, v in cell.persona.items() if k != "id"},
         }
-        return self.system.format(**fields), self.user.format(**fields)
+        texts = system.format(**fields), user.format(**fields)
+        if not disclosure or "disclosure" in (*names(system), *names(user)):
+            return texts
+        return disclosed(*texts, disclosure, self.mode)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes an equal study."""
-        data = {k: getattr(self, k) for k in _PLAIN if getattr(self, k) != ""}
+        data = {k: getattr(self, k) for k in PLAIN if getattr(self, k) != ""}
         data["alternatives"] = [
             {**a, **({"price": list(self.prices[a["id"]])} if a["id"] in self.prices else {})}
             for a in self.menu.to_dict()
         ]
         data["anchors"] = list(self.anchors)
-        data["sampling"] = {**asdict(self.sampling), "stop": list(self.sampling.stop)}
+        sampling = {**asdict(self.sampling), "stop": list(self.sampling.stop)}
+        data["sampling"] = {k: v for k, v in sampling.items() if v is not None}
         data["personas"] = [dict(p) for p in self.personas]
+        for name in DESIGN:
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                data[name] = list(value) if isinstance(value, tuple) else value
+        if "unblinded" in self.arms:
+            # Said to the model, hence kept, whatever later versions say by default.
+            data["disclosure"] = self.disclosure
+        if self.variants:
+            data["variants"] = [v.to_dict() for v in self.variants]
         return data
 
     @classmethod
@@ -217,7 +341,7 @@ class Study:
             Naming the field and, through `where`, the file.
         """
         try:
-            return cls(**_arguments(data))
+            return cls(**arguments(data))
         except (StudyError, MenuError) as error:
             raise StudyError(f"{where}: {error}") from error
 
@@ -226,148 +350,6 @@ class Study:
         """First 12 hex digits of the SHA-256 of the study's canonical JSON."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-_PLAIN = [
-    "name",
-    "title",
-    "description",
-    "unit",
-    "focal",
-    "user",
-    "system",
-    "offer",
-    "separator",
-    "orders",
-    "mode",
-    "runs",
-    "cluster",
-    "label",
-    "answer_first",
-]
-_TOML = [*_PLAIN, "anchors", "alternatives", "sampling", "personas"]
-
-
-def _arguments(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments from plain data, with every unknown key named."""
-    if not isinstance(data, Mapping):
-        raise StudyError(f"a study is a table of fields, found {type(data).__name__}")
-    only_known(data, _TOML, "field")
-    for required in ("name", "alternatives", "focal", "user", "offer"):
-        if required not in data:
-            raise StudyError(f"{required!r} is missing: add it (`llmdemand studies` shows one)")
-    alternatives, prices = [], {}
-    for entry in typed(data["alternatives"], list, "alternatives"):
-        typed(entry, dict, "alternatives")
-        only_known(
-            entry, ["id", "label", "forms", "outside", "whole", "price"], "alternative field"
-        )
-        where = f"alternative {entry.get('id', '?')!r}, field "
-        if not {"id", "label"} <= set(entry):
-            raise StudyError(f"alternative {dict(entry)} needs an id and a label")
-        rest = {k: typed(entry[k], str, where + k) for k in ("id", "label")}
-        flags = {k: typed(entry[k], bool, where + k) for k in ("outside", "whole") if k in entry}
-        forms = texts(entry.get("forms", ()), where + "forms")
-        alternatives.append(Alternative(**rest, **flags, forms=forms))
-        if "price" in entry:
-            prices[entry["id"]] = price_grid(entry["price"], entry["id"])
-    sampling = dict(typed(data.get("sampling", {}), dict, "sampling"))
-    only_known(sampling, ["temperature", "max_tokens", "top_logprobs", "stop"], "sampling field")
-    sampling["stop"] = texts(sampling.get("stop", ()), "sampling.stop")
-    for name, kind in (("temperature", float), ("max_tokens", int), ("top_logprobs", int)):
-        if name in sampling:
-            sampling[name] = typed(sampling[name], kind, f"sampling.{name}")
-    kinds = {"runs": int, "answer_first": bool}
-    plain = {k: typed(data[k], kinds.get(k, str), k) for k in _PLAIN if k in data}
-    personas = typed(data.get("personas", []), list, "personas")
-    return {
-        **plain,
-        "anchors": texts(data.get("anchors", ()), "anchors"),
-        "menu": Menu(tuple(alternatives)),
-        "prices": prices,
-        "sampling": Sampling(**sampling),
-        "personas": tuple(
-            {k: typed(v, str, f"personas.{k}") for k, v in typed(p, dict, "personas").items()}
-            for p in personas
-        ),
-    }
-
-
-def _check(study: Study) -> None:
-    """Everything that can be wrong with a study, before any model is asked."""
-    for name, value, allowed in (
-        ("orders", study.orders, ORDERS),
-        ("mode", study.mode, MODES),
-    ):
-        if value not in allowed:
-            raise StudyError(
-                f"{name} is {value!r}{nearest(value, allowed)}: use one of {', '.join(allowed)}"
-            )
-    outside = [a.id for a in study.menu if a.outside and a.id in study.prices]
-    if outside:
-        raise StudyError(f"{outside[0]!r} is an outside option and has a price: remove either")
-    clusters = ("cell", "order", *(["persona_id"] if study.personas else []))
-    if study.cluster not in clusters:
-        raise StudyError(f"cluster is {study.cluster!r}: use one of {', '.join(clusters)}")
-    if study.focal not in study.prices:
-        raise StudyError(
-            f"focal alternative {study.focal!r} has no price: "
-            f"priced alternatives are {', '.join(study.prices) or 'none'}"
-        )
-    if study.runs < 1 or study.sampling.max_tokens < 1 or study.sampling.top_logprobs < 1:
-        raise StudyError("runs, max_tokens and top_logprobs must be at least 1")
-    if not study.sampling.temperature > 0:
-        raise StudyError(
-            f"temperature is {study.sampling.temperature}: use a positive number (at 0 choice is "
-            "the most likely answer, while belief still is that of temperature 1)"
-        )
-    _check_personas(study)
-    fields = {"offers", "unit", *(f"price_{a}" for a in study.prices)}
-    fields |= {k for p in study.personas for k in p if k != "id"}
-    used = _placeholders(study.user, "user", fields) | _placeholders(study.system, "system", fields)
-    if "offers" not in used and f"price_{study.focal}" not in used:
-        raise StudyError(
-            f"no prompt shows the price: put {{offers}} or {{price_{study.focal}}} into 'user'"
-        )
-    if _placeholders(study.offer, "offer", {"label", "price"}) != {"label", "price"}:
-        raise StudyError("'offer' needs both {label} and {price}")
-    cell = study.cells()[0]
-    try:
-        study.prompt(cell, study.order(cell, 0))
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise StudyError(
-            f"a template cannot be filled ({error}): check the formats after ':', "
-            "such as {price:.1f}"
-        ) from None
-
-
-def _check_personas(study: Study) -> None:
-    ids = [p.get("id") for p in study.personas]
-    if None in ids or len(set(ids)) < len(ids):
-        raise StudyError("every persona needs an 'id' of its own")
-    for persona in study.personas:
-        missing = set(study.personas[0]) ^ set(persona)
-        if missing:
-            raise StudyError(
-                f"persona {persona['id']!r} and the first one differ in fields: {sorted(missing)}"
-            )
-
-
-def _placeholders(template: str, where: str, allowed: set[str]) -> set[str]:
-    """Field names in a template; raises for one that nothing fills."""
-    try:
-        parsed = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise StudyError(
-            f"template {where!r} has unbalanced braces ({error}): write {{{{ and }}}}"
-        ) from None
-    for name in parsed:
-        if name not in allowed:
-            raise StudyError(
-                f"template {where!r} uses {{{name}}}{nearest(name, sorted(allowed))}, which "
-                f"nothing fills: known are {', '.join(sorted(allowed))}"
-            )
-    return set(parsed)
 
 
 def studies() -> tuple[str, ...]:

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import Panel, columns
+from llmdemand.core.study import Study
 from llmdemand.errors import PanelError
 
 
@@ -75,3 +76,39 @@ def test_foreign_metadata_and_columns_of_text(synthetic_panel, tmp_path):
         frame = synthetic_panel.frame.assign(**{column: "cheap"})
         with pytest.raises(PanelError, match=f"column '{column}' holds .*, not numbers"):
             Panel(frame, synthetic_panel.study)
+
+
+def varied(panel, **changes):
+    """The panel's study with more factors, and its frame with their columns."""
+    study = Study.from_dict({**panel.study.to_dict(), **changes})
+    return study, panel.frame.assign(variant="own", arm="blind")
+
+
+def test_variant_and_arm_are_columns_only_where_the_study_has_them(synthetic_panel):
+    plain = columns(synthetic_panel.study)
+    assert not {"variant", "arm"} & set(plain)
+    at = plain.index("order") + 1
+    for changes, added in (
+        ({"variants": [{"id": "own"}]}, ["variant"]),
+        ({"arms": ["blind", "unblinded"]}, ["arm"]),
+        ({"arms": ["unblinded"]}, ["arm"]),
+        ({"variants": [{"id": "own"}], "arms": ["blind", "unblinded"]}, ["variant", "arm"]),
+    ):
+        study, _ = varied(synthetic_panel, **changes)
+        assert columns(study) == [*plain[:at], *added, *plain[at:]]
+
+
+def test_variants_and_arms_are_validated_and_survive_the_disk(synthetic_panel, tmp_path):
+    changes = {"variants": [{"id": "own"}], "arms": ["blind", "unblinded"], "points": 20}
+    study, frame = varied(synthetic_panel, **changes)
+    panel = Panel(frame, study)
+    panel.write(tmp_path / "panel.parquet")
+    back = Panel.read(tmp_path / "panel.parquet")
+    assert back.study == study and set(back.frame["variant"]) == {"own"}
+    assert {"variant", "arm"} <= set(panel.long().columns)
+    assert not {"variant", "arm"} & set(synthetic_panel.long().columns)
+    with pytest.raises(PanelError, match="'arm' is missing"):
+        Panel(frame.drop(columns="arm"), study)
+    for column in ("variant", "arm"):
+        with pytest.raises(PanelError, match=f"{column} is not one of"):
+            Panel(frame.assign(**{column: "blnd"}), study)

@@ -1,0 +1,153 @@
+"""Reading a study: from plain data, as TOML gives it, to the arguments of `Study`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmdemand.core.fields import only_known, price_grid, texts, typed
+from llmdemand.core.menu import Alternative, Menu
+from llmdemand.core.prompts import Variant
+from llmdemand.core.sampling import Sampling, Thinking
+from llmdemand.errors import StudyError
+
+__all__ = ["DESIGN", "PLAIN", "arguments"]
+
+#: Fields that plain data always hold, except where they are empty.
+PLAIN = [
+    "name",
+    "title",
+    "description",
+    "unit",
+    "focal",
+    "user",
+    "system",
+    "offer",
+    "separator",
+    "orders",
+    "mode",
+    "runs",
+    "cluster",
+    "label",
+    "answer_first",
+]
+#: Fields that plain data hold only where they differ from their default, so that a study
+#: without them keeps its hash.
+DESIGN = [
+    "price_scale",
+    "outside_offer",
+    "outside_last",
+    "arms",
+    "disclosure",
+    "points",
+    "design_seed",
+]
+_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
+_KINDS = {
+    "runs": int,
+    "answer_first": bool,
+    "price_scale": float,
+    "outside_last": bool,
+    "points": int,
+    "design_seed": int,
+}
+
+
+def arguments(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments of a study from plain data.
+
+    Parameters
+    ----------
+    data : mapping
+        Fields of a study, as TOML gives them.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    StudyError
+        For an unknown or missing field or a value of another type; the message names it.
+
+    Examples
+    --------
+    >>> arguments({"name": "tea"})
+    Traceback (most recent call last):
+    ...
+    llmdemand.errors.StudyError: 'alternatives' is missing: see `llmdemand studies new`
+    """
+    if not isinstance(data, Mapping):
+        raise StudyError(f"a study is a table of fields, found {type(data).__name__}")
+    only_known(data, [*PLAIN, *DESIGN, *_TABLES], "field")
+    for required in ("name", "alternatives", "focal", "user", "offer"):
+        if required not in data:
+            raise StudyError(f"{required!r} is missing: see `llmdemand studies new`")
+    fields = [k for k in (*PLAIN, *DESIGN) if k in data and k != "arms"]
+    found = {k: typed(data[k], _KINDS.get(k, str), k) for k in fields}
+    if "arms" in data:
+        found["arms"] = texts(data["arms"], "arms")
+    menu, prices = _menu(data["alternatives"])
+    return {
+        **found,
+        "anchors": texts(data.get("anchors", ()), "anchors"),
+        "menu": menu,
+        "prices": prices,
+        "sampling": _sampling(data.get("sampling", {})),
+        "personas": tuple(
+            {k: typed(v, str, f"personas.{k}") for k, v in typed(p, dict, "personas").items()}
+            for p in typed(data.get("personas", []), list, "personas")
+        ),
+        "variants": tuple(_variant(v) for v in typed(data.get("variants", []), list, "variants")),
+    }
+
+
+def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]]]:
+    alternatives, prices = [], {}
+    for entry in typed(entries, list, "alternatives"):
+        typed(entry, dict, "alternatives")
+        only_known(
+            entry, ["id", "label", "forms", "outside", "whole", "price"], "alternative field"
+        )
+        where = f"alternative {entry.get('id', '?')!r}, field "
+        if not {"id", "label"} <= set(entry):
+            raise StudyError(f"alternative {dict(entry)} needs an id and a label")
+        rest = {k: typed(entry[k], str, where + k) for k in ("id", "label")}
+        flags = {k: typed(entry[k], bool, where + k) for k in ("outside", "whole") if k in entry}
+        forms = texts(entry.get("forms", ()), where + "forms")
+        alternatives.append(Alternative(**rest, **flags, forms=forms))
+        if "price" in entry:
+            prices[entry["id"]] = price_grid(entry["price"], entry["id"])
+    return Menu(tuple(alternatives)), prices
+
+
+def _sampling(entry: Any) -> Sampling:
+    sampling = dict(typed(entry, dict, "sampling"))
+    known = ["temperature", "max_tokens", "top_logprobs", "stop", "thinking"]
+    only_known(sampling, known, "sampling field")
+    sampling["stop"] = texts(sampling.get("stop", ()), "sampling.stop")
+    for name, kind in (("temperature", float), ("max_tokens", int), ("top_logprobs", int)):
+        if name in sampling:
+            sampling[name] = typed(sampling[name], kind, f"sampling.{name}")
+    if "thinking" in sampling:
+        sampling["thinking"] = _thinking(sampling["thinking"])
+    return Sampling(**sampling)
+
+
+def _thinking(entry: Any) -> Thinking:
+    entry = typed(entry, dict, "sampling.thinking")
+    only_known(entry, ["thoughts", "max_tokens", "open", "close", "answer"], "thinking field")
+    kinds = {"thoughts": int, "max_tokens": int}
+    return Thinking(
+        **{k: typed(v, kinds.get(k, str), f"sampling.thinking.{k}") for k, v in entry.items()}
+    )
+
+
+def _variant(entry: Any) -> Variant:
+    entry = typed(entry, dict, "variants")
+    only_known(entry, ["id", "system", "user", "offer", "price_scale"], "variant field")
+    if "id" not in entry:
+        raise StudyError(f"variant {dict(entry)} has no id: give it one")
+    where = f"variant {entry['id']!r}, field "
+    kinds = {"price_scale": float}
+    return Variant(**{k: typed(v, kinds.get(k, str), where + k) for k, v in entry.items()})
