@@ -24,71 +24,109 @@ if TYPE_CHECKING:
     from llmdemand.belief.tree import tree
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
+    from llmdemand.core.prompts import Variant
+    from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.errors import LLMDemandError
     from llmdemand.modeling.demand import Demand, fit_demand
     from llmdemand.modeling.logit import fraclogit, logit
     from llmdemand.modeling.results import LogitResults
     from llmdemand.reporting.compare import Report, compare
-    from llmdemand.simulation.run import simulate
+    from llmdemand.simulation.batch import read_batch, write_batch
+    from llmdemand.simulation.choice_only import ChoiceOnlyBackend
+    from llmdemand.simulation.cost import Budget, Prices
+    from llmdemand.simulation.local import LocalBackend
+    from llmdemand.simulation.openai import OpenAIBackend
+    from llmdemand.simulation.recorded import RecordedBackend, stored_answers
+    from llmdemand.simulation.run import estimate, simulate
+    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.synthetic import SyntheticBackend
 
 # Loaded when first used, so that importing the package costs little.
 _HOMES = {
     "Alternative": "core.menu",
     "Belief": "belief.extract",
+    "Budget": "simulation.cost",
+    "ChoiceOnlyBackend": "simulation.choice_only",
     "Demand": "modeling.demand",
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
+    "LocalBackend": "simulation.local",
     "LogitResults": "modeling.results",
     "Menu": "core.menu",
+    "OpenAIBackend": "simulation.openai",
     "Panel": "core.panel",
+    "Prices": "simulation.cost",
+    "RecordedBackend": "simulation.recorded",
     "Report": "reporting.compare",
     "Response": "belief.tokens",
+    "Store": "simulation.store",
     "Study": "core.study",
+    "SyntheticBackend": "simulation.synthetic",
     "Token": "belief.tokens",
+    "Variant": "core.prompts",
     "audit": "belief.audit",
     "check_equivalence": "belief.audit",
     "compare": "reporting.compare",
+    "estimate": "simulation.run",
     "extract": "belief.extract",
     "extract_panel": "belief.rows",
     "fit_demand": "modeling.demand",
     "fraclogit": "modeling.logit",
     "load_study": "core.study",
     "logit": "modeling.logit",
+    "new_study": "core.starter",
     "read_answers": "belief.readers",
+    "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "simulate": "simulation.run",
+    "stored_answers": "simulation.recorded",
     "studies": "core.study",
     "tree": "belief.tree",
+    "write_batch": "simulation.batch",
 }
 
 __all__ = [
     "Alternative",
     "Belief",
+    "Budget",
+    "ChoiceOnlyBackend",
     "Demand",
     "Extractor",
     "LLMDemandError",
+    "LocalBackend",
     "LogitResults",
     "Menu",
+    "OpenAIBackend",
     "Panel",
+    "Prices",
+    "RecordedBackend",
     "Report",
     "Response",
+    "Store",
     "Study",
+    "SyntheticBackend",
     "Token",
+    "Variant",
     "audit",
     "check_equivalence",
     "compare",
+    "estimate",
     "extract",
     "extract_panel",
     "fit_demand",
     "fraclogit",
     "load_study",
     "logit",
+    "new_study",
     "read_answers",
+    "read_batch",
     "read_response",
     "simulate",
+    "stored_answers",
     "studies",
     "tree",
+    "write_batch",
 ]
 
 

@@ -7,6 +7,9 @@
     |-- DesignError      (ValueError)   data on which the asked estimate does not exist
     |-- ResponseError    (ValueError)   a response file that cannot be read
     |-- BackendError     (RuntimeError) a language model that did not answer
+    |   `-- TransportError              a call that failed on its way and may be repeated
+    |-- StoreError       (RuntimeError) a response store that cannot be read or written
+    |-- BudgetReached    (RuntimeError) the budget ends before the study does
     |-- UsageError       (ValueError)   an option or argument with an impossible value
     `-- MissingExtra     (ImportError)  an optional part that is not installed
 
@@ -17,13 +20,16 @@ from __future__ import annotations
 
 __all__ = [
     "BackendError",
+    "BudgetReached",
     "DesignError",
     "LLMDemandError",
     "MenuError",
     "MissingExtra",
     "PanelError",
     "ResponseError",
+    "StoreError",
     "StudyError",
+    "TransportError",
     "UsageError",
     "nearest",
 ]
@@ -55,6 +61,43 @@ class ResponseError(LLMDemandError, ValueError):
 
 class BackendError(LLMDemandError, RuntimeError):
     """A language model that could not be reached, or refused the request."""
+
+
+class TransportError(BackendError):
+    """A call that failed on its way; the runner repeats it, within its patience.
+
+    Parameters
+    ----------
+    message : str
+        What was found, in one line.
+    rate_limited : bool
+        Whether the server asks for fewer calls.
+    retry_after : float
+        Seconds that the server asks to wait.
+    maybe_billed : bool
+        Whether the server may have computed, and charged, an answer that was lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        rate_limited: bool = False,
+        retry_after: float = 0.0,
+        maybe_billed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.rate_limited = rate_limited
+        self.retry_after = retry_after
+        self.maybe_billed = maybe_billed
+
+
+class StoreError(LLMDemandError, RuntimeError):
+    """A response store that cannot be read or written."""
+
+
+class BudgetReached(LLMDemandError, RuntimeError):
+    """The budget ends before the study does; every answer so far is in the store."""
 
 
 class UsageError(LLMDemandError, ValueError):

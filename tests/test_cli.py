@@ -9,6 +9,12 @@ import pytest
 
 from llmdemand import cli
 from llmdemand.core.panel import Panel
+from llmdemand.simulation.store import Store
+
+
+def responses(path):
+    with Store(path) as store:
+        return len(store)
 
 
 @pytest.fixture
@@ -35,12 +41,11 @@ def test_replicate_synthetic_end_to_end_and_again(run, tmp_path):
     assert code == 0
     assert "reconstruction" in out and "138.090" in out and "Demand falls with price" in out
     files = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")}
-    assert {"panel.parquet", "responses.jsonl", "report.html", "tables/precision.csv"} <= files
-    lines = (tmp_path / "out" / "responses.jsonl").read_text()
-    assert lines.count("\n") == 192
+    assert {"panel.parquet", "responses.sqlite", "report.html", "tables/precision.csv"} <= files
+    assert responses(tmp_path / "out" / "responses.sqlite") == 192
     code, again, _ = run(*arguments)
     assert (code, again) == (0, out)
-    assert (tmp_path / "out" / "responses.jsonl").read_text() == lines, "nothing is asked twice"
+    assert responses(tmp_path / "out" / "responses.sqlite") == 192, "nothing is asked twice"
 
 
 def test_simulate_fit_compare(run, tmp_path):
@@ -63,7 +68,7 @@ def test_simulate_fit_compare(run, tmp_path):
 def test_extract_from_the_store_and_audit(run, tmp_path):
     run("simulate", "pampers", "--backend", "synthetic", "--runs", 3, "--out", "panel.parquet")
     code, out, _ = run(
-        "extract", "panel.responses.jsonl", "--study", "pampers", "--out", "again.parquet"
+        "extract", "panel.responses.sqlite", "--study", "pampers", "--out", "again.parquet"
     )
     assert code == 0 and "48 runs: ok 48" in out
     first, again = (Panel.read(tmp_path / f"{n}.parquet").frame for n in ("panel", "again"))
@@ -79,7 +84,7 @@ def test_extract_from_the_store_and_audit(run, tmp_path):
 
 def test_extract_never_overwrites_the_responses(run, tmp_path):
     run("simulate", "pampers", "--backend", "synthetic", "--runs", 1, "--out", "panel.parquet")
-    path = tmp_path / "panel.responses.jsonl"
+    path = tmp_path / "panel.responses.sqlite"
     before = path.read_bytes()
     code, _, err = run("extract", path.name, "--study", "pampers", "--out", path.name)
     assert code == 2 and "never overwritten" in err and path.read_bytes() == before
@@ -101,7 +106,7 @@ def test_json_is_valid_where_numbers_are_not(run, tmp_path):
 def test_studies_are_listed_and_shown(run):
     code, out, _ = run("studies")
     assert code == 0 and "pampers-households" in out
-    code, out, _ = run("studies", "pampers")
+    code, out, _ = run("studies", "show", "pampers")
     assert "30.0 cents per diaper" in out
     code, out, _ = run("studies", "--json")
     assert {s["name"]: s["cells"] for s in json.loads(out)}["pampers"] == 16
@@ -121,7 +126,7 @@ def test_studies_are_listed_and_shown(run):
         (("simulate", "absent.toml"), "no study 'absent.toml'"),
         (("fit", "absent.parquet"), "no panel at absent.parquet"),
         (("compare", "absent.parquet"), "no panel at absent.parquet"),
-        (("studies", "pamper"), "did you mean 'pampers'"),
+        (("studies", "show", "pamper"), "did you mean 'pampers'"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(run, monkeypatch, arguments, message):
@@ -178,8 +183,9 @@ def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
 def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
     from llmdemand.simulation.synthetic import SyntheticBackend
 
-    def interrupted(self, requests):
+    async def interrupted(self, requests):
         raise KeyboardInterrupt
+        yield
 
     monkeypatch.setattr(SyntheticBackend, "complete", interrupted)
     code, _, err = run("simulate", "pampers", "--backend", "synthetic")
@@ -194,12 +200,28 @@ def test_an_unwritable_folder_is_one_line(run, tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    "command", ["replicate", "simulate", "extract", "audit", "fit", "compare", "studies"]
-)
-def test_help_shows_an_example(run, command):
-    code, out, _ = run(command, "--help")
-    assert code == 0 and f"llmdemand {command}" in out.split("Example:")[1]
+def commands(group, *names):
+    """Every command of the application, as the words that call it."""
+    for command in group.registered_commands:
+        yield (*names, command.name or command.callback.__name__)
+    for inner in group.registered_groups:
+        yield from commands(inner.typer_instance, *names, inner.name)
+
+
+ALL = sorted(commands(cli.app))
+
+
+def test_the_commands_of_the_design_are_there():
+    wanted = "replicate simulate extract fit compare audit probe studies store batch"
+    assert set(wanted.split()) <= {words[0] for words in ALL}
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_help_shows_an_example(run, words):
+    code, out, _ = run(*words, "--help")
+    assert code == 0 and f"llmdemand {' '.join(words)}" in " ".join(
+        out.split("Example:")[1].split()
+    )
 
 
 def test_the_installed_command_runs():

@@ -53,6 +53,7 @@ class Audit:
     tokens: pd.DataFrame
     mismatches: int
     checked: int
+    stopped: int
     mismatch: tuple[float, float, float]
     decided_mass: pd.Series[float]
     width: float
@@ -70,7 +71,8 @@ class Audit:
             [
                 "statuses: " + ", ".join(f"{s} {int(r.runs)}" for s, r in occurring.iterrows()),
                 f"the answer goes on to say something else: {self.mismatches} of {self.checked}, "
-                f"{share:.1f} % ({low:.1f} to {high:.1f})",
+                f"{share:.1f} % ({low:.1f} to {high:.1f})"
+                + (f"; {self.stopped} were stopped at the pivot" if self.stopped else ""),
                 f"decided mass: median {self.decided_mass.loc[0.5]:.3f}, 5 % of runs below "
                 f"{self.decided_mass.loc[0.05]:.3f}; mean width of the belief bounds "
                 f"{self.width:.3f}",
@@ -102,8 +104,8 @@ def audit(panel: Panel) -> Audit:
 
     Notes
     -----
-    Answers that were stopped at the pivot have nothing to go on to; audit a panel
-    of whole answers. The interval is Wilson's (statsmodels).
+    Answers that were stopped at the pivot have nothing to go on to and are left
+    out of `checked`. The interval is Wilson's (statsmodels).
 
     Examples
     --------
@@ -118,7 +120,9 @@ def audit(panel: Panel) -> Audit:
         raise DesignError("the panel has no rows: there is nothing to audit")
     frame = panel.frame
     statuses = panel.statuses.to_frame("runs").assign(share=panel.statuses / len(frame))
-    settled = frame[frame["pivot_index"] >= 0]
+    pivots = frame[frame["pivot_index"] >= 0]
+    # An answer that was stopped at its pivot had no chance to say something else.
+    settled = pivots[pivots["mismatch"].notna()]
     final = settled["final_choice"].fillna("none").astype(str)
     tokens = pd.crosstab(settled["pivot_token"], final).reindex(
         columns=[*panel.study.menu.ids, "none"], fill_value=0
@@ -132,9 +136,10 @@ def audit(panel: Panel) -> Audit:
         tokens,
         int(settled["mismatch"].sum()),
         len(settled),
+        len(pivots) - len(settled),
         _wilson(int(settled["mismatch"].sum()), len(settled)),
-        settled["decided_mass"].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]),
-        float((settled[f"hi_{focal}"] - settled[f"lo_{focal}"]).mean()),
+        pivots["decided_mass"].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]),
+        float((pivots[f"hi_{focal}"] - pivots[f"lo_{focal}"]).mean()),
         _wilson(hits, len(chosen)),
         orders,
         locked,

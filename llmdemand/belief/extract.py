@@ -16,9 +16,12 @@ from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
 
-__all__ = ["Belief", "Extractor", "extract"]
+__all__ = ["STOPPED", "Belief", "Extractor", "extract"]
 
+#: Finish reason of answers that a backend ended where their choice was settled.
+STOPPED = "pivot"
 _SUM_TOLERANCE = 1e-3
+_WORDS = re.compile(r"\s*\S+")
 _REFUSAL = re.compile(
     r"""(?ix) ^\W* (?: sorry\b
     | i(?:['\u2019]m|\ am) \ (?: (?:very\ )?sorry | unable | not\ able )
@@ -55,9 +58,11 @@ class Belief:
         reported probabilities, before any change of temperature.
     final : str or None
         The alternative that the whole text decides for last; None if the word
-        that began at the pivot became another one and nothing else was named.
-    mismatch : bool
-        Whether `final` is not `choice`.
+        that began at the pivot became another one and nothing else was named, or
+        if the answer was stopped at the pivot.
+    mismatch : bool or None
+        Whether `final` is not `choice`; None if the answer was stopped at the
+        pivot, so that nothing is known of it.
     """
 
     status: str
@@ -71,7 +76,7 @@ class Belief:
     undecided_mass: float = math.nan
     tail_mass: float = math.nan
     final: str | None = None
-    mismatch: bool = False
+    mismatch: bool | None = False
 
 
 class Extractor:
@@ -158,8 +163,7 @@ class Extractor:
         if response.refusal:
             return self._without_pivot("refusal")
         if not tokens:
-            empty = not response.text.strip()
-            return self._without_pivot("no_output" if empty else "no_logprobs")
+            return self._from_text(response)
         place, begun = self._automaton.start, -1
         first = self._after_last_anchor(tokens) if self._last_anchors else 0
         for index, token in enumerate(tokens[first:] if first else tokens, first):
@@ -177,10 +181,12 @@ class Extractor:
         token = response.tokens[index]
         choice = self._ids[chosen]
         final = self._final(after, index, chosen, begun, response)
+        whole = response.finish_reason != STOPPED
+        mismatch = final != choice if whole else None
         text, _ = self._read_pivot(token.data)
         names, values, status = listed_once(token)
         if status:
-            return self._no_belief(status, choice, index, text, final)
+            return self._no_belief(status, choice, index, text, final, mismatch)
         exp, power = math.exp, self._power
         mass = [0.0] * len(self._ids)
         tempered = mass if power == 1 else [0.0] * len(self._ids)
@@ -197,7 +203,7 @@ class Extractor:
         weight = sum(tempered)
         # No weight at all: the realised token's own probability has underflowed.
         if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
-            return self._no_belief("invalid_logprobs", choice, index, text, final)
+            return self._no_belief("invalid_logprobs", choice, index, text, final, mismatch)
         unlisted = tail if power == 1 else tempered_tail(tail, token, power)
         lower, upper = bounds(tempered, weight, unlisted)
         return Belief(
@@ -212,7 +218,7 @@ class Extractor:
             max(0.0, total - decided),
             tail,
             final,
-            final != choice,
+            mismatch,
         )
 
     def _read_pivot(self, data: bytes) -> tuple[str, str]:
@@ -224,7 +230,13 @@ class Extractor:
         return found
 
     def _no_belief(
-        self, status: str, choice: str, index: int, text: str, final: str | None
+        self,
+        status: str,
+        choice: str,
+        index: int,
+        text: str,
+        final: str | None,
+        mismatch: bool | None,
     ) -> Belief:
         """The pivot is known, its probabilities are not."""
         nothing = self._nothing
@@ -237,13 +249,15 @@ class Extractor:
             index,
             text,
             final=final,
-            mismatch=final != choice,
+            mismatch=mismatch,
         )
 
     def _final(
         self, after: Place, index: int, chosen: int, begun: int, response: Response
     ) -> str | None:
         """The last decision of the whole text, for the audit; it may look ahead."""
+        if response.finish_reason == STOPPED:
+            return None
         tokens, automaton = response.tokens, self._automaton
         final: int | None = chosen
         # The pivot may be the beginning of a word that turned out to be another one.
@@ -284,6 +298,8 @@ class Extractor:
         outcome = self._automaton.end(place) if response.finish_reason == "stop" else -1
         if outcome >= 0:
             return self._without_pivot("unresolved_at_end", self._ids[outcome])
+        if response.finish_reason == "content_filter":
+            return self._without_pivot("refusal")
         if not response.text.strip():
             return self._without_pivot("no_output")
         if not self._automaton.begun(place):
@@ -294,6 +310,23 @@ class Extractor:
         if _REFUSAL.search(response.text):
             return self._without_pivot("refusal")
         return self._without_pivot("unresolved_at_end" if named else "no_pivot")
+
+    def _from_text(self, response: Response) -> Belief:
+        """Without log-probabilities: the choice of the text, read word by word."""
+        if response.finish_reason == "content_filter":
+            return self._without_pivot("refusal")
+        if not response.text.strip():
+            return self._without_pivot("no_output")
+        place, found = self._automaton.start, -1
+        for word in _WORDS.findall(response.text):
+            place, found = place[word.encode()]
+            if found >= 0:
+                break
+        else:
+            found = self._automaton.end(place) if response.finish_reason == "stop" else -1
+        if found < 0 and _REFUSAL.search(response.text):
+            return self._without_pivot("refusal")
+        return self._without_pivot("no_logprobs", self._ids[found] if found >= 0 else None)
 
     def _without_pivot(self, status: str, choice: str | None = None) -> Belief:
         nothing = self._nothing

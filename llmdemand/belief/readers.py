@@ -7,21 +7,24 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.study import Study
-from llmdemand.errors import ResponseError
+from llmdemand.errors import ResponseError, StudyError
 
 __all__ = [
+    "answer_of",
     "chat_completion",
     "compact",
     "llama_completion",
     "read_answers",
     "read_response",
     "responses_api",
+    "thoughts",
     "to_compact",
 ]
 
@@ -59,6 +62,7 @@ def read_response(raw: Any) -> Response:
     if not isinstance(raw, Mapping):
         raise ResponseError(f"a response is a JSON object, found {type(raw).__name__}")
     for field, reader in (
+        ("thoughts", thoughts),
         ("tokens", compact),
         ("choices", chat_completion),
         ("output", responses_api),
@@ -101,13 +105,18 @@ def read_answers(path: str | Path, study: Study, *, backend: str = "file") -> It
     path = Path(path)
     if not path.is_file():
         raise ResponseError(f"no file at {path}: give the path of a JSONL file of responses")
-    cells, number = study.cells(), 0
+    number = 0
     with path.open("rb") as file:
+        if file.read(16) == b"SQLite format 3\x00":
+            raise ResponseError(
+                f"{path} is a response store: read it with stored_answers, or `llmdemand extract`"
+            )
+        file.seek(0)
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                yield _answer(json.loads(line), study, cells, backend)
+                yield answer_of(json.loads(line), study, backend=backend)
             except (ValueError, ResponseError, RecursionError) as error:
                 reason = str(error)
                 if not isinstance(error, ResponseError):
@@ -117,7 +126,14 @@ def read_answers(path: str | Path, study: Study, *, backend: str = "file") -> It
         raise ResponseError(f"{path} is empty: expected one response per line")
 
 
-def _answer(entry: Any, study: Study, cells: tuple[Any, ...], backend: str) -> Answer:
+def answer_of(entry: Any, study: Study, *, backend: str = "file") -> Answer:
+    """The answer in one entry of a JSONL file or a store: see `read_answers`.
+
+    Raises
+    ------
+    ResponseError
+        If it cannot be read or names no run of the study.
+    """
     if not isinstance(entry, dict):
         raise ResponseError(f"a line is a JSON object, found {type(entry).__name__}")
     run_id = entry.get("run_id", entry.get("custom_id"))
@@ -127,14 +143,16 @@ def _answer(entry: Any, study: Study, cells: tuple[Any, ...], backend: str) -> A
             f"field 'run_id' or 'custom_id' is {run_id!r}: expected '<cell>-<replicate>'"
         )
     index, replicate = int(found[1]), int(found[2])
-    if index >= len(cells):
-        raise ResponseError(f"cell {index} of run {run_id!r}: the study has {len(cells)} cells")
-    order = study.order(cells[index], replicate)
+    try:
+        cell = study.cell(index)
+    except StudyError as error:
+        raise ResponseError(f"run {run_id!r}: {error}") from None
+    order = study.order(cell, replicate)
     if "order" in entry:
         order = tuple(str(entry["order"]).split(">"))
         if sorted(order) != sorted(study.menu.ids):
             raise ResponseError(f"field 'order' is {entry['order']!r}: expected the menu's ids")
-    return Answer(cells[index], replicate, order, read_response(_body(entry)), backend=backend)
+    return Answer(cell, replicate, order, read_response(_body(entry)), backend=backend)
 
 
 def _body(entry: Mapping[str, Any]) -> Any:
@@ -168,12 +186,13 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
     Returns
     -------
     Response
-        Without tokens where the server gave no log-probabilities.
+        Without tokens where the server gave no log-probabilities; empty where it
+        gave no choice.
 
     Raises
     ------
     ResponseError
-        If it has no choice, or a field of another type; the message names it.
+        If it has no field for choices, or one of another type; the message names it.
 
     Examples
     --------
@@ -184,6 +203,8 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
     with _reading(
         "Chat Completions object", "choices[0] with message, finish_reason and logprobs.content"
     ):
+        if raw["choices"] == []:
+            return Response((), "", "stop", None, str(raw.get("model") or ""), _usage(raw))
         if len(raw["choices"]) > 1:
             raise ResponseError(
                 f"this object holds {len(raw['choices'])} choices: write one object per choice, "
@@ -338,6 +359,25 @@ def _bytes(entry: Mapping[str, Any], glyphs: bool) -> bytes:
 
 def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
+
+
+def thoughts(raw: Mapping[str, Any]) -> Response:
+    """A run of several thoughts: the first forced answer, with all of them in `forced`.
+
+    Parameters
+    ----------
+    raw : mapping
+        ``{"thoughts": [{"thought", "answer"}, ...], "usage"}``, where ``answer`` is a
+        response in any form that `read_response` knows.
+
+    Raises
+    ------
+    ResponseError
+        If a field is missing or of another type.
+    """
+    with _reading("run of thoughts", "thoughts[] with thought and answer"):
+        forced = tuple(read_response(entry["answer"]) for entry in raw["thoughts"])
+        return replace(forced[0], usage=_usage(raw), forced=forced)
 
 
 def compact(raw: Mapping[str, Any]) -> Response:

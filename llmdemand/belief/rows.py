@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmdemand.belief.extract import Extractor
+from llmdemand.belief.thoughts import over_thoughts
 from llmdemand.belief.tokens import Response
 from llmdemand.core.panel import Panel, columns
 from llmdemand.core.study import Cell, Study
 
-__all__ = ["Answer", "extract_panel"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Answer", "PanelBuilder", "extract_panel"]
 
 _CHUNK = 20_000
 
@@ -71,45 +75,98 @@ def extract_panel(
     -------
     Panel
     """
-    import pandas as pd
-
-    extractor = Extractor(
-        study.menu,
-        temperature=study.sampling.temperature if raw_logprobs else 1.0,
-        low_mass=low_mass,
-        answer_first=study.answer_first,
-        anchors=study.anchors,
-    )
-    names = columns(study)
-    parts, rows = [], []
+    builder = PanelBuilder(study, raw_logprobs=raw_logprobs, low_mass=low_mass)
     for answer in answers:
-        rows.append(_row(study, extractor, answer))
-        if len(rows) == _CHUNK:
-            parts.append(pd.DataFrame(rows, columns=names))
-            rows = []
-    parts.append(pd.DataFrame(rows, columns=names))
-    # An empty last part would only blur the types of the others.
-    filled = [part for part in parts if len(part)] or parts
-    frame = filled[0] if len(filled) == 1 else pd.concat(filled, ignore_index=True)
-    return Panel(frame, study, dict(provenance or {}))
+        builder.add(answer)
+    return builder.panel(provenance)
 
 
-def _row(study: Study, extractor: Extractor, answer: Answer) -> dict[str, Any]:
+class PanelBuilder:
+    """A panel that grows answer by answer.
+
+    Memory holds the rows, as data frames of some thousand each, not the responses.
+
+    Parameters
+    ----------
+    study, raw_logprobs, low_mass
+        See `extract_panel`.
+    """
+
+    def __init__(self, study: Study, *, raw_logprobs: bool = True, low_mass: float = 0.05) -> None:
+        self._study = study
+        self._extractor = Extractor(
+            study.menu,
+            temperature=study.sampling.temperature if raw_logprobs else 1.0,
+            low_mass=low_mass,
+            answer_first=study.answer_first,
+            anchors=study.anchors,
+        )
+        self._names = columns(study)
+        self._parts: list[pd.DataFrame] = []
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, answer: Answer) -> str:
+        """Extract one answer; returns its status."""
+        row = _row(self._study, self._extractor, answer, self._names)
+        self._rows.append(row)
+        if len(self._rows) == _CHUNK:
+            self._close_part()
+        return str(row["status"])
+
+    def panel(self, provenance: Mapping[str, Any] | None = None, *, ordered: bool = False) -> Panel:
+        """The panel of all answers so far.
+
+        Parameters
+        ----------
+        provenance : mapping, optional
+            Stored with the panel.
+        ordered : bool
+            Sort the rows by cell and replicate; by default they stay as they came.
+        """
+        import pandas as pd
+
+        if self._rows or not self._parts:
+            self._close_part()
+        frame = (
+            self._parts[0] if len(self._parts) == 1 else pd.concat(self._parts, ignore_index=True)
+        )
+        if ordered:
+            frame = frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
+        return Panel(frame, self._study, dict(provenance or {}))
+
+    def _close_part(self) -> None:
+        import pandas as pd
+
+        part = pd.DataFrame(self._rows, columns=self._names)
+        # Of an answer that was stopped at its pivot nothing is known: neither yes nor no.
+        self._parts.append(part.astype({"mismatch": "boolean"}))
+        self._rows = []
+
+
+def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -> dict[str, Any]:
     response, cell = answer.response, answer.cell
-    found = extractor(response)
     ids = study.menu.ids
+    found, between = extractor(response), {}
+    if study.sampling.thinking:
+        found, variance = over_thoughts([extractor(r) for r in response.forced or (response,)])
+        between = {f"between_{a}": v for a, v in zip(ids, variance, strict=True)}
+        between["thoughts"] = len(response.forced or (response,))
+    # What most studies do not vary, they have no column for.
+    varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm") if k in names}
     return {
         "run_id": f"{cell.index}-{answer.replicate}",
         "cell": cell.index,
         "replicate": answer.replicate,
         "persona_id": cell.persona.get("id"),
         "order": ">".join(answer.order),
+        **varied,
         **{f"price_{a}": p for a, p in cell.prices.items()},
         "status": found.status,
         "choice": found.choice,
         **{f"belief_{a}": b for a, b in zip(ids, found.belief, strict=True)},
         **{f"lo_{a}": b for a, b in zip(ids, found.lower, strict=True)},
         **{f"hi_{a}": b for a, b in zip(ids, found.upper, strict=True)},
+        **between,
         "decided_mass": found.decided_mass,
         "undecided_mass": found.undecided_mass,
         "tail_mass": found.tail_mass,

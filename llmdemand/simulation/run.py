@@ -2,139 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from llmdemand.belief.rows import Answer, extract_panel
+from llmdemand.belief.rows import Answer, PanelBuilder
+from llmdemand.belief.tokens import Response, shortened
 from llmdemand.core.panel import Panel
+from llmdemand.core.sampling import Sampling
 from llmdemand.core.study import Study
-from llmdemand.errors import UsageError, nearest
-from llmdemand.simulation.backend import Backend, Request, run_seed
-from llmdemand.simulation.store import Store, key
+from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
+from llmdemand.simulation.backend import Backend, Request
+from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
+from llmdemand.simulation.named import backend_named
+from llmdemand.simulation.options import Options
+from llmdemand.simulation.pool import Gate, Pace, Retries, stream
+from llmdemand.simulation.progress import Progress, progress_bar
+from llmdemand.simulation.recorded import RecordedBackend
+from llmdemand.simulation.requests import Asked, checked_runs
+from llmdemand.simulation.store import Source, Store, Stored, key, rescue
+from llmdemand.simulation.sync import run_async
+from llmdemand.simulation.thinking import ThinkingBackend
 
-__all__ = ["BACKENDS", "backend_named", "checked_runs", "requests", "simulate"]
+__all__ = ["estimate", "simulate"]
 
-BACKENDS = ("local", "openai", "synthetic")
-
-
-def backend_named(
-    name: str, study: Study, *, model: str | None = None, base_url: str | None = None
-) -> Backend:
-    """One of the backends that come with the package.
-
-    Parameters
-    ----------
-    name : str
-        ``local``, ``openai`` or ``synthetic``.
-    study : Study
-        The study that will be asked.
-    model : str, optional
-        A GGUF file for ``local``, a model name for ``openai``.
-    base_url : str, optional
-        A compatible server, for ``openai``.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name or an option that the backend does not have.
-    """
-    if name not in BACKENDS:
-        raise UsageError(f"no backend {name!r}{nearest(name, BACKENDS)}: use {', '.join(BACKENDS)}")
-    if base_url and name != "openai":
-        raise UsageError(f"--base-url is for the openai backend, not for {name}")
-    if name == "local":
-        from llmdemand.simulation.local import LocalBackend
-
-        return LocalBackend(model)
-    if name == "openai":
-        from llmdemand.simulation.openai import OpenAIBackend
-
-        return OpenAIBackend(model or "gpt-4o", base_url=base_url)
-    if model:
-        raise UsageError("--model is for the local and openai backends; synthetic computes")
-    from llmdemand.simulation.synthetic import SyntheticBackend
-
-    return SyntheticBackend(study)
-
-
-def checked_runs(study: Study, runs: int | None, seed: int) -> int:
-    """The runs per cell asked for, or the study's own number.
-
-    Raises
-    ------
-    UsageError
-        For fewer than one run or a negative seed.
-    """
-    if seed < 0:
-        raise UsageError(f"seed={seed}: give a number that is not negative")
-    found = study.runs if runs is None else runs
-    if found < 1:
-        raise UsageError(f"runs={found}: ask for at least one run per cell")
-    return found
-
-
-def requests(study: Study, runs: int, seed: int) -> Iterator[Request]:
-    """Every run of a study, cell by cell, so that prompts that begin alike follow each other.
-
-    Parameters
-    ----------
-    study : Study
-        The design.
-    runs : int
-        Runs per cell.
-    seed : int
-        Seed of the whole panel; each run's own seed is derived from it.
-
-    Yields
-    ------
-    Request
-    """
-    for cell in study.cells():
-        for replicate in range(runs):
-            order = study.order(cell, replicate)
-            system, user = study.prompt(cell, order)
-            yield Request(
-                f"{cell.index}-{replicate}",
-                system,
-                user,
-                study.mode,
-                study.sampling,
-                run_seed(seed, cell.index, replicate),
-                cell,
-                order,
-                replicate,
-            )
+_DEFAULT_STORE = "llmdemand.responses.sqlite"
 
 
 def simulate(
     study: Study,
-    backend: Backend | Literal["local", "openai", "synthetic"] = "local",
+    backend: Backend | str = "local",
     *,
     runs: int | None = None,
     seed: int = 1,
     store: str | Path | None = None,
-    progress: bool = False,
+    budget: Budget | float | None = None,
+    concurrency: int | Literal["auto"] = "auto",
+    **options: Any,
 ) -> Panel:
     """Ask a language model a study and return the panel of its choices and beliefs.
+
+    Answers are stored as they arrive, one transaction each; what a store holds is
+    not asked again. Only calls that failed on their way are repeated, never an
+    answer. The function may be called inside a running event loop (Jupyter).
 
     Parameters
     ----------
     study : Study
         What is asked.
     backend : Backend or str
-        Who answers.
+        Who answers: an object, or ``local``, ``openai``, ``synthetic``.
     runs : int, optional
         Runs per cell; the study's own number by default.
     seed : int
         Makes the panel reproducible; a run's seed depends on nothing but this,
         its cell and its replicate index.
     store : path, optional
-        A JSONL file that keeps every raw response as it arrives. What it holds
-        already is not asked again.
-    progress : bool
-        Show a progress bar.
+        The file that keeps every raw response (`llmdemand.simulation.store`). By
+        default a temporary one, and ``llmdemand.responses.sqlite`` where answers
+        are paid for.
+    budget : Budget or float, optional
+        The most that this call may use; a number is US dollars. No call is made
+        that could exceed it.
+    concurrency : int or "auto"
+        Calls in flight; by default as many as the server takes.
+    **options
+        Further fields of `Options`: ``prices``, ``rpm``, ``tpm``, ``patience``,
+        ``probe``, ``progress``.
 
     Returns
     -------
@@ -144,9 +84,15 @@ def simulate(
     Raises
     ------
     UsageError
-        If `runs` is below 1.
+        If `runs` is below 1, or an option is impossible.
     BackendError
-        If the model stops answering; what it answered before is in `store`.
+        If the model stops answering, or returns no log-probabilities.
+    BudgetReached
+        If the budget ends first.
+    StoreError
+        If the store cannot be written; answers under way are saved beside it.
+
+    In all cases what was answered before is in the store: the same call goes on.
 
     Examples
     --------
@@ -155,79 +101,392 @@ def simulate(
     >>> len(panel), int(panel.statuses["ok"])
     (32, 32)
     """
-    runs = checked_runs(study, runs, seed)
-    answerer = backend_named(backend, study) if isinstance(backend, str) else backend
-    from llmdemand import __version__
+    if isinstance(budget, int | float):
+        budget = Budget(usd=float(budget))
+    try:
+        chosen = Options(store=store, budget=budget, concurrency=concurrency, **options)
+    except TypeError as error:
+        raise UsageError(f"simulate: {str(error).split('__()')[-1].strip()}") from None
+    per_cell = checked_runs(study, runs, seed)
+    answerer = _thinking(
+        study, backend_named(backend, study) if isinstance(backend, str) else backend
+    )
+    with ExitStack() as stack:
+        opened = _opened(chosen.store, answerer, stack)
+        run = _Run(study, answerer, per_cell, seed, opened, chosen)
+        with progress_bar(
+            f"{answerer.name}: {study.name}", run.total, chosen.progress
+        ) as run.progress:
+            return run_async(run.panel)
 
-    total = len(study.cells()) * runs
-    provenance = {
-        "seed": seed,
-        "runs": runs,
-        "backend": answerer.name,
-        "model": answerer.model,
-        "settings": dict(answerer.settings),
-        "study_hash": study.hash,
-        "llmdemand": __version__,
-    }
 
-    def answers() -> Iterator[Answer]:
-        for request, raw in _raw_answers(study, answerer, runs, seed, store):
-            yield Answer(
+def estimate(
+    study: Study,
+    backend: Backend,
+    *,
+    runs: int | None = None,
+    seed: int = 1,
+    store: str | Path | None = None,
+    prices: Prices | None = None,
+) -> Estimate:
+    """What `simulate` would ask for and what that would cost; asks nothing.
+
+    Parameters
+    ----------
+    study, backend, runs, seed, store, prices
+        As for `simulate`.
+
+    Returns
+    -------
+    Estimate
+        Prompts are counted in bytes, of which tokens have 2.5 to 5; answers have
+        between one token and the study's most. Where the store holds answers of
+        the same model, their mean length is the upper end.
+    """
+    per_cell = checked_runs(study, runs, seed)
+    with ExitStack() as stack:
+        there = store is not None and Path(store).is_file()
+        opened = stack.enter_context(Store(store if there and store is not None else ":memory:"))
+        asked = _Run(
+            study, _thinking(study, backend), per_cell, seed, opened, Options(prices=prices)
+        )
+        return asked.estimate()
+
+
+def _thinking(study: Study, backend: Backend) -> Backend:
+    """The backend, asked for thoughts first where the study wants them."""
+    thinking = study.sampling.thinking
+    # What is replayed was recorded with its thoughts.
+    if thinking is None or isinstance(backend, ThinkingBackend | RecordedBackend):
+        return backend
+    return ThinkingBackend(backend, thinking)
+
+
+def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Store:
+    if path is not None:
+        return stack.enter_context(Store(path))
+    if (own := getattr(backend, "store", None)) is not None:
+        return stack.enter_context(Store(own))
+    if backend.traits.paid:
+        return stack.enter_context(Store(_DEFAULT_STORE))
+    folder = stack.enter_context(TemporaryDirectory(prefix="llmdemand-"))
+    return stack.enter_context(Store(Path(folder, "responses.sqlite")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Requests that share a prompt."""
+
+    requests: tuple[Request, ...]
+
+    @property
+    def bytes(self) -> int:
+        _, *texts = self.requests[0].prompt
+        once = sum(len(text.encode()) for text in texts)
+        thinking = self.requests[0].sampling.thinking
+        if thinking is None:
+            return once
+        # Every thought reads the prompt, every answer the prompt and its thought; a token
+        # that was written is one token again when it is read.
+        frame = len((thinking.open + thinking.close + thinking.answer).encode())
+        return thinking.thoughts * (2 * (once + frame) + thinking.max_tokens)
+
+    @property
+    def completion_tokens(self) -> int:
+        def most(sampling: Sampling) -> int:
+            thinking = sampling.thinking
+            if thinking is None:
+                return sampling.max_tokens
+            return thinking.thoughts * (thinking.max_tokens + sampling.max_tokens)
+
+        return sum(most(request.sampling) for request in self.requests)
+
+
+class _Run:
+    """One call of `simulate`."""
+
+    def __init__(
+        self,
+        study: Study,
+        backend: Backend,
+        runs: int,
+        seed: int,
+        store: Store,
+        options: Options,
+    ) -> None:
+        self.study, self.backend, self.runs, self.seed = study, backend, runs, seed
+        self.store, self.options = store, options
+        self.source = Source.of(backend)
+        self.asked = Asked(study, runs, seed)
+        self.total = len(self.asked)
+        self._missing = array("q")
+        self.progress = Progress(self.total)
+        traits = backend.traits
+        prices = options.prices or getattr(backend, "prices", None)
+        if options.budget and options.budget.usd is not None and prices is None and traits.paid:
+            raise UsageError(
+                f"no price is known for {backend.model}: give it (dollars per million tokens read "
+                "and written, on the command line --prices 2.5,10), or a budget in tokens"
+            )
+        self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
+        self._rescued: list[Stored] = []
+        self._broken_store: StoreError | None = None
+
+    def estimate(self) -> Estimate:
+        """What is left to ask."""
+        requests_ = 0
+        low = high = write = 0.0
+        self.look_up()
+        for call in self._calls():
+            requests_ += len(call.requests)
+            prompt = prompt_range(call.bytes)
+            low, high = low + prompt[0], high + prompt[1]
+            write += call.completion_tokens
+        paid = self.store.totals(self.source)
+        if paid["responses"] >= 10 and requests_:
+            write = min(write, 1.5 * requests_ * paid["completion_tokens"] / paid["responses"])
+        prices = self.ledger.prices
+        return Estimate(
+            requests_,
+            self.total - requests_,
+            (low, high),
+            (float(requests_), write),
+            (prices.usd(low, requests_), prices.usd(high, write)) if prices else None,
+        )
+
+    async def panel(self) -> Panel:
+        """Ask what is missing; the panel of everything."""
+        self.look_up()
+        probe, raw_logprobs = None, self.backend.raw_logprobs
+        if self.backend.traits.unknown:
+            probe = await self._probed()
+            if probe is not None and probe["before_temperature"] is not None:
+                raw_logprobs = probe["before_temperature"]
+        try:
+            builder = PanelBuilder(self.study, raw_logprobs=raw_logprobs)
+            self._add = self._adder(builder)
+            await self._ask()
+        finally:
+            await self.backend.close()
+        from llmdemand import __version__
+
+        provenance = {
+            "seed": self.seed,
+            "runs": self.runs,
+            "backend": self.backend.name,
+            "model": self.backend.model,
+            "settings": dict(self.backend.settings),
+            "study_hash": self.study.hash,
+            "llmdemand": __version__,
+        }
+        if self.ledger.prices and self.backend.traits.paid:
+            prices = self.ledger.prices
+            provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]
+        if probe is not None:
+            provenance["probe"] = probe
+        return builder.panel(provenance, ordered=True)
+
+    def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:
+        most = self.study.sampling.top_logprobs
+
+        def add(request: Request, response: Response) -> None:
+            answer = Answer(
                 request.cell,
                 request.replicate,
                 request.order,
-                answerer.parse(raw),
-                answerer.name,
-                answerer.model,
+                shortened(response, most),
+                self.backend.name,
+                self.backend.model,
             )
-            advance()
+            self.progress.row(builder.add(answer))
 
-    with _bar(f"{answerer.name}: {study.name}", total, progress) as advance:
-        return extract_panel(study, answers(), provenance, raw_logprobs=answerer.raw_logprobs)
+        return add
+
+    async def _probed(self) -> Mapping[str, Any] | None:
+        from llmdemand.simulation.probe import probe
+
+        known = self.store.probe(self.source)
+        if known is None and self.options.probe and self._missing:
+            self.progress.note = "probing"
+            self.progress.draw(now=True)
+            found = await probe(self.backend, self.study, seed=self.seed)
+            self.ledger.spend(found.prompt_tokens, found.completion_tokens)
+            found.enforce(self.study.sampling.temperature)
+            known = found.to_dict()
+            self.store.put_probe(self.source, known)
+            self.progress.note = ""
+        return known
+
+    def look_up(self, stored: Callable[[Request, str], None] | None = None) -> None:
+        """Find out what the store does not hold; what it holds goes to `stored`."""
+        empty = len(self.store) == 0
+        self._missing = array("q")
+        for position in range(self.total):
+            if empty:
+                self._missing.append(position)
+                continue
+            request = self.asked[position]
+            name = key(request, self.source)
+            if not self.store.has(name, request.sampling.top_logprobs):
+                self._missing.append(position)
+            elif stored is not None:
+                stored(request, name)
+
+    def _calls(self) -> Iterator[_Call]:
+        """What is missing, as calls: neighbours that share a prompt, up to the backend's most."""
+        per_call = max(1, self.backend.traits.per_call)
+        groups: dict[tuple[str, ...], list[Request]] = {}
+        cell = -1
+
+        def of_cell() -> Iterator[_Call]:
+            for group in groups.values():
+                for first in range(0, len(group), per_call):
+                    yield _Call(tuple(group[first : first + per_call]))
+            groups.clear()
+
+        for position in self._missing:
+            request = self.asked[position]
+            if request.cell.index != cell or per_call == 1:
+                yield from of_cell()
+                cell = request.cell.index
+            groups.setdefault(request.prompt, []).append(request)
+        yield from of_cell()
+
+    async def _ask(self) -> None:
+        traits, asked = self.backend.traits, self.options.concurrency
+        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
+        self.pace = Pace(self.options.rpm, self.options.tpm)
+        self.retries = Retries(self.options.patience)
+
+        def add_stored(request: Request, name: str) -> None:
+            raw = self.store.get(name, request.sampling.top_logprobs)
+            assert raw is not None
+            self._add(request, self.backend.parse(raw))
+
+        if len(self._missing) < self.total:
+            self.look_up(add_stored)
+        try:
+            await stream(self._calls(), self._answered, self.gate, self._admitted)
+        finally:
+            self._rescue()
+
+    async def _admitted(self, call: _Call) -> None:
+        """Wait until a call fits into the budget with certainty."""
+        worst = self.ledger.worst(call.bytes, call.completion_tokens)
+        while not self.ledger.fits(worst):
+            if not self.gate.in_flight:
+                raise BudgetReached(
+                    f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are "
+                    f"answered, ${self.ledger.usd:.4g} and {self.ledger.tokens:,.0f} tokens were "
+                    "spent by this run"
+                    + (
+                        f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
+                        if self.ledger.lost
+                        else ""
+                    )
+                    + f"; every answer is in {self.store.path}: give a higher budget to go on"
+                )
+            self.gate.changed.clear()
+            await self.gate.changed.wait()
+        self.ledger.reserve(worst)
+
+    async def _answered(self, call: _Call) -> None:
+        worst = self.ledger.worst(call.bytes, call.completion_tokens)
+        named = [(request, key(request, self.source)) for request in call.requests]
+        try:
+            await self._claim([name for _, name in named])
+            left = [(request, name) for request, name in named if not self._found(request, name)]
+            if left:
+                await self._until_answered(left, worst)
+        finally:
+            self.ledger.settle(worst)
+            for _, name in named:
+                self.store.release(name)
+
+    async def _claim(self, names: list[str]) -> None:
+        """Wait while another process asks the same."""
+        while not all([self.store.claim(name) for name in names]):
+            for name in names:
+                self.store.release(name)
+            self.progress.note = "waiting for another process"
+            self.progress.draw()
+            await asyncio.sleep(0.2)
+            self.progress.note = ""
+
+    def _found(self, request: Request, name: str) -> bool:
+        """Whether another process has stored it in the meantime."""
+        raw = self.store.get(name, request.sampling.top_logprobs)
+        if raw is not None:
+            self._add(request, self.backend.parse(raw))
+        return raw is not None
+
+    async def _until_answered(
+        self, left: list[tuple[Request, str]], worst: tuple[float, float]
+    ) -> None:
+        attempt, failing_since = 0, 0.0
+        while left:
+            await self.pace.wait(worst[0])
+            begun = time.monotonic()
+            self.progress.in_flight = self.gate.in_flight
+            try:
+                used = 0.0
+                async for raw in self.backend.complete([request for request, _ in left]):
+                    used += self._keep(*left.pop(0), raw)
+                    self.retries.answered()
+                self.pace.correct(worst[0], used)
+                if self._broken_store is not None:
+                    raise self._broken_store
+                if left:
+                    raise BackendError(
+                        f"{self.backend.name} left {len(left)} of its requests without an answer, "
+                        f"run {left[0][0].run_id} first"
+                    )
+                self.gate.succeeded(time.monotonic() - begun)
+            except TransportError as error:
+                if error.maybe_billed:
+                    self.ledger.lose(worst)
+                failing_since = failing_since or begun
+                wait = self.retries.wait(error, attempt, failing_since)
+                if error.rate_limited:
+                    self.gate.objected(begun, error.retry_after)
+                attempt += 1
+                self.progress.note = f"{_brief(error)}, waiting {wait:.0f} s"
+                self.progress.draw(now=True)
+                await asyncio.sleep(wait)
+                self.progress.note = ""
+
+    def _keep(self, request: Request, name: str, raw: Mapping[str, Any]) -> float:
+        """Store an answer and add its row; returns the tokens it used."""
+        response = self.backend.parse(raw)
+        read, written = (
+            float(response.usage.get(k) or 0.0) for k in ("prompt_tokens", "completion_tokens")
+        )
+        usd = self.ledger.spend(read, written)
+        self.progress.usd = self.ledger.usd
+        stored = Stored(
+            name,
+            request.sampling.top_logprobs,
+            request.run_id,
+            self.study.hash,
+            raw,
+            read,
+            written,
+            usd,
+        )
+        try:
+            self.store.put(self.source, stored)
+        except StoreError as error:
+            self._broken_store = self._broken_store or error
+            self._rescued.append(stored)
+            return 0.0
+        self._add(request, response)
+        return read + written
+
+    def _rescue(self) -> None:
+        """Save answers that the store did not take; they are paid for."""
+        if self._broken_store is not None:
+            raise rescue(self.store.path, self.source, self._rescued, self._broken_store)
 
 
-def _raw_answers(
-    study: Study, backend: Backend, runs: int, seed: int, path: str | Path | None
-) -> Iterator[tuple[Request, Any]]:
-    """Requests with their raw answers: stored ones first-hand, others asked and stored."""
-    if path is None:
-        asked = list(requests(study, runs, seed))
-        yield from zip(asked, backend.complete(iter(asked)), strict=True)
-        return
-    with Store(Path(path)) as store:
-        for request in requests(study, runs, seed):
-            name = key(request, backend)
-            raw = store.get(name)
-            if raw is None:
-                (raw,) = backend.complete([request])
-                store.put(name, request.run_id, dict(raw))
-            yield request, raw
-
-
-@contextmanager
-def _bar(title: str, total: int, show: bool) -> Iterator[Any]:
-    """A progress bar with rate and time left, on standard error."""
-    if not show:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    ]
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+def _brief(error: Exception) -> str:
+    return str(error).split(":")[0][:60]

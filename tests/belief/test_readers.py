@@ -137,7 +137,8 @@ def test_the_short_form_survives_a_round_trip():
     [
         ({}, "no known form"),
         ([], "found list"),
-        ({"choices": []}, "choices\\[0\\]"),
+        ({"choices": 3}, "choices\\[0\\]"),
+        ({"choices": {}}, "choices\\[0\\]"),
         (
             {"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"logprob": 1}]}}]},
             "token",
@@ -195,7 +196,7 @@ def test_an_order_in_the_line_is_kept(tmp_path, complete):
     [
         ({"raw": {}}, "line 2: field 'run_id' or 'custom_id' is None"),
         ({"run_id": "x", "raw": {}}, "expected '<cell>-<replicate>'"),
-        ({"run_id": "99-0", "raw": {}}, "the study has 16 cells"),
+        ({"run_id": "99-0", "raw": {}}, "keeps 16 of 16 points"),
         ({"run_id": "0-0", "raw": {}}, "line 2: no known form"),
         ({"run_id": "0-0", "raw": {"text": "", "tokens": []}, "order": "a"}, "field 'order'"),
         (
@@ -228,12 +229,21 @@ def test_extracting_from_the_store_gives_the_panel_that_was_simulated(tmp_path):
     import pandas as pd
 
     from llmdemand import simulate
+    from llmdemand.simulation.recorded import stored_answers
+    from llmdemand.simulation.store import Store
 
-    path = tmp_path / "responses.jsonl"
+    path, lines = tmp_path / "responses.sqlite", tmp_path / "responses.jsonl"
     panel = simulate(STUDY, "synthetic", runs=3, seed=2, store=path)
-    for _ in range(2):
-        again = extract_panel(STUDY, read_answers(path, STUDY, backend="synthetic"))
-        pd.testing.assert_frame_equal(again.frame, panel.frame)
+    with Store(path) as store:
+        lines.write_text("".join(json.dumps(entry) + "\n" for entry in store.export()))
+    for answers in (
+        stored_answers(path, STUDY),
+        read_answers(lines, STUDY, backend="synthetic"),
+    ):
+        again = extract_panel(STUDY, answers).frame.sort_values(["cell", "replicate"])
+        pd.testing.assert_frame_equal(again.reset_index(drop=True), panel.frame)
+    with pytest.raises(ResponseError, match="is a response store"):
+        list(read_answers(path, STUDY))
 
 
 def test_the_old_completions_form_keeps_its_log_probabilities():
@@ -286,3 +296,40 @@ def test_blank_lines_are_passed_over_and_halves_of_characters_survive(tmp_path):
     path.write_text("[" * 100_000 + "\n")
     with pytest.raises(ResponseError, match="line 1"):
         list(read_answers(path, STUDY))
+
+
+def test_an_answer_without_choices_is_an_empty_answer():
+    assert extract(read_response({"choices": [], "model": "m"}), MENU).status == "no_output"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "status", "choice"),
+    [
+        ("I would take Huggies, not Pampers.", "stop", "no_logprobs", "huggies"),
+        ("Please, anything.", "stop", "no_logprobs", None),
+        ("I'm sorry, I can't help with that.", "stop", "refusal", None),
+        ("", "content_filter", "refusal", None),
+        ("  ", "stop", "no_output", None),
+    ],
+)
+def test_without_log_probabilities_the_choice_is_read_from_the_words(text, reason, status, choice):
+    found = extract(Response((), text, reason), MENU)
+    assert (found.status, found.choice) == (status, choice)
+    assert all(math.isnan(b) for b in found.belief)
+
+
+def test_of_an_answer_stopped_at_its_pivot_no_mismatch_is_known():
+    token = Token.of(" H", -0.2, {" H": -0.2, " P": -2.0})
+    cut = extract(Response((token,), " H", "pivot"), MENU)
+    assert (cut.choice, cut.final, cut.mismatch) == ("huggies", None, None)
+    ended = extract(Response((token,), " H", "stop"), MENU)
+    assert ended.mismatch is True  # "H" and nothing more is not the name
+
+
+def test_thoughts_are_read_with_every_forced_answer():
+    answer = to_compact(Response((Token.of(" H", -0.2, {" H": -0.2, " P": -2.0}),), " H"))
+    raw = {"thoughts": [{"thought": "t", "answer": answer}] * 3, "usage": {"prompt_tokens": 9}}
+    found = read_response(raw)
+    assert len(found.forced) == 3 and found.usage["prompt_tokens"] == 9
+    with pytest.raises(ResponseError, match="run of thoughts"):
+        read_response({"thoughts": []})

@@ -1,0 +1,108 @@
+"""``llmdemand batch``: write, read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmdemand.cli.app import app
+from llmdemand.cli.options import Api, AsJson, BaseUrl, Effort, ExtraBody, Runs, Seed, StudyName
+from llmdemand.cli.options import extra_body as read_extra_body
+from llmdemand.cli.output import print_json, say, statuses
+from llmdemand.errors import PanelError
+
+batch = typer.Typer(help="Batch files for OpenAI or `vllm run-batch`.")
+app.add_typer(batch, name="batch", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Option("--out", help="Folder of the batch.")]
+
+
+@batch.command()
+def write(
+    study: StudyName,
+    folder: Folder,
+    model: Annotated[str, typer.Option("--model", help="Model name.")] = "gpt-4o",
+    base_url: BaseUrl = None,
+    api: Api = None,
+    reasoning_effort: Effort = None,
+    extra_body: ExtraBody = None,
+    runs: Runs = None,
+    seed: Seed = 1,
+    shard: Annotated[int, typer.Option("--shard", help="Most requests per file.")] = 50_000,
+) -> None:
+    """Write the requests that have no answer yet as JSONL shards.
+
+    Example: [b]llmdemand batch write pampers --out batch --model gpt-4o[/b]
+    """
+    from llmdemand.core.study import load_study
+    from llmdemand.simulation.batch import write_batch
+
+    found = write_batch(
+        load_study(study),
+        folder,
+        model=model,
+        runs=runs,
+        seed=seed,
+        shard=shard,
+        base_url=base_url,
+        api=api,
+        reasoning_effort=reasoning_effort,
+        extra_body=read_extra_body(extra_body),
+    )
+    if not found.files:
+        say(f"all {found.stored:,} answers are in {folder}: nothing to write")
+        return
+    names = ", ".join(file.name for file in found.files)
+    kept = f", {found.stored:,} are answered already" if found.stored else ""
+    say(
+        f"{found.requests:,} requests in {folder}: {names}{kept}\n"
+        "Run them at OpenAI (Batches) or with `vllm run-batch -i FILE -o OUTPUT --model MODEL`, "
+        f"then `llmdemand batch read {folder} OUTPUT...`"
+    )
+
+
+@batch.command()
+def read(
+    folder: Annotated[Path, typer.Argument(help="Folder of the batch.")],
+    files: Annotated[list[Path], typer.Argument(help="Output and error files, in any order.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read output and error files; keep the answers, list what is missing, write the panel.
+
+    Example: [b]llmdemand batch read batch output.jsonl errors.jsonl[/b]
+    """
+    from llmdemand.simulation.batch import read_batch
+
+    found = read_batch(folder, files)
+    path = folder / "panel.parquet"
+    if len(found.panel):
+        found.panel.write(path)
+    if as_json:
+        print_json(
+            {
+                "answered": found.answered,
+                "known": found.known,
+                "failed": dict(found.failed),
+                "foreign": found.foreign,
+                "unreadable": found.unreadable,
+                "missing": list(found.missing),
+            }
+        )
+        return
+    say(
+        f"{found.answered:,} new answers, {found.known:,} known before, {found.foreign:,} lines of "
+        f"other requests, {found.unreadable:,} unreadable lines"
+    )
+    for reason, number in found.failed.most_common():
+        say(f"failed {number:,}: {reason}")
+    if found.missing:
+        shown = ", ".join(found.missing[:8]) + (", ..." if len(found.missing) > 8 else "")
+        say(
+            f"{len(found.missing):,} runs are missing ({shown}): the same `llmdemand batch write` "
+            "writes them again"
+        )
+    if not len(found.panel):
+        raise PanelError(f"no answer to the batch in {folder} yet: there is no panel to write")
+    say(f"panel: {path}, {len(found.panel):,} runs: {statuses(found.panel)}")

@@ -1,0 +1,136 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmdemand.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmdemand.core.study import Study
+    from llmdemand.simulation.backend import Backend
+    from llmdemand.simulation.cost import Budget, Prices
+
+BackendName = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="[b]local[/b], [b]openai[/b], [b]synthetic[/b], [b]recorded[/b] or "
+        "[b]choice_only[/b].",
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="A GGUF file (local) or a model name (openai)."),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="A compatible server (openai), ending in /v1.")
+]
+Api = Annotated[
+    str | None,
+    typer.Option("--api", help="openai: [b]chat[/b], [b]responses[/b] or [b]completions[/b]."),
+]
+Several = Annotated[
+    int | None, typer.Option("--n", help="openai: answers per call; their prompt is paid once.")
+]
+Effort = Annotated[
+    str | None,
+    typer.Option("--reasoning-effort", help="openai: [b]none[/b] for gpt-5.1 and gpt-5.2."),
+]
+ExtraBody = Annotated[
+    str | None, typer.Option("--extra-body", help="openai: further request fields, as JSON.")
+]
+PriceList = Annotated[
+    str | None,
+    typer.Option("--prices", help="Dollars per million tokens read, written: [b]2.5,10[/b]."),
+]
+Runs = Annotated[int | None, typer.Option("--runs", help="Runs per cell; the study's by default.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the whole panel.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
+PanelPath = Annotated[Path, typer.Argument(help="A panel.parquet file.")]
+StudyName = Annotated[str, typer.Argument(help="A bundled study or a TOML file.")]
+StorePath = Annotated[
+    Path | None,
+    typer.Option("--store", help="Where responses are kept; beside the panel by default."),
+]
+Dollars = Annotated[
+    float | None, typer.Option("--budget", help="The most that may be spent, in dollars.")
+]
+Tokens = Annotated[
+    float | None, typer.Option("--budget-tokens", help="The most tokens, read and written.")
+]
+Concurrency = Annotated[
+    str, typer.Option("--concurrency", help="Calls in flight: a number, or [b]auto[/b].")
+]
+Rpm = Annotated[float | None, typer.Option("--rpm", help="Most requests per minute.")]
+Tpm = Annotated[float | None, typer.Option("--tpm", help="Most tokens per minute.")]
+Patience = Annotated[
+    float, typer.Option("--patience", help="Seconds of silence after which a server is gone.")
+]
+Whole = Annotated[
+    int | None, typer.Option("--whole", help="local: runs per cell that are answered to the end.")
+]
+
+
+def price_list(text: str | None) -> Prices | None:
+    """``2.5,10`` as prices."""
+    if text is None:
+        return None
+    from llmdemand.simulation.cost import Prices
+
+    try:
+        prompt, completion = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--prices {text!r}: give dollars per million tokens read and written, such as 2.5,10"
+        ) from None
+    return Prices(prompt, completion)
+
+
+def budget(usd: float | None, tokens: float | None) -> Budget | None:
+    """The cap, if there is one."""
+    if usd is None and tokens is None:
+        return None
+    from llmdemand.simulation.cost import Budget
+
+    return Budget(usd, tokens)
+
+
+def concurrency(text: str) -> Any:
+    """``auto`` or a number of calls."""
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise UsageError(f"--concurrency {text!r}: give a number of calls, or auto") from None
+
+
+def extra_body(text: str | None) -> dict[str, Any] | None:
+    """Request fields from JSON."""
+    if text is None:
+        return None
+    try:
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError("no object")
+    except ValueError as error:
+        raise UsageError(
+            f"--extra-body is no JSON object ({error}): write '{{\"top_k\": -1}}'"
+        ) from None
+    return fields
+
+
+def backend_of(name: str | None, study: Study, **options: Any) -> Backend:
+    """The backend that the options describe."""
+    from llmdemand.simulation.named import backend_named
+
+    if name is None:
+        name = "openai" if options.get("base_url") else "local"
+    if "extra_body" in options:
+        options["extra_body"] = extra_body(options["extra_body"])
+    if "prices" in options:
+        options["prices"] = price_list(options["prices"])
+    return backend_named(name, study, **options)

@@ -1,0 +1,90 @@
+"""What commands print, and how."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from llmdemand.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from llmdemand.core.panel import Panel
+
+
+def out() -> Console:
+    """Standard output."""
+    from rich.console import Console
+
+    return Console(soft_wrap=False)
+
+
+def err() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Print lines as they are: paths and commands are not broken at a terminal's width."""
+    typer.echo(text)
+
+
+def print_json(value: Any) -> None:
+    """Print strict JSON."""
+    typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """JSON types: not-a-number is null, infinities are the strings inf and -inf."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return None if value != value else value if abs(value) < float("inf") else str(value)
+    return value
+
+
+def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Rows as dictionaries."""
+    return frame.astype(object).to_dict("records")
+
+
+def statuses(panel: Panel) -> str:
+    """Numbers of runs by status, those that occur."""
+    return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
+
+
+def refuse_folder(path: Path) -> None:
+    """A panel is one file."""
+    if path.is_dir() or not path.name:
+        raise UsageError(f"--out {path} is a folder: give the path of a parquet file")
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    import shlex
+
+    return shlex.join(["llmdemand", *sys.argv[1:]])
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Show warnings as one line each, without source lines."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}", err=True)

@@ -1,0 +1,177 @@
+"""Commands on panels: ``fit``, ``extract``, ``audit``, ``compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmdemand.cli.app import app
+from llmdemand.cli.options import AsJson, PanelPath, Seed
+from llmdemand.cli.output import (
+    command_line,
+    out,
+    print_json,
+    records,
+    refuse_folder,
+    statuses,
+    warnings_as_lines,
+)
+from llmdemand.cli.reports import compared, print_files, print_report
+from llmdemand.errors import UsageError
+
+
+@app.command()
+def fit(
+    panel: PanelPath,
+    outcome: Annotated[str, typer.Option(help="[b]belief[/b] or [b]choice[/b].")] = "belief",
+    alternative: Annotated[
+        str | None, typer.Option(help="Whose demand; the study's focal one by default.")
+    ] = None,
+    vcov: Annotated[
+        str | None,
+        typer.Option(help="iid, HC0, HC1, or CRV1:column; chosen by the design by default."),
+    ] = None,
+    price: Annotated[
+        list[float] | None, typer.Option("--price", help="Print the elasticity at this price.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the demand model to a panel.
+
+    Example: [b]llmdemand fit panel.parquet --outcome belief --price 35[/b]
+    """
+    from llmdemand.core.panel import Panel
+    from llmdemand.modeling.demand import fit_demand
+
+    chosen: Any = vcov
+    if vcov and ":" in vcov:
+        kind, _, column = vcov.partition(":")
+        chosen = {kind: column}
+    with warnings_as_lines():
+        demand = fit_demand(
+            Panel.read(panel),
+            outcome,  # type: ignore[arg-type]  # checked there, with a message
+            alternative=alternative,
+            vcov=chosen,
+        )
+    elasticity = demand.elasticity(price) if price else None
+    if as_json:
+        found = {"terms": records(demand.fit.tidy().rename_axis("term").reset_index())}
+        if elasticity is not None:
+            found["elasticity"] = records(elasticity)
+        print_json({"outcome": outcome, "alternative": demand.alternative, **found})
+        return
+    out().print(demand.summary(), markup=False, highlight=False)
+    if elasticity is not None:
+        out().print(f"\nOwn-price elasticity, delta method:\n{elasticity.to_string(index=False)}")
+
+
+@app.command()
+def extract(
+    file: Annotated[Path, typer.Argument(help="A response store, or JSONL: a batch output.")],
+    study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
+    path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
+    model: Annotated[
+        str | None, typer.Option("--model", help="Whose answers, if the store holds several.")
+    ] = None,
+    low_mass: Annotated[
+        float, typer.Option(help="Below this decided mass a run is low_mass.")
+    ] = 0.05,
+) -> None:
+    """Extract beliefs from responses on disk; asks no model.
+
+    Example: [b]llmdemand extract panel.responses.sqlite --study pampers --out panel.parquet[/b]
+    """
+    from llmdemand.belief.readers import read_answers
+    from llmdemand.belief.rows import extract_panel
+    from llmdemand.core.study import load_study
+    from llmdemand.simulation.recorded import stored_answers
+    from llmdemand.simulation.store import is_store
+
+    chosen = load_study(study)
+    refuse_folder(path)
+    if path.exists() and file.exists() and path.samefile(file):
+        raise UsageError(f"--out {path} is the file that is read: responses are never overwritten")
+    if is_store(file):
+        answers = stored_answers(file, chosen, model=model)
+    else:
+        answers = read_answers(file, chosen)
+    provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
+    panel = extract_panel(chosen, answers, provenance, low_mass=low_mass)
+    panel.write(path)
+    out().print(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}")
+
+
+@app.command()
+def audit(panel: PanelPath, as_json: AsJson = False) -> None:
+    """Check whether a panel's beliefs can be believed.
+
+    Example: [b]llmdemand audit panel.parquet[/b]
+    """
+    from llmdemand.belief.audit import audit as run
+    from llmdemand.belief.audit import check_equivalence
+    from llmdemand.core.panel import Panel
+
+    read = Panel.read(panel)
+    found = run(read)
+    same = check_equivalence(read) if len(read.usable) else None
+    if as_json:
+        print_json(
+            {
+                "statuses": {str(k): int(v) for k, v in read.statuses.items()},
+                "mismatches": found.mismatches,
+                "checked": found.checked,
+                "position_locked": found.position_locked,
+                "equivalence": None
+                if same is None
+                else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},
+            }
+        )
+        return
+    out().print(found.summary(), markup=False, highlight=False)
+    if same is not None:
+        out().print(
+            f"\nmean choice minus mean belief {same.difference:.4f} (SE {same.se:.4f}); by cell "
+            f"chi2 {same.chi2:.1f}, p = {same.chi2_pvalue:.3f}; intra-cell correlation "
+            f"{same.icc:.3f}",
+            highlight=False,
+        )
+
+
+@app.command()
+def compare(
+    panel: PanelPath,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for tables, figures and report.html.")
+    ] = None,
+    runs: Annotated[
+        list[int] | None, typer.Option("--runs", help="A number of runs; may be repeated.")
+    ] = None,
+    replications: Annotated[int, typer.Option(help="Draws per number of runs.")] = 1000,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Compare belief and choice on the runs of one panel.
+
+    Example: [b]llmdemand compare panel.parquet --out results[/b]
+    """
+    from llmdemand.core.panel import Panel
+
+    report = compared(Panel.read(panel), seed, tuple(runs or (1, 2, 5, 10, 20)), replications)
+    if folder is not None:
+        report.save(folder)
+        report.to_html(folder / "report.html", command=command_line())
+    if as_json:
+        print_json(
+            {
+                "estimates": records(report.estimates().reset_index()),
+                "precision": records(report.precision.table),
+                "needed": records(report.precision.needed.rename_axis("outcome").reset_index()),
+            }
+        )
+        return
+    print_report(report, "")
+    if folder is not None:
+        print_files(folder)

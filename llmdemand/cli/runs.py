@@ -1,0 +1,284 @@
+"""Commands that ask a model: ``replicate``, ``simulate``, ``probe``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmdemand.cli.app import app
+from llmdemand.cli.options import (
+    Api,
+    AsJson,
+    BackendName,
+    BaseUrl,
+    Concurrency,
+    Dollars,
+    Effort,
+    ExtraBody,
+    ModelName,
+    Patience,
+    PriceList,
+    Rpm,
+    Runs,
+    Seed,
+    Several,
+    StorePath,
+    StudyName,
+    Tokens,
+    Tpm,
+    Whole,
+    backend_of,
+    budget,
+    concurrency,
+)
+from llmdemand.cli.output import command_line, err, out, print_json, refuse_folder, say, statuses
+from llmdemand.cli.reports import compared, print_files, print_report
+from llmdemand.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmdemand.core.panel import Panel
+    from llmdemand.core.study import Study
+    from llmdemand.reporting.compare import Report
+    from llmdemand.simulation.backend import Backend
+
+# A known-truth consumer costs nothing: enough runs that the pool resolves 93 of them.
+_SYNTHETIC_RUNS = 400
+_RECONSTRUCTION = (
+    "A known-truth consumer, reconstructed so that it meets the published figures; not a language "
+    "model and not the published data. It shows what the method does where the truth is known."
+)
+_IN_CONTEXT = (
+    "A real language model on this machine. It continues purchase records that synthetic "
+    "households wrote, so this is in-context demand: how the model reads a record, not what it "
+    "knows of brands."
+)
+_REAL = "A real language model; every number comes from its tokens."
+
+
+@app.command()
+def replicate(
+    name: Annotated[str, typer.Argument(help="What to replicate: [b]pampers[/b].")],
+    study: Annotated[
+        str | None, typer.Option("--study", help="A bundled study or a TOML file.")
+    ] = None,
+    backend: BackendName = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    budget_usd: Dollars = None,
+    runs: Runs = None,
+    seed: Seed = 1,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
+        "llmdemand-pampers"
+    ),
+) -> None:
+    """Run the demand study: simulate, fit, compare, report.
+
+    Without options it tells the story in two parts: (A) a known-truth consumer
+    beside the published figures, (B) a real language model on this machine.
+    Running again resumes and asks nothing twice.
+
+    Example: [b]llmdemand replicate pampers --backend openai --model gpt-4o[/b]
+    """
+    from llmdemand.core.study import load_study
+
+    if name != "pampers":
+        raise UsageError(f"nothing to replicate under {name!r}: the published study is 'pampers'")
+    command = command_line()
+    if (study, backend, model, base_url) == (None, None, None, None):
+        _story(runs, seed, folder, command)
+        return
+    chosen = load_study(study or ("pampers" if backend else "pampers-households"))
+    answerer = backend_of(backend, chosen, model=model, base_url=base_url)
+    report, note = _study_report(
+        chosen, answerer, runs, seed, folder, budget=budget(budget_usd, None)
+    )
+    report.to_html(folder / "report.html", note=note, command=command)
+    print_report(report, note)
+    print_files(folder)
+
+
+@app.command()
+def simulate(
+    study: StudyName,
+    backend: BackendName = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    n: Several = None,
+    reasoning_effort: Effort = None,
+    extra_body: ExtraBody = None,
+    whole: Whole = None,
+    runs: Runs = None,
+    seed: Seed = 1,
+    path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
+    store: StorePath = None,
+    budget_usd: Dollars = None,
+    budget_tokens: Tokens = None,
+    prices: PriceList = None,
+    calls: Concurrency = "auto",
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    patience: Patience = 300.0,
+    probe: Annotated[
+        bool, typer.Option(help="Find out first what a server returns, in three calls.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the estimate and ask nothing.")
+    ] = False,
+) -> None:
+    """Ask a language model a study; write the panel, keep the raw responses.
+
+    Answers are kept as they arrive: the same command goes on after an interruption
+    and asks nothing twice.
+
+    Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
+    """
+    from llmdemand.core.study import load_study
+    from llmdemand.simulation.run import estimate
+
+    chosen = load_study(study)
+    refuse_folder(path)
+    answerer = backend_of(
+        backend,
+        chosen,
+        model=model,
+        base_url=base_url,
+        api=api,
+        n=n,
+        reasoning_effort=reasoning_effort,
+        extra_body=extra_body,
+        prices=prices,
+        whole=whole,
+        store=store if backend == "recorded" else None,
+    )
+    kept = store or path.with_suffix(".responses.sqlite")
+    if dry_run:
+        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept)
+        say(str(found))
+        return
+    panel = _simulated(
+        chosen,
+        answerer,
+        runs,
+        seed,
+        kept,
+        budget=budget(budget_usd, budget_tokens),
+        concurrency=concurrency(calls),
+        rpm=rpm,
+        tpm=tpm,
+        patience=patience,
+        probe=probe,
+    )
+    panel.write(path)
+    say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}\nresponses: {kept}")
+
+
+@app.command()
+def probe(
+    study: Annotated[
+        str, typer.Option("--study", help="Whose first question is asked.")
+    ] = "pampers",
+    backend: BackendName = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    api: Api = None,
+    reasoning_effort: Effort = None,
+    extra_body: ExtraBody = None,
+    seed: Seed = 1,
+    store: StorePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out in three cheap calls what a server returns, and whether belief can be had.
+
+    Example: [b]llmdemand probe --base-url http://127.0.0.1:8000/v1 --model my-model[/b]
+    """
+    from llmdemand.core.study import load_study
+    from llmdemand.simulation.probe import probe as run
+    from llmdemand.simulation.store import Source, Store
+
+    chosen = load_study(study)
+    answerer = backend_of(
+        backend,
+        chosen,
+        model=model,
+        base_url=base_url,
+        api=api,
+        reasoning_effort=reasoning_effort,
+        extra_body=extra_body,
+    )
+
+    async def asked() -> Any:
+        try:
+            return await run(answerer, chosen, seed=seed)
+        finally:
+            await answerer.close()
+
+    found = asyncio.run(asked())
+    if store is not None:
+        with Store(store) as opened:
+            opened.put_probe(Source.of(answerer), found.to_dict())
+    if as_json:
+        print_json({**found.to_dict(), "problems": list(found.problems)})
+    else:
+        say(found.summary())
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
+    """Part A: the known truth beside the published figures. Part B: a real model here."""
+    from llmdemand.core.study import load_study
+    from llmdemand.reporting.html import write_page
+
+    # Part B is prepared first: a missing engine is said before any work is done.
+    households = load_study("pampers-households")
+    local = backend_of("local", households)
+    pampers = load_study("pampers")
+    out().rule("[b]A. A known-truth consumer, beside the published figures")
+    truth, truth_note = _study_report(
+        pampers, backend_of("synthetic", pampers), None, seed, folder / "known-truth"
+    )
+    print_report(truth, truth_note)
+    out().rule("[b]B. A real language model on this machine")
+    real, real_note = _study_report(households, local, runs, seed, folder)
+    print_report(real, real_note)
+    write_page([(truth, truth_note), (real, real_note)], folder / "report.html", command=command)
+    print_files(folder)
+
+
+def _study_report(
+    study: Study, backend: Backend, runs: int | None, seed: int, folder: Path, **options: Any
+) -> tuple[Report, str]:
+    """Simulate into a folder, compare, save everything but the page."""
+    panel = _simulated(study, backend, runs, seed, folder / "responses.sqlite", **options)
+    # The panel is kept even when nothing can be estimated from it.
+    panel.write(folder / "panel.parquet")
+    report = compared(panel, seed)
+    report.save(folder)
+    if backend.name == "synthetic":
+        return report, _RECONSTRUCTION
+    return report, _IN_CONTEXT if study.label == "in-context demand" else _REAL
+
+
+def _simulated(
+    study: Study, backend: Backend, runs: int | None, seed: int, store: Path, **options: Any
+) -> Panel:
+    """Say what will be asked and what it costs, then ask it."""
+    from llmdemand.simulation.run import estimate
+    from llmdemand.simulation.run import simulate as run
+
+    if runs is None and backend.name == "synthetic":
+        runs = _SYNTHETIC_RUNS
+    expected = estimate(study, backend, runs=runs, seed=seed, store=store)
+    err().print(f"{study.name}, {backend.model}: {expected}", highlight=False)
+    try:
+        return run(study, backend, runs=runs, seed=seed, store=store, progress=True, **options)
+    except KeyboardInterrupt:
+        err().print(
+            f"interrupted; every answer so far is in {store}: run the same command to go on",
+            highlight=False,
+        )
+        raise typer.Exit(130) from None

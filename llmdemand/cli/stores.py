@@ -1,0 +1,101 @@
+"""``llmdemand store``: info, export, import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmdemand.cli.app import app
+from llmdemand.cli.options import AsJson
+from llmdemand.cli.output import print_json, say
+from llmdemand.errors import StoreError, UsageError
+
+store = typer.Typer(help="Look into a response store; bring it to JSONL and back.")
+app.add_typer(store, name="store", no_args_is_help=True)
+
+Existing = Annotated[Path, typer.Argument(help="A response store (.sqlite).")]
+
+
+@store.command()
+def info(path: Existing, as_json: AsJson = False) -> None:
+    """Who answered how often, and what it cost.
+
+    Example: [b]llmdemand store info panel.responses.sqlite[/b]
+    """
+    from llmdemand.simulation.store import Store
+
+    _there(path)
+    with Store(path) as opened:
+        rows: list[dict[str, Any]] = [
+            {
+                "backend": source.backend,
+                "model": source.model,
+                **opened.totals(source),
+                "studies": opened.studies(source),
+                "probed": opened.probe(source) is not None,
+            }
+            for source in opened.sources()
+        ]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        cost = f", ${row['usd']:.4g}" if row["usd"] else ""
+        say(
+            f"{row['backend']}: {row['model']}: {row['responses']:,} responses, "
+            f"{row['prompt_tokens']:,.0f} tokens read, {row['completion_tokens']:,.0f} "
+            f"written{cost}; studies "
+            + ", ".join(f"{study} ({n:,})" for study, n in row["studies"].items())
+        )
+    if not rows:
+        say("the store is empty")
+
+
+@store.command("export")
+def export_(
+    path: Existing,
+    file: Annotated[Path, typer.Argument(help="The JSONL file to write.")],
+) -> None:
+    """Write every response as a JSON line.
+
+    Example: [b]llmdemand store export panel.responses.sqlite responses.jsonl[/b]
+    """
+    from llmdemand.simulation.store import Store
+
+    _there(path)
+    if file.exists():
+        raise UsageError(f"{file} exists already: give another path; nothing is overwritten")
+    number = 0
+    with Store(path) as opened, file.open("w", encoding="utf-8") as lines:
+        for entry in opened.export():
+            lines.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            number += 1
+    say(f"{number:,} responses in {file}")
+
+
+@store.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="The store; made where there is none.")],
+    files: Annotated[list[Path], typer.Argument(help="JSONL files that `store export` wrote.")],
+) -> None:
+    """Bring exported or rescued responses into a store; what it holds is kept.
+
+    Example: [b]llmdemand store import panel.responses.sqlite responses.jsonl[/b]
+    """
+    from llmdemand.simulation.store import Store
+
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(f"no file at {missing[0]}: give JSONL files of `llmdemand store export`")
+    with Store(path) as opened:
+        for file in files:
+            new, known = opened.import_lines(file)
+            say(f"{file}: {new:,} responses are new, {known:,} were there")
+
+
+def _there(path: Path) -> None:
+    if not path.is_file():
+        raise StoreError(f"no response store at {path}: `llmdemand simulate` writes one")

@@ -1,0 +1,218 @@
+"""Answers drawn token by token from next-token probabilities that many runs share."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from llmdemand.belief.automaton import Automaton, Place
+from llmdemand.belief.extract import STOPPED
+from llmdemand.belief.tokens import Response, Token
+from llmdemand.simulation.backend import AnswerFormat, Request
+
+__all__ = ["Candidate", "Draw", "Paths", "tail_weights"]
+
+# More than any vocabulary has; see tail_weights for why too many is safe.
+_VOCABULARY = 1_000_000
+_MOST_NODES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A token that may come next: id, bytes (empty: end of text), natural log-probability."""
+
+    id: int
+    data: bytes
+    logprob: float
+
+
+#: Candidates after token ids, most probable first: as many as usual (None) or asked for.
+Listed = Callable[[tuple[int, ...], int | None], Sequence[Candidate]]
+#: A draw from the tokens after some ids, without the listed ones: ids, excluded ids,
+#: temperature, seed. None is an end of text.
+Beyond = Callable[[tuple[int, ...], Sequence[int], float, int], Candidate | None]
+
+
+def tail_weights(probabilities: Sequence[float], power: float) -> tuple[float, float]:
+    """Bounds of the tempered weight of all tokens that are not listed.
+
+    With tail mass t of at most n tokens, each at most as probable as the last one
+    listed, p_k, the sum of q**power lies between t * p_k**(power - 1) and
+    n * (t / n)**power, in one order for power > 1 and in the other for power < 1
+    (convexity); n may be any number that is too large.
+
+    Parameters
+    ----------
+    probabilities : sequence of float
+        Of the listed tokens, most probable first.
+    power : float
+        One over the temperature.
+
+    Returns
+    -------
+    (float, float)
+        Lowest and highest.
+
+    Examples
+    --------
+    >>> low, high = tail_weights([0.5, 0.25], 2.0)
+    >>> low < 0.25**2 <= high
+    True
+    """
+    tail = max(0.0, 1.0 - math.fsum(probabilities))
+    if not tail:
+        return 0.0, 0.0
+    if power == 1.0:
+        return tail, tail
+    last = probabilities[-1] if probabilities else 1.0
+    one = tail * last ** (power - 1) if last else 0.0
+    other = _VOCABULARY * (tail / _VOCABULARY) ** power
+    return min(one, other), max(one, other)
+
+
+class Draw:
+    """The law of the next token at one temperature, known up to its tail.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Most probable first.
+    temperature : float
+        Of the draw.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], temperature: float) -> None:
+        power = 1 / temperature
+        probabilities = [math.exp(c.logprob) for c in candidates]
+        self._sums = list(accumulate(p**power for p in probabilities))
+        self._tail = tail_weights(probabilities, power)
+
+    def index(self, uniform: float) -> int | None:
+        """Which candidate a uniform number in [0, 1) draws.
+
+        Returns
+        -------
+        int or None
+            The candidate's index; the number of candidates for one beyond the list;
+            None where that depends on the tail's unknown weight.
+        """
+        found = {bisect_right(self._sums, uniform * (self._sums[-1] + tail)) for tail in self._tail}
+        return found.pop() if len(found) == 1 else None
+
+
+@dataclass(slots=True)
+class _Node:
+    """What may follow one beginning of an answer."""
+
+    candidates: Sequence[Candidate]
+    draw: Draw
+
+
+class Paths:
+    """Answers to one prompt; each beginning is evaluated once, whoever begins so.
+
+    The answers have the law of plain sampling at the request's temperature,
+    exactly: where the listed candidates do not settle a draw, more are asked for,
+    or the draw is made among the others.
+
+    Parameters
+    ----------
+    listed : callable
+        The candidates after some token ids.
+    beyond : callable
+        Draws among those that are not listed.
+    prompt_tokens : int
+        Length of the prompt.
+    """
+
+    def __init__(self, listed: Listed, beyond: Beyond, prompt_tokens: int = 0) -> None:
+        self._listed, self._beyond, self._prompt_tokens = listed, beyond, prompt_tokens
+        self._nodes: dict[tuple[tuple[int, ...], float], _Node] = {}
+        self._automata: dict[AnswerFormat, Automaton] = {}
+
+    def walk(self, request: Request, until: AnswerFormat | None = None) -> Response:
+        """One answer.
+
+        Parameters
+        ----------
+        request : Request
+            Its seed draws the path; its sampling settings end it.
+        until : AnswerFormat, optional
+            End where the choice is settled by this format; by default at the end of
+            the text.
+
+        Returns
+        -------
+        Response
+            With finish reason ``stop``, ``length``, or ``pivot``.
+        """
+        sampling, rng = request.sampling, random.Random(request.seed)
+        ids: tuple[int, ...] = ()
+        tokens: list[Token] = []
+        reason, data = "length", b""
+        place: Place | None = None if until is None else self._automaton(until).start
+        while len(tokens) < sampling.max_tokens:
+            node = self._node(ids, sampling.temperature)
+            drawn = self._drawn(node, ids, sampling.temperature, rng)
+            if drawn is None or not drawn.data:
+                reason = "stop"
+                break
+            shown = node.candidates[: sampling.top_logprobs]
+            tokens.append(
+                Token(
+                    drawn.data,
+                    drawn.logprob,
+                    tuple([c.data for c in shown]),
+                    tuple([c.logprob for c in shown]),
+                )
+            )
+            ids, data = (*ids, drawn.id), data + drawn.data
+            if any(stop.encode() in data for stop in sampling.stop):
+                reason = "stop"
+                break
+            if place is not None:
+                place, outcome = place[drawn.data]
+                if outcome >= 0:
+                    reason = STOPPED
+                    break
+        text = data.decode(errors="replace")
+        for stop in sampling.stop:
+            text = text.partition(stop)[0]
+        usage = {"prompt_tokens": self._prompt_tokens, "completion_tokens": len(tokens)}
+        return Response(tuple(tokens), text, reason, None, "", usage)
+
+    def _automaton(self, format_: AnswerFormat) -> Automaton:
+        if format_ not in self._automata:
+            self._automata[format_] = Automaton(
+                format_.menu, answer_first=format_.answer_first, anchors=format_.anchors
+            )
+        return self._automata[format_]
+
+    def _node(self, ids: tuple[int, ...], temperature: float) -> _Node:
+        node = self._nodes.get((ids, temperature))
+        if node is None:
+            # Long answers that share nothing would fill the memory for no gain.
+            if len(self._nodes) >= _MOST_NODES:
+                self._nodes.clear()
+            candidates = self._listed(ids, None)
+            node = self._nodes[ids, temperature] = _Node(candidates, Draw(candidates, temperature))
+        return node
+
+    def _drawn(
+        self, node: _Node, ids: tuple[int, ...], temperature: float, rng: random.Random
+    ) -> Candidate | None:
+        uniform, seed = rng.random(), rng.getrandbits(31)
+        index = node.draw.index(uniform)
+        candidates = node.candidates
+        if index is None:
+            candidates = self._listed(ids, _VOCABULARY)
+            index = Draw(candidates, temperature).index(uniform)
+            # With the whole vocabulary listed only rounding is left of the tail.
+            index = len(candidates) - 1 if index is None else min(index, len(candidates) - 1)
+        if index < len(candidates):
+            return candidates[index]
+        return self._beyond(ids, [c.id for c in candidates], temperature, seed)

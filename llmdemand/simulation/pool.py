@@ -1,0 +1,236 @@
+"""A streaming pool of calls that finds by itself how many a server takes at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from llmdemand.errors import BackendError, TransportError
+
+__all__ = ["Gate", "Pace", "Retries", "stream"]
+
+Job = TypeVar("Job")
+
+_SHRINK = 0.8
+# Answers this much slower than the fastest wait in the server's queue, not in ours.
+_QUEUED = 4.0
+_SMOOTH = 0.1
+
+
+class Gate:
+    """How many calls may be in flight.
+
+    The number starts at `start`, grows by one with every answer until the server
+    first asks for fewer (it then doubles about once per round trip), by one per
+    round trip after that, and shrinks to 80 % at every such request; calls that
+    were under way when it shrank do not shrink it again. It stops growing while
+    answers take four times as long as the fastest did: more calls would only wait
+    in the server's queue.
+
+    Parameters
+    ----------
+    most : int
+        Never more than this.
+    start : int
+        At the beginning; equal to `most` it is fixed until the server objects.
+    """
+
+    def __init__(self, most: int, start: int = 4) -> None:
+        self.most = max(1, most)
+        self.limit = float(min(max(1, start), self.most))
+        self.in_flight = 0
+        self._limited = False
+        self._cut = float("-inf")
+        self._closed_until = 0.0
+        self._latency = self._fastest = 0.0
+        self.changed = asyncio.Event()
+
+    async def enter(self) -> None:
+        """Wait for a place."""
+        while True:
+            pause = self._closed_until - time.monotonic()
+            if pause <= 0 and self.in_flight < int(self.limit):
+                self.in_flight += 1
+                return
+            self.changed.clear()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            else:
+                await self.changed.wait()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.in_flight -= 1
+        self.changed.set()
+
+    def succeeded(self, seconds: float) -> None:
+        """Count an answer and how long it took."""
+        self._latency += (_SMOOTH if self._latency else 1.0) * (seconds - self._latency)
+        self._fastest = min(self._fastest or self._latency, self._latency)
+        if self._latency <= _QUEUED * self._fastest:
+            self.limit = min(self.most, self.limit + (1 / self.limit if self._limited else 1.0))
+            self.changed.set()
+
+    def objected(self, begun: float, wait: float) -> None:
+        """The server asks for fewer calls: shrink, and start none before `wait` is over."""
+        now = time.monotonic()
+        self._closed_until = max(self._closed_until, now + wait)
+        if begun > self._cut:
+            self.limit = max(1.0, self.limit * _SHRINK)
+            self._cut, self._limited = now, True
+
+
+class Pace:
+    """Calls and tokens per minute, spread evenly.
+
+    Parameters
+    ----------
+    rpm, tpm : float, optional
+        Most requests and most tokens per minute; no limit by default.
+    """
+
+    def __init__(self, rpm: float | None = None, tpm: float | None = None) -> None:
+        self._per_call = 60 / rpm if rpm else 0.0
+        self._per_token = 60 / tpm if tpm else 0.0
+        self._free_at = 0.0
+
+    async def wait(self, tokens: float) -> None:
+        """Wait for the turn of a call that may use this many tokens."""
+        if not (self._per_call or self._per_token):
+            return
+        now = time.monotonic()
+        turn = max(now, self._free_at)
+        self._free_at = turn + max(self._per_call, self._per_token * tokens)
+        await asyncio.sleep(turn - now)
+
+    def correct(self, expected: float, used: float) -> None:
+        """Give back what a call did not use."""
+        if used > 0:  # nothing is known of a call whose server does not count
+            before, after = (
+                max(self._per_call, self._per_token * tokens) for tokens in (expected, used)
+            )
+            self._free_at += after - before
+
+
+class Retries:
+    """When a call that failed on its way is made again, and when no more.
+
+    Parameters
+    ----------
+    patience : float
+        Seconds without any answer from the server after which it counts as gone.
+    first : float
+        The same before the server has ever answered: a wrong address should not
+        take minutes to be noticed.
+    """
+
+    ATTEMPTS = 12
+
+    def __init__(self, patience: float = 300.0, first: float = 10.0) -> None:
+        self._patience, self._first = patience, min(first, patience)
+        self._answered: float | None = None
+
+    def answered(self) -> None:
+        """The server has answered something."""
+        self._answered = time.monotonic()
+
+    def wait(self, error: TransportError, attempt: int, failing_since: float) -> float:
+        """Seconds to wait before the next attempt; raises where there will be none.
+
+        Exponential from half a second to a minute, less up to half by chance; never shorter
+        than what the server asks for.
+
+        Raises
+        ------
+        BackendError
+            If the server has been silent for too long, asks to wait for longer
+            than that, or fails on this call again and again while others succeed.
+        """
+        # A server that asks for fewer calls is there, whether it has answered or not.
+        there = self._answered is not None or error.rate_limited
+        patience = self._patience if there else self._first
+        silent = time.monotonic() - max(failing_since, self._answered or 0.0)
+        wait = max(error.retry_after, random.uniform(0.5, 1.0) * min(60.0, 0.5 * 2.0**attempt))
+        if error.retry_after > self._patience:
+            raise BackendError(
+                f"{error}; it asks to wait {error.retry_after:.0f} s: run the same command again "
+                "after that"
+            ) from None
+        stuck = attempt + 1 >= self.ATTEMPTS and not error.rate_limited
+        if silent > patience or stuck:
+            raise BackendError(
+                f"{error} ({attempt + 1} attempts over {silent:.0f} s): run the same command to go "
+                "on when it is back"
+            ) from None
+        return wait
+
+
+async def stream(
+    jobs: Iterable[Job],
+    work: Callable[[Job], Awaitable[None]],
+    gate: Gate,
+    admit: Callable[[Job], Awaitable[None]] | None = None,
+    *,
+    grace: float = 20.0,
+) -> None:
+    """Do jobs, as many at a time as the gate lets in; each begins when one ends.
+
+    Jobs are drawn one by one: nothing is collected, and no job waits for the
+    slowest of a group. After a failure no job begins, those under way are
+    finished (they may be paid for), and the first failure is raised. The same
+    holds for a cancellation, where they have `grace` seconds.
+
+    Parameters
+    ----------
+    jobs : iterable
+        What is to be done, lazily.
+    work : callable
+        Coroutine function that does one job.
+    gate : Gate
+        Lets jobs in.
+    admit : callable, optional
+        Coroutine function that is awaited before each job; what it raises ends the
+        stream.
+    grace : float
+        Seconds for jobs under way after a cancellation; a second one ends them.
+    """
+    running: set[asyncio.Task[None]] = set()
+    failures: list[BaseException] = []
+
+    def done(task: asyncio.Task[None]) -> None:
+        running.discard(task)
+        gate.leave()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failures.append(error)
+
+    try:
+        for job in jobs:
+            if admit is not None:
+                await admit(job)
+            await gate.enter()
+            if failures:
+                gate.leave()
+                break
+            task = asyncio.ensure_future(work(job))
+            running.add(task)
+            task.add_done_callback(done)
+        while running:
+            await asyncio.wait(running)
+            await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        if running:
+            await asyncio.wait(running, timeout=grace)
+        raise
+    except BaseException as error:
+        failures.append(error)
+        if running:
+            await asyncio.wait(running)
+            await asyncio.sleep(0)
+    finally:
+        for task in running:
+            task.cancel()
+    if failures:
+        raise failures[0]

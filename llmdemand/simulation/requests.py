@@ -1,0 +1,83 @@
+"""The runs of a study as requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmdemand.core.study import Study
+from llmdemand.errors import UsageError
+from llmdemand.simulation.backend import AnswerFormat, Request, run_seed
+
+__all__ = ["Asked", "checked_runs", "requests"]
+
+
+def checked_runs(study: Study, runs: int | None, seed: int) -> int:
+    """The runs per cell asked for, or the study's own number.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one run or a negative seed.
+    """
+    if seed < 0:
+        raise UsageError(f"seed={seed}: give a number that is not negative")
+    found = study.runs if runs is None else runs
+    if found < 1:
+        raise UsageError(f"runs={found}: ask for at least one run per cell")
+    return found
+
+
+def requests(study: Study, runs: int, seed: int) -> Iterator[Request]:
+    """Every run of a study, cell by cell, so that prompts that begin alike follow each other.
+
+    Parameters
+    ----------
+    study : Study
+        The design.
+    runs : int
+        Runs per cell.
+    seed : int
+        Seed of the whole panel; each run's own seed is derived from it.
+
+    Yields
+    ------
+    Request
+    """
+    asked = Asked(study, runs, seed)
+    for position in range(len(asked)):
+        yield asked[position]
+
+
+class Asked:
+    """All runs of a study by their position in the design; each is made when it is wanted."""
+
+    def __init__(self, study: Study, runs: int, seed: int) -> None:
+        self._study, self._runs, self._seed = study, runs, seed
+        self._cells = study.cells()
+        self._format = AnswerFormat(study.menu, study.answer_first, study.anchors)
+        # One cell's prompts: neighbours in the design share them.
+        self._prompts: dict[tuple[str, ...], tuple[str, str]] = {}
+        self._of_cell = -1
+
+    def __len__(self) -> int:
+        return len(self._cells) * self._runs
+
+    def __getitem__(self, position: int) -> Request:
+        at, replicate = divmod(position, self._runs)
+        if at != self._of_cell:
+            self._prompts, self._of_cell = {}, at
+        cell = self._cells[at]
+        order = self._study.order(cell, replicate)
+        if order not in self._prompts:
+            self._prompts[order] = self._study.prompt(cell, order)
+        return Request(
+            f"{cell.index}-{replicate}",
+            *self._prompts[order],
+            self._study.mode,
+            self._study.sampling,
+            run_seed(self._seed, cell.index, replicate),
+            cell,
+            order,
+            replicate,
+            self._format,
+        )
