@@ -345,7 +345,7 @@ class Study:
         except (StudyError, MenuError) as error:
             raise StudyError(f"{where}: {error}") from error
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """First 12 hex digits of the SHA-256 of the study's canonical JSON."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))

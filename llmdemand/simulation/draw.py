@@ -83,13 +83,20 @@ class Draw:
         Most probable first.
     temperature : float
         Of the draw.
+    tail : (float, float), optional
+        Bounds of the tempered weight of what is not listed; `tail_weights` by default.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], temperature: float) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        temperature: float,
+        tail: tuple[float, float] | None = None,
+    ) -> None:
         power = 1 / temperature
         probabilities = [math.exp(c.logprob) for c in candidates]
         self._sums = list(accumulate(p**power for p in probabilities))
-        self._tail = tail_weights(probabilities, power)
+        self._tail = tail_weights(probabilities, power) if tail is None else tail
 
     def index(self, uniform: float) -> int | None:
         """Which candidate a uniform number in [0, 1) draws.
@@ -209,10 +216,12 @@ class Paths:
         index = node.draw.index(uniform)
         candidates = node.candidates
         if index is None:
-            candidates = self._listed(ids, _VOCABULARY)
-            index = Draw(candidates, temperature).index(uniform)
-            # With the whole vocabulary listed only rounding is left of the tail.
-            index = len(candidates) - 1 if index is None else min(index, len(candidates) - 1)
+            # The whole vocabulary tells the tail's weight, for this run and all after it.
+            whole = self._listed(ids, _VOCABULARY)[len(candidates) :]
+            weight = math.fsum(math.exp(c.logprob) ** (1 / temperature) for c in whole)
+            node.draw = Draw(candidates, temperature, (weight, weight))
+            index = node.draw.index(uniform)
+            assert index is not None, "a known weight settles every draw"
         if index < len(candidates):
             return candidates[index]
         return self._beyond(ids, [c.id for c in candidates], temperature, seed)

@@ -6,23 +6,19 @@ import asyncio
 import json
 import os
 import re
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from llmdemand.belief.readers import read_response
 from llmdemand.belief.tokens import Response
 from llmdemand.errors import BackendError, ResponseError, TransportError, UsageError
 from llmdemand.simulation.backend import Request, Traits
+from llmdemand.simulation.clients import MOST_CONNECTIONS, Clients
 from llmdemand.simulation.cost import Prices, known_prices
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 __all__ = ["OpenAIBackend", "refuse_reasoning"]
 
-_MOST_CONNECTIONS = 1000
 _REASONING = re.compile(r"(?:.*/)?(?:o[134](?:-|$)|gpt-5|.*deep-research)")
 # The only reasoning models that can be told not to reason, and then give log-probabilities.
 _OPTIONAL_REASONING = re.compile(r"(?:.*/)?gpt-5\.[12](?:-\d|$)")
@@ -117,7 +113,7 @@ class OpenAIBackend:
         self._effort, self._extra = reasoning_effort, dict(extra_body or {})
         self._most, self._timeout = top_logprobs, timeout
         self.prices = prices or (known_prices(model) if self._is_openai else None)
-        self._client: AsyncOpenAI | None = None
+        self._clients = Clients(self._base_url, timeout)
 
     @property
     def _is_openai(self) -> bool:
@@ -146,7 +142,7 @@ class OpenAIBackend:
     @property
     def traits(self) -> Traits:
         """Many calls at a time, each paid for; what comes back must be found out."""
-        return Traits(_MOST_CONNECTIONS, self._n, paid=True, unknown=self._logprobs)
+        return Traits(MOST_CONNECTIONS, self._n, paid=True, unknown=self._logprobs)
 
     def parse(self, raw: Mapping[str, Any]) -> Response:
         """Tokens and log-probabilities of a stored response."""
@@ -257,21 +253,12 @@ class OpenAIBackend:
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         import openai
 
-        client = self._opened()
         # The client's typed methods would read every answer into objects and write it out
-        # again; what is stored is what the server said. Sent last, extra fields win.
-        interfaces: dict[str, Any] = {
-            "/chat/completions": client.chat.completions,
-            "/completions": client.completions,
-            "/responses": client.responses,
-        }
-        create = interfaces[path].with_raw_response.create
-        fields = {k: body[k] for k in ("model", "messages", "prompt", "input") if k in body}
-        rest = {k: v for k, v in body.items() if k not in fields}
+        # again; what is stored is what the server said.
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await create(**fields, extra_body=rest)
-                content, kind = answer.http_response.content, answer.headers.get("content-type", "")
+            async with self._clients.one() as client, asyncio.timeout(self._timeout):
+                answer = await client.post(path, body=body, cast_to=self._clients.response)
+                content, kind = answer.content, answer.headers.get("content-type", "")
         except openai.APIStatusError as error:
             return self._refusal(error)
         except (openai.APITimeoutError, TimeoutError):
@@ -308,7 +295,8 @@ class OpenAIBackend:
             self.parse(raw)
         except ResponseError as error:
             # With several choices each is read by itself.
-            if len(raw.get("choices") or ()) < 2:
+            choices = raw.get("choices")
+            if not isinstance(choices, list) or len(choices) < 2:
                 raise BackendError(
                     f"{self._place} does not speak the OpenAI protocol at this address ({error}): "
                     "most servers want a base URL that ends in /v1"
@@ -340,34 +328,9 @@ class OpenAIBackend:
         choice = {"index": 0, "finish_reason": "content_filter", "message": message}
         return {"model": self.model, "choices": [choice], "filtered_prompt": True}
 
-    def _opened(self) -> AsyncOpenAI:
-        if self._client is None:
-            import openai
-
-            # The HTTP library under the client changed its name; its limits are found beside it.
-            base = next(
-                c for c in openai.DefaultAsyncHttpxClient.__mro__ if c.__name__ == "AsyncClient"
-            )
-            limits = sys.modules[base.__module__.partition(".")[0]].Limits
-            self._client = openai.AsyncOpenAI(
-                api_key=os.environ.get("OPENAI_API_KEY") or "none",
-                base_url=self._base_url,
-                timeout=self._timeout,
-                max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(
-                    limits=limits(
-                        max_connections=_MOST_CONNECTIONS,
-                        max_keepalive_connections=_MOST_CONNECTIONS,
-                    )
-                ),
-            )
-        return self._client
-
     async def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
+        await self._clients.close()
 
 
 def refuse_reasoning(model: str, effort: str | None) -> None:

@@ -258,11 +258,11 @@ class _Run:
         """Ask what is missing; the panel of everything."""
         self.look_up()
         probe, raw_logprobs = None, self.backend.raw_logprobs
-        if self.backend.traits.unknown:
-            probe = await self._probed()
-            if probe is not None and probe["before_temperature"] is not None:
-                raw_logprobs = probe["before_temperature"]
         try:
+            if self.backend.traits.unknown:
+                probe = await self._probed()
+                if probe is not None and probe["before_temperature"] is not None:
+                    raw_logprobs = probe["before_temperature"]
             builder = PanelBuilder(self.study, raw_logprobs=raw_logprobs)
             self._add = self._adder(builder)
             await self._ask()

@@ -461,10 +461,10 @@ class Store:
         except sqlite3.Error as error:
             text = str(error)
             advice = {
-                "disk": "free some space",
                 "locked": "another program holds it; wait for it or stop it",
                 "readonly": "allow writing, or give another path",
                 "malformed": "copy it away; `llmdemand store export` saves what can be read",
+                "disk": "free some space",
                 "unable to open": "give a path in a folder that can be written",
             }
             what = next((v for k, v in advice.items() if k in text), "give another path")
