@@ -300,7 +300,8 @@ def _answer(entry: Mapping[str, Any], backend: OpenAIBackend) -> tuple[dict[str,
     """The response object in an output line, or None and the reason why there is none."""
     response = entry.get("response")
     response = response if isinstance(response, dict) else {}
-    body = response.get("body")
+    # Some servers put the answer where others put its envelope.
+    body = response if {"choices", "output"} & set(response) else response.get("body")
     error = entry.get("error") or (body.get("error") if isinstance(body, dict) else None)
     status = response.get("status_code", 200)
     if error or status != 200 or not isinstance(body, dict):
