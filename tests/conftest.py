@@ -1,9 +1,14 @@
 """Shared fixtures: a fence around the network, a fake server, panels."""
 
+import contextlib
 import ipaddress
 import json
+import random
 import socket
+import struct
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import matplotlib
@@ -34,41 +39,169 @@ def no_keys(monkeypatch):
 
 
 class FakeServer:
-    """A Chat Completions server whose answers are functions of (body, number of the call)."""
+    """A server of the OpenAI protocol that behaves as badly as it is told to.
+
+    `answer` is a function of (body, number of the call) and returns status, answer and
+    headers. The answer is an object, bytes, or one of the troubles below. Connections are
+    kept alive as real servers keep them. `delivered` holds the bodies of the requests whose
+    answer was written out in full.
+    """
 
     def __init__(self):
-        self.requests = []
-        self.headers = []
+        self.requests, self.headers, self.paths, self.times = [], [], [], []
+        self.delivered, self.errors = [], []
+        self.in_flight = self.most_in_flight = 0
         self.answer = lambda body, call: (200, completion("Pampers"), {})
-        outer = self
+        self._lock = threading.Lock()
+        self._server, self._port = None, 0
+        self.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def start(self):
+        """Listen; on the same port as before if the server was stopped."""
+        self._stopping = threading.Event()
+        self._server = _Http(self, self._port)
+        self._port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def stop(self):
+        """Die: break off every connection and free the port."""
+        if self._server is None:
+            return
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.drop()
+        self._server.server_close()
+        self._thread.join()
+        self._server = None
+
+    @staticmethod
+    def drip(answer, seconds):
+        """The answer byte by byte, spread over some seconds."""
+
+        def write(handler, stopping):
+            data = json.dumps(answer).encode()
+            handler.head(200, len(data))
+            for k in range(len(data)):
+                if stopping.wait(seconds / len(data)):
+                    break
+                handler.wfile.write(data[k : k + 1])
+                handler.wfile.flush()
+
+        return write
+
+    @staticmethod
+    def cut(answer, keep):
+        """The beginning of an answer, and then the connection is gone."""
+
+        def write(handler, stopping):
+            data = json.dumps(answer).encode()
+            handler.head(200, len(data))
+            handler.wfile.write(data[:keep])
+            handler.wfile.flush()
+            handler.close_connection = True
+
+        return write
+
+    @staticmethod
+    def reset(handler, stopping):
+        """A connection that is reset in place of an answer."""
+        # With no time to linger, and no goodbye before (see shutdown_request), close sends RST.
+        linger = struct.pack("ii", 1, 0)
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        handler.server.forget(handler.connection)
+        handler.close_connection = True
+
+    def handle(self, handler):
+        length = int(handler.headers["Content-Length"])
+        data = handler.rfile.read(length)
+        if len(data) < length:
+            raise ConnectionError("the client died while it asked")
+        body = json.loads(data)
+        with self._lock:
+            self.requests.append(body)
+            self.headers.append({k.lower(): v for k, v in handler.headers.items()})
+            self.paths.append(handler.path)
+            self.times.append(time.monotonic())
+            call = len(self.requests)
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            status, answer, headers = self.answer(body, call)
+        finally:
+            with self._lock:
+                self.in_flight -= 1
+        if callable(answer):
+            answer(handler, self._stopping)
+            return
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        handler.head(status, len(data), headers)
+        handler.wfile.write(data)
+        handler.wfile.flush()
+        if status == 200:
+            with self._lock:
+                self.delivered.append(body)
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads, block_on_close, request_queue_size = False, True, 128
+
+    def __init__(self, outer, port):
+        self.outer, self._open, self._lock = outer, set(), threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # One packet per answer: otherwise each waits 40 ms for an acknowledgement.
+            wbufsize, disable_nagle_algorithm = 1 << 16, True
+
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests.append(body)
-                outer.headers.append({k.lower(): v for k, v in self.headers.items()})
-                status, answer, headers = outer.answer(body, len(outer.requests))
-                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                outer.handle(self)
+
+            def head(self, status, length, headers=()):
+                headers = {"Content-Type": "application/json", **dict(headers)}
                 self.send_response(status)
-                self.send_header("Content-Type", headers.pop("Content-Type", "application/json"))
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(length))
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
 
             def log_message(self, *args):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        super().__init__(("127.0.0.1", port), Handler)
 
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def get_request(self):
+        connection, address = super().get_request()
+        with self._lock:
+            self._open.add(connection)
+        return connection, address
+
+    def forget(self, connection):
+        with self._lock:
+            self._open.discard(connection)
+
+    def shutdown_request(self, request):
+        if request in self._open:
+            self.forget(request)
+            super().shutdown_request(request)
+        else:
+            self.close_request(request)
+
+    def drop(self):
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request, client_address):
+        # Clients that are killed or give up waiting are expected; anything else is not.
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError):
+            self.outer.errors.append(error)
 
 
 def completion(text, logprobs=None, *, finish="stop", refusal=None):
@@ -108,11 +241,21 @@ def fake_server():
     server = FakeServer()
     yield server
     server.stop()
+    assert not server.errors
 
 
 @pytest.fixture
 def complete():
     return completion
+
+
+@pytest.fixture
+def quick_retries(monkeypatch):
+    """Waits between retries a hundred times shorter; their rule stays as it is."""
+    uniform = random.uniform
+    monkeypatch.setattr(
+        "llmdemand.simulation.pool.random.uniform", lambda a, b: uniform(a, b) / 100
+    )
 
 
 @pytest.fixture(scope="session")

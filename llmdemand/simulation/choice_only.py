@@ -59,6 +59,9 @@ class ChoiceOnlyBackend:
             raise UsageError("a choice_only backend needs a function and a name for its model")
         self.model = model
         self._ask, self._traits = ask, Traits(concurrency, paid=paid)
+        self._is_async = inspect.iscoroutinefunction(ask) or inspect.iscoroutinefunction(
+            getattr(ask, "__call__", None)  # noqa: B004  # objects whose call is a coroutine
+        )
         self._wants_request = len(inspect.signature(ask).parameters) > 2
 
     @classmethod
@@ -80,7 +83,7 @@ class ChoiceOnlyBackend:
         """The function's answer to each request."""
         for request in requests:
             given = (request,) if self._wants_request else ()
-            if inspect.iscoroutinefunction(self._ask):
+            if self._is_async:
                 text = await self._ask(request.system, request.user, *given)
             else:
                 text = await asyncio.to_thread(self._ask, request.system, request.user, *given)

@@ -212,11 +212,18 @@ class Ledger:
         """A call is over: free what was set aside."""
         self._reserved = (self._reserved[0] - worst[0], self._reserved[1] - worst[1])
 
-    def spend(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Book one answer; returns its dollars (NaN where no price is known)."""
-        known = [0.0 if math.isnan(t) else t for t in (prompt_tokens, completion_tokens)]
-        self.tokens += sum(known)
-        usd = self.prices.usd(*known) if self.prices else math.nan
+    def spend(
+        self, prompt_tokens: float, completion_tokens: float, worst: tuple[float, float]
+    ) -> float:
+        """Book one answer; returns its dollars (NaN where no price is known).
+
+        An answer whose server does not count is booked at its worst case.
+        """
+        if math.isnan(prompt_tokens + completion_tokens):
+            self.tokens, self.usd = self.tokens + worst[0], self.usd + worst[1]
+            return math.nan
+        self.tokens += prompt_tokens + completion_tokens
+        usd = self.prices.usd(prompt_tokens, completion_tokens) if self.prices else math.nan
         self.usd += 0.0 if math.isnan(usd) else usd
         return usd
 

@@ -28,6 +28,12 @@ _USE = (
 )
 _PATHS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
 
+# What the budget, the store's keys and extraction rely on.
+_OWN_FIELDS = set(
+    "model messages prompt input n stream seed stop temperature logprobs top_logprobs max_tokens "
+    "max_completion_tokens max_output_tokens".split()
+)
+
 Api = Literal["auto", "chat", "responses", "completions"]
 
 
@@ -105,6 +111,12 @@ class OpenAIBackend:
             raise UsageError(f"n={n}: give a number from 1, and 1 for the Responses interface")
         if self._logprobs:
             refuse_reasoning(model, reasoning_effort)
+        taken = sorted(_OWN_FIELDS & set(extra_body or {}))
+        if taken:
+            raise UsageError(
+                f"extra_body sets {taken[0]!r}, which the study or an option of its own sets: "
+                "change it there"
+            )
         key = os.environ.get("OPENAI_API_KEY")
         if key and key in json.dumps(dict(extra_body or {})):
             raise UsageError("extra_body holds the API key: it would be stored; leave it out")

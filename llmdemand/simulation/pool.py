@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -47,19 +48,37 @@ class Gate:
         self._closed_until = 0.0
         self._latency = self._fastest = 0.0
         self.changed = asyncio.Event()
+        self._failed = asyncio.Event()
 
     async def enter(self) -> None:
-        """Wait for a place."""
-        while True:
-            pause = self._closed_until - time.monotonic()
-            if pause <= 0 and self.in_flight < int(self.limit):
-                self.in_flight += 1
-                return
+        """Wait for a place; after a failure there is one at once, as nothing will follow."""
+        while not self.failed:
+            await self.opened()
+            if self.in_flight < int(self.limit):
+                break
             self.changed.clear()
-            if pause > 0:
-                await asyncio.sleep(pause)
-            else:
-                await self.changed.wait()
+            await self.changed.wait()
+        self.in_flight += 1
+
+    async def opened(self) -> None:
+        """Wait until the server may be asked again at all."""
+        while (pause := self._closed_until - time.monotonic()) > 0 and not self.failed:
+            await self.sleep(pause)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond a failure that ends the whole run."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._failed.wait(), seconds)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a job has failed, so that no other should begin or be repeated."""
+        return self._failed.is_set()
+
+    def fail(self) -> None:
+        """End all waiting."""
+        self._failed.set()
+        self.changed.set()
 
     def leave(self) -> None:
         """Give the place back."""
@@ -205,6 +224,7 @@ async def stream(
         gate.leave()
         if not task.cancelled() and (error := task.exception()) is not None:
             failures.append(error)
+            gate.fail()
 
     try:
         for job in jobs:

@@ -18,14 +18,15 @@ from llmdemand.simulation.backend import Backend, Request, run_seed
 from llmdemand.simulation.pool import Retries
 from llmdemand.simulation.requests import requests
 
-__all__ = ["Probe", "probe"]
+__all__ = ["LONGEST", "Probe", "probe"]
 
 _HOT = 2.0
 _SLOPE_TOLERANCE = 0.15
 _SENTINEL = -99.0
 _SUM_TOLERANCE = 1e-3
 _GLYPHS = "\u0120\u2581\u010a"
-_LONGEST = 16
+#: Most tokens of a probe's answers.
+LONGEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,16 @@ class Probe:
             k: None if isinstance(v, float) and not math.isfinite(v) else v
             for k, v in plain.items()
         } | {"answers": list(self.answers)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Probe:
+        """A probe from what `to_dict` gave."""
+        optional = {"before_temperature"}
+        plain: dict[str, Any] = {
+            k: math.nan if v is None and k not in optional else v for k, v in data.items()
+        }
+        plain["answers"] = tuple(data["answers"])
+        return cls(**plain)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -185,7 +196,7 @@ async def probe(backend: Backend, study: Study, *, seed: int = 1) -> Probe:
     """
     (first, *_) = requests(study, 1, seed)
     sampling = replace(
-        study.sampling, temperature=1.0, max_tokens=min(_LONGEST, study.sampling.max_tokens)
+        study.sampling, temperature=1.0, max_tokens=min(LONGEST, study.sampling.max_tokens)
     )
     plain = replace(first, run_id="probe", sampling=sampling, seed=run_seed(seed, 0, 0, 1))
     hot = replace(plain, sampling=replace(sampling, temperature=_HOT, max_tokens=1))
@@ -244,8 +255,10 @@ def _found(
         float(cached.get("cached_tokens", math.nan)) if isinstance(cached, dict) else math.nan,
         belief.status,
         belief.decided_mass,
-        sum(float(u.get("prompt_tokens") or 0) for u in usage),
-        sum(float(u.get("completion_tokens") or 0) for u in usage),
+        *(
+            sum(float(n if (n := u.get(kind)) is not None else "nan") for u in usage)
+            for kind in ("prompt_tokens", "completion_tokens")
+        ),
     )
 
 

@@ -199,7 +199,8 @@ class _Call:
                 return sampling.max_tokens
             return thinking.thoughts * (thinking.max_tokens + sampling.max_tokens)
 
-        return sum(most(request.sampling) for request in self.requests)
+        # One interface writes at least 16 tokens, whatever is asked for.
+        return sum(max(16, most(request.sampling)) for request in self.requests)
 
 
 class _Run:
@@ -303,18 +304,25 @@ class _Run:
         return add
 
     async def _probed(self) -> Mapping[str, Any] | None:
-        from llmdemand.simulation.probe import probe
+        from llmdemand.simulation.probe import LONGEST, Probe, probe
 
-        known = self.store.probe(self.source)
+        temperature, known = self.study.sampling.temperature, self.store.probe(self.source)
         if known is None and self.options.probe and self._missing:
+            (first, *_) = self._calls()
+            once = self.ledger.worst(first.bytes, 2 * LONGEST)
+            three = (3 * once[0], 3 * once[1])
+            if not self.ledger.fits(three):
+                raise self._budget_reached()
             self.progress.note = "probing"
             self.progress.draw(now=True)
             found = await probe(self.backend, self.study, seed=self.seed)
-            self.ledger.spend(found.prompt_tokens, found.completion_tokens)
-            found.enforce(self.study.sampling.temperature)
+            self.ledger.spend(found.prompt_tokens, found.completion_tokens, three)
             known = found.to_dict()
+            found.enforce(temperature)
             self.store.put_probe(self.source, known)
             self.progress.note = ""
+        elif known is not None:
+            Probe.from_dict(known).enforce(temperature)
         return known
 
     def look_up(self, stored: Callable[[Request, str], None] | None = None) -> None:
@@ -375,20 +383,19 @@ class _Run:
         worst = self.ledger.worst(call.bytes, call.completion_tokens)
         while not self.ledger.fits(worst):
             if not self.gate.in_flight:
-                raise BudgetReached(
-                    f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are "
-                    f"answered, ${self.ledger.usd:.4g} and {self.ledger.tokens:,.0f} tokens were "
-                    "spent by this run"
-                    + (
-                        f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
-                        if self.ledger.lost
-                        else ""
-                    )
-                    + f"; every answer is in {self.store.path}: give a higher budget to go on"
-                )
+                raise self._budget_reached()
             self.gate.changed.clear()
             await self.gate.changed.wait()
         self.ledger.reserve(worst)
+
+    def _budget_reached(self) -> BudgetReached:
+        lost = f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
+        return BudgetReached(
+            f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are answered, "
+            f"${self.ledger.usd:.4g} and {self.ledger.tokens:,.0f} tokens were spent by this run"
+            f"{lost if self.ledger.lost else ''}; every answer is in {self.store.path}: give a "
+            "higher budget to go on"
+        )
 
     async def _answered(self, call: _Call) -> None:
         worst = self.ledger.worst(call.bytes, call.completion_tokens)
@@ -423,15 +430,16 @@ class _Run:
     async def _until_answered(
         self, left: list[tuple[Request, str]], worst: tuple[float, float]
     ) -> None:
-        attempt, failing_since = 0, 0.0
+        attempt, failing_since, many = 0, 0.0, len(left)
         while left:
             await self.pace.wait(worst[0])
+            await self.gate.opened()
             begun = time.monotonic()
             self.progress.in_flight = self.gate.in_flight
             try:
                 used = 0.0
                 async for raw in self.backend.complete([request for request, _ in left]):
-                    used += self._keep(*left.pop(0), raw)
+                    used += self._keep(*left.pop(0), raw, (worst[0] / many, worst[1] / many))
                     self.retries.answered()
                 self.pace.correct(worst[0], used)
                 if self._broken_store is not None:
@@ -445,6 +453,8 @@ class _Run:
             except TransportError as error:
                 if error.maybe_billed:
                     self.ledger.lose(worst)
+                    if not self.ledger.fits((0.0, 0.0)):
+                        raise self._budget_reached() from None
                 failing_since = failing_since or begun
                 wait = self.retries.wait(error, attempt, failing_since)
                 if error.rate_limited:
@@ -452,16 +462,25 @@ class _Run:
                 attempt += 1
                 self.progress.note = f"{_brief(error)}, waiting {wait:.0f} s"
                 self.progress.draw(now=True)
-                await asyncio.sleep(wait)
+                await self.gate.sleep(wait)
                 self.progress.note = ""
+                if self.gate.failed:
+                    raise
 
-    def _keep(self, request: Request, name: str, raw: Mapping[str, Any]) -> float:
+    def _keep(
+        self,
+        request: Request,
+        name: str,
+        raw: Mapping[str, Any],
+        worst: tuple[float, float],
+    ) -> float:
         """Store an answer and add its row; returns the tokens it used."""
         response = self.backend.parse(raw)
         read, written = (
-            float(response.usage.get(k) or 0.0) for k in ("prompt_tokens", "completion_tokens")
+            float(nan if (nan := response.usage.get(k)) is not None else "nan")
+            for k in ("prompt_tokens", "completion_tokens")
         )
-        usd = self.ledger.spend(read, written)
+        usd = self.ledger.spend(read, written, worst)
         self.progress.usd = self.ledger.usd
         stored = Stored(
             name,
@@ -474,13 +493,15 @@ class _Run:
             usd,
         )
         try:
+            if self._broken_store is not None:  # waiting for it again would only take time
+                raise self._broken_store
             self.store.put(self.source, stored)
         except StoreError as error:
             self._broken_store = self._broken_store or error
             self._rescued.append(stored)
             return 0.0
         self._add(request, response)
-        return read + written
+        return read + written if read + written > 0 else 0.0
 
     def _rescue(self) -> None:
         """Save answers that the store did not take; they are paid for."""

@@ -284,7 +284,7 @@ class Store:
                 (
                     stored.key,
                     stored.top_logprobs,
-                    self._source_id(source),
+                    self._source_id(source, make=True),
                     stored.study,
                     stored.run_id,
                     zlib.compress(_json(stored.raw).encode(), 1),
@@ -368,7 +368,7 @@ class Store:
         with self._speaking():
             self._db.execute(
                 "INSERT OR REPLACE INTO probes VALUES (?,?)",
-                (self._source_id(source), canonical(probe)),
+                (self._source_id(source, make=True), canonical(probe)),
             )
 
     def export(self) -> Iterator[dict[str, Any]]:
@@ -432,12 +432,15 @@ class Store:
     ) -> None:
         self.close()
 
-    def _source_id(self, source: Source) -> int:
+    def _source_id(self, source: Source, *, make: bool = False) -> int:
+        """The row of a source; -1 where it has none and none is to be made."""
         known = self._sources.get(source)
         if known is None:
             values = (source.backend, source.model, source.settings)
             where = "SELECT id FROM sources WHERE backend = ? AND model = ? AND settings = ?"
             found = self._db.execute(where, values).fetchone()
+            if found is None and not make:
+                return -1
             if found is None:
                 self._db.execute(
                     "INSERT OR IGNORE INTO sources VALUES (NULL,?,?,?,?)",
