@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from llmdemand import load_study, simulate
+from llmdemand import Study, load_study, simulate
 from llmdemand.belief.readers import read_response
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.openai import OpenAIBackend
@@ -187,38 +187,44 @@ def store():
 
 
 def local(runs, every):
+    """The design that was published, and the one that suits the embedded model."""
+    record = load_study("pampers-households").to_dict()
+    household = Study.from_dict(
+        {**record, "personas": record["personas"][:1], "orders": "fixed", "cluster": "cell"}
+    )
+    for study in (household, STUDY):
+        _local(study, runs, every)
+
+
+def _local(study, runs, every):
     from llmdemand.simulation.local import LocalBackend
 
-    asked = list(requests(STUDY, runs, 1))
-    print(f"embedded engine: {len(asked)} runs, 16 prices x {runs}, free-text answers")
-
+    asked = list(requests(study, runs, 1))
+    print(f"embedded engine, {study.name}: 16 prices x {runs} runs")
     ours = LocalBackend()
     ours.address  # noqa: B018  # loads the model
     begun = time.perf_counter()
-    panel = simulate(STUDY, ours, runs=runs, seed=1)
+    panel = simulate(study, ours, runs=runs, seed=1)
     shared = time.perf_counter() - begun
-    print(
-        f"  ours, stopped at the pivot: {shared:.0f} s ({dict(panel.statuses[panel.statuses > 0])})"
-    )
-
+    counts = ", ".join(f"{s} {n}" for s, n in panel.statuses.items() if n)
+    print(f"  ours: {shared:.0f} s ({counts})", flush=True)
     whole = LocalBackend(whole=None)
+    whole.address  # noqa: B018
     begun = time.perf_counter()
-    answers = simulate(STUDY, whole, runs=max(1, runs // 4), seed=1)
-    seconds = time.perf_counter() - begun
-    delivered = answers.frame["completion_tokens"].sum() / seconds
-    print(f"  ours, whole answers: {delivered:.0f} answer tokens per second")
+    answers = simulate(study, whole, runs=max(1, runs // 4), seed=1)
+    delivered = answers.frame["completion_tokens"].sum() / (time.perf_counter() - begun)
     del ours, whole
 
     # The engine as it comes: batches of 512, a prompt at a time, nothing kept.
     sample = asked[::every]
     plain = LocalBackend(exact=False)
-    plain.address  # noqa: B018  # loads the model
+    plain.address  # noqa: B018
     begun = time.perf_counter()
     for request in sample:
         _whole_answer(plain._server, request, cache=False)
     alone = (time.perf_counter() - begun) * len(asked) / len(sample)
     note = "" if every == 1 else f", from every {every}th run"
-    print(f"  one at a time, no cache: {alone:.0f} s{note}; ratio {alone / shared:.1f}")
+    print(f"  one at a time, no cache: {alone:.0f} s{note}; ratio {alone / shared:.1f}", flush=True)
 
     begun = time.perf_counter()
     tokens = sum(_whole_answer(plain._server, request, cache=True) for request in sample)
@@ -227,13 +233,14 @@ def local(runs, every):
     batched = _batched(asked[: 16 * 4])
     stopped = panel.frame["completion_tokens"].sum() / shared
     print(
-        f"  answer tokens per second: engine one at a time with cache {single:.0f}, engine with "
-        f"16 slots {batched:.0f}, ours whole {delivered:.0f}, ours stopped at the pivot "
-        f"{stopped:.0f}"
+        f"  answer tokens per second, prompts included: engine one at a time with cache "
+        f"{single:.0f}, engine with 16 slots {batched:.0f}, ours whole {delivered:.0f}, ours "
+        f"stopped at the pivot {stopped:.0f}"
     )
     print(
         f"  runs per second: ours {len(asked) / shared:.1f}, engine with 16 slots "
-        f"{batched / (tokens / len(sample)):.1f}"
+        f"{batched / (tokens / len(sample)):.1f}",
+        flush=True,
     )
 
 
@@ -242,17 +249,19 @@ def _whole_answer(server, request, *, cache):
 
     body = {
         **_PLAIN_SAMPLING,
-        "messages": [
-            {"role": "system", "content": request.system},
-            {"role": "user", "content": request.user},
-        ],
         "temperature": 1.0,
         "max_tokens": request.sampling.max_tokens,
-        "logprobs": True,
-        "top_logprobs": 20,
         "seed": request.seed,
         "cache_prompt": cache,
     }
+    if request.mode == "completion":
+        body |= {"prompt": request.system + request.user, "logprobs": 20}
+        return server.handle_completions(body)["usage"]["completion_tokens"]
+    body["messages"] = [
+        {"role": "system", "content": request.system},
+        {"role": "user", "content": request.user},
+    ]
+    body |= {"logprobs": True, "top_logprobs": 20}
     return server.handle_chat_completions(body)["usage"]["completion_tokens"]
 
 
@@ -297,7 +306,7 @@ def main():
     parser.add_argument("parts", nargs="*", default=known, help=", ".join(known))
     parser.add_argument("--total", type=int, default=1_000_000, help="answers of the memory part")
     parser.add_argument("--runs", type=int, default=20, help="runs per price of the local part")
-    parser.add_argument("--every", type=int, default=8, help="baseline on every n-th run")
+    parser.add_argument("--every", type=int, default=16, help="baseline on every n-th run")
     chosen = parser.parse_args()
     for part in chosen.parts:
         if part == "memory":

@@ -14,11 +14,14 @@ from llmdemand.belief.extract import STOPPED
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.simulation.backend import AnswerFormat, Request
 
-__all__ = ["Candidate", "Draw", "Paths", "tail_weights"]
+__all__ = ["SHARED", "Candidate", "Draw", "Paths", "tail_weights"]
 
 # More than any vocabulary has; see tail_weights for why too many is safe.
 _VOCABULARY = 1_000_000
 _MOST_NODES = 20_000
+#: Tokens after which runs have little left to share. A fixed number: a run must not depend on
+#: how many others begin as it does.
+SHARED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ Listed = Callable[[tuple[int, ...], int | None], Sequence[Candidate]]
 #: A draw from the tokens after some ids, without the listed ones: ids, excluded ids,
 #: temperature, seed. None is an end of text.
 Beyond = Callable[[tuple[int, ...], Sequence[int], float, int], Candidate | None]
+#: The rest of an answer by the engine's own sampling: ids, most tokens, request, seed, and a
+#: function that is told each token and says whether it is the last. Returns whether the text
+#: ended by itself.
+Rest = Callable[[tuple[int, ...], int, Request, int, Callable[[Token], bool]], bool]
 
 
 def tail_weights(probabilities: Sequence[float], power: float) -> tuple[float, float]:
@@ -119,6 +126,35 @@ class _Node:
     draw: Draw
 
 
+class _Written:
+    """An answer as it grows; says of each token whether it is the last."""
+
+    def __init__(self, stops: tuple[str, ...], place: Place | None) -> None:
+        self._stops, self._place = stops, place
+        self._data = b""
+        self.tokens: list[Token] = []
+        self.last = ""
+
+    def __call__(self, token: Token) -> bool:
+        self.tokens.append(token)
+        self._data += token.data
+        if any(stop.encode() in self._data for stop in self._stops):
+            self.last = "stop"
+        elif self._place is not None:
+            self._place, outcome = self._place[token.data]
+            if outcome >= 0:
+                self.last = STOPPED
+        return bool(self.last)
+
+    def response(self, ended: bool, prompt_tokens: int) -> Response:
+        text = self._data.decode(errors="replace")
+        for stop in self._stops:
+            text = text.partition(stop)[0]
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(self.tokens)}
+        reason = self.last or ("stop" if ended else "length")
+        return Response(tuple(self.tokens), text, reason, None, "", usage)
+
+
 class Paths:
     """Answers to one prompt; each beginning is evaluated once, whoever begins so.
 
@@ -132,12 +168,18 @@ class Paths:
         The candidates after some token ids.
     beyond : callable
         Draws among those that are not listed.
+    rest : callable, optional
+        Continues an answer after its first `SHARED` tokens; by default it goes on as
+        it began.
     prompt_tokens : int
         Length of the prompt.
     """
 
-    def __init__(self, listed: Listed, beyond: Beyond, prompt_tokens: int = 0) -> None:
-        self._listed, self._beyond, self._prompt_tokens = listed, beyond, prompt_tokens
+    def __init__(
+        self, listed: Listed, beyond: Beyond, rest: Rest | None = None, prompt_tokens: int = 0
+    ) -> None:
+        self._listed, self._beyond, self._rest = listed, beyond, rest
+        self._prompt_tokens = prompt_tokens
         self._nodes: dict[tuple[tuple[int, ...], float], _Node] = {}
         self._automata: dict[AnswerFormat, Automaton] = {}
 
@@ -158,18 +200,18 @@ class Paths:
             With finish reason ``stop``, ``length``, or ``pivot``.
         """
         sampling, rng = request.sampling, random.Random(request.seed)
+        written = _Written(sampling.stop, None if until is None else self._automaton(until).start)
         ids: tuple[int, ...] = ()
-        tokens: list[Token] = []
-        reason, data = "length", b""
-        place: Place | None = None if until is None else self._automaton(until).start
-        while len(tokens) < sampling.max_tokens:
+        ended = False
+        shared = sampling.max_tokens if self._rest is None else SHARED
+        while not written.last and len(ids) < min(shared, sampling.max_tokens):
             node = self._node(ids, sampling.temperature)
             drawn = self._drawn(node, ids, sampling.temperature, rng)
             if drawn is None or not drawn.data:
-                reason = "stop"
+                ended = True
                 break
             shown = node.candidates[: sampling.top_logprobs]
-            tokens.append(
+            written(
                 Token(
                     drawn.data,
                     drawn.logprob,
@@ -177,20 +219,11 @@ class Paths:
                     tuple([c.logprob for c in shown]),
                 )
             )
-            ids, data = (*ids, drawn.id), data + drawn.data
-            if any(stop.encode() in data for stop in sampling.stop):
-                reason = "stop"
-                break
-            if place is not None:
-                place, outcome = place[drawn.data]
-                if outcome >= 0:
-                    reason = STOPPED
-                    break
-        text = data.decode(errors="replace")
-        for stop in sampling.stop:
-            text = text.partition(stop)[0]
-        usage = {"prompt_tokens": self._prompt_tokens, "completion_tokens": len(tokens)}
-        return Response(tuple(tokens), text, reason, None, "", usage)
+            ids = (*ids, drawn.id)
+        left = sampling.max_tokens - len(ids)
+        if self._rest is not None and left > 0 and not (ended or written.last):
+            ended = self._rest(ids, left, request, rng.getrandbits(31), written)
+        return written.response(ended, self._prompt_tokens)
 
     def _automaton(self, format_: AnswerFormat) -> Automaton:
         if format_ not in self._automata:

@@ -9,7 +9,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from llmdemand.belief.readers import compact, to_compact
-from llmdemand.belief.tokens import Response
+from llmdemand.belief.tokens import Response, Token
 from llmdemand.belief.tree import Score
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.backend import Request, Traits
-from llmdemand.simulation.draw import Candidate, Paths
+from llmdemand.simulation.draw import SHARED, Candidate, Paths
 
 __all__ = ["LocalBackend", "embedded_model"]
 
@@ -160,6 +160,7 @@ class LocalBackend:
             "engine": f"xllamacpp {xllamacpp.__version__}",
             "path": "exact" if self._exact else "batched",
             "until": "end" if self._whole is None else "pivot",
+            "shared": SHARED,
         }
         return found if self._whole is None else {**found, "whole": self._whole}
 
@@ -225,6 +226,9 @@ class LocalBackend:
             lambda ids, count: self._listed(prompt, ids, count or listed, run),
             lambda ids, excluded, temperature, seed: self._beyond(
                 prompt, ids, excluded, temperature, seed, run
+            ),
+            lambda ids, most, request, seed, told: self._rest(
+                prompt, ids, most, request, seed, told
             ),
             self._tokens_of(prompt, run),
         )
@@ -296,10 +300,52 @@ class LocalBackend:
         drawn = content[0]
         return Candidate(int(drawn["id"]), bytes(drawn["bytes"]), float(drawn["logprob"]))
 
-    def _ask(self, body: dict[str, Any], run: str) -> dict[str, Any]:
-        whole = {**_PLAIN_SAMPLING, "temperature": 1.0, **body, "max_tokens": 1}
+    def _rest(
+        self,
+        prompt: str,
+        ids: tuple[int, ...],
+        most: int,
+        request: Request,
+        seed: int,
+        told: Callable[[Token], bool],
+    ) -> bool:
+        """Let the engine go on by itself, until the text ends or `told` has heard enough."""
+        reasons: list[str] = []
+
+        def hear(chunk: dict[str, Any]) -> bool:
+            if "error" in chunk:
+                reasons.append(str(chunk["error"]))
+                return True
+            reasons.append(chunk["choices"][0].get("finish_reason") or "")
+            return any(
+                told(
+                    Token(
+                        bytes(entry["bytes"]),
+                        float(entry["logprob"]),
+                        tuple([bytes(c["bytes"]) for c in entry["top_logprobs"]]),
+                        tuple([float(c["logprob"]) for c in entry["top_logprobs"]]),
+                    )
+                )
+                for entry in _content(chunk)
+            )
+
+        sampling = request.sampling
+        body = {
+            "prompt": [prompt, *ids],
+            "logprobs": sampling.top_logprobs,
+            "temperature": sampling.temperature,
+            "seed": seed,
+            "max_tokens": most,
+            "stream": True,
+        }
+        self._ask(body, request.run_id, hear)
+        return bool(reasons) and reasons[-1] == "stop"
+
+    def _ask(self, body: dict[str, Any], run: str, *hear: Any) -> dict[str, Any]:
+        whole = {**_PLAIN_SAMPLING, "temperature": 1.0, "max_tokens": 1, **body}
         try:
-            answer = self._server.handle_completions({**whole, "cache_prompt": True})
+            answer = self._server.handle_completions({**whole, "cache_prompt": True}, *hear)
+            answer = {} if hear else answer
         except ValueError as error:
             answer = {"error": {"message": str(error)}}
         if "error" in answer:

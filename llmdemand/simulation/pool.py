@@ -54,7 +54,7 @@ class Gate:
         """Wait for a place; after a failure there is one at once, as nothing will follow."""
         while not self.failed:
             await self.opened()
-            if self.in_flight < int(self.limit):
+            if self.failed or self.in_flight < int(self.limit):
                 break
             self.changed.clear()
             await self.changed.wait()

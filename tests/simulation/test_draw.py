@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmdemand import load_study
+from llmdemand.belief.tokens import Token
 from llmdemand.core.sampling import Sampling
+from llmdemand.simulation import draw
 from llmdemand.simulation.draw import Candidate, Draw, Paths, tail_weights
 from llmdemand.simulation.requests import requests
 
@@ -43,6 +45,20 @@ class Toy:
         weights = [self.law(ids)[k] ** (1 / temperature) for k in left]
         (drawn,) = random.Random(seed).choices(left, weights)
         return Candidate(drawn, WORDS[drawn], math.log(self.law(ids)[drawn]))
+
+    def rest(self, ids, most, request, seed, told):
+        rng = random.Random(seed)
+        for _ in range(most):
+            weights = self.tempered(ids, request.sampling.temperature)
+            (drawn,) = rng.choices(range(len(WORDS)), weights)
+            if not WORDS[drawn]:
+                return True
+            listed = [(c.data, c.logprob) for c in self.listed(ids, request.sampling.top_logprobs)]
+            names, values = zip(*listed, strict=True)
+            if told(Token(WORDS[drawn], math.log(self.law(ids)[drawn]), names, values)):
+                return False
+            ids = (*ids, drawn)
+        return False
 
     def sequences(self, temperature, longest):
         """Probability of every answer of at most `longest` words."""
@@ -81,6 +97,30 @@ def test_answers_have_the_law_of_plain_sampling(listed, temperature):
     freedom = len(law) - 1
     assert set(drawn) <= set(law)
     assert chi2 < freedom + 5 * math.sqrt(2 * freedom)
+
+
+def test_an_answer_that_the_engine_goes_on_with_has_the_same_law(monkeypatch):
+    monkeypatch.setattr(draw, "SHARED", 1)
+    toy, number = Toy(3), 6000
+    paths = Paths(toy.listed, toy.beyond, toy.rest)
+    drawn = Counter(paths.walk(r).text for r in asked(number, temperature=0.7))
+    law = toy.sequences(0.7, 2)
+    chi2 = sum((drawn[text] - number * p) ** 2 / (number * p) for text, p in law.items())
+    assert chi2 < len(law) - 1 + 5 * math.sqrt(2 * (len(law) - 1))
+
+
+def test_it_ends_as_it_would_have_without():
+    toy = Toy(6)
+    paths = Paths(toy.listed, toy.beyond, toy.rest)
+    lengths, reasons = Counter(), Counter()
+    for request in asked(300, max_tokens=12, stop=("!",)):
+        whole, cut = paths.walk(request), paths.walk(request, request.format)
+        assert cut.tokens == whole.tokens[: len(cut.tokens)] and len(whole.tokens) <= 12
+        names = [t.data for t in whole.tokens if t.data in (b" Pampers", b" Huggies")]
+        assert (cut.finish_reason == "pivot") == bool(names)
+        reasons[cut.finish_reason] += 1
+        lengths[len(whole.tokens) > draw.SHARED] += 1
+    assert set(reasons) >= {"pivot", "stop"} and min(lengths[True], lengths[False]) > 10
 
 
 def test_every_beginning_is_evaluated_once():
