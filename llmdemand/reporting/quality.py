@@ -26,7 +26,10 @@ class Quality:
         Mean over ok runs of the probability that decides at the pivot, and of
         that outside the listed candidates.
     mismatch : float
-        Share of ok runs whose text names another alternative last, or none.
+        Share of the whole ok answers whose text names another alternative last, or
+        none.
+    whole : int
+        Ok runs whose answer was not stopped at its pivot.
     order_effect : float
         Mean belief in the focal alternative when it is named first, minus when
         it is not; NaN where the order does not vary.
@@ -41,6 +44,7 @@ class Quality:
     decided_mass: float
     tail_mass: float
     mismatch: float
+    whole: int
     order_effect: float
     first_chosen: float
     position_locked: bool
@@ -52,7 +56,7 @@ def quality(panel: Panel) -> Quality:
     statuses = {str(s): int(n) for s, n in panel.statuses.items() if n}
     if ok.empty:
         nan = float("nan")
-        return Quality(statuses, 0.0, nan, nan, nan, nan, nan, False)
+        return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False)
     first = ok["order"].str.split(">").str[0]
     hits, _, locked = position(ok)
     focal_first = (first == panel.study.focal).to_numpy()
@@ -65,6 +69,7 @@ def quality(panel: Panel) -> Quality:
         float(ok["decided_mass"].mean()),
         float(ok["tail_mass"].mean()),
         float(ok["mismatch"].dropna().astype(float).mean()),
+        int(ok["mismatch"].notna().sum()),
         float(effect),
         hits / len(ok),
         locked,

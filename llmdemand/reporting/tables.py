@@ -102,7 +102,10 @@ def quality_table(report: Report) -> pd.DataFrame:
             ("readable answers", percent(q.readable)),
             ("decided mass at the pivot", number(q.decided_mass, 3)),
             ("mass outside the listed candidates", number(q.tail_mass, 3)),
-            ("answers that go on to say something else", percent(q.mismatch)),
+            (
+                "answers that go on to say something else",
+                f"{percent(q.mismatch)} of {q.whole} whole ones",
+            ),
             ("order effect (belief when named first minus not)", number(q.order_effect, 3)),
             ("first-named option chosen", percent(q.first_chosen) + lock),
         ],

@@ -90,7 +90,10 @@ class Traits:
     per_call : int
         Most requests with the same prompt that one call may answer.
     paid : bool
-        Whether answers cost money: they are then never kept in memory alone.
+        Whether answers cost money.
+    kept : bool
+        Whether answers are worth keeping on disk even if nobody names a store: they
+        cost money, or hours.
     unknown : bool
         Whether it must be found out (`llmdemand.simulation.probe`) what it returns.
     """
@@ -98,6 +101,7 @@ class Traits:
     concurrency: int = 1
     per_call: int = 1
     paid: bool = False
+    kept: bool = False
     unknown: bool = False
 
 

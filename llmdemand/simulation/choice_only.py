@@ -58,7 +58,7 @@ class ChoiceOnlyBackend:
         if not callable(ask) or not model:
             raise UsageError("a choice_only backend needs a function and a name for its model")
         self.model = model
-        self._ask, self._traits = ask, Traits(concurrency, paid=paid)
+        self._ask, self._traits = ask, Traits(concurrency, paid=paid, kept=paid)
         self._is_async = inspect.iscoroutinefunction(ask) or inspect.iscoroutinefunction(
             getattr(ask, "__call__", None)  # noqa: B004  # objects whose call is a coroutine
         )

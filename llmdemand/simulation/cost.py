@@ -10,12 +10,12 @@ from functools import lru_cache
 from llmdemand.core.resources import data_file
 from llmdemand.errors import UsageError
 
-__all__ = ["Budget", "Estimate", "Ledger", "Prices", "known_prices"]
+__all__ = ["FRAME", "Budget", "Estimate", "Ledger", "Prices", "known_prices"]
 
 # Bytes per token of English text; prompts with many figures have more tokens.
 _BYTES_PER_TOKEN = (5.0, 2.5)
-# Role markers and the like, per message.
-_FRAME = 32
+#: Tokens for role markers and the like, at most, per call.
+FRAME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +154,12 @@ def _money(value: float) -> str:
 def prompt_range(bytes_: int) -> tuple[float, float]:
     """Tokens that a prompt of this many bytes is likely to have."""
     low, high = _BYTES_PER_TOKEN
-    return bytes_ / low, bytes_ / high + _FRAME
+    return bytes_ / low, bytes_ / high + FRAME
 
 
 def prompt_bound(bytes_: int) -> int:
     """Tokens that it cannot exceed: no tokenizer needs more than one per byte."""
-    return bytes_ + _FRAME
+    return bytes_ + FRAME
 
 
 @dataclass

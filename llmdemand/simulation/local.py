@@ -166,8 +166,8 @@ class LocalBackend:
 
     @property
     def traits(self) -> Traits:
-        """One call at a time, for all runs of a prompt."""
-        return Traits(concurrency=1, per_call=1000)
+        """One call at a time, for all runs of a prompt; it may take hours."""
+        return Traits(concurrency=1, per_call=1000, kept=True)
 
     async def complete(self, requests: Sequence[Request]) -> AsyncIterator[Mapping[str, Any]]:
         """One compact response per request, each as soon as its path has ended."""

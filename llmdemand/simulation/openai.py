@@ -154,7 +154,7 @@ class OpenAIBackend:
     @property
     def traits(self) -> Traits:
         """Many calls at a time, each paid for; what comes back must be found out."""
-        return Traits(MOST_CONNECTIONS, self._n, paid=True, unknown=self._logprobs)
+        return Traits(MOST_CONNECTIONS, self._n, paid=True, kept=True, unknown=self._logprobs)
 
     def parse(self, raw: Mapping[str, Any]) -> Response:
         """Tokens and log-probabilities of a stored response."""

@@ -19,8 +19,8 @@ class Options:
     Attributes
     ----------
     store : path or None
-        A `Store` file. None keeps responses in a temporary file, except those of
-        paid backends, which are then kept in ``llmdemand.responses.sqlite``.
+        A `Store` file. None keeps responses that cost money or hours in
+        ``llmdemand.responses.sqlite``, and others in a temporary file.
     budget : Budget or None
         The most that this run may use.
     prices : Prices or None

