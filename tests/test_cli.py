@@ -87,7 +87,7 @@ def test_extract_never_overwrites_the_responses(run, tmp_path):
     path = tmp_path / "panel.responses.sqlite"
     before = path.read_bytes()
     code, _, err = run("extract", path.name, "--study", "pampers", "--out", path.name)
-    assert code == 2 and "never overwritten" in err and path.read_bytes() == before
+    assert code == 2 and "the same file" in err and path.read_bytes() == before
 
 
 def test_json_is_valid_where_numbers_are_not(run, tmp_path):
@@ -232,3 +232,142 @@ def test_the_installed_command_runs():
         check=True,
     )
     assert "pampers" in found.stdout
+
+
+def test_a_panel_overwrites_nothing_but_a_panel(run, tmp_path):
+    simulate = ("simulate", "pampers", "--backend", "synthetic", "--runs", 1)
+    run(*simulate, "--out", "p.parquet", "--store", "kept.sqlite")
+    (tmp_path / "mine.toml").write_text("name = 1")
+    before = (tmp_path / "kept.sqlite").read_bytes()
+    for out in ("kept.sqlite", "mine.toml"):
+        code, _, err = run(*simulate, "--out", out)
+        assert code == 2 and "exists and is no panel" in err
+    code, _, err = run(*simulate, "--out", "new.parquet", "--store", "new.parquet")
+    assert code == 2 and "the same file" in err
+    code, _, err = run(*simulate, "--out", "panel.csv")
+    assert code == 2 and "panels are parquet files" in err
+    assert (tmp_path / "kept.sqlite").read_bytes() == before
+    assert run(*simulate, "--out", "p.parquet", "--store", "kept.sqlite")[0] == 0
+
+
+def test_answers_are_not_read_by_a_study_that_asked_something_else(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 1, "--out", "p.parquet")
+    code, _, err = run("extract", "p.responses.sqlite", "--study", "pampers-households")
+    assert code == 2 and "asked something else than" in err
+    from llmdemand import load_study
+    from llmdemand.core.study import Study
+
+    # More ways to write a brand change how answers are read, not what was asked.
+    data = load_study("pampers").to_dict()
+    data["alternatives"][0]["forms"] = ["Pampers", "Pampers Swaddlers"]
+    data["title"] = "wider"
+    wider = tmp_path / "wider.toml"
+    _toml(wider, Study.from_dict(data))
+    code, out, _ = run("extract", "p.responses.sqlite", "--study", wider, "--out", "w.parquet")
+    assert code == 0 and "16 runs" in out
+
+
+def _toml(path, study):
+    """The fields of the diaper study, as TOML."""
+    data = study.to_dict()
+    lines = [f"{k} = {json.dumps(v)}" for k, v in data.items() if isinstance(v, str | int)]
+    for entry in data["alternatives"]:
+        lines += ["[[alternatives]]", *(f"{k} = {json.dumps(v)}" for k, v in entry.items())]
+    lines += ["[sampling]", *(f"{k} = {json.dumps(v)}" for k, v in data["sampling"].items())]
+    path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rpm", "-1"), "rpm=-1"),
+        (("--concurrency", "0"), "concurrency=0"),
+        (("--concurrency", "many"), "give a number of calls, or auto"),
+        (("--patience", "-1"), "patience=-1"),
+        (("--store", "."), "is a folder"),
+        (("--budget", "-2"), "budget of -2"),
+        (("--backend", "openai", "--base-url", "http://127.0.0.1:9/v1"), "no --model for"),
+        (("--backend", "choice_only"), "no --model for"),
+        (("--backend", "openai", "--model", "m", "--prices", "2"), "--prices '2'"),
+        (("--backend", "openai", "--model", "m", "--extra-body", "[]"), "no JSON object"),
+        (("--backend", "openai", "--model", "o3", "--dry-run"), "no log-probabilities"),
+        (("--backend", "recorded"), "name it with --store"),
+    ],
+)
+def test_impossible_options_are_said_before_anything_else(run, options, message):
+    code, out, err = run("simulate", "pampers", "--backend", "synthetic", *options)
+    assert code == 2 and err.startswith("error: ") and err.count("\n") == 1 and message in err
+    assert out == ""
+
+
+def test_an_estimate_needs_no_key(run):
+    code, out, _ = run("simulate", "pampers", "--backend", "openai", "--dry-run", "--runs", 2)
+    assert code == 0 and "32 answers to ask" in out and "$" in out
+
+
+def test_sources_that_share_a_model_are_told_apart(run, tmp_path):
+    from llmdemand.simulation.store import Source, Stored
+
+    raw = {"text": " Pampers", "tokens": []}
+    with Store(tmp_path / "s.sqlite") as store:
+        for k in (1, 2):
+            source = Source("openai", "m", f'{{"n":{k}}}', True)
+            store.put(source, Stored(f"{k:064x}", 20, "0-0", "x", raw))
+    code, out, _ = run("store", "info", "s.sqlite")
+    assert code == 0 and "openai:m#1: 1 responses" in out and '{"n": 2}' in out
+    code, _, err = run("extract", "s.sqlite", "--study", "pampers")
+    assert code == 2 and "choose one with --model among openai:m#1, openai:m#2" in err
+    code, out, _ = run("extract", "s.sqlite", "--study", "pampers", "--model", "openai:m#2")
+    assert code == 0 and "1 runs: no_logprobs 1" in out
+
+
+def test_store_export_import_and_its_refusals(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 1, "--out", "p.parquet")
+    code, out, _ = run("store", "export", "p.responses.sqlite", "lines.jsonl")
+    assert code == 0 and "16 responses" in out
+    code, _, err = run("store", "export", "p.responses.sqlite", "lines.jsonl")
+    assert code == 2 and "exists already" in err
+    code, out, _ = run("store", "import", "copy.sqlite", "lines.jsonl")
+    assert code == 0 and "16 responses are new, 0 were there" in out
+    code, out, _ = run("store", "import", "copy.sqlite", "lines.jsonl")
+    assert "0 responses are new, 16 were there" in out
+    assert run("store", "info", "absent.sqlite")[0] == 2
+    assert run("store", "import", "copy.sqlite", "absent.jsonl")[0] == 2
+    code, out, _ = run("extract", "copy.sqlite", "--study", "pampers", "--out", "c.parquet")
+    assert code == 0 and "16 runs: ok 16" in out
+
+
+def test_a_new_study_can_be_shown_and_rehearsed_at_once(run, tmp_path):
+    assert run("studies", "new", "mine.toml")[0] == 0
+    code, _, err = run("studies", "new", "mine.toml")
+    assert code == 2 and "mine.toml" in err
+    assert run("studies", "show", "mine.toml")[0] == 0
+    run("simulate", "mine.toml", "--backend", "synthetic", "--out", "m.parquet")
+    code, out, _ = run("fit", "m.parquet", "--json")
+    terms = {t["term"]: t for t in json.loads(out)["terms"]}
+    assert code == 0 and terms["price"]["Estimate"] < -0.01
+
+
+def test_batch_write_and_read(run, tmp_path):
+    code, out, _ = run("batch", "write", "pampers", "--out", "b", "--model", "gpt-4o", "--runs", 1)
+    assert code == 0 and "16 requests in b" in out
+    (tmp_path / "errors.jsonl").write_text(
+        "".join(
+            json.dumps({"custom_id": json.loads(line)["custom_id"], "error": {"code": "expired"}})
+            + "\n"
+            for line in (tmp_path / "b" / "requests-001.jsonl").read_text().splitlines()
+        )
+    )
+    code, out, err = run("batch", "read", "b", "errors.jsonl")
+    assert "failed 16: expired" in out and "16 runs are missing (0-0, 1-0" in out
+    assert code == 2 and "no answer to the batch" in err
+
+
+def test_probe_prints_what_it_found_and_keeps_it(run, tmp_path):
+    code, out, _ = run("probe", "--backend", "synthetic", "--store", "s.sqlite")
+    assert code == 0 and "log-probabilities     yes" in out
+    with Store(tmp_path / "s.sqlite") as store:
+        (source,) = store.sources()
+        assert store.probe(source)["logprobs"] is True
+    code, out, _ = run("probe", "--backend", "synthetic", "--json")
+    assert json.loads(out)["problems"] == []

@@ -140,7 +140,8 @@ def answer_of(entry: Any, study: Study, *, backend: str = "file") -> Answer:
     found = _RUN_ID.search(str(run_id))
     if run_id is None or found is None:
         raise ResponseError(
-            f"field 'run_id' or 'custom_id' is {run_id!r}: expected '<cell>-<replicate>'"
+            f"field 'run_id' or 'custom_id' is {run_id!r}: expected '<cell>-<replicate>' (ids of "
+            "`llmdemand batch write` are read by `llmdemand batch read`)"
         )
     index, replicate = int(found[1]), int(found[2])
     try:

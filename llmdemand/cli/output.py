@@ -65,10 +65,21 @@ def statuses(panel: Panel) -> str:
     return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
 
 
-def refuse_folder(path: Path) -> None:
-    """A panel is one file."""
+def refuse_overwriting(path: Path, *others: Path) -> None:
+    """A panel is one parquet file, and overwrites nothing but a panel."""
     if path.is_dir() or not path.name:
         raise UsageError(f"--out {path} is a folder: give the path of a parquet file")
+    if path.suffix.lower() in (".csv", ".json", ".xlsx", ".dta"):
+        raise UsageError(f"--out {path}: panels are parquet files, name it {path.stem}.parquet")
+    same = [other for other in others if other.resolve() == path.resolve()]
+    if same:
+        raise UsageError(f"--out {path} and the responses are the same file: give two paths")
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(4) != b"PAR1":
+                raise UsageError(
+                    f"--out {path} exists and is no panel: it is not overwritten, give another path"
+                )
 
 
 def command_line() -> str:

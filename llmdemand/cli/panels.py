@@ -14,12 +14,11 @@ from llmdemand.cli.output import (
     out,
     print_json,
     records,
-    refuse_folder,
+    refuse_overwriting,
     statuses,
     warnings_as_lines,
 )
 from llmdemand.cli.reports import compared, print_files, print_report
-from llmdemand.errors import UsageError
 
 
 @app.command()
@@ -70,7 +69,7 @@ def fit(
 
 @app.command()
 def extract(
-    file: Annotated[Path, typer.Argument(help="A response store, or JSONL: a batch output.")],
+    file: Annotated[Path, typer.Argument(help="A response store, or JSONL with run ids.")],
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
     model: Annotated[
@@ -91,9 +90,7 @@ def extract(
     from llmdemand.simulation.store import is_store
 
     chosen = load_study(study)
-    refuse_folder(path)
-    if path.exists() and file.exists() and path.samefile(file):
-        raise UsageError(f"--out {path} is the file that is read: responses are never overwritten")
+    refuse_overwriting(path, file)
     if is_store(file):
         answers = stored_answers(file, chosen, model=model)
     else:

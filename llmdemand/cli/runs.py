@@ -34,7 +34,15 @@ from llmdemand.cli.options import (
     budget,
     concurrency,
 )
-from llmdemand.cli.output import command_line, err, out, print_json, refuse_folder, say, statuses
+from llmdemand.cli.output import (
+    command_line,
+    err,
+    out,
+    print_json,
+    refuse_overwriting,
+    say,
+    statuses,
+)
 from llmdemand.cli.reports import compared, print_files, print_report
 from llmdemand.errors import UsageError
 
@@ -140,7 +148,11 @@ def simulate(
     from llmdemand.simulation.run import estimate
 
     chosen = load_study(study)
-    refuse_folder(path)
+    refuse_overwriting(path)
+    kept = store or path.with_suffix(".responses.sqlite")
+    refuse_overwriting(path, kept)
+    if kept.is_dir():
+        raise UsageError(f"--store {kept} is a folder: give the path of a file")
     answerer = backend_of(
         backend,
         chosen,
@@ -153,8 +165,8 @@ def simulate(
         prices=prices,
         whole=whole,
         store=store if backend == "recorded" else None,
+        needs_key=False if dry_run and backend == "openai" else None,
     )
-    kept = store or path.with_suffix(".responses.sqlite")
     if dry_run:
         found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept)
         say(str(found))
@@ -253,6 +265,8 @@ def _study_report(
     study: Study, backend: Backend, runs: int | None, seed: int, folder: Path, **options: Any
 ) -> tuple[Report, str]:
     """Simulate into a folder, compare, save everything but the page."""
+    if runs is None and backend.name == "synthetic":
+        runs = _SYNTHETIC_RUNS
     panel = _simulated(study, backend, runs, seed, folder / "responses.sqlite", **options)
     # The panel is kept even when nothing can be estimated from it.
     panel.write(folder / "panel.parquet")
@@ -267,13 +281,20 @@ def _simulated(
     study: Study, backend: Backend, runs: int | None, seed: int, store: Path, **options: Any
 ) -> Panel:
     """Say what will be asked and what it costs, then ask it."""
+    from llmdemand.simulation.options import Options
     from llmdemand.simulation.run import estimate
     from llmdemand.simulation.run import simulate as run
+    from llmdemand.simulation.store import unused
 
-    if runs is None and backend.name == "synthetic":
-        runs = _SYNTHETIC_RUNS
+    Options(store=store, **options)  # what is wrong with them is said first
     expected = estimate(study, backend, runs=runs, seed=seed, store=store)
     err().print(f"{study.name}, {backend.model}: {expected}", highlight=False)
+    if other := unused(store, backend):
+        err().print(
+            f"{other:,} answers of this model under other settings are stored and not used: "
+            "--n, --api, --extra-body and the like are part of what is asked",
+            highlight=False,
+        )
     try:
         return run(study, backend, runs=runs, seed=seed, store=store, progress=True, **options)
     except KeyboardInterrupt:

@@ -31,13 +31,15 @@ def info(path: Existing, as_json: AsJson = False) -> None:
     with Store(path) as opened:
         rows: list[dict[str, Any]] = [
             {
+                "name": name,
                 "backend": source.backend,
                 "model": source.model,
+                "settings": json.loads(source.settings),
                 **opened.totals(source),
                 "studies": opened.studies(source),
                 "probed": opened.probe(source) is not None,
             }
-            for source in opened.sources()
+            for name, source in opened.named_sources().items()
         ]
     if as_json:
         print_json(rows)
@@ -45,11 +47,12 @@ def info(path: Existing, as_json: AsJson = False) -> None:
     for row in rows:
         cost = f", ${row['usd']:.4g}" if row["usd"] else ""
         say(
-            f"{row['backend']}: {row['model']}: {row['responses']:,} responses, "
-            f"{row['prompt_tokens']:,.0f} tokens read, {row['completion_tokens']:,.0f} "
-            f"written{cost}; studies "
+            f"{row['name']}: {row['responses']:,} responses, {row['prompt_tokens']:,.0f} tokens "
+            f"read, {row['completion_tokens']:,.0f} written{cost}; studies "
             + ", ".join(f"{study} ({n:,})" for study, n in row["studies"].items())
         )
+        if "#" in row["name"]:
+            say(f"    {json.dumps(row['settings'])}")
     if not rows:
         say("the store is empty")
 

@@ -275,6 +275,11 @@ def fit_demand(
         raise DesignError(
             f"no usable run among {len(panel)} (statuses: {counts}): demand cannot be fitted; "
             "see the answers with panel.frame['text'], or try another prompt or model"
+            + (
+                "; without log-probabilities only choice can be fitted (outcome 'choice')"
+                if counts.get("no_logprobs")
+                else ""
+            )
         )
     model = fraclogit if outcome == "belief" else logit
     found = model(

@@ -123,11 +123,14 @@ def write_batch(
         "model": model,
         "options": given,
     }
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file: give a folder for the batch")
     folder.mkdir(parents=True, exist_ok=True)
     _keep_manifest(folder / _MANIFEST, manifest)
     written, source = _Shards(folder, shard), Source.of(backend)
     stored = 0
     with Store(folder / _STORE) as store:
+        store.put_study(study)
         for request in requests(study, per_cell, seed):
             name = key(request, source)
             if store.has(name, request.sampling.top_logprobs):
@@ -259,12 +262,16 @@ def _backend(model: str, options: Mapping[str, Any]) -> OpenAIBackend:
 
 
 def _keep_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write what is asked; a folder's batch may grow by runs and by nothing else."""
     written = json.loads(json.dumps(manifest))
-    if path.exists() and {**_manifest(path), "llmdemand": None} != {**written, "llmdemand": None}:
-        raise UsageError(
-            f"{path.parent} holds the batch of another study, model or number of runs: give "
-            "another folder with --out"
-        )
+    if path.exists():
+        before = _manifest(path)
+        if {**before, "runs": 0} != {**written, "runs": 0}:
+            raise UsageError(
+                f"{path.parent} holds the batch of another study, model, seed or server: give "
+                "another folder with --out"
+            )
+        written["runs"] = max(before["runs"], written["runs"])
     path.write_text(json.dumps(written, indent=1), "utf-8")
 
 

@@ -7,6 +7,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ MOST_CONNECTIONS = 1000
 # A connection pool looks through all of its connections for every request: a few
 # small pools take a tenth of the time of a large one.
 _PER_CLIENT = 40
+
+
+@dataclass(slots=True)
+class _Client:
+    """A client and the number of its calls under way."""
+
+    client: AsyncOpenAI
+    busy: int = 0
 
 
 class Clients:
@@ -33,23 +42,21 @@ class Clients:
 
     def __init__(self, base_url: str | None, timeout: float) -> None:
         self._base_url, self._timeout = base_url, timeout
-        self._open: list[AsyncOpenAI] = []
-        self._busy: list[int] = []
+        self._open: list[_Client] = []
         self._trust: ssl.SSLContext | None = None
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[AsyncOpenAI]:
         """A client for one call, the first that has a free connection."""
-        place = next((k for k, busy in enumerate(self._busy) if busy < _PER_CLIENT), None)
-        if place is None:
-            place = len(self._open)
-            self._open.append(self._made())
-            self._busy.append(0)
-        self._busy[place] += 1
+        client = next((c for c in self._open if c.busy < _PER_CLIENT), None)
+        if client is None:
+            client = _Client(self._made())
+            self._open.append(client)
+        client.busy += 1
         try:
-            yield self._open[place]
+            yield client.client
         finally:
-            self._busy[place] -= 1
+            client.busy -= 1
 
     @property
     def response(self) -> Any:
@@ -73,9 +80,9 @@ class Clients:
 
     async def close(self) -> None:
         """Close all connections; the next call opens new ones."""
-        clients, self._open, self._busy = self._open, [], []
+        clients, self._open = self._open, []
         for client in clients:
-            await client.close()
+            await client.client.close()
 
 
 def _http() -> Any:

@@ -14,7 +14,16 @@ BACKENDS = ("local", "openai", "synthetic", "recorded", "choice_only")
 # Options that each backend knows; the others take none.
 _OPTIONS = {
     "local": ("model", "whole"),
-    "openai": ("model", "base_url", "api", "n", "reasoning_effort", "extra_body", "prices"),
+    "openai": (
+        "model",
+        "base_url",
+        "api",
+        "n",
+        "reasoning_effort",
+        "extra_body",
+        "prices",
+        "needs_key",
+    ),
     "recorded": ("model", "store"),
     "choice_only": ("model", "base_url", "reasoning_effort", "extra_body", "prices"),
     "synthetic": (),
@@ -47,6 +56,11 @@ def backend_named(name: str, study: Study, **options: Any) -> Backend:
             having = [b for b, known in _OPTIONS.items() if option in known]
             flag = "--" + option.replace("_", "-")
             raise UsageError(f"{flag} is for the backend {' or '.join(having)}, not for {name}")
+    if "model" not in given and ("base_url" in given or name == "choice_only"):
+        raise UsageError(
+            f"no --model for {given.get('base_url', 'the choice_only backend')}: give the name "
+            "under which the server knows it"
+        )
     if name == "local":
         from llmdemand.simulation.local import LocalBackend
 

@@ -47,14 +47,14 @@ class RecordedBackend:
             raise UsageError(f"no response store at {store}: --store wants one to replay")
         self.store = Path(store)
         with Store(store) as opened:
-            sources = opened.sources()
+            named = opened.named_sources()
             fitting = [
                 s
-                for s, n in sources.items()
-                if n and (model is None or model in (s.model, f"{s.backend}:{s.model}"))
+                for name, s in named.items()
+                if model is None or model in (name, s.model, f"{s.backend}:{s.model}")
             ]
             if len(fitting) != 1:
-                names = ", ".join(sorted(f"{s.backend}:{s.model}" for s in sources)) or "none"
+                names = ", ".join(named) or "none"
                 raise UsageError(
                     f"{store} holds {len(fitting)} sources{f' for {model}' if model else ''}: "
                     f"choose one with --model among {names}"
@@ -196,8 +196,34 @@ def stored_answers(path: str | Path, study: Study, *, model: str | None = None) 
                 f"of them this one ({study.hash}): give one of those studies"
             )
         asked = study.hash if study.hash in there else next(iter(there))
+        _same_questions(study, store.study(asked), path)
         for stored in store.responses(source, asked):
             answer = answer_of(
                 {"run_id": stored.run_id, "raw": stored.raw}, study, backend=source.backend
             )
             yield replace(answer, model=source.model)
+
+
+def _same_questions(study: Study, asked: Study | None, path: str | Path) -> None:
+    """Refuse to read answers by a study that asked something else; its menu may differ."""
+    if asked is None or asked.hash == study.hash:
+        return
+    cells = asked.cells()
+    differs = next(
+        (
+            cell.index
+            for cell, other in zip(cells, study.cells(), strict=False)
+            if cell != other
+            or asked.order(cell, 0) != study.order(other, 0)
+            or asked.prompt(cell, asked.order(cell, 0))
+            != study.prompt(other, study.order(other, 0))
+        ),
+        None,
+    )
+    if differs is not None or len(cells) != len(study.cells()):
+        raise UsageError(
+            f"{path} holds answers to the study {asked.name!r} ({len(cells)} cells), which asked "
+            f"something else than {study.name!r}"
+            + (f", first in cell {differs}" if differs is not None else "")
+            + ": prices, prompts, personas and orders must be those that were asked"
+        )

@@ -258,6 +258,7 @@ class _Run:
 
     async def panel(self) -> Panel:
         """Ask what is missing; the panel of everything."""
+        self.store.put_study(self.study)
         self.look_up()
         probe, raw_logprobs = None, self.backend.raw_logprobs
         try:
@@ -313,7 +314,7 @@ class _Run:
             once = self.ledger.worst(first.bytes, 2 * LONGEST)
             three = (3 * once[0], 3 * once[1])
             if not self.ledger.fits(three):
-                raise self._budget_reached()
+                raise self._budget_reached(three, "probe (three calls; --no-probe leaves it out)")
             self.progress.note = "probing"
             self.progress.draw(now=True)
             found = await probe(self.backend, self.study, seed=self.seed)
@@ -384,18 +385,19 @@ class _Run:
         worst = self.ledger.worst(call.bytes, call.completion_tokens)
         while not self.ledger.fits(worst):
             if not self.gate.in_flight:
-                raise self._budget_reached()
+                raise self._budget_reached(worst)
             self.gate.changed.clear()
             await self.gate.changed.wait()
         self.ledger.reserve(worst)
 
-    def _budget_reached(self) -> BudgetReached:
+    def _budget_reached(self, worst: tuple[float, float], what: str = "call") -> BudgetReached:
         lost = f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
         return BudgetReached(
             f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are answered, "
             f"${self.ledger.usd:.4g} and {self.ledger.tokens:,.0f} tokens were spent by this run"
-            f"{lost if self.ledger.lost else ''}; every answer is in {self.store.path}: give a "
-            "higher budget to go on"
+            f"{lost if self.ledger.lost else ''}, and the next {what} could take up to "
+            f"${worst[1]:.2g} and {worst[0]:,.0f} tokens; every answer is in {self.store.path}: "
+            "give a higher budget to go on"
         )
 
     async def _answered(self, call: _Call) -> None:
@@ -455,7 +457,7 @@ class _Run:
                 if error.maybe_billed:
                     self.ledger.lose(worst)
                     if not self.ledger.fits((0.0, 0.0)):
-                        raise self._budget_reached() from None
+                        raise self._budget_reached(worst) from None
                 failing_since = failing_since or begun
                 wait = self.retries.wait(error, attempt, failing_since)
                 if error.rate_limited:

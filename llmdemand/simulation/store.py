@@ -17,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, StoreError
 from llmdemand.simulation.backend import Backend, Request
 
-__all__ = ["Source", "Store", "Stored", "is_store", "key", "rescue"]
+__all__ = ["Source", "Store", "Stored", "is_store", "key", "rescue", "unused"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS responses (
     key TEXT, top_logprobs INTEGER, source INTEGER REFERENCES sources, study TEXT, run_id TEXT,
     raw BLOB, prompt_tokens REAL, completion_tokens REAL, usd REAL, created REAL,
     PRIMARY KEY (key, top_logprobs)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS studies (hash TEXT PRIMARY KEY, study TEXT);
 CREATE TABLE IF NOT EXISTS probes (source INTEGER PRIMARY KEY REFERENCES sources, probe TEXT);
 """
 _COLUMNS = "key, top_logprobs, run_id, study, raw, prompt_tokens, completion_tokens, usd, created"
@@ -322,6 +324,37 @@ class Store:
             ).fetchall()
         return {Source(b, m, s, bool(r)): n for b, m, s, r, n in rows}
 
+    def named_sources(self) -> dict[str, Source]:
+        """Sources that have answered, by ``backend:model``, numbered where several share it.
+
+        Such sources differ in their settings: another server, ``n``, request fields.
+        """
+        answered = [source for source, n in self.sources().items() if n]
+        names = [f"{source.backend}:{source.model}" for source in answered]
+        found: dict[str, Source] = {}
+        for place, (name, source) in enumerate(zip(names, answered, strict=True)):
+            number = names[: place + 1].count(name)
+            found[f"{name}#{number}" if names.count(name) > 1 else name] = source
+        return found
+
+    def put_study(self, study: Study) -> None:
+        """Keep what was asked, so that its answers are not taken for those to another study."""
+        with self._speaking():
+            self._db.execute(
+                "INSERT OR IGNORE INTO studies VALUES (?,?)",
+                (study.hash, canonical(study.to_dict())),
+            )
+
+    def study(self, hash_: str) -> Study | None:
+        """The study with a hash, or None where it came without (imported lines)."""
+        with self._speaking():
+            found = self._db.execute(
+                "SELECT study FROM studies WHERE hash = ?", (hash_,)
+            ).fetchone()
+        return (
+            None if found is None else Study.from_dict(json.loads(found[0]), where="stored study")
+        )
+
     def studies(self, source: Source) -> dict[str, int]:
         """Hashes of the studies that asked a source first, with their numbers of responses."""
         with self._speaking():
@@ -510,6 +543,19 @@ class _Claims:
 
     def close(self) -> None:
         self._file.close()
+
+
+def unused(path: str | Path, backend: Backend) -> int:
+    """Responses of a backend's model that a store holds under other settings."""
+    if not is_store(path):
+        return 0
+    own = Source.of(backend)
+    with Store(path) as store:
+        return sum(
+            number
+            for source, number in store.sources().items()
+            if (source.backend, source.model) == (own.backend, own.model) and source != own
+        )
 
 
 def is_store(path: str | Path) -> bool:

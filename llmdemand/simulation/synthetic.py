@@ -17,7 +17,7 @@ from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.consumers import Consumer, Wording, uniform
 
-__all__ = ["SyntheticBackend"]
+__all__ = ["SyntheticBackend", "published"]
 
 
 class SyntheticBackend:
@@ -38,10 +38,12 @@ class SyntheticBackend:
     ----------
     study : Study
         The design; its menu's labels are what is answered, after its first anchor.
-    slope : float
+    slope : float, optional
         Price sensitivity, log-odds per unit of price.
-    indifference : float
-        Price at which the focal share is one half.
+    indifference : float, optional
+        Price at which the focal share is one half. By default both are those of the
+        published study (-0.535 and 34.8 on 30 to 45), carried over to the range of
+        the focal price grid: `published`.
     icc : float
         Intra-cell correlation: share of the choice variance that is between
         runs' beliefs, 0 < icc < 1.
@@ -126,8 +128,8 @@ class SyntheticBackend:
         self,
         study: Study,
         *,
-        slope: float = -0.535,
-        indifference: float = 34.8,
+        slope: float | None = None,
+        indifference: float | None = None,
         icc: float = 0.054,
         outside: float = 0.2,
         order_effect: float = 0.0,
@@ -148,6 +150,9 @@ class SyntheticBackend:
         latency: float = 0.0,
     ) -> None:
         given = locals()
+        usual = published(study.prices[study.focal])
+        slope = usual[0] if slope is None else slope
+        indifference = usual[1] if indifference is None else indifference
         _check(icc, latency, hesitation, unlisted, refusal_rate, no_pivot_rate, mismatch_rate)
         self.consumer = Consumer(
             study.menu,
@@ -347,6 +352,21 @@ class SyntheticBackend:
         if len(listed) > sampling.top_logprobs:
             listed = dict(sorted(listed.items(), key=_by_size)[: sampling.top_logprobs])
         return Token.of(realised, own, listed)
+
+
+def published(grid: Sequence[float]) -> tuple[float, float]:
+    """Slope and indifference price of the published study on another price grid.
+
+    With prices from a to b, the same shares at the same places in the range:
+    ``slope = -8.025 / (b - a)``, ``indifference = a + 0.32 (b - a)``.
+
+    >>> published([30, 45]), published([1.0, 2.5])
+    ((-0.535, 34.8), (-5.35, 1.48))
+    """
+    low, high = min(grid), max(grid)
+    if low == high:
+        return -0.535, float(low)
+    return round(-8.025 / (high - low), 12), round(low + 0.32 * (high - low), 12)
 
 
 def _check(

@@ -122,6 +122,15 @@ def test_partial_files_are_read_and_what_is_missing_is_written_again(tmp_path, c
     assert write_batch(STUDY, folder, runs=2, seed=1).files == ()
 
 
+def test_a_batch_grows_by_runs_and_asks_only_for_the_new_ones(tmp_path, complete):
+    write_batch(STUDY, tmp_path, runs=1)
+    first = dump(tmp_path / "out1.jsonl", output(written(tmp_path), complete))
+    assert read_batch(tmp_path, [first]).missing == ()
+    more = write_batch(STUDY, tmp_path, runs=3)
+    assert (more.requests, more.stored) == (32, 16)
+    assert len(read_batch(tmp_path, [first]).missing) == 32
+
+
 def test_a_body_without_the_protocols_form_is_a_failure_with_its_reason(tmp_path, complete):
     write_batch(STUDY, tmp_path, runs=1)
     asked = output(written(tmp_path), complete)
@@ -137,8 +146,11 @@ def test_mistakes_are_said(tmp_path, complete):
     with pytest.raises(UsageError, match="no batch in"):
         read_batch(tmp_path, [])
     write_batch(STUDY, tmp_path, runs=1)
-    with pytest.raises(UsageError, match="another study, model or number of runs"):
-        write_batch(STUDY, tmp_path, runs=2)
+    with pytest.raises(UsageError, match="another study, model, seed or server"):
+        write_batch(STUDY, tmp_path, runs=1, seed=2)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        write_batch(STUDY, tmp_path / "file")
     with pytest.raises(ResponseError, match="no file at"):
         read_batch(tmp_path, [tmp_path / "absent.jsonl"])
     foreign = dump(tmp_path / "x.jsonl", [{"custom_id": "x"}])
