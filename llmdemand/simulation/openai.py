@@ -100,6 +100,8 @@ class OpenAIBackend:
     ) -> None:
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         _check_address(base_url)
+        if self._logprobs:
+            refuse_reasoning(model, reasoning_effort)
         if needs_key and not os.environ.get("OPENAI_API_KEY") and base_url is None:
             raise UsageError(
                 "no OPENAI_API_KEY in the environment: set it, or name a compatible server "
@@ -109,8 +111,6 @@ class OpenAIBackend:
             raise UsageError(f"api={api!r}: use auto, {', '.join(_PATHS)}")
         if n < 1 or (n > 1 and api == "responses"):
             raise UsageError(f"n={n}: give a number from 1, and 1 for the Responses interface")
-        if self._logprobs:
-            refuse_reasoning(model, reasoning_effort)
         taken = sorted(_OWN_FIELDS & set(extra_body or {}))
         if taken:
             raise UsageError(

@@ -171,7 +171,7 @@ def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Stor
     if backend.traits.kept:
         return stack.enter_context(Store(_DEFAULT_STORE))
     folder = stack.enter_context(TemporaryDirectory(prefix="llmdemand-"))
-    return stack.enter_context(Store(Path(folder, "responses.sqlite")))
+    return stack.enter_context(Store(Path(folder, "responses.sqlite"), shared=False))
 
 
 @dataclass(frozen=True, slots=True)

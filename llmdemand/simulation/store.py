@@ -168,6 +168,8 @@ class Store:
     path : path
         The file; made with its folder where it does not exist. ``":memory:"`` keeps
         responses for this process alone.
+    shared : bool
+        Whether other processes may use it at the same time.
 
     Raises
     ------
@@ -181,12 +183,12 @@ class Store:
     0
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, shared: bool = True) -> None:
         self.path = Path(path)
         self._claims: _Claims | None = None
         self._sources: dict[Source, int] = {}
         self._synced = time.monotonic()
-        self._memory = str(path) == ":memory:"
+        self._memory, self._shared = str(path) == ":memory:", shared
         if not self._memory:
             if self.path.is_dir():
                 raise StoreError(f"{self.path} is a folder: give the path of a file")
@@ -304,7 +306,7 @@ class Store:
 
         The claim ends with `release`, or with the process however it ends.
         """
-        if self._memory:
+        if self._memory or not self._shared:
             return True
         if self._claims is None:
             self._claims = _Claims(self.path)
@@ -511,20 +513,28 @@ class _Claims:
     """Keys that running processes are asking: byte locks, which die with their process.
 
     Locks and not rows of the database, because nothing has to clean up after a
-    process that was killed.
+    process that was killed. Their file goes when its last user closes it.
     """
 
     def __init__(self, store: Path) -> None:
         # Locks do not reach beyond this machine, so their file need not lie beside the store.
         place = hashlib.sha256(str(store.resolve()).encode()).hexdigest()[:16]
-        # Held open for as long as keys are claimed: closing it would free them.
-        self._file = Path(tempfile.gettempdir(), f"llmdemand-{place}.claims").open("a+b")  # noqa: SIM115
+        self._path = Path(tempfile.gettempdir(), f"llmdemand-{place}.claims")
         try:
             import fcntl
         except ImportError:  # Windows: two processes may then ask the same twice
             self._lock: Any = None
-        else:
-            self._lock = fcntl
+            return
+        self._lock = fcntl
+        while True:
+            # Held open for as long as keys are claimed: closing it would free them.
+            self._file = self._path.open("a+b")
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+                    return
+            # Its last user removed it just now: claims on it would be seen by nobody.
+            self._file.close()
 
     def take(self, key: str) -> bool:
         if self._lock is None:
@@ -542,6 +552,12 @@ class _Claims:
             self._lock.lockf(self._file, self._lock.LOCK_UN, 1, int(key[:15], 16))
 
     def close(self) -> None:
+        if self._lock is None:
+            return
+        # Nobody else has it open if it can be had alone.
+        with contextlib.suppress(OSError):
+            self._lock.flock(self._file, self._lock.LOCK_EX | self._lock.LOCK_NB)
+            self._path.unlink(missing_ok=True)
         self._file.close()
 
 

@@ -329,3 +329,18 @@ def test_a_probe_is_kept_and_replaced(tmp_path):
     with Store(path) as store:
         assert store.probe(SOURCE) == {"a": 2}
         assert store.probe(replace(SOURCE, model="other")) is None
+
+
+def test_the_claims_leave_no_file_behind(tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    one, other = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")
+    assert one.claim("a" * 64) and other.claim("b" * 64)
+    assert len(list((tmp_path / "t").iterdir())) == 1
+    one.close()
+    # Still in use by the other.
+    assert len(list((tmp_path / "t").iterdir())) == 1
+    other.close()
+    assert not list((tmp_path / "t").iterdir())
