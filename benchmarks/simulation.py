@@ -22,8 +22,9 @@ from llmdemand import Study, load_study, simulate
 from llmdemand.belief.readers import read_response
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.openai import OpenAIBackend
+from llmdemand.simulation.records import Source, Stored
 from llmdemand.simulation.requests import requests
-from llmdemand.simulation.store import Source, Store, Stored
+from llmdemand.simulation.store import Store
 
 STUDY = load_study("pampers")
 LISTED = {" Pampers": -0.4, " Huggies": -1.3, "I": -5.0, "The": -6.0}

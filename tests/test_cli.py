@@ -306,7 +306,7 @@ def test_an_estimate_needs_no_key(run):
 
 
 def test_sources_that_share_a_model_are_told_apart(run, tmp_path):
-    from llmdemand.simulation.store import Source, Stored
+    from llmdemand.simulation.records import Source, Stored
 
     raw = {"text": " Pampers", "tokens": []}
     with Store(tmp_path / "s.sqlite") as store:

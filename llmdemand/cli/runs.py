@@ -209,7 +209,8 @@ def probe(
     """
     from llmdemand.core.study import load_study
     from llmdemand.simulation.probe import probe as run
-    from llmdemand.simulation.store import Source, Store
+    from llmdemand.simulation.records import Source
+    from llmdemand.simulation.store import Store
 
     chosen = load_study(study)
     answerer = backend_of(

@@ -14,8 +14,9 @@ from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, TransportError, UsageError
 from llmdemand.simulation.openai import OpenAIBackend
 from llmdemand.simulation.recorded import replay
+from llmdemand.simulation.records import Source, Stored, key
 from llmdemand.simulation.requests import checked_runs, requests
-from llmdemand.simulation.store import Source, Store, Stored, key
+from llmdemand.simulation.store import Store
 
 __all__ = ["BatchRead", "BatchWritten", "read_batch", "write_batch"]
 

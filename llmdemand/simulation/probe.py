@@ -194,7 +194,7 @@ async def probe(backend: Backend, study: Study, *, seed: int = 1) -> Probe:
     BackendError
         If the server does not answer.
     """
-    (first, *_) = requests(study, 1, seed)
+    first = next(requests(study, 1, seed))
     sampling = replace(
         study.sampling, temperature=1.0, max_tokens=min(LONGEST, study.sampling.max_tokens)
     )

@@ -15,8 +15,9 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Request, Traits
+from llmdemand.simulation.records import Source, key
 from llmdemand.simulation.requests import checked_runs, requests
-from llmdemand.simulation.store import Source, Store, is_store, key
+from llmdemand.simulation.store import Store, is_store
 
 __all__ = ["RecordedBackend", "replay", "stored_answers"]
 

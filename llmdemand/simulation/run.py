@@ -7,7 +7,6 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -15,18 +14,19 @@ from typing import Any, Literal
 from llmdemand.belief.rows import Answer, PanelBuilder
 from llmdemand.belief.tokens import Response, shortened
 from llmdemand.core.panel import Panel
-from llmdemand.core.sampling import Sampling
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
 from llmdemand.simulation.backend import Backend, Request
-from llmdemand.simulation.cost import FRAME, Budget, Estimate, Ledger, Prices, prompt_range
+from llmdemand.simulation.call import Call
+from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
 from llmdemand.simulation.named import backend_named
 from llmdemand.simulation.options import Options
 from llmdemand.simulation.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.progress import Progress, progress_bar
 from llmdemand.simulation.recorded import RecordedBackend
+from llmdemand.simulation.records import Source, Stored, key
 from llmdemand.simulation.requests import Asked, checked_runs
-from llmdemand.simulation.store import Source, Store, Stored, key, rescue
+from llmdemand.simulation.store import Store, rescue
 from llmdemand.simulation.sync import run_async
 from llmdemand.simulation.thinking import ThinkingBackend
 
@@ -174,36 +174,6 @@ def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Stor
     return stack.enter_context(Store(Path(folder, "responses.sqlite"), shared=False))
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """Requests that share a prompt."""
-
-    requests: tuple[Request, ...]
-
-    @property
-    def bytes(self) -> int:
-        _, *texts = self.requests[0].prompt
-        once = sum(len(text.encode()) for text in texts)
-        thinking = self.requests[0].sampling.thinking
-        if thinking is None:
-            return once
-        # Every thought reads the prompt, every answer the prompt and its thought; a token
-        # that was written is one token again when it is read.
-        frame = len((thinking.open + thinking.close + thinking.answer).encode()) + FRAME
-        return thinking.thoughts * (2 * (once + frame) + thinking.max_tokens)
-
-    @property
-    def completion_tokens(self) -> int:
-        def most(sampling: Sampling) -> int:
-            thinking = sampling.thinking
-            if thinking is None:
-                return sampling.max_tokens
-            return thinking.thoughts * (thinking.max_tokens + sampling.max_tokens)
-
-        # One interface writes at least 16 tokens, whatever is asked for.
-        return sum(max(16, most(request.sampling)) for request in self.requests)
-
-
 class _Run:
     """One call of `simulate`."""
 
@@ -310,7 +280,7 @@ class _Run:
 
         temperature, known = self.study.sampling.temperature, self.store.probe(self.source)
         if known is None and self.options.probe and self._missing:
-            (first, *_) = self._calls()
+            first = next(self._calls())
             once = self.ledger.worst(first.bytes, 2 * LONGEST)
             three = (3 * once[0], 3 * once[1])
             if not self.ledger.fits(three):
@@ -342,16 +312,16 @@ class _Run:
             elif stored is not None:
                 stored(request, name)
 
-    def _calls(self) -> Iterator[_Call]:
+    def _calls(self) -> Iterator[Call]:
         """What is missing, as calls: neighbours that share a prompt, up to the backend's most."""
         per_call = max(1, self.backend.traits.per_call)
         groups: dict[tuple[str, ...], list[Request]] = {}
         cell = -1
 
-        def of_cell() -> Iterator[_Call]:
+        def of_cell() -> Iterator[Call]:
             for group in groups.values():
                 for first in range(0, len(group), per_call):
-                    yield _Call(tuple(group[first : first + per_call]))
+                    yield Call(tuple(group[first : first + per_call]))
             groups.clear()
 
         for position in self._missing:
@@ -380,7 +350,7 @@ class _Run:
         finally:
             self._rescue()
 
-    async def _admitted(self, call: _Call) -> None:
+    async def _admitted(self, call: Call) -> None:
         """Wait until a call fits into the budget with certainty."""
         worst = self.ledger.worst(call.bytes, call.completion_tokens)
         while not self.ledger.fits(worst):
@@ -400,7 +370,7 @@ class _Run:
             "give a higher budget to go on"
         )
 
-    async def _answered(self, call: _Call) -> None:
+    async def _answered(self, call: Call) -> None:
         worst = self.ledger.worst(call.bytes, call.completion_tokens)
         named = [(request, key(request, self.source)) for request in call.requests]
         try:

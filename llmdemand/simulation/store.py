@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import json
 import os
 import sqlite3
@@ -12,16 +10,17 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, StoreError
-from llmdemand.simulation.backend import Backend, Request
+from llmdemand.simulation.backend import Backend
+from llmdemand.simulation.claims import Claims
+from llmdemand.simulation.records import Source, Stored, canonical, exported, imported
 
-__all__ = ["Source", "Store", "Stored", "is_store", "key", "rescue", "unused"]
+__all__ = ["Store", "is_store", "rescue", "unused"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sources (
@@ -39,121 +38,6 @@ _VERSION = 1
 _MAGIC = b"SQLite format 3\x00"
 # How long another process may hold the file before that is an error, in seconds.
 _BUSY = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Who answered: a backend, its model and its settings.
-
-    Attributes
-    ----------
-    backend, model : str
-        As `Backend` names them.
-    settings : str
-        Canonical JSON of the settings.
-    raw_logprobs : bool
-        Whether log-probabilities were recorded before the temperature.
-    """
-
-    backend: str
-    model: str
-    settings: str
-    raw_logprobs: bool
-
-    @classmethod
-    def of(cls, backend: Backend) -> Source:
-        """The source that a backend is."""
-        return cls(
-            backend.name, backend.model, canonical(dict(backend.settings)), backend.raw_logprobs
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One response and what is known of it.
-
-    Attributes
-    ----------
-    key : str
-        See `key`.
-    top_logprobs : int
-        Candidates per position that were asked for.
-    run_id, study : str
-        The run and the hash of the study that asked first.
-    raw : mapping
-        As the backend yielded it.
-    prompt_tokens, completion_tokens : float
-        As billed; NaN where the backend did not say.
-    usd : float
-        Cost in US dollars; 0 where nothing was paid, NaN where no price is known.
-    created : float
-        Seconds since 1970.
-    """
-
-    key: str
-    top_logprobs: int
-    run_id: str
-    study: str
-    raw: Mapping[str, Any]
-    prompt_tokens: float = float("nan")
-    completion_tokens: float = float("nan")
-    usd: float = 0.0
-    created: float = 0.0
-
-
-def canonical(content: Mapping[str, Any]) -> str:
-    """JSON with one spelling: sorted keys, no spaces."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
-
-
-def key(request: Request, source: Source) -> str:
-    """SHA-256 over everything that changes the answer, the replicate index included.
-
-    The number of candidates listed is left out: it changes what is recorded of an
-    answer, not the answer, so that a stored top-20 can serve a later top-5.
-    """
-    sampling = request.sampling
-    content = {
-        "prompt": _prompt_digest(
-            source.backend, source.model, source.settings, *request.prompt, request.format
-        ),
-        "temperature": sampling.temperature,
-        "max_tokens": sampling.max_tokens,
-        "stop": sampling.stop,
-        "seed": request.seed,
-        "prices": dict(request.cell.prices),
-        "persona": request.cell.persona.get("id"),
-        "replicate": request.replicate,
-    }
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
-
-
-@functools.lru_cache(maxsize=4096)
-def _prompt_digest(
-    backend: str,
-    model: str,
-    settings: str,
-    mode: str,
-    system: str,
-    user: str,
-    begun: str,
-    format_: Any,
-) -> str:
-    """What all runs of one prompt share, digested once."""
-    content = {
-        "backend": backend,
-        "model": model,
-        "settings": settings,
-        "mode": mode,
-        "system": system,
-        "user": user,
-        "begun": begun,
-    }
-    # Only an answer that is cut where its choice settles depends on how it is read.
-    if format_ is not None and '"until":"pivot"' in settings:
-        reading = [format_.menu.to_dict(), format_.answer_first, list(format_.anchors)]
-        content["format"] = canonical({"reading": reading})
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 class Store:
@@ -185,7 +69,7 @@ class Store:
 
     def __init__(self, path: str | Path, *, shared: bool = True) -> None:
         self.path = Path(path)
-        self._claims: _Claims | None = None
+        self._claims: Claims | None = None
         self._sources: dict[Source, int] = {}
         self._synced = time.monotonic()
         self._memory, self._shared = str(path) == ":memory:", shared
@@ -309,7 +193,7 @@ class Store:
         if self._memory or not self._shared:
             return True
         if self._claims is None:
-            self._claims = _Claims(self.path)
+            self._claims = Claims(self.path)
         return self._claims.take(key)
 
     def release(self, key: str) -> None:
@@ -414,7 +298,7 @@ class Store:
                 "JOIN sources ON source = id ORDER BY id, study, run_id, key"
             )
             for row in rows:
-                yield _exported(Source(row[9], row[10], row[11], bool(row[12])), _stored(row))
+                yield exported(Source(row[9], row[10], row[11], bool(row[12])), _stored(row))
 
     def import_lines(self, path: str | Path) -> tuple[int, int]:
         """Bring in what `export` wrote; responses that are there already are kept.
@@ -435,7 +319,7 @@ class Store:
                 if not line.strip():
                     continue
                 try:
-                    source, stored = _imported(json.loads(line))
+                    source, stored = imported(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise ResponseError(
                         f"{path} line {number}: no line of `llmdemand store export` "
@@ -509,58 +393,6 @@ class Store:
             raise StoreError(f"response store {self.path}: {text}: {what}") from None
 
 
-class _Claims:
-    """Keys that running processes are asking: byte locks, which die with their process.
-
-    Locks and not rows of the database, because nothing has to clean up after a
-    process that was killed. Their file goes when its last user closes it.
-    """
-
-    def __init__(self, store: Path) -> None:
-        # Locks do not reach beyond this machine, so their file need not lie beside the store.
-        place = hashlib.sha256(str(store.resolve()).encode()).hexdigest()[:16]
-        self._path = Path(tempfile.gettempdir(), f"llmdemand-{place}.claims")
-        try:
-            import fcntl
-        except ImportError:  # Windows: two processes may then ask the same twice
-            self._lock: Any = None
-            return
-        self._lock = fcntl
-        while True:
-            # Held open for as long as keys are claimed: closing it would free them.
-            self._file = self._path.open("a+b")
-            fcntl.flock(self._file, fcntl.LOCK_SH)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
-                    return
-            # Its last user removed it just now: claims on it would be seen by nobody.
-            self._file.close()
-
-    def take(self, key: str) -> bool:
-        if self._lock is None:
-            return True
-        try:
-            self._lock.lockf(
-                self._file, self._lock.LOCK_EX | self._lock.LOCK_NB, 1, int(key[:15], 16)
-            )
-        except OSError:
-            return False
-        return True
-
-    def give(self, key: str) -> None:
-        if self._lock is not None:
-            self._lock.lockf(self._file, self._lock.LOCK_UN, 1, int(key[:15], 16))
-
-    def close(self) -> None:
-        if self._lock is None:
-            return
-        # Nobody else has it open if it can be had alone.
-        with contextlib.suppress(OSError):
-            self._lock.flock(self._file, self._lock.LOCK_EX | self._lock.LOCK_NB)
-            self._path.unlink(missing_ok=True)
-        self._file.close()
-
-
 def unused(path: str | Path, backend: Backend) -> int:
     """Responses of a backend's model that a store holds under other settings."""
     if not is_store(path):
@@ -604,7 +436,7 @@ def rescue(path: Path, source: Source, lost: Sequence[Stored], reason: StoreErro
         try:
             with file.open("a", encoding="utf-8") as out:
                 for stored in lost:
-                    out.write(json.dumps(_exported(source, stored)) + "\n")
+                    out.write(json.dumps(exported(source, stored)) + "\n")
                 out.flush()
                 os.fsync(out.fileno())
         except OSError:
@@ -614,36 +446,3 @@ def rescue(path: Path, source: Source, lost: Sequence[Stored], reason: StoreErro
             f"with `llmdemand store import {path} {file}`, then run the same command"
         )
     return StoreError(f"{reason}; {len(lost)} answers could be written nowhere and are lost")
-
-
-def _exported(source: Source, stored: Stored) -> dict[str, Any]:
-    return {
-        **asdict(stored),
-        "source": {**asdict(source), "settings": json.loads(source.settings)},
-    }
-
-
-def _imported(entry: Mapping[str, Any]) -> tuple[Source, Stored]:
-    source = entry["source"]
-    numbers = {
-        name: float(nan if (nan := entry.get(name)) is not None else "nan")
-        for name in ("prompt_tokens", "completion_tokens", "usd", "created")
-    }
-    if not isinstance(entry["raw"], dict) or not entry["key"]:
-        raise ValueError("no raw response or no key")
-    return (
-        Source(
-            str(source["backend"]),
-            str(source["model"]),
-            canonical(source["settings"]),
-            bool(source["raw_logprobs"]),
-        ),
-        Stored(
-            str(entry["key"]),
-            int(entry["top_logprobs"]),
-            str(entry["run_id"]),
-            str(entry["study"]),
-            entry["raw"],
-            **numbers,
-        ),
-    )

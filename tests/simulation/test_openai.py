@@ -1,5 +1,6 @@
 """The openai backend over real HTTP: what it sends, what it makes of answers, what it refuses."""
 
+import asyncio
 import json
 import math
 import os
@@ -400,3 +401,19 @@ def test_a_backend_whose_probe_failed_can_be_used_again(backend, fake_server, co
         simulate(STUDY, backend, runs=1, store=":memory:")
     fake_server.answer = lambda body, call: (200, complete("Pampers", PAMPERS), {})
     assert simulate(STUDY, backend, runs=1, store=":memory:").statuses["ok"] == 16
+
+
+def test_connections_can_be_closed_while_a_call_is_under_way():
+    # A second Ctrl-C does that; the call then ends without a traceback of its own.
+    from llmdemand.simulation.clients import Clients
+
+    async def main():
+        clients = Clients("http://127.0.0.1:9/v1", 1.0)
+        async with clients.one() as first:
+            await clients.close()
+            assert first.is_closed()
+        async with clients.one() as second:
+            assert not second.is_closed(), "the next call opens a new one"
+        await clients.close()
+
+    asyncio.run(main())

@@ -13,7 +13,8 @@ from llmdemand import Panel, load_study, simulate
 from llmdemand.errors import BackendError
 from llmdemand.simulation.openai import OpenAIBackend
 from llmdemand.simulation.recorded import RecordedBackend
-from llmdemand.simulation.store import Source, Store
+from llmdemand.simulation.records import Source
+from llmdemand.simulation.store import Store
 
 STUDY = load_study("pampers")
 COOL = replace(STUDY, sampling=replace(STUDY.sampling, temperature=0.5))

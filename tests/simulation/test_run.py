@@ -16,8 +16,9 @@ from llmdemand import load_study, simulate
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Traits, run_seed
 from llmdemand.simulation.named import backend_named
+from llmdemand.simulation.records import Source, key
 from llmdemand.simulation.requests import requests
-from llmdemand.simulation.store import Source, Store, is_store, key
+from llmdemand.simulation.store import Store, is_store
 from llmdemand.simulation.synthetic import SyntheticBackend
 
 STUDY = load_study("pampers")

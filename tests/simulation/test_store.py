@@ -16,8 +16,9 @@ from llmdemand.core.study import Sampling
 from llmdemand.errors import ResponseError, StoreError
 from llmdemand.simulation import store as module
 from llmdemand.simulation.backend import Request
+from llmdemand.simulation.records import Source, Stored, key
 from llmdemand.simulation.requests import requests
-from llmdemand.simulation.store import Source, Store, Stored, is_store, key, rescue
+from llmdemand.simulation.store import Store, is_store, rescue
 from llmdemand.simulation.synthetic import SyntheticBackend
 
 STUDY = load_study("pampers")

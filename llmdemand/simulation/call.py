@@ -1,0 +1,50 @@
+"""One call: requests that are asked together, and what they can take at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmdemand.core.sampling import Sampling
+from llmdemand.simulation.backend import Request
+from llmdemand.simulation.cost import FRAME
+
+__all__ = ["Call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Requests that share a prompt.
+
+    Attributes
+    ----------
+    requests : tuple of Request
+        At least one.
+    """
+
+    requests: tuple[Request, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are read, a token of a thought that is read again counted as one."""
+        _, *texts = self.requests[0].prompt
+        once = sum(len(text.encode()) for text in texts)
+        thinking = self.requests[0].sampling.thinking
+        if thinking is None:
+            return once
+        # Every thought reads the prompt, every answer the prompt and its thought; a token
+        # that was written is one token again when it is read.
+        frame = len((thinking.open + thinking.close + thinking.answer).encode()) + FRAME
+        return thinking.thoughts * (2 * (once + frame) + thinking.max_tokens)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Most tokens that can be written."""
+
+        def most(sampling: Sampling) -> int:
+            thinking = sampling.thinking
+            if thinking is None:
+                return sampling.max_tokens
+            return thinking.thoughts * (thinking.max_tokens + sampling.max_tokens)
+
+        # One interface writes at least 16 tokens, whatever is asked for.
+        return sum(max(16, most(request.sampling)) for request in self.requests)

@@ -1,0 +1,164 @@
+"""What is kept of an answer: who gave it, the key that finds it, the answer itself."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llmdemand.simulation.backend import Backend, Request
+
+__all__ = ["Source", "Stored", "canonical", "exported", "imported", "key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who answered: a backend, its model and its settings.
+
+    Attributes
+    ----------
+    backend, model : str
+        As `Backend` names them.
+    settings : str
+        Canonical JSON of the settings.
+    raw_logprobs : bool
+        Whether log-probabilities were recorded before the temperature.
+    """
+
+    backend: str
+    model: str
+    settings: str
+    raw_logprobs: bool
+
+    @classmethod
+    def of(cls, backend: Backend) -> Source:
+        """The source that a backend is."""
+        return cls(
+            backend.name, backend.model, canonical(dict(backend.settings)), backend.raw_logprobs
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One response and what is known of it.
+
+    Attributes
+    ----------
+    key : str
+        See `key`.
+    top_logprobs : int
+        Candidates per position that were asked for.
+    run_id, study : str
+        The run and the hash of the study that asked first.
+    raw : mapping
+        As the backend yielded it.
+    prompt_tokens, completion_tokens : float
+        As billed; NaN where the backend did not say.
+    usd : float
+        Cost in US dollars; 0 where nothing was paid, NaN where no price is known.
+    created : float
+        Seconds since 1970.
+    """
+
+    key: str
+    top_logprobs: int
+    run_id: str
+    study: str
+    raw: Mapping[str, Any]
+    prompt_tokens: float = float("nan")
+    completion_tokens: float = float("nan")
+    usd: float = 0.0
+    created: float = 0.0
+
+
+def canonical(content: Mapping[str, Any]) -> str:
+    """JSON with one spelling: sorted keys, no spaces."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def key(request: Request, source: Source) -> str:
+    """SHA-256 over everything that changes the answer, the replicate index included.
+
+    The number of candidates listed is left out: it changes what is recorded of an
+    answer, not the answer, so that a stored top-20 can serve a later top-5.
+    """
+    sampling = request.sampling
+    content = {
+        "prompt": _prompt_digest(
+            source.backend, source.model, source.settings, *request.prompt, request.format
+        ),
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "stop": sampling.stop,
+        "seed": request.seed,
+        "prices": dict(request.cell.prices),
+        "persona": request.cell.persona.get("id"),
+        "replicate": request.replicate,
+    }
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)
+def _prompt_digest(
+    backend: str,
+    model: str,
+    settings: str,
+    mode: str,
+    system: str,
+    user: str,
+    begun: str,
+    format_: Any,
+) -> str:
+    """What all runs of one prompt share, digested once."""
+    content = {
+        "backend": backend,
+        "model": model,
+        "settings": settings,
+        "mode": mode,
+        "system": system,
+        "user": user,
+        "begun": begun,
+    }
+    # Only an answer that is cut where its choice settles depends on how it is read.
+    if format_ is not None and '"until":"pivot"' in settings:
+        reading = [format_.menu.to_dict(), format_.answer_first, list(format_.anchors)]
+        content["format"] = canonical({"reading": reading})
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def exported(source: Source, stored: Stored) -> dict[str, Any]:
+    """One response as plain data for a JSON line."""
+    return {
+        **asdict(stored),
+        "source": {**asdict(source), "settings": json.loads(source.settings)},
+    }
+
+
+def imported(entry: Mapping[str, Any]) -> tuple[Source, Stored]:
+    """What `exported` wrote; raises KeyError, TypeError or ValueError for anything else."""
+    source = entry["source"]
+    numbers = {
+        name: float(nan if (nan := entry.get(name)) is not None else "nan")
+        for name in ("prompt_tokens", "completion_tokens", "usd", "created")
+    }
+    if not isinstance(entry["raw"], dict) or not entry["key"]:
+        raise ValueError("no raw response or no key")
+    return (
+        Source(
+            str(source["backend"]),
+            str(source["model"]),
+            canonical(source["settings"]),
+            bool(source["raw_logprobs"]),
+        ),
+        Stored(
+            str(entry["key"]),
+            int(entry["top_logprobs"]),
+            str(entry["run_id"]),
+            str(entry["study"]),
+            entry["raw"],
+            **numbers,
+        ),
+    )
