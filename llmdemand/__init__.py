@@ -28,9 +28,16 @@ if TYPE_CHECKING:
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.errors import LLMDemandError
+    from llmdemand.modeling.batch import fit_batch
     from llmdemand.modeling.demand import Demand, fit_demand
-    from llmdemand.modeling.logit import fraclogit, logit
+    from llmdemand.modeling.estimate import SeparationWarning
+    from llmdemand.modeling.etable import etable
+    from llmdemand.modeling.hypotheses import lr_test, round_number_test
+    from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
+    from llmdemand.modeling.multinomial import clogit, mnlogit
+    from llmdemand.modeling.quantity import Quantity
     from llmdemand.modeling.results import LogitResults
+    from llmdemand.modeling.scoring import compare_models, cross_validate
     from llmdemand.reporting.compare import Report, compare
     from llmdemand.simulation.batch import read_batch, write_batch
     from llmdemand.simulation.choice_only import ChoiceOnlyBackend
@@ -57,28 +64,39 @@ _HOMES = {
     "OpenAIBackend": "simulation.openai",
     "Panel": "core.panel",
     "Prices": "simulation.cost",
+    "Quantity": "modeling.quantity",
     "RecordedBackend": "simulation.recorded",
     "Report": "reporting.compare",
     "Response": "belief.tokens",
+    "SeparationWarning": "modeling.estimate",
     "Store": "simulation.store",
     "Study": "core.study",
     "SyntheticBackend": "simulation.synthetic",
     "Token": "belief.tokens",
+    "VarianceWarning": "modeling.logit",
     "Variant": "core.prompts",
     "audit": "belief.audit",
     "check_equivalence": "belief.audit",
+    "clogit": "modeling.multinomial",
     "compare": "reporting.compare",
+    "compare_models": "modeling.scoring",
+    "cross_validate": "modeling.scoring",
     "estimate": "simulation.run",
+    "etable": "modeling.etable",
     "extract": "belief.extract",
     "extract_panel": "belief.rows",
+    "fit_batch": "modeling.batch",
     "fit_demand": "modeling.demand",
     "fraclogit": "modeling.logit",
     "load_study": "core.study",
     "logit": "modeling.logit",
+    "lr_test": "modeling.hypotheses",
+    "mnlogit": "modeling.multinomial",
     "new_study": "core.starter",
     "read_answers": "belief.readers",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
+    "round_number_test": "modeling.hypotheses",
     "simulate": "simulation.run",
     "stored_answers": "simulation.recorded",
     "studies": "core.study",
@@ -100,28 +118,39 @@ __all__ = [
     "OpenAIBackend",
     "Panel",
     "Prices",
+    "Quantity",
     "RecordedBackend",
     "Report",
     "Response",
+    "SeparationWarning",
     "Store",
     "Study",
     "SyntheticBackend",
     "Token",
+    "VarianceWarning",
     "Variant",
     "audit",
     "check_equivalence",
+    "clogit",
     "compare",
+    "compare_models",
+    "cross_validate",
     "estimate",
+    "etable",
     "extract",
     "extract_panel",
+    "fit_batch",
     "fit_demand",
     "fraclogit",
     "load_study",
     "logit",
+    "lr_test",
+    "mnlogit",
     "new_study",
     "read_answers",
     "read_batch",
     "read_response",
+    "round_number_test",
     "simulate",
     "stored_answers",
     "studies",

@@ -28,43 +28,62 @@ def fit(
     alternative: Annotated[
         str | None, typer.Option(help="Whose demand; the study's focal one by default.")
     ] = None,
+    formula: Annotated[
+        str | None,
+        typer.Option(help="Right-hand side, as 'log(price)' or 'price + round(price, 5)'."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="logit (bought or not), clogit or mnlogit (all alternatives).")
+    ] = "logit",
     vcov: Annotated[
         str | None,
-        typer.Option(help="iid, HC0, HC1, or CRV1:column; chosen by the design by default."),
+        typer.Option(
+            help="iid, HC0 to HC3, CRV1:column, CRV1:a+b, CRV3:column, within:cell, pairs:column, "
+            "score:column; chosen by the design by default."
+        ),
     ] = None,
+    ssc: Annotated[
+        str, typer.Option(help="Small-sample factor: stata, sandwich, fixest or none.")
+    ] = "stata",
+    separation: Annotated[
+        str, typer.Option(help="Where estimates are infinite: warn, raise or firth.")
+    ] = "warn",
     price: Annotated[
         list[float] | None, typer.Option("--price", help="Print the elasticity at this price.")
     ] = None,
+    cost: Annotated[
+        float | None, typer.Option(help="Print the price of the highest profit at this unit cost.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the demand model to a panel.
+    """Fit a demand model to a panel.
 
-    Example: [b]llmdemand fit panel.parquet --outcome belief --price 35[/b]
+    Example: [b]llmdemand fit panel.parquet --outcome belief --price 35 --cost 18[/b]
     """
     from llmdemand.core.panel import Panel
     from llmdemand.modeling.demand import fit_demand
 
-    chosen: Any = vcov
-    if vcov and ":" in vcov:
-        kind, _, column = vcov.partition(":")
-        chosen = {kind: column}
+    options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
     with warnings_as_lines():
         demand = fit_demand(
             Panel.read(panel),
             outcome,  # type: ignore[arg-type]  # checked there, with a message
             alternative=alternative,
-            vcov=chosen,
+            formula=formula,
+            **options,
         )
-    elasticity = demand.elasticity(price) if price else None
+        found = {}
+        if price:
+            found["elasticity"] = demand.elasticity(price)
+        if cost is not None:
+            found["optimal_price"] = demand.optimal_price(cost)
     if as_json:
-        found = {"terms": records(demand.fit.tidy().rename_axis("term").reset_index())}
-        if elasticity is not None:
-            found["elasticity"] = records(elasticity)
-        print_json({"outcome": outcome, "alternative": demand.alternative, **found})
+        parts = {name: records(q.table) for name, q in found.items()}
+        terms = records(demand.fit.tidy().rename_axis("term").reset_index())
+        print_json({"outcome": outcome, "alternative": demand.alternative, "terms": terms, **parts})
         return
-    out().print(demand.summary(), markup=False, highlight=False)
-    if elasticity is not None:
-        out().print(f"\nOwn-price elasticity, delta method:\n{elasticity.to_string(index=False)}")
+    for text in [demand.summary(), *(q.summary() for q in found.values())]:
+        out().print(f"{text}\n", markup=False, highlight=False)
 
 
 @app.command()

@@ -1,36 +1,47 @@
-"""Demand for one alternative from a panel: price sensitivity and elasticity."""
+"""Demand from a panel: price sensitivity, elasticities, prices and surplus."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import contextlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling import curves, pricing, quantities, welfare, worth
 from llmdemand.modeling.covariance import SSC
-from llmdemand.modeling.formula import Vcov
-from llmdemand.modeling.logit import fraclogit, logit
-from llmdemand.modeling.newton import sigmoid
+from llmdemand.modeling.designs import BinaryDesign
+from llmdemand.modeling.estimate import Separation, Vcov
+from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
+from llmdemand.modeling.multinomial import clogit, mnlogit
+from llmdemand.modeling.quantity import Quantity
 from llmdemand.modeling.results import LogitResults
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Demand", "demand_frame", "fit_demand"]
+__all__ = ["Demand", "demand_frame", "fit_demand", "market_frame"]
 
 Outcome = Literal["belief", "choice"]
+Model = Literal["logit", "clogit", "mnlogit"]
 
 # Within-cell share of the variance below which runs of a prompt count as one.
 _NEARLY_CONSTANT = 0.001
+# Beliefs this close to 0 or 1 in all runs say no more than choices.
+_SURE = 1e-6
 
 
 @dataclass(frozen=True)
 class Demand:
-    """A fitted demand curve ``share = 1 / (1 + exp(-(const + b * price)))``.
+    """A fitted demand system, and whose demand it is about.
+
+    All quantities of `LogitResults` are here too, with the study's names: prices are given in
+    the study's unit and `alternative` is the one that was asked for.
 
     Attributes
     ----------
@@ -73,99 +84,99 @@ class Demand:
 
     @property
     def price_sensitivity(self) -> float:
-        """The price coefficient: change in log-odds per unit of price."""
-        return float(self.params["price"])
-
-    def curve(self, prices: ArrayLike | None = None, alpha: float = 0.05) -> pd.DataFrame:
-        """Share and its interval by price (delta method on the log-odds).
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``price, share, lower, upper``; NaN where separated.
-        """
-        import pandas as pd
-        from scipy import stats
-
-        p = np.linspace(min(self.prices), max(self.prices), 61) if prices is None else prices
-        grid = np.atleast_1d(np.asarray(p, np.float64))
-        if self.separated:
-            nothing = np.full(len(grid), np.nan)
-            return pd.DataFrame(
-                {"price": grid, "share": nothing, "lower": nothing, "upper": nothing}
-            )
-        x = np.column_stack([np.ones(len(grid)), grid]).astype(np.float64)
-        eta = np.asarray(x @ self.params.to_numpy(), np.float64)
-        half = stats.t.ppf(1 - alpha / 2, self.fit.df) * np.sqrt(
-            np.einsum("ij,jk,ik->i", x, self.fit.cov.to_numpy(), x)
-        )
-        return pd.DataFrame(
-            {
-                "price": grid,
-                "share": sigmoid(eta),
-                "lower": sigmoid(eta - half),
-                "upper": sigmoid(eta + half),
-            }
-        )
-
-    def elasticity(self, price: ArrayLike, alpha: float = 0.05) -> pd.DataFrame:
-        """Own-price elasticity of the share, with a delta-method interval.
-
-        ``e(p) = b p (1 - s(p))``; gradient ``de/dconst = -b p s (1 - s)``,
-        ``de/db = p (1 - s) - b p^2 s (1 - s)``.
-
-        Parameters
-        ----------
-        price : float or array
-            Positive prices, in the study's unit.
-        alpha : float
-            One minus the confidence level.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``price, elasticity, se, lower, upper``; NaN where separated.
+        """The price coefficient: change in log-odds per unit of price.
 
         Raises
         ------
-        UsageError
-            For a price that is not positive.
+        DesignError
+            If price does not enter linearly: one number does not describe it.
         """
-        import pandas as pd
-        from scipy import stats
+        if "price" not in self.params.index:
+            raise DesignError(
+                f"no coefficient 'price' among {', '.join(self.params.index)}: price sensitivity "
+                "changes with the price; ask for elasticity() or marginal_effects()"
+            )
+        return float(self.params["price"])
 
-        p = np.atleast_1d(np.asarray(price, float))
-        if not ((p > 0) & np.isfinite(p)).all():
-            raise UsageError(f"elasticity at price {p.min():g}: give positive finite prices")
-        if self.separated:
-            value = se = np.full(len(p), np.nan)
-        else:
-            value, gradient = self._elasticity(p)
-            se = np.sqrt(np.einsum("ij,jk,ik->i", gradient, self.fit.cov.to_numpy(), gradient))
-        half = stats.t.ppf(1 - alpha / 2, self.fit.df) * se
-        return pd.DataFrame(
-            {
-                "price": p,
-                "elasticity": value,
-                "se": se,
-                "lower": value - half,
-                "upper": value + half,
-            }
+    def elasticity(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Price elasticity of the share: see `llmdemand.modeling.quantities.elasticity`.
+
+        Parameters
+        ----------
+        price : float or array, optional
+            Own prices at which to evaluate; averaged over the sample by default.
+        **options
+            ``kind="cross"`` with ``rival=...``, ``kind="matrix"``, ``average=``, ``ci=``,
+            ``at=`` and the others.
+        """
+        return self._named(quantities.elasticity(self.fit, **self._whose(self._at(price, options))))
+
+    def marginal_effects(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Change of the share per unit of price: see `quantities.marginal_effects`."""
+        return self._named(
+            quantities.marginal_effects(self.fit, **self._whose(self._at(price, options)))
         )
 
-    def _elasticity(
-        self, p: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        a, b = self.params.to_numpy()
-        s = sigmoid(a + b * p)
-        gradient = np.column_stack([-b * p * s * (1 - s), p * (1 - s) - b * p**2 * s * (1 - s)])
-        return b * p * (1 - s), gradient
+    def shares(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Mean probabilities of all alternatives: see `quantities.shares`."""
+        return self._named(quantities.shares(self.fit, **self._at(price, options)))
 
-    def summary(self) -> str:
+    def demand_curve(self, grid: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Share by own price, with a band: see `curves.demand_curve`."""
+        return self._named(curves.demand_curve(self.fit, grid, **self._whose(options)))
+
+    def diversion(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Where lost demand goes: see `quantities.diversion`."""
+        return self._named(quantities.diversion(self.fit, **self._whose(self._at(price, options))))
+
+    def willingness_to_pay(self, attribute: str | None = None, **options: Any) -> Quantity:
+        """Indifference price, or the worth of an attribute: see `worth.willingness_to_pay`."""
+        return self._named(worth.willingness_to_pay(self.fit, attribute, **options))
+
+    def consumer_surplus(self, change: Mapping[str, float] | float, **options: Any) -> Quantity:
+        """Expected surplus of a change of prices, per choice: see `welfare.consumer_surplus`.
+
+        Parameters
+        ----------
+        change : float or mapping
+            The new own price; or new prices by alternative.
+        **options
+            See `welfare.consumer_surplus`.
+        """
+        change = change if isinstance(change, Mapping) else {self.alternative: float(change)}
+        return self._named(welfare.consumer_surplus(self.fit, change, **options))
+
+    def optimal_price(self, cost: float = 0.0, **options: Any) -> Quantity:
+        """The price of the highest profit, or revenue: see `pricing.optimal_price`."""
+        return self._named(pricing.optimal_price(self.fit, cost, **self._whose(options)))
+
+    def simulate(self, prices: Any, **options: Any) -> Quantity:
+        """Shares and revenue under scenarios: see `curves.simulate`."""
+        return self._named(curves.simulate(self.fit, prices, **options))
+
+    def _named(self, found: Quantity) -> Quantity:
+        """The study's unit in place of "units of price"."""
+        return replace(found, unit=found.unit.replace("units of price", self.unit))
+
+    def _whose(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, about this demand's alternative unless they are about all."""
+        everyone = options.get("kind") == "matrix"
+        return options if everyone else {"alternative": self.alternative, **options}
+
+    def _at(self, price: ArrayLike | None, options: dict[str, Any]) -> dict[str, Any]:
+        if price is None:
+            return options
+        if "at" in options:
+            raise UsageError("give price=... or at=..., not both")
+        # With one price in the model it needs no name.
+        own = "price" if self.fit.design is not None and self.fit.design.outside else None
+        return {"at": {own or self.alternative: price}, **options}
+
+    def summary(self, alpha: float = 0.05) -> str:
         """The logit's table, with what it is about."""
         return (
             f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}\n"
-            + self.fit.summary()
+            + self.fit.summary(alpha)
         )
 
     def _repr_html_(self) -> str:
@@ -175,7 +186,10 @@ class Demand:
 def demand_frame(
     panel: Panel, alternative: str | None = None, statuses: Sequence[str] = ("ok",)
 ) -> pd.DataFrame:
-    """The rows that enter a fit: ``belief, choice`` (0/1), ``price`` and the panel's columns.
+    """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
+
+    Fields of personas are columns of their own, numeric where all their values are
+    numbers, so that a formula may use them.
 
     Parameters
     ----------
@@ -197,8 +211,7 @@ def demand_frame(
         raise UsageError(
             f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
         )
-    kept = panel.frame["status"].isin(list(statuses)) & panel.frame["choice"].notna()
-    frame = panel.frame[kept]
+    frame = _kept(panel, statuses)
     return frame.assign(
         belief=frame[f"belief_{name}"],
         choice=(frame["choice"] == name).astype(float),
@@ -206,31 +219,81 @@ def demand_frame(
     )
 
 
+def market_frame(panel: Panel, statuses: Sequence[str] = ("ok",)) -> pd.DataFrame:
+    """The rows that enter a conditional logit: one per run and alternative.
+
+    Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one),
+    ``alternative``, ``case`` (the run), and those of the panel.
+    """
+    import pandas as pd
+
+    frame, menu = _kept(panel, statuses), panel.study.menu
+    parts = [
+        frame.assign(
+            case=np.arange(len(frame)),
+            alternative=a,
+            belief=frame[f"belief_{a}"],
+            choice=(frame["choice"] == a).astype(float),
+            price=frame[f"price_{a}"] if a in panel.study.prices else 0.0,
+        )
+        for a in menu.ids
+    ]
+    found = pd.concat(parts).sort_values("case", kind="stable", ignore_index=True)
+    return found.assign(alternative=pd.Categorical(found["alternative"], list(menu.ids)))
+
+
+def _kept(panel: Panel, statuses: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    kept = panel.frame["status"].isin(list(statuses)) & panel.frame["choice"].notna()
+    frame = panel.frame[kept]
+    fields = {k for p in panel.study.personas for k in p} - {"id", *map(str, frame.columns)}
+    for name in sorted(fields):
+        values = frame["persona_id"].map({p["id"]: p.get(name) for p in panel.study.personas})
+        with contextlib.suppress(ValueError, TypeError):
+            values = pd.to_numeric(values)
+        frame = frame.assign(**{name: values})
+    return frame
+
+
 def fit_demand(
     panel: Panel,
     outcome: Outcome = "belief",
     *,
     alternative: str | None = None,
+    formula: str | None = None,
+    model: Model = "logit",
     vcov: Vcov | None = None,
     ssc: SSC = "stata",
+    separation: Separation = "warn",
     statuses: Sequence[str] | None = None,
 ) -> Demand:
-    """Fit the demand for one alternative on its own price.
+    """Fit demand to the runs of a panel.
 
     Parameters
     ----------
     panel : Panel
         Runs.
     outcome : str
-        ``belief`` (fractional logit) or ``choice`` (binary logit).
+        ``belief`` (fractional) or ``choice`` (0/1).
     alternative : str, optional
-        The study's focal alternative by default.
+        Whose demand; the study's focal alternative by default.
+    formula : str, optional
+        Right-hand side: ``price`` by default; for ``mnlogit`` the prices that vary.
+        ``price`` is the own price; rivals' are ``price_<alternative>``;
+        variants, arms, orders and fields of personas are columns too. Prices may enter as
+        ``log(price)``, ``C(price)``, ``bs(price, df=4)``, ``price + round(price, 5)``.
+        For ``clogit`` it may have parts: ``price | income``.
+    model : str
+        ``logit``: the alternative is bought or not. ``clogit``: all alternatives, one price
+        coefficient, a constant for each. ``mnlogit``: all alternatives, each with
+        coefficients of its own.
     vcov : str or mapping, optional
         By default clustered by the study's own cluster column where it has personas;
         else by cell where the outcome hardly varies between the runs of a prompt
         (they are then no independent evidence), and HC1 otherwise.
-    ssc : str
-        Small-sample factor: see `small_sample_factor`.
+    ssc, separation : str
+        See `llmdemand.modeling.logit.fraclogit`.
     statuses : sequence of str, optional
         Rows that enter; what is left out is counted in the summary. By default
         ``ok``; for choice in a panel without a single belief (a model that gives no
@@ -245,12 +308,14 @@ def fit_demand(
     DesignError
         No usable rows, one price, one cluster.
     UsageError
-        For an unknown outcome or alternative.
+        For an unknown outcome, alternative or model.
 
     Warns
     -----
     SeparationWarning
         If the maximum does not exist.
+    VarianceWarning
+        If belief is 0 or 1 in every run, or does not vary about the fit.
 
     Examples
     --------
@@ -260,10 +325,13 @@ def fit_demand(
     >>> bool(-0.65 < demand.price_sensitivity < -0.45)
     True
     """
-    from dataclasses import replace
-
-    if outcome not in ("belief", "choice"):
+    if outcome not in get_args(Outcome):
         raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
+    if model not in get_args(Model):
+        raise UsageError(
+            f"model {model!r}{nearest(str(model), get_args(Model))}: use 'logit', 'clogit' or "
+            "'mnlogit'"
+        )
     if statuses is None:
         statuses = ("ok",)
         if outcome == "choice" and panel.usable.empty:
@@ -271,25 +339,60 @@ def fit_demand(
     frame = demand_frame(panel, alternative, statuses)
     name = panel.study.focal if alternative is None else alternative
     if frame.empty:
-        counts = panel.statuses[panel.statuses > 0].to_dict()
-        raise DesignError(
-            f"no usable run among {len(panel)} (statuses: {counts}): demand cannot be fitted; "
-            "see the answers with panel.frame['text'], or try another prompt or model"
-            + (
-                "; without log-probabilities only choice can be fitted (outcome 'choice')"
-                if counts.get("no_logprobs")
-                else ""
-            )
-        )
-    model = fraclogit if outcome == "belief" else logit
-    found = model(
-        f"{outcome} ~ price",
-        frame,
-        vcov=_default_vcov(frame, outcome, panel.study.cluster) if vcov is None else vcov,
-        ssc=ssc,
-    )
+        raise DesignError(_nothing(panel))
+    _tell_of_certainty(frame, outcome)
+    asked = _default_vcov(frame, outcome, panel.study.cluster) if vcov is None else vcov
+    if formula is None:
+        varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
+        formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
+    common: dict[str, Any] = {"vcov": asked, "ssc": ssc, "separation": separation}
+    menu = panel.study.menu
+    if model == "logit":
+        door = fraclogit if outcome == "belief" else logit
+        found = door(f"{outcome} ~ {formula}", frame, **common)
+        assert isinstance(found.design, BinaryDesign)
+        found = replace(found, design=replace(found.design, name=name))
+    else:
+        base = next((a.id for a in menu.alternatives if a.outside), None)
+        common["base"] = base or next((a for a in menu.ids if a != name), None)
+        if model == "clogit":
+            long = market_frame(panel, statuses)
+            found = clogit(f"{outcome} ~ {formula}", long, **common)
+        else:
+            shares = {
+                a: frame[f"belief_{a}"]
+                if outcome == "belief"
+                else (panel.frame.loc[frame.index, "choice"] == a).astype(float)
+                for a in menu.ids
+            }
+            found = mnlogit(f"{' + '.join(menu.ids)} ~ {formula}", frame.assign(**shares), **common)
+        found = replace(found, outcome=outcome)
     found = replace(found, dropped=len(panel) - len(frame))
-    return Demand(found, outcome, name, panel.study.unit, tuple(np.unique(frame["price"])))
+    grid = tuple(float(p) for p in np.unique(frame["price"]))
+    return Demand(found, outcome, name, panel.study.unit, grid)
+
+
+def _nothing(panel: Panel) -> str:
+    counts = panel.statuses[panel.statuses > 0].to_dict()
+    return (
+        f"no usable run among {len(panel)} (statuses: {counts}): demand cannot be fitted; "
+        "see the answers with panel.frame['text'], or try another prompt or model"
+        + (
+            "; without log-probabilities only choice can be fitted (outcome 'choice')"
+            if counts.get("no_logprobs")
+            else ""
+        )
+    )
+
+
+def _tell_of_certainty(frame: pd.DataFrame, outcome: str) -> None:
+    if outcome == "belief" and (np.minimum(frame["belief"], 1 - frame["belief"]) < _SURE).all():
+        warnings.warn(
+            f"belief is 0 or 1 (within {_SURE:g}) in all {len(frame)} runs: the model is sure of "
+            "every answer, so belief says what choice says",
+            VarianceWarning,
+            stacklevel=3,
+        )
 
 
 def _default_vcov(frame: pd.DataFrame, outcome: str, cluster: str) -> Vcov:

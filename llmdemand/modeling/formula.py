@@ -1,85 +1,199 @@
-"""From a formula and a data frame to arrays, with every wrong name explained."""
+"""The formula language: from columns to regressors, with every wrong name explained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import re
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, LLMDemandError, nearest
+from llmdemand.modeling.likelihood import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Vcov", "matrices", "split_vcov"]
+__all__ = ["Part", "evaluate", "looks_at_all_rows", "part", "split", "variables"]
 
-#: ``"iid"``, ``"HC0"``, ``"HC1"`` or ``{"CRV1": column}``.
-Vcov = str | Mapping[str, str]
+_QUOTED = re.compile(r"`([^`]+)`")
+_STATEFUL = re.compile(r"\b(bs|cs|cc|cr|poly|center|scale|standardize|hashed|lag)\s*\(")
+_KNOTTED = re.compile(r"\b(bs|cs|cc|cr)\s*\([^()]*knots\s*=")
 
 
-def split_vcov(vcov: Vcov, data: pd.DataFrame) -> tuple[str, Any]:
-    """The covariance's name and its clusters, None where it has none.
-
-    Raises
-    ------
-    DesignError
-        For an unknown cluster column or one with missing values.
-    UsageError
-        If the mapping names more than one.
-    """
-    if isinstance(vcov, str):
-        return vcov, None
-    if len(vcov) != 1:
-        raise UsageError(f"vcov={vcov} must name one covariance and one column")
-    ((name, column),) = vcov.items()
-    if column not in data.columns:
+def _log(values: Any) -> Any:
+    """Natural logarithm of positive numbers."""
+    found = np.asarray(values, float)
+    if (found <= 0).any():
         raise DesignError(
-            f"no column {column!r} to cluster by{nearest(column, [str(c) for c in data.columns])}"
+            f"log of {found.min():g}: logarithms need positive values; use the price itself, or "
+            "leave out rows at zero"
         )
-    if data[column].isna().any():
-        raise DesignError(f"column {column!r} to cluster by has missing values")
-    return name, data[column].to_numpy()
+    return np.log(values)
 
 
-def matrices(
-    formula: str, data: pd.DataFrame
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str], str]:
-    """Outcome, regressors, their names (``const`` for the intercept) and the outcome's name.
+def _round_number(values: Any, step: float) -> Any:
+    """One where a price is a multiple of `step`, else zero."""
+    if not step > 0:
+        raise DesignError(f"round(..., {step:g}): give a positive step, such as round(price, 5)")
+    ratio = np.asarray(values, float) / step
+    return (np.abs(ratio - np.round(ratio)) < 1e-9 * np.maximum(1, np.abs(ratio))) * 1.0
+
+
+#: What formulas know beside formulaic's own transforms.
+_CONTEXT = {"log": _log, "round": _round_number, "abs": np.abs, "sqrt": np.sqrt}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a formula's right-hand side, ready for any data.
+
+    Attributes
+    ----------
+    text : str
+        As it was written.
+    terms : tuple of str
+        Names of its columns, ``const`` for the intercept.
+    spec : object
+        formulaic's record of levels and knots; None for an empty part.
+    """
+
+    text: str
+    terms: tuple[str, ...]
+    spec: Any
+
+    def matrix(self, frame: pd.DataFrame) -> Array:
+        """Regressors of these rows, (R, K).
+
+        Raises
+        ------
+        DesignError
+            For a category that the sample did not have, or a value outside a transform's domain.
+        """
+        if self.spec is None:
+            return np.empty((len(frame), 0))
+        return _matrix(self.spec, frame, self.text)[0]
+
+
+def split(formula: str) -> tuple[str, list[str]]:
+    """The outcome and the parts of the right-hand side, divided by ``|``.
+
+    >>> split("choice ~ price + catch | income")
+    ('choice', ['price + catch', 'income'])
 
     Raises
     ------
     DesignError
-        For an unknown column, a missing value or a formula that cannot be read.
+        Without exactly one ``~``.
     """
-    import formulaic
-    from formulaic.errors import FormulaicError
-
-    try:
-        model = formulaic.model_matrix(formula, data, na_action="raise")
-        y, x = model.lhs, model.rhs
-    except (FormulaicError, NameError, AttributeError, ValueError) as error:
-        known = [str(c) for c in data.columns]
-        missing = [v for v in _variables(formula) if v not in known]
-        if missing:
-            raise DesignError(
-                f"formula {formula!r}: no column {missing[0]!r}{nearest(missing[0], known)}"
-            ) from None
+    left, tilde, right = formula.partition("~")
+    if not tilde or not left.strip() or not right.strip() or "~" in right:
         raise DesignError(
-            f"formula {formula!r} cannot be read: {str(error).splitlines()[0]}"
+            f"formula {formula!r} cannot be read: write outcome ~ regressors,"
+            " as in 'choice ~ price'"
+        )
+    return left.strip(), [p.strip() for p in right.split("|")]
+
+
+def variables(text: str, columns: list[str]) -> list[str]:
+    """The columns that a part names, in the order of the data.
+
+    >>> variables("log(price) + C(arm):`unit price`", ["arm", "price", "unit price", "cell"])
+    ['arm', 'price', 'unit price']
+
+    Raises
+    ------
+    DesignError
+        For a name that is no column, with the nearest one.
+    """
+    quoted = _QUOTED.findall(text)
+    # A formula is nearly Python; formulaic's own list forgets arguments beside brackets.
+    python = _QUOTED.sub("1", text).replace(":", "*").replace("^", "**")
+    try:
+        tree = ast.parse(python.strip(), mode="eval")
+    except SyntaxError:
+        raise DesignError(
+            f"formula {text!r} cannot be read: write terms with +, as in 'price + C(persona)'"
         ) from None
-    if y.shape[1] != 1:
-        raise DesignError(f"formula {formula!r}: the outcome must be one numeric column")
-    terms = ["const" if t == "Intercept" else str(t) for t in x.columns]
-    return y.to_numpy(float)[:, 0], x.to_numpy(float), terms, str(y.columns[0])
+    called = {id(n) for c in ast.walk(tree) if isinstance(c, ast.Call) for n in ast.walk(c.func)}
+    named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called}
+    found = named | set(quoted)
+    for name in sorted(found - set(columns)):
+        raise DesignError(f"formula {text!r}: no column {name!r}{nearest(name, columns)}")
+    return [c for c in columns if c in found]
 
 
-def _variables(formula: str) -> list[str]:
+def looks_at_all_rows(text: str, *, knots_suffice: bool = False) -> bool:
+    """Whether a transform depends on the whole sample (quantile knots, means).
+
+    >>> looks_at_all_rows("log(price)"), looks_at_all_rows("bs(price, df=4)")
+    (False, True)
+    """
+    count = len(_STATEFUL.findall(text))
+    return count > (len(_KNOTTED.findall(text)) if knots_suffice else 0)
+
+
+def part(text: str, frame: pd.DataFrame) -> Part:
+    """A part's terms and record, from the rows that define its levels and knots.
+
+    ``0`` and ``-1`` alone are the empty part.
+    """
+    if text in ("0", "-1"):
+        return Part(text, (), None)
     import formulaic
-    from formulaic.errors import FormulaicError
+
+    _, names, spec = _matrix(formulaic.Formula(text), frame, text)
+    return Part(text, names, spec)
+
+
+def evaluate(text: str, frame: pd.DataFrame) -> Array:
+    """The values of one numeric expression, (R,).
+
+    Raises
+    ------
+    DesignError
+        If it is not one numeric column.
+    """
+    if text in frame.columns:
+        column = frame[text]
+        if column.dtype.kind not in "fiub":
+            raise DesignError(
+                f"outcome {text!r} holds {column.dtype}, not numbers: give 0/1 or fractions, "
+                f"such as I({text} == 'name')"
+            )
+        return column.to_numpy(np.float64)
+    variables(text, [str(c) for c in frame.columns])
+    import formulaic
+
+    matrix, _, _ = _matrix(formulaic.Formula(f"0 + {text}"), frame, text)
+    if matrix.shape[1] == 2 and text.startswith("I("):
+        return matrix[:, 1]  # formulaic makes two columns of a condition: false, true
+    if matrix.shape[1] != 1:
+        raise DesignError(f"outcome {text!r} must be one numeric column")
+    return matrix[:, 0]
+
+
+def _matrix(spec: Any, frame: pd.DataFrame, text: str) -> tuple[Array, tuple[str, ...], Any]:
+    from formulaic.errors import DataMismatchWarning, FormulaicError
 
     try:
-        return sorted(map(str, formulaic.Formula(formula).required_variables))
-    except FormulaicError:
-        return []
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DataMismatchWarning)
+            made = spec.get_model_matrix(frame, context=_CONTEXT, na_action="ignore")
+    except DataMismatchWarning as error:
+        levels = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
+        raise DesignError(
+            f"{text!r}: {levels or 'a category'} is not in the data that were fitted"
+        ) from None
+    except (FormulaicError, NameError, AttributeError, ValueError, TypeError) as error:
+        if isinstance(error.__cause__, LLMDemandError):
+            raise error.__cause__ from None
+        raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
+    names = tuple("const" if c == "Intercept" else str(c) for c in made.columns)
+    return made.to_numpy(np.float64), names, made.model_spec
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

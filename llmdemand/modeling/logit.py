@@ -1,41 +1,58 @@
-"""Binary and fractional logit with honest covariances."""
+"""Binary and fractional logit, from arrays or from a formula and a data frame."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.covariance import SSC, cluster_meat, sandwich, small_sample_factor
-from llmdemand.modeling.formula import Vcov, matrices, split_vcov
-from llmdemand.modeling.newton import log_likelihood, newton, sigmoid
+from llmdemand.errors import DesignError
+from llmdemand.modeling.binary import Cells
+from llmdemand.modeling.covariance import SSC, parse_vcov
+from llmdemand.modeling.designs import BinaryDesign
+from llmdemand.modeling.estimate import (
+    Kind,
+    Separation,
+    Source,
+    Vcov,
+    check_regressors,
+    check_variables,
+    estimate,
+)
+from llmdemand.modeling.formula import looks_at_all_rows, part, split, variables
+from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.separation import separating_direction
+from llmdemand.modeling.sample import (
+    NA,
+    Data,
+    Sample,
+    WeightsType,
+    chunks,
+    codes,
+    column_names,
+    grouped,
+    require,
+)
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["SeparationWarning", "fit", "fraclogit", "logit"]
+__all__ = ["VarianceWarning", "fit", "fraclogit", "logit"]
 
 
-class SeparationWarning(UserWarning):
-    """The maximum of the likelihood does not exist; estimates are infinite."""
+class VarianceWarning(UserWarning):
+    """A covariance that is wrong for these data, or a fit without any noise to learn from."""
 
 
 def fit(
-    y: NDArray[np.float64],
-    x: NDArray[np.float64],
+    y: Array,
+    x: Array,
     terms: Sequence[str],
     *,
-    vcov: str = "HC1",
-    groups: Any = None,
+    vcov: Vcov = "HC1",
+    groups: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
+    separation: Separation = "warn",
     outcome: str = "y",
-    dropped: int = 0,
 ) -> LogitResults:
     """Fit a logit to arrays.
 
@@ -47,16 +64,14 @@ def fit(
         Regressors, the constant included.
     terms : sequence of str
         Names of the columns of `x`.
-    vcov : str
-        ``iid`` (inverse information), ``HC0``, ``HC1``, or ``CRV1`` with `groups`.
-    groups : (N,) array, optional
-        Clusters for ``CRV1``.
-    ssc : str
-        Small-sample factor of ``HC1`` and ``CRV1``: see `small_sample_factor`.
+    vcov : str or mapping
+        See `fraclogit`.
+    groups : mapping of str to (N,) array, optional
+        Clusters, by the names that `vcov` uses.
+    ssc, separation : str
+        See `fraclogit`.
     outcome : str
         Name of the outcome in tables.
-    dropped : int
-        Rows that the caller left out, to be shown.
 
     Returns
     -------
@@ -68,12 +83,14 @@ def fit(
         No rows, outcomes outside [0, 1] or not finite, constant or collinear
         regressors (named), no more rows than coefficients, one cluster.
     UsageError
-        For an unknown covariance.
+        For an unknown option.
 
     Warns
     -----
     SeparationWarning
         If the maximum does not exist: estimates are then reported as infinite.
+    VarianceWarning
+        See `fraclogit`.
 
     Notes
     -----
@@ -88,188 +105,70 @@ def fit(
     >>> round(float(fit(y, x, ["const", "price"]).params["price"]), 4)
     -1.738
     """
-    y, x = np.asarray(y, float), np.asarray(x, float)
-    _check(y, x, list(terms))
-    direction = separating_direction(x, y)
-    common: dict[str, Any] = {
-        "outcome": outcome,
-        "fractional": bool(((y > 0) & (y < 1)).any()),
-        "llnull": log_likelihood(np.full(len(y), _logit(y.mean())), y) if 0 < y.mean() < 1 else 0.0,
-        "nobs": len(y),
-        "dropped": dropped,
-        "exog": x,
-        "endog": y,
-    }
-    if direction is not None:
-        return _separated(direction, x, y, list(terms), vcov, common)
-    # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
-    z, back = standardise(x)
-    found = newton(z, y)
-    bread = np.asarray(np.linalg.inv(found.information), np.float64)
-    scores = z * (y - sigmoid(z @ found.params))[:, None]
-    cov, name, clusters = _covariance(bread, scores, vcov, groups, ssc)
-    cov = back @ cov @ back.T
     import pandas as pd
 
-    return LogitResults(
-        params=pd.Series(back @ found.params, index=list(terms)),
-        cov=pd.DataFrame(cov, index=list(terms), columns=list(terms)),
-        llf=found.llf,
-        vcov=vcov,
-        ssc=name,
-        clusters=clusters,
-        df=clusters - 1 if clusters is not None else np.inf,
-        converged=found.converged,
-        separated=False,
-        iterations=found.iterations,
-        **common,
-    )
-
-
-def _separated(
-    direction: NDArray[np.float64],
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    terms: list[str],
-    vcov: str,
-    common: dict[str, Any],
-) -> LogitResults:
-    import pandas as pd
-
-    pairs = list(zip(terms, direction, strict=True))
-    going = ", ".join(f"{t} to {'+' if d > 0 else '-'}inf" for t, d in pairs if d)
-    warnings.warn(
-        f"{common['outcome']}: the data are separated, the maximum does not exist ({going}); "
-        "collect more runs, or use belief in place of choice",
-        SeparationWarning,
-        stacklevel=4,
-    )
-    with np.errstate(invalid="ignore"):
-        params = np.where(direction == 0, np.nan, np.sign(direction) * np.inf)
-    infinite = np.where(np.eye(len(terms), dtype=bool), np.inf, np.nan)
-    return LogitResults(
-        params=pd.Series(params, index=terms),
-        cov=pd.DataFrame(infinite, index=terms, columns=terms),
-        llf=_supremum(direction, x, y),
-        vcov=vcov,
-        ssc="none",
-        clusters=None,
-        df=np.inf,
-        converged=False,
-        separated=True,
-        iterations=0,
-        **common,
-    )
-
-
-def _supremum(
-    direction: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
-) -> float:
-    """The likelihood's least upper bound: only points on the separating plane cost anything."""
-    eta = x @ direction
-    on = np.abs(eta) < 1e-9 * max(1.0, float(np.abs(eta).max()))
-    if not on.any():
-        return 0.0
-    mean = float(y[on].mean())
-    return log_likelihood(np.full(int(on.sum()), _logit(mean)), y[on]) if 0 < mean < 1 else 0.0
-
-
-def _covariance(
-    bread: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    vcov: str,
-    groups: Any,
-    ssc: SSC,
-) -> tuple[NDArray[np.float64], str, int | None]:
-    n, k = scores.shape
-    if vcov == "iid":
-        return bread, "none", None
-    if vcov in ("HC0", "HC1"):
-        factor, name = small_sample_factor(ssc if vcov == "HC1" else "none", n, k)
-        return factor * sandwich(bread, scores.T @ scores), name, None
-    if vcov == "CRV1" and groups is not None:
-        meat, clusters = cluster_meat(scores, groups)
-        factor, name = small_sample_factor(ssc, n, k, clusters)
-        return factor * sandwich(bread, meat), name, clusters
-    if vcov == "CRV1":
-        raise UsageError("CRV1 needs its clusters: give {'CRV1': column} (CRV1:column in a shell)")
-    raise UsageError(
-        f"no covariance {vcov!r}{nearest(vcov, ('iid', 'HC0', 'HC1', 'CRV1'))}: use 'iid', 'HC0', "
-        "'HC1' or {'CRV1': column}"
-    )
-
-
-def standardise(
-    x: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Regressors centred (where there is a constant) and scaled to [-1, 1], and the way back.
-
-    Parameters
-    ----------
-    x : (N, K) array
-        Regressors.
-
-    Returns
-    -------
-    z : (N, K) array
-        Standardised regressors that span the same space.
-    back : (K, K) array
-        ``params = back @ params_of_z``, so that ``x @ params == z @ params_of_z``.
-    """
-    constant = np.flatnonzero((np.ptp(x, axis=0) == 0) & (x[0] != 0))
-    middle = x.mean(axis=0) if len(constant) else np.zeros(x.shape[1])
-    middle[constant] = 0.0
-    spread = np.abs(x - middle).max(axis=0)
-    spread[spread == 0] = 1.0
-    back = np.diag(1 / spread)
-    if len(constant):
-        back[constant[0]] -= middle / spread / x[0, constant[0]]
-        back[constant[0], constant[0]] = 1 / spread[constant[0]]
-    return (x - middle) / spread, back
-
-
-def _check(y: NDArray[np.float64], x: NDArray[np.float64], terms: list[str]) -> None:
+    y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
     if not len(y):
         raise DesignError("no rows to fit: every run was left out or there were none")
+    if x.shape != (len(y), len(terms)):
+        raise DesignError(
+            f"regressors have shape {x.shape}, {len(y)} outcomes and {len(terms)} terms need "
+            f"({len(y)}, {len(terms)})"
+        )
     if not np.isfinite(y).all() or not np.isfinite(x).all():
         raise DesignError("outcome and regressors must be finite: drop or mend missing rows first")
     if y.min() < 0 or y.max() > 1:
         raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
-    for j, term in enumerate(terms):
-        if term != "const" and np.ptp(x[:, j]) == 0:
-            raise DesignError(
-                f"{term!r} has one value ({x[0, j]:g}) in all {len(y)} rows: "
-                "its coefficient needs at least two"
-            )
-    if len(y) <= x.shape[1]:
-        raise DesignError(f"{len(y)} rows cannot fit {x.shape[1]} coefficients: ask for more runs")
-    scaled, _ = standardise(x)
-    if np.linalg.matrix_rank(scaled) < x.shape[1]:
-        redundant = [
-            t for j, t in enumerate(terms) if np.linalg.matrix_rank(scaled[:, : j + 1]) < j + 1
-        ]
-        raise DesignError(f"collinear regressors, remove one of: {', '.join(redundant)}")
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p / (1 - p)))
+    asked, known = parse_vcov(vcov), dict(groups or {})
+    require(asked.columns, list(known), "among the groups")
+    frame = pd.DataFrame(known)
+    clusters = {c: _codes(frame, c) for c in asked.columns}
+    data = Cells.of_rows(x, y, clusters)
+    kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
+    return _fit(data, terms, Source(None, None, outcome, kind), asked, ssc, separation)
 
 
 def fraclogit(
-    formula: str, data: pd.DataFrame, *, vcov: Vcov = "HC1", ssc: SSC = "stata"
+    formula: str,
+    data: Data,
+    *,
+    vcov: Vcov = "HC1",
+    ssc: SSC = "stata",
+    weights: str | None = None,
+    weights_type: WeightsType = "frequency",
+    na: NA = "raise",
+    separation: Separation = "warn",
 ) -> LogitResults:
-    """Fractional logit from a formula and a data frame.
+    """Fractional logit (Papke & Wooldridge 1996) of an outcome in [0, 1].
 
     Parameters
     ----------
     formula : str
-        ``"belief ~ price"``, in the language of formulaic; a constant is added.
-    data : pandas.DataFrame
-        One row per observation, without missing values in the columns used.
+        ``"belief ~ price"`` in the language of formulaic; a constant is added. Beside its
+        transforms (``C()``, ``bs()``, ``poly()``, ...) there are ``log()``, which refuses
+        values that are not positive, and ``round(price, 5)``, one where the price is a
+        multiple of 5.
+    data : pandas.DataFrame or path
+        One row per observation; or a parquet file, read chunk by chunk and reduced to
+        groups of equal regressors, so that it may be larger than memory.
     vcov : str or mapping
-        ``"iid"``, ``"HC0"``, ``"HC1"`` or ``{"CRV1": column}``.
+        ``"iid"`` (inverse information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``,
+        ``{"CRV1": "cell+run"}`` (two-way), ``{"CRV3": "cell"}`` (leave-one-cluster-out
+        jackknife), ``{"within": "cell"}`` (fixed design), ``{"pairs": "cell"}`` or
+        ``{"score": "cell"}`` (bootstraps): see `llmdemand.modeling.covariance`.
     ssc : str
-        Small-sample factor: see `small_sample_factor`.
+        Small-sample factor by the package that uses it: ``stata``, ``sandwich``,
+        ``fixest``, ``none``.
+    weights : str, optional
+        Column of weights.
+    weights_type : str
+        ``frequency`` (a weight of 3 is three equal rows) or ``sampling`` (inverse
+        probabilities of being sampled: they enter robust variances squared).
+    na : str
+        ``raise`` for missing values, or ``drop``: the number left out is reported.
+    separation : str
+        Where the maximum does not exist: ``warn`` (infinite estimates), ``raise``, or
+        ``firth`` (penalised estimates, for every data set).
 
     Returns
     -------
@@ -278,7 +177,18 @@ def fraclogit(
     Raises
     ------
     DesignError
-        See `fit`; also for missing values and unknown columns.
+        Unknown columns (with the nearest name), missing values, outcomes outside [0, 1],
+        constant or collinear regressors (named), one cluster, impossible weights.
+    UsageError
+        For an unknown option.
+
+    Warns
+    -----
+    SeparationWarning
+        If the maximum does not exist.
+    VarianceWarning
+        For ``iid`` with fractions, whose variance is not that of a coin; for an outcome
+        without any variation about the fit.
 
     Examples
     --------
@@ -287,15 +197,21 @@ def fraclogit(
     >>> list(fraclogit("belief ~ price", df).params.index)
     ['const', 'price']
     """
-    y, x, terms, outcome = matrices(formula, data)
-    name, groups = split_vcov(vcov, data)
-    return fit(y, x, terms, vcov=name, groups=groups, ssc=ssc, outcome=outcome)
+    return _door(formula, data, False, vcov, ssc, weights, weights_type, na, separation)
 
 
 def logit(
-    formula: str, data: pd.DataFrame, *, vcov: Vcov = "HC1", ssc: SSC = "stata"
+    formula: str,
+    data: Data,
+    *,
+    vcov: Vcov = "HC1",
+    ssc: SSC = "stata",
+    weights: str | None = None,
+    weights_type: WeightsType = "frequency",
+    na: NA = "raise",
+    separation: Separation = "warn",
 ) -> LogitResults:
-    """Binary logit from a formula and a data frame; arguments as for `fraclogit`.
+    """Binary logit of a 0/1 outcome; arguments as for `fraclogit`.
 
     Raises
     ------
@@ -309,8 +225,109 @@ def logit(
     >>> bool(abs(logit("choice ~ price", df).params["price"]) < 1e-8)
     True
     """
-    y, x, terms, outcome = matrices(formula, data)
-    if not np.isin(y, (0.0, 1.0)).all():
-        raise DesignError(f"{outcome!r} is not 0/1: use fraclogit for fractions")
-    name, groups = split_vcov(vcov, data)
-    return fit(y, x, terms, vcov=name, groups=groups, ssc=ssc, outcome=outcome)
+    return _door(formula, data, True, vcov, ssc, weights, weights_type, na, separation)
+
+
+def _door(
+    formula: str,
+    data: Data,
+    binary: bool,
+    vcov: Vcov,
+    ssc: SSC,
+    weights: str | None,
+    weights_type: WeightsType,
+    na: NA,
+    separation: Separation,
+) -> LogitResults:
+    outcome, parts = split(formula)
+    if len(parts) != 1:
+        raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
+    known, asked = column_names(data), parse_vcov(vcov)
+    require([weights], known, "of weights")
+    require(asked.columns, known, "to cluster by")
+    named = variables(parts[0], known)
+    keys = list(dict.fromkeys([*named, *asked.columns]))
+    sample = grouped(
+        data,
+        outcome,
+        keys,
+        outcome_columns=[outcome] if outcome in known else variables(outcome, known),
+        weights=weights,
+        weights_type=weights_type,
+        na=na,
+    )
+    check_variables(sample.frame, named, sample.nobs)
+    design = BinaryDesign(_part(parts[0], data, sample, named, na), tuple(named), outcome)
+    x = design.part.matrix(sample.frame)
+    cells = Cells(
+        x,
+        sample.count,
+        sample.mean,
+        sample.within,
+        sample.weight,
+        {c: _codes(sample.frame, c) for c in asked.columns},
+        _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
+    )
+    kind: Kind = "Binary logit" if binary else "Fractional logit"
+    source = Source(design, sample.frame, outcome, kind, sample.dropped)
+    return _fit(cells, design.terms, source, asked, ssc, separation)
+
+
+def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> Any:
+    """The formula's record: from the groups, unless a transform looks at the whole sample."""
+    import pandas as pd
+
+    if not looks_at_all_rows(text):
+        return part(text, sample.frame)
+    if isinstance(data, pd.DataFrame):
+        rows = pd.concat(chunks(data, named))
+        return part(text, rows.dropna() if na == "drop" else rows)
+    if looks_at_all_rows(text, knots_suffice=True):
+        raise DesignError(
+            f"formula {text!r} needs quantiles or means of all rows, which a file read in chunks "
+            "does not give: name them, as in bs(price, knots=[33, 37])"
+        )
+    return part(text, sample.frame)
+
+
+def _alike(
+    sample: Sample, named: list[str], weights: str | None, clusters: Sequence[str]
+) -> Codes | None:
+    """Which groups differ by their clusters alone; None where none do."""
+    if set(clusters) <= set(named):
+        return None
+    return codes(sample.frame, [*named, *([weights] if weights else [])])[0]
+
+
+def _codes(frame: Any, column: str) -> Any:
+    found, _ = codes(frame, [column])
+    return found
+
+
+def _fit(
+    data: Cells,
+    terms: Sequence[str],
+    source: Source,
+    asked: Any,
+    ssc: SSC,
+    separation: Separation,
+) -> LogitResults:
+    check_regressors(data.x, terms, data.nobs)
+    if source.kind == "Binary logit" and data.fractional:
+        raise DesignError(f"{source.outcome!r} is not 0/1: use fraclogit for fractions")
+    found = estimate(data, terms, source, asked=asked, ssc=ssc, separation=separation)
+    if data.fractional and asked.kind == "iid":
+        warnings.warn(
+            f"{source.outcome}: iid standard errors assume the variance of a coin toss, which "
+            "fractions do not have (they hide what belief gains); use vcov='HC1' or clusters",
+            VarianceWarning,
+            stacklevel=4,
+        )
+    if not found.separated and np.all(found.bse.to_numpy() < 1e-10):
+        warnings.warn(
+            f"{source.outcome} does not vary about the fit: standard errors are zero because the "
+            "data hold no noise, not because they are precise",
+            VarianceWarning,
+            stacklevel=4,
+        )
+    return found

@@ -12,7 +12,7 @@ import pandas as pd
 
 from llmdemand.core.panel import Panel
 from llmdemand.modeling.demand import Demand, fit_demand
-from llmdemand.modeling.logit import SeparationWarning
+from llmdemand.modeling.estimate import SeparationWarning
 from llmdemand.reporting.precision import Precision, precision
 from llmdemand.reporting.quality import Quality, quality
 
@@ -58,14 +58,16 @@ class Report:
         rows = {}
         for demand in self.demands:
             interval = demand.conf_int().loc["price"]
-            elasticity = demand.elasticity(middle).iloc[0]
+            nothing = dict.fromkeys(("estimate", "lower", "upper"), float("nan"))
+            known = not demand.separated
+            elasticity = demand.elasticity(middle).table.iloc[0] if known else nothing
             rows[demand.outcome] = {
                 "price_sensitivity": demand.price_sensitivity,
                 "se": demand.bse["price"],
                 "lower": interval["lower"],
                 "upper": interval["upper"],
                 "at_price": middle,
-                "elasticity": elasticity["elasticity"],
+                "elasticity": elasticity["estimate"],
                 "elasticity_lower": elasticity["lower"],
                 "elasticity_upper": elasticity["upper"],
                 "covariance": _covariance_name(demand),
@@ -76,7 +78,7 @@ class Report:
         """What the belief estimate says about the reaction to price, in words."""
         study, demand = self.panel.study, self.belief
         interval = demand.conf_int().loc["price"]
-        shares = demand.curve([min(demand.prices), max(demand.prices)])["share"]
+        shares = demand.demand_curve([min(demand.prices), max(demand.prices)]).table["estimate"]
         name = study.menu[study.focal].label
         numbers = (
             f"price sensitivity {demand.price_sensitivity:.4f} per unit ({study.unit}), 95 % "

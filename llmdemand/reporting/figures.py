@@ -41,8 +41,8 @@ def demand_curve(report: Report, ax: Axes | None = None) -> Axes:
         )
         if demand.separated:
             continue
-        curve = demand.curve()
-        ax.plot(curve["price"], curve["share"], color=colour, label=f"{demand.outcome}, logit")
+        curve = demand.demand_curve().table
+        ax.plot(curve["price"], curve["estimate"], color=colour, label=f"{demand.outcome}, logit")
         ax.fill_between(
             curve["price"], curve["lower"], curve["upper"], color=colour, alpha=0.15, lw=0
         )

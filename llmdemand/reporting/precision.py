@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch import BatchFit, fit_batch
+from llmdemand.modeling.binary import sigmoid
 from llmdemand.modeling.demand import demand_frame
-from llmdemand.modeling.newton import sigmoid
 
 __all__ = ["OUTCOMES", "PUBLISHED", "Precision", "precision"]
 
@@ -239,8 +239,8 @@ def _draw(
             fit = pool.fit(outcome, (flat[0], flat[1], flat[2]))
             shape = (len(chunk), len(tried))
             found["slope"][outcome].append(fit.slope.reshape(shape))
-            found["se_model"][outcome].append(fit.se_iid.reshape(shape))
-            found["se_robust"][outcome].append(fit.se_robust.reshape(shape))
+            found["se_model"][outcome].append(fit.se_iid[:, 1].reshape(shape))
+            found["se_robust"][outcome].append(fit.se_robust[:, 1].reshape(shape))
             found["log_score"][outcome].append(_log_score(pool, fit, held).reshape(shape))
         if progress is not None:
             progress(min(1.0, (start + len(chunk)) / replications))

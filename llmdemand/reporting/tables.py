@@ -38,7 +38,7 @@ def estimates_table(report: Report) -> pd.DataFrame:
         rows.append(
             {
                 "outcome": demand.outcome,
-                "runs": f"{demand.fit.nobs}",
+                "runs": f"{demand.fit.nobs:.12g}",
                 "price coef.": number(row["price_sensitivity"]),
                 "SE": number(row["se"]),
                 "95 % interval": span(row["lower"], row["upper"]),

@@ -46,14 +46,15 @@ class Consumer:
     The focal share in the mind of persona i at price x, with the alternative f
     shown first, is ``p = 1 / (1 + exp(-z))`` with::
 
-        z = s_i (x - m_i) + u [x is a multiple of r] + d_f
+        z = s_i (x - m_i) + g w + u [x is a multiple of r] + d_f
         s_i = slope + persona_slope_sd * N(0, 1),  m_i = indifference + persona_sd * N(0, 1)
 
-    where u is `round_price_uptick`, r is `round_to`, and d_f the order effect: with
+    where g is `rival_slope`, w by how much rivals' mean price exceeds its own mean over the
+    design, u is `round_price_uptick`, r is `round_to`, and d_f the order effect: with
     d = `order_effect` the log-odds of the first alternative against all others
     together change by d. That is ``d_f = d`` if it is the focal one, and
     ``d_f = -log(1 + c_f (exp(d) - 1))`` if it is another one whose fixed share of
-    the others' probability is c_f. The prices of other alternatives do not matter.
+    the others' probability is c_f.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ class Consumer:
         large value some personas like high prices.
     persona_seed : int
         Another seed gives other people; a persona depends on this and its id alone.
+    rival_slope : float
+        Log-odds of the focal alternative per unit of the rivals' mean price.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class Consumer:
     persona_sd: float = 0.0
     persona_slope_sd: float = 0.0
     persona_seed: int = 0
+    rival_slope: float = 0.0
     _split: Mapping[str, float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -138,17 +142,30 @@ class Consumer:
         return slope, indifference
 
     def probability(
-        self, price: float, *, order: Sequence[str] | None = None, persona: str | None = None
+        self,
+        price: float,
+        *,
+        order: Sequence[str] | None = None,
+        persona: str | None = None,
+        rivals: float = 0.0,
     ) -> float:
         """The focal share at a price; without an order effect where no order is given."""
-        return self.law(price, order=order, persona=persona)[0]
+        return self.law(price, order=order, persona=persona, rivals=rivals)[0]
 
     def law(
-        self, price: float, *, order: Sequence[str] | None = None, persona: str | None = None
+        self,
+        price: float,
+        *,
+        order: Sequence[str] | None = None,
+        persona: str | None = None,
+        rivals: float = 0.0,
     ) -> tuple[float, Mapping[str, float]]:
-        """The focal share, and how the others divide what is left (summing to one)."""
+        """The focal share, and how the others divide what is left (summing to one).
+
+        `rivals` is by how much the rivals' mean price exceeds its mean over the design.
+        """
         slope, indifference = self.parameters(persona)
-        odds = slope * (price - indifference)
+        odds = slope * (price - indifference) + self.rival_slope * rivals
         if self.round_price_uptick and self._is_round(price):
             odds += self.round_price_uptick
         split = self._split

