@@ -20,7 +20,8 @@ ALLOWED = {
     "simulation": {"core", "belief"},
     "calibration": {"core", "modeling"},
     "reporting": {"core", "belief", "modeling", "calibration"},
-    "cli": {"core", "belief", "modeling", "simulation", "calibration", "reporting"},
+    "lab": {"core", "belief", "modeling", "simulation", "reporting"},
+    "cli": {"core", "belief", "modeling", "simulation", "calibration", "reporting", "lab"},
 }
 
 

@@ -1,6 +1,6 @@
 """The command line. It parses, calls and prints; it computes nothing."""
 
-from llmdemand.cli import batches, panels, runs, stores, studies
+from llmdemand.cli import batches, lab, panels, plans, runs, stores, studies
 from llmdemand.cli.app import app, main
 
-__all__ = ["app", "batches", "main", "panels", "runs", "stores", "studies"]
+__all__ = ["app", "batches", "lab", "main", "panels", "plans", "runs", "stores", "studies"]

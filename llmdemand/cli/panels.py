@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmdemand.cli.app import app
-from llmdemand.cli.options import AsJson, PanelPath, Seed
+from llmdemand.cli.options import AsJson, PanelPath, Seed, StorePath
 from llmdemand.cli.output import (
     command_line,
     out,
     print_json,
     records,
     refuse_overwriting,
+    say,
     statuses,
     warnings_as_lines,
 )
-from llmdemand.cli.reports import compared, print_files, print_report
+from llmdemand.cli.reports import compared, kept_responses, print_report, result_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmdemand.core.panel import Panel
 
 
 @app.command()
@@ -146,6 +152,10 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
             }
         )
         return
+    if not found.checked + found.stopped:
+        # Without a pivot there are no masses, tokens or mismatches to show.
+        say(_no_pivot(read))
+        return
     out().print(found.summary(), markup=False, highlight=False)
     if same is not None:
         out().print(
@@ -154,6 +164,25 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
             f"{same.icc:.3f}",
             highlight=False,
         )
+
+
+def _no_pivot(panel: Panel) -> str:
+    """What an audit says of a panel in which no answer has a pivot."""
+    from llmdemand.core.panel import STATUSES
+
+    lines = [
+        f"no answer has a pivot: of {len(panel)} answers none settles a choice with a token whose "
+        "probability is known, so there is no belief to audit",
+        *(f"  {s} {n}: {STATUSES[str(s)]}" for s, n in panel.statuses.items() if n),
+    ]
+    if (panel.frame["status"] == "no_logprobs").all():
+        hint = (
+            "ask a model or server that returns log-probabilities: `llmdemand probe` finds out; "
+            "demand can still be fitted to choices: `llmdemand fit PANEL --outcome choice`"
+        )
+    else:
+        hint = "read some of the answers (column 'text'), then try another prompt or model"
+    return "\n".join([*lines, hint])
 
 
 @app.command()
@@ -167,27 +196,44 @@ def compare(
     ] = None,
     replications: Annotated[int, typer.Option(help="Draws per number of runs.")] = 1000,
     seed: Seed = 1,
+    cost: Annotated[
+        float | None, typer.Option(help="Unit cost, for the price of the highest profit.")
+    ] = None,
+    store: StorePath = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare belief and choice on the runs of one panel.
+
+    What a panel is too poor for is left out, and said. Answers are shown token by
+    token if the response store lies beside the panel, or is given.
 
     Example: [b]llmdemand compare panel.parquet --out results[/b]
     """
     from llmdemand.core.panel import Panel
 
-    report = compared(Panel.read(panel), seed, tuple(runs or (1, 2, 5, 10, 20)), replications)
+    if folder is not None:
+        result_folder(folder)
+    read = Panel.read(panel)
+    responses = kept_responses(read, panel, store) if folder or store else None
+    report = compared(read, seed, tuple(runs or (1, 2, 3, 5, 10, 20)), replications, cost=cost)
     if folder is not None:
         report.save(folder)
-        report.to_html(folder / "report.html", command=command_line())
+        report.to_html(folder / "report.html", command=command_line(), responses=responses)
     if as_json:
+        drawn, needed = report.precision, report.needed
         print_json(
             {
+                "verdict": report.verdict(),
+                "problems": report.problems,
                 "estimates": records(report.estimates().reset_index()),
-                "precision": records(report.precision.table),
-                "needed": records(report.precision.needed.rename_axis("outcome").reset_index()),
+                "pricing": records(report.pricing()),
+                "precision": None if drawn is None else records(drawn.table),
+                "needed": None if needed is None else records(_by_outcome(needed.table)),
             }
         )
         return
-    print_report(report, "")
-    if folder is not None:
-        print_files(folder)
+    print_report(report, "", folder=folder)
+
+
+def _by_outcome(table: pd.DataFrame) -> pd.DataFrame:
+    return table.rename_axis("outcome").reset_index()

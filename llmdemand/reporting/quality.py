@@ -9,7 +9,11 @@ import numpy as np
 from llmdemand.belief.audit import position
 from llmdemand.core.panel import Panel
 
-__all__ = ["Quality", "quality"]
+__all__ = ["FEW", "Quality", "quality", "shortcomings", "why_nothing"]
+
+#: Below this share of usable answers, estimates speak for a selected few.
+FEW = 0.5
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,86 @@ def quality(panel: Panel) -> Quality:
         hits / len(ok),
         locked,
     )
+
+
+def why_nothing(panel: Panel) -> tuple[str, bool]:
+    """The reason in the data for which parts of a report cannot exist.
+
+    Parameters
+    ----------
+    panel : Panel
+        Any panel.
+
+    Returns
+    -------
+    reason : str
+        Why, and what to do; empty where nothing stands in the way.
+    hopeless : bool
+        Whether there is no reaction of belief to price that draws could look for.
+
+    Examples
+    --------
+    >>> from llmdemand import load_study, simulate
+    >>> why_nothing(simulate(load_study("pampers"), "synthetic", runs=2, seed=1))
+    ('', False)
+    """
+    ok, runs = panel.usable, len(panel)
+    if not runs:
+        return "the panel has no rows: ask a model with `llmdemand simulate` first", True
+    if ok.empty and (panel.frame["status"] == "no_logprobs").any():
+        return (
+            f"none of the {runs} answers has log-probabilities, from which belief is read; ask a "
+            "model or server that returns them (`llmdemand probe` finds out), or use the demand "
+            "from choice"
+        ), True
+    if ok.empty:
+        counts = ", ".join(f"{s} {n}" for s, n in panel.statuses.items() if n)
+        return (
+            f"none of the {runs} answers can be used ({counts}); read some of them, then try "
+            "another prompt or another model"
+        ), True
+    price = ok[f"price_{panel.study.focal}"]
+    if price.nunique() == 1:
+        return (
+            f"the usable answers, {len(ok)} of them, have one price ({price.iloc[0]:g} "
+            f"{panel.study.unit}), and a reaction to price needs at least two; add "
+            "prices to the study"
+        ), True
+    belief = ok[f"belief_{panel.study.focal}"]
+    if len(ok) > 1 and float(belief.max() - belief.min()) < _SAME:
+        return (
+            f"belief is the same number ({belief.iloc[0]:.4g}) in all {len(ok)} usable answers, so "
+            "there is no reaction that more or fewer runs could find; check that the prompt shows "
+            "the price, or try another model"
+        ), True
+    return "", False
+
+
+def shortcomings(panel: Panel) -> tuple[str, ...]:
+    """Sentences on what makes the estimates of a panel doubtful although they exist.
+
+    Parameters
+    ----------
+    panel : Panel
+        Any panel.
+
+    Returns
+    -------
+    tuple of str
+        What was found, what it means and what to do; empty for a sound panel.
+    """
+    found, said = quality(panel), []
+    usable = len(panel.usable)
+    if usable and found.readable < FEW:
+        said.append(
+            f"Only {usable} of {len(panel)} answers can be used: estimates speak for those alone, "
+            "which need not be like the others. Look at the statuses and at the answers, then "
+            "try another prompt or model."
+        )
+    if found.position_locked:
+        said.append(
+            f"The alternative that is named first is chosen in {100 * found.first_chosen:.1f} % of "
+            "the runs, whichever it is: the model answers by position, and no estimate should be "
+            "read from this panel. Try another prompt or model."
+        )
+    return tuple(said)

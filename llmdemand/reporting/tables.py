@@ -1,25 +1,54 @@
-"""The report's tables, as data frames of text and as files."""
+"""The report's tables: cells as text to read, full numbers to compute with, files of both."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from llmdemand.reporting.precision import PUBLISHED
+from llmdemand.reporting.cells import asked_at, number, percent, span
+from llmdemand.reporting.frames import (
+    by_outcome,
+    cost_table,
+    differences_table,
+    estimates_table,
+    needed_table,
+    precision_table,
+    prediction_table,
+    pricing_table,
+    quality_table,
+    regression_table,
+    variance_table,
+    worth_table,
+)
+from llmdemand.reporting.table import Table, render
+from llmdemand.reporting.targets import Target
 
 if TYPE_CHECKING:
     from llmdemand.reporting.compare import Report
 
 __all__ = [
+    "all_tables",
+    "cost_table",
+    "differences_table",
     "estimates_table",
+    "is_published",
     "label",
     "needed_table",
+    "number",
+    "percent",
     "precision_table",
+    "prediction_table",
+    "pricing_table",
     "quality_table",
+    "regression_table",
+    "render",
     "save_tables",
+    "span",
+    "variance_table",
+    "worth_table",
 ]
 
 
@@ -30,138 +59,212 @@ def label(report: Report) -> str:
     return report.panel.study.label
 
 
-def estimates_table(report: Report) -> pd.DataFrame:
-    """Price sensitivity and elasticity from all usable runs, as text."""
-    rows = []
-    for demand in report.demands:
-        row: Any = report.estimates().loc[demand.outcome]
-        rows.append(
-            {
-                "outcome": demand.outcome,
-                "runs": f"{demand.fit.nobs:.12g}",
-                "price coef.": number(row["price_sensitivity"]),
-                "SE": number(row["se"]),
-                "95 % interval": span(row["lower"], row["upper"]),
-                f"elasticity at {row['at_price']:g}": number(row["elasticity"], 2),
-                "95 % interval ": span(row["elasticity_lower"], row["elasticity_upper"], 2),
-                "covariance": row["covariance"],
-            }
-        )
-    return pd.DataFrame(rows)
+def is_published(report: Report) -> bool:
+    """Whether this is the known-truth replay of the published study."""
+    backend = report.panel.provenance.get("backend")
+    return backend == "synthetic" and report.panel.study.name == "pampers"
 
 
-def precision_table(report: Report) -> pd.DataFrame:
-    """Both outcomes by number of runs, as text."""
-    return pd.DataFrame(
-        {
-            "outcome": row["outcome"],
-            "runs": f"{row['runs']}",
-            "price coef.": number(row["median"]),
-            "SE model": number(row["se_model"]),
-            "SE robust": number(row["se_robust"]),
-            "spread": number(row["spread"]),
-            "separated": percent(row["separated"]),
-            "within": percent(row["within"]),
-            "log score": number(row["log_score"]),
-        }
-        for row in report.precision.table.to_dict("records")
-    )
+def all_tables(report: Report, cost: float | None = None) -> tuple[Table, ...]:
+    """Every table for which the report has the parts, in the order in which they are read.
 
-
-def needed_table(report: Report, *, published: bool = False) -> pd.DataFrame:
-    """Runs needed by outcome, as text; with the published line where asked."""
-    found, table = report.precision, []
-    for outcome, row in found.needed.iterrows():
-        line = {"outcome": str(outcome)}
-        if np.isnan(row["runs"]):
-            line["runs needed"] = f"more than {max(1, found.pool - 1)}"
-        else:
-            low, high = (f"{v:.0f}" if v == v else "?" for v in (row["lowest"], row["highest"]))
-            line["runs needed"] = f"{row['runs']:.0f} ({low} to {high})"
-        line["closed form"] = (
-            f"{row['closed_form']:.0f}" if row["closed_form"] == row["closed_form"] else "-"
-        )
-        one = found.table[(found.table["outcome"] == outcome) & (found.table["runs"] == 1)]
-        line["one-run SE"] = number(one["se_model"].iloc[0]) if len(one) else "-"
-        line["separated"] = percent(one["separated"].iloc[0]) if len(one) else "-"
-        if published:
-            se, runs = PUBLISHED[str(outcome)]
-            line["published SE"], line["published"] = f"{se:.3f}", f"{runs}"
-        table.append(line)
-    return pd.DataFrame(table)
-
-
-def quality_table(report: Report) -> pd.DataFrame:
-    """Data quality, one line per question, as text."""
-    q = report.quality
-    statuses = ", ".join(f"{s} {n}" for s, n in q.statuses.items())
-    lock = " (position-locked: read no estimate from this)" if q.position_locked else ""
-    return pd.DataFrame(
-        [
-            ("runs", f"{len(report.panel)}: {statuses}"),
-            ("readable answers", percent(q.readable)),
-            ("decided mass at the pivot", number(q.decided_mass, 3)),
-            ("mass outside the listed candidates", number(q.tail_mass, 3)),
-            (
-                "answers that go on to say something else",
-                f"{percent(q.mismatch)} of {q.whole} whole ones",
-            ),
-            ("order effect (belief when named first minus not)", number(q.order_effect, 3)),
-            ("first-named option chosen", percent(q.first_chosen) + lock),
-        ],
-        columns=["question", "answer"],
-    )
+    Parameters
+    ----------
+    report : Report
+        What is shown.
+    cost : float, optional
+        Unit cost, for the price of the highest profit; the report's own by default.
+    """
+    problems = tuple(report.problems)
+    quality = pd.DataFrame([{**vars(report.quality), **report.quality.statuses}])
+    quality = quality.drop(columns="statuses")
+    tables = [Table("quality", "Data quality", quality_table(report), quality, problems)]
+    if report.demands:
+        tables += _demand_tables(report, cost)
+    if report.precision is not None:
+        tables.append(_precision(report))
+    if report.needed is not None or report.precision is not None:
+        tables += _needed(report)
+    if report.prediction is not None:
+        tables += _prediction(report)
+    if report.variance is not None:
+        tables += _variance(report)
+    return tuple(tables)
 
 
 def save_tables(report: Report, folder: Path) -> None:
-    """Write every table as CSV with full numbers, and as markdown to read."""
+    """Write every table: CSV with full numbers, markdown and LaTeX to read, all in tables.md.
+
+    Besides, ``reach.csv`` and ``calibration.csv`` hold the curves of the figures.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    report.estimates().to_csv(folder / "estimates.csv")
-    report.precision.table.to_csv(folder / "precision.csv", index=False)
-    report.precision.needed.rename_axis("outcome").to_csv(folder / "runs_needed.csv")
-    report.precision.reach.to_csv(folder / "reach.csv", index=False)
-    text = "\n\n".join(
-        f"## {title}\n\n{markdown(table)}"
-        for title, table in (
-            ("Data quality", quality_table(report)),
-            ("Demand from all usable runs", estimates_table(report)),
-            ("Precision by number of runs", precision_table(report)),
-            ("Runs needed", needed_table(report)),
-        )
-    )
+    tables = all_tables(report)
+    for table in tables:
+        table.numbers.to_csv(folder / f"{table.name}.csv", index=False)
+        for kind, format in (("md", "markdown"), ("tex", "latex")):
+            text = render(table, format)  # type: ignore[call-overload]
+            (folder / f"{table.name}.{kind}").write_text(text + "\n", encoding="utf-8")
+    curves = report.needed if report.needed is not None else report.precision
+    if curves is not None:
+        curves.reach.to_csv(folder / "reach.csv", index=False)
+    if report.prediction is not None:
+        report.prediction.calibration.to_csv(folder / "calibration.csv", index=False)
+    text = "\n\n".join(render(table, "markdown") for table in tables)
     (folder / "tables.md").write_text(text + "\n", encoding="utf-8")
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A table of text as markdown.
-
-    >>> print(markdown(pd.DataFrame({"a": ["1"], "b": ["x"]})))
-    | a | b |
-    |---|---|
-    | 1 | x |
-    """
-    head = [list(map(str, table.columns)), ["-" * 3] * table.shape[1]]
-    lines = [*head, *table.astype(str).to_numpy().tolist()]
-    rule = "|".join(["---"] * table.shape[1])
-    return "\n".join(
-        f"|{rule}|" if k == 1 else f"| {' | '.join(line)} |" for k, line in enumerate(lines)
+def _demand_tables(report: Report, cost: float | None) -> list[Table]:
+    estimates = report.estimates().reset_index()
+    fits = tuple(report.demands)
+    terms = pd.concat(
+        pd.DataFrame({"outcome": d.outcome, "estimate": d.params, "se": d.bse}) for d in fits
     )
+    terms = terms.rename_axis("term").reset_index()
+    named = "; ".join(f"{r['outcome']} {r['covariance']}" for _, r in estimates.iterrows())
+    pricing = report.pricing(cost)
+    unit = report.panel.study.unit
+    return [
+        Table(
+            "estimates",
+            "Demand from all usable runs",
+            estimates_table(report),
+            estimates,
+            (f"price coef.: change in log-odds per unit of price ({unit}). Covariance: {named}.",),
+        ),
+        Table(
+            "regression",
+            "Demand models, standard errors in brackets",
+            regression_table(report),
+            terms,
+            (),
+            fits,
+        ),
+        Table(
+            "pricing",
+            "Elasticities and prices, with 95 % intervals",
+            pricing_table(report, cost),
+            pricing,
+            _pricing_notes(pricing),
+        ),
+    ]
 
 
-def number(value: float, digits: int = 4) -> str:
-    """A number for people: fixed digits, ``inf`` where infinite, ``-`` where unknown."""
-    if np.isnan(value):
-        return "-"
-    if np.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return f"{value:.{digits}f}"
+def _pricing_notes(pricing: pd.DataFrame) -> tuple[str, ...]:
+    """Why a number is missing or an extrapolation; what holds at it is in the numbers' notes."""
+    notes = []
+    for row in pricing.to_dict("records"):
+        told = [n for n in str(row["note"]).split("; ") if n and not n.startswith("at ")]
+        if told:
+            notes.append(f"{row['outcome']}, {asked_at(row['quantity'], row['at'])}: {told[0]}")
+            notes[-1] = "; ".join([notes[-1], *told[1:]]) + "."
+    return tuple(notes)
 
 
-def span(lower: float, upper: float, digits: int = 4) -> str:
-    """An interval for people."""
-    return f"{number(lower, digits)}, {number(upper, digits)}"
+def _precision(report: Report) -> Table:
+    found = report.precision
+    assert found is not None
+    notes = [
+        "price coef.: median over the draws with an estimate. SE: mean over them, by the model "
+        "(inverse information) and robust (HC1). spread: standard deviation over draws. bias, "
+        "RMSE: against the estimate from all runs. coverage: share of draws whose robust 95 % "
+        "interval holds that estimate; within: share of draws within "
+        f"{100 * found.tolerance:g} % of it. separated: share of draws without an estimate; they "
+        "are misses, and enter no average. log score: of a held-out choice.",
+        *found.notes,
+    ]
+    title = f"Precision by runs per cell, {found.replications} draws"
+    return Table("precision", title, precision_table(report), found.table, tuple(notes))
 
 
-def percent(value: float) -> str:
-    """A share as a percentage."""
-    return "-" if np.isnan(value) else f"{100 * value:.1f} %"
+def _needed(report: Report) -> list[Table]:
+    found = report.needed
+    if found is None:
+        assert report.precision is not None
+        found = report.precision.runs_needed()
+    published = is_published(report)
+    aim = Target(found.target, found.at).label
+    notes = [
+        "Runs per cell; in brackets what Monte Carlo error leaves open. one-run SE: mean over "
+        "the draws of one run per cell that have an estimate."
+    ]
+    if np.isfinite(found.ratio):
+        notes.append(f"Choice needs {found.ratio:.3g} times the runs of belief.")
+    if published:
+        notes.append(
+            "Published: arXiv 2512.23184, GPT-4o, no result of this package. The published SE of "
+            "choice, 138.090, is in our reading where an optimiser stopped on separated data, on "
+            "which another one stops elsewhere."
+        )
+    title = (
+        f"Runs needed for {aim} within {100 * found.tolerance:g} % at {100 * found.confidence:g} %"
+    )
+    shown = needed_table(report, published=published)
+    tables = [
+        Table(
+            "runs_needed",
+            title,
+            shown,
+            found.table.rename_axis("outcome").reset_index(),
+            tuple(notes),
+        )
+    ]
+    if found.cost is not None:
+        numbers = found.cost.rename_axis("outcome").reset_index()
+        tables.append(Table("cost", "What the runs needed cost", cost_table(report), numbers))
+    return tables
+
+
+def _prediction(report: Report) -> list[Table]:
+    found = report.prediction
+    assert found is not None
+    best = found.best
+    notes = (
+        f"{found.replications} draws; in brackets Monte Carlo standard errors. A constant share "
+        f"has log score {number(best['constant'])}, the best function of price "
+        f"{number(best['log_score'])}; attainable: share of the way between them. fitted: share "
+        "of draws with an estimate; the others are in no score of their row, so rows with less "
+        "than 100 % are those of luckier draws. RMSE: of the curve against observed shares, which "
+        "are noisy themselves.",
+        *found.notes,
+    )
+    aim = found.scored_on
+    paired = ("Over the draws in which both have an estimate; in brackets Monte Carlo SEs.",)
+    return [
+        Table("prediction", f"Prediction of {aim}", prediction_table(report), found.table, notes),
+        Table(
+            "differences",
+            f"Paired differences in the prediction of {aim}",
+            differences_table(report),
+            found.differences,
+            paired,
+        ),
+    ]
+
+
+def _variance(report: Report) -> list[Table]:
+    found = report.variance
+    assert found is not None
+    low, high = (f"{v:.3g}" if v == v else "?" for v in found.worth_interval)
+    notes = found.notes
+    if not np.isnan(found.worth):
+        worth = (
+            f"One belief run is worth {found.worth:.3g} choice runs ({100 * found.confidence:g} % "
+            f"interval {low} to {high}): the intra-cell correlation is {number(found.icc)}."
+        )
+        notes = (worth, *notes)
+    return [
+        Table(
+            "worth",
+            "What a belief run is worth, and fit of the curves to mean choices",
+            worth_table(report),
+            by_outcome(found.fit),
+            notes,
+        ),
+        Table(
+            "variance",
+            "Variance within cells by price",
+            variance_table(report),
+            found.by_price,
+            ("within share: part of the variance that is sampling of an answer; ICC: the rest.",),
+        ),
+    ]

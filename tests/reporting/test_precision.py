@@ -56,7 +56,7 @@ def test_runs_needed_agree_with_the_closed_form(found):
 def test_draws_do_not_depend_on_how_they_are_chunked(synthetic_panel, monkeypatch, found):
     import pandas as pd
 
-    from llmdemand.reporting import precision as module
+    from llmdemand.reporting import draws as module
 
     monkeypatch.setattr(module, "_CHUNK", 5000)
     again = precision(synthetic_panel, runs=(1, 5, 30), replications=300, seed=2)
@@ -115,9 +115,45 @@ def test_runs_needed_of_choice_are_found_in_pools_hardly_larger_than_they_are():
         assert reach["within"].iloc[-1] > 0.9
 
 
-def test_more_runs_than_the_pool_has_show_the_pool(synthetic_panel):
-    found = precision(synthetic_panel, runs=(99,), replications=20)
-    assert found.table["runs"].tolist() == [30, 30]
+def test_more_runs_than_the_pool_has_are_named(synthetic_panel):
+    found = precision(synthetic_panel, runs=(5, 99, 200), replications=20)
+    assert found.table["runs"].tolist() == [5, 5]
+    assert found.left_out == (99, 200)
+    (note,) = found.notes
+    assert "30 runs per cell" in note and "99, 200" in note
+    assert precision(synthetic_panel, runs=(5,), replications=20).notes == ()
+    only = precision(synthetic_panel, runs=(99,), replications=20)
+    assert only.table["runs"].tolist() == [30, 30] and only.left_out == (99,)
+
+
+def test_errors_against_the_pool_are_computed_from_the_draws(found):
+    left = 1 - 5 / 30
+    for outcome in ("belief", "choice"):
+        five, k = row(found, outcome, 5), found.draws.tried.index(5)
+        slope, error = found.draws.slope[outcome][:, k], found.draws.se_robust[outcome][:, k]
+        aim = found.target[outcome]
+        assert five["bias"] == pytest.approx((np.nanmean(slope) - aim) / left)
+        assert five["spread"] == pytest.approx(np.nanstd(slope, ddof=1) / np.sqrt(left))
+        assert five["rmse"] ** 2 == pytest.approx(five["bias"] ** 2 + five["spread"] ** 2)
+        low, high = slope - 1.96 * np.sqrt(left) * error, slope + 1.96 * np.sqrt(left) * error
+        assert five["coverage"] == pytest.approx(((low <= aim) & (aim <= high)).mean(), abs=0.002)
+        assert np.isnan(row(found, outcome, 30)[["bias", "rmse", "coverage"]].to_numpy(float)).all()
+
+
+def test_intervals_of_several_runs_cover_and_separated_draws_are_misses(found):
+    for outcome in ("belief", "choice"):
+        assert 0.90 < row(found, outcome, 5)["coverage"] < 0.985
+    one = row(found, "choice", 1)
+    assert one["coverage"] <= 1 - one["separated"]
+    k = found.draws.tried.index(1)
+    fitted = np.isfinite(found.draws.slope["choice"][:, k])
+    # A mean over infinities or over what an optimiser left behind would be larger.
+    assert one["se_robust"] == pytest.approx(found.draws.se_robust["choice"][fitted, k].mean())
+
+
+def test_choice_is_biased_away_from_zero_and_belief_hardly(found):
+    assert row(found, "choice", 1)["bias"] < -0.05
+    assert abs(row(found, "belief", 1)["bias"]) < 0.03
 
 
 def test_one_run_per_cell():

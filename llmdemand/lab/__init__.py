@@ -1,0 +1,1 @@
+"""Experiments on model belief: whether it is unbiased, how precise, and when it fails."""

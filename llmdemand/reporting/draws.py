@@ -1,0 +1,267 @@
+"""Draws of n runs per cell from a panel, and the logits of each draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.batch import BatchFit, fit_batch
+from llmdemand.modeling.demand import demand_frame
+
+__all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
+
+OUTCOMES = ("belief", "choice")
+
+_ALL_UP_TO = 160  # beyond this many runs only every tenth number is tried
+_CHUNK = 4_000_000  # permuted elements held at a time
+
+Array = NDArray[np.float64]
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Outcomes by cell and run, and the prices of the cells.
+
+    Attributes
+    ----------
+    values : mapping
+        By outcome, (C, R) arrays; NaN where a run is not usable.
+    price : (J,) array
+        Distinct prices of the focal alternative.
+    member : (C, J) array
+        One where a cell has a price.
+    asked : (C,) array
+        Runs of each cell, usable or not.
+    """
+
+    values: dict[str, Array]
+    price: Array
+    member: Array
+    asked: Array
+
+    @property
+    def runs(self) -> int:
+        """R, the most runs that a cell has."""
+        return int(self.values["belief"].shape[1])
+
+    @classmethod
+    def of(cls, panel: Panel, *, choice_only: bool = False) -> Pool:
+        """The pool of a panel.
+
+        Parameters
+        ----------
+        panel : Panel
+            The runs.
+        choice_only : bool
+            Whether a panel without a single belief will do; its beliefs are NaN.
+
+        Raises
+        ------
+        DesignError
+            Without usable runs, or with one price.
+        """
+        usable = demand_frame(panel)
+        if usable.empty and choice_only:
+            usable = demand_frame(panel, statuses=("no_logprobs",))
+        if usable.empty:
+            counts = panel.statuses[panel.statuses > 0].to_dict()
+            raise DesignError(
+                f"no usable run among {len(panel)}: there is nothing to compare "
+                f"(statuses: {counts}); see the answers with panel.frame['text']"
+            )
+        frame = panel.frame
+        cells, index = np.unique(frame["cell"], return_inverse=True)
+        place = frame.groupby("cell").cumcount().to_numpy()
+        values = {}
+        for outcome in OUTCOMES:
+            values[outcome] = np.full((len(cells), int(place.max()) + 1), np.nan)
+            column = usable[outcome].reindex(frame.index).to_numpy(float)
+            values[outcome][index, place] = column
+        prices = frame.groupby("cell")[f"price_{panel.study.focal}"].first().to_numpy(float)
+        price = np.unique(prices)
+        if len(price) < 2:
+            raise DesignError(
+                f"all runs have one price ({price[0]:g}): price sensitivity needs at least two"
+            )
+        asked = np.bincount(index, minlength=len(cells)).astype(float)
+        return cls(values, price, (prices[:, None] == price).astype(float), asked)
+
+    def sums(self, outcome: str) -> tuple[Array, Array, Array]:
+        """n, sum and sum of squares by price of the whole pool, one row each."""
+        y = self.values[outcome]
+        parts = (np.isfinite(y).sum(axis=1), np.nansum(y, axis=1), np.nansum(y**2, axis=1))
+        n, total, squares = ((p @ self.member)[None, :] for p in parts)
+        return n, total, squares
+
+    def fit(self, outcome: str) -> BatchFit:
+        """The logit of the whole pool."""
+        return fit_batch(self.price, *self.sums(outcome))
+
+    def within(self, outcome: str) -> tuple[Array, Array]:
+        """Usable runs of each cell, and their variance; NaN for fewer than two. (C,) each."""
+        y = self.values[outcome]
+        counted = np.isfinite(y).sum(axis=1).astype(float)
+        variance = np.full(len(y), np.nan)
+        several = counted > 1
+        if several.any():
+            variance[several] = np.nanvar(y[several], axis=1, ddof=1)
+        return counted, variance
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Draws:
+    """Fits of n = tried[k] runs per cell, for both outcomes on the same runs.
+
+    Attributes
+    ----------
+    pool : Pool
+        What was drawn from.
+    whole : mapping
+        The fit of the whole pool, by outcome.
+    tried : tuple of int
+        Numbers of runs, rising.
+    const, slope, se_model, se_robust, log_score : mapping
+        By outcome, (replications, len(tried)) arrays; NaN where a draw has no estimate. The
+        errors are those of the slope (inverse information, HC1); the score is the mean
+        log-likelihood of the choices that the draw leaves out.
+    seed, replications : int
+        Of the draws.
+    """
+
+    pool: Pool
+    whole: dict[str, BatchFit]
+    tried: tuple[int, ...]
+    const: dict[str, Array]
+    slope: dict[str, Array]
+    se_model: dict[str, Array]
+    se_robust: dict[str, Array]
+    log_score: dict[str, Array]
+    seed: int
+    replications: int
+
+
+def draw(
+    panel: Panel,
+    runs: Sequence[int] = (),
+    *,
+    replications: int = 1000,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> Draws:
+    """Draw n of a panel's runs per cell many times and fit both demand models to each draw.
+
+    Draws are without replacement; those of n + 1 runs hold those of n. Each draw has a random
+    stream of its own, so that results do not depend on how the work is cut up.
+
+    Parameters
+    ----------
+    panel : Panel
+        R runs per cell.
+    runs : sequence of int
+        Numbers of runs to try beside 1, 2, ..., R - 1 (every tenth above 160); those above R
+        cannot be drawn and are left out.
+    replications, seed : int
+        Of the draws.
+    progress : callable, optional
+        Called with the share of the work that is done.
+
+    Raises
+    ------
+    DesignError
+        One price, no usable run, or belief separated in the whole pool.
+    UsageError
+        For impossible arguments.
+    """
+    if replications < 1:
+        raise UsageError(f"replications={replications}: replications must be positive")
+    if seed < 0:
+        raise UsageError(f"seed={seed}: give a number that is not negative")
+    pool = Pool.of(panel)
+    whole = {o: pool.fit(o) for o in OUTCOMES}
+    if not whole["belief"].exists[0]:
+        raise DesignError(
+            "belief is separated in the whole pool, so there is no estimate to reach: "
+            "collect more runs, or prices at which the model is less sure"
+        )
+    grid = (n for n in range(1, pool.runs) if n <= _ALL_UP_TO or n % 10 == 0)
+    tried = tuple(sorted({*grid, *(n for n in runs if n <= pool.runs)}))
+    const, slope, se_model, se_robust, log_score = _draw(pool, tried, replications, seed, progress)
+    return Draws(
+        pool=pool,
+        whole=whole,
+        tried=tried,
+        const=const,
+        slope=slope,
+        se_model=se_model,
+        se_robust=se_robust,
+        log_score=log_score,
+        seed=seed,
+        replications=replications,
+    )
+
+
+def _draw(
+    pool: Pool, tried: tuple[int, ...], replications: int, seed: int, progress: Progress | None
+) -> list[dict[str, Array]]:
+    """Constants, slopes, their two errors and log scores: arrays by outcome."""
+    shape = (replications, len(tried))
+    found = [{o: np.full(shape, np.nan) for o in OUTCOMES} for _ in range(5)]
+    cells, runs = pool.values["belief"].shape
+    size = max(1, _CHUNK // (cells * runs))
+    if progress is not None:  # a bar that moves, at no price
+        size = min(size, max(1, replications // 50))
+    streams = np.random.SeedSequence(seed).spawn(replications)
+    for start in range(0, replications if tried else 0, size):
+        chunk = streams[start : start + size]
+        order = np.stack(
+            [np.random.default_rng(s).random((cells, runs)).argsort(axis=1) for s in chunk]
+        )
+        sums = {o: _cumulated(pool, o, order, tried) for o in OUTCOMES}
+        held = _held_out(pool, sums["choice"])
+        for outcome in OUTCOMES:
+            fit = fit_batch(pool.price, *sums[outcome])
+            score = _log_score(pool, fit, held)
+            parts = (fit.const, fit.slope, fit.se_iid[:, 1], fit.se_robust[:, 1], score)
+            for array, part in zip(found, parts, strict=True):
+                array[outcome][start : start + len(chunk)] = part.reshape(len(chunk), -1)
+        if progress is not None:
+            progress(min(1.0, (start + len(chunk)) / replications))
+    return found
+
+
+def _cumulated(
+    pool: Pool, outcome: str, order: NDArray[np.intp], tried: tuple[int, ...]
+) -> tuple[Array, Array, Array]:
+    """n, sum, sum of squares by price of the first n runs of each order; (draws * tried, J)."""
+    y = np.take_along_axis(pool.values[outcome][None], order, axis=2)
+    index = np.asarray(tried) - 1
+    filled = np.nan_to_num(y)
+    parts = (np.isfinite(y).astype(float), filled, filled**2)
+    n, total, squares = (
+        np.einsum(
+            "bcn,cj->bnj", np.cumsum(p, axis=2)[:, :, index], pool.member, optimize=True
+        ).reshape(-1, len(pool.price))
+        for p in parts
+    )
+    return n, total, squares
+
+
+def _held_out(pool: Pool, sums: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    """Number and sum of the choices that each draw leaves out, by price."""
+    n, total, _ = pool.sums("choice")
+    return n - sums[0], total - sums[1]
+
+
+def _log_score(pool: Pool, fit: BatchFit, held: tuple[Array, Array]) -> Array:
+    """Mean log-likelihood of a held-out choice; NaN without fit or held-out choices."""
+    n, ones = held
+    eta = np.nan_to_num(fit.const)[:, None] + np.nan_to_num(fit.slope)[:, None] * pool.price
+    score = (ones * eta - n * np.logaddexp(0.0, eta)).sum(axis=1)
+    rows = n.sum(axis=1)
+    return np.where((rows > 0) & fit.exists, score / np.maximum(rows, 1), np.nan)

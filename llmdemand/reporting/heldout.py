@@ -1,0 +1,230 @@
+"""Runs that are drawn from a panel, and the choices that are left to score a fit on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError, UsageError
+
+__all__ = ["Aim", "Drawn", "Pool", "by_price", "draw"]
+
+_CHUNK = 4_000_000  # permuted elements held at a time
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What predictions are scored on, one row per draw."""
+
+    n: Array  # (B, J) weight of each price
+    ones: Array  # (B, J) of it, chosen
+    noise: Array  # (B,) mean squared error of the observed shares themselves
+
+    @property
+    def shares(self) -> Array:
+        """Share of each price, 0 where there is nothing, (B, J)."""
+        return np.asarray(self.ones / np.where(self.n > 0, self.n, 1))
+
+    @property
+    def rows(self) -> Array:
+        """Weight of all prices together, (B,)."""
+        return np.asarray(self.n.sum(axis=1))
+
+    def repeated(self, times: int) -> Aim:
+        """The same for each of several draws."""
+        return Aim(*(np.repeat(a, times, axis=0) for a in (self.n, self.ones, self.noise)))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Outcomes by cell and run, NaN where a run is not usable, and prices of cells."""
+
+    values: dict[str, Array]  # (C, R) each
+    absent: Bools  # (C, R) where a cell has fewer runs than others
+    cells: NDArray[np.int64]  # (C,) numbers of the cells
+    price: Array  # (J,) distinct prices
+    member: Array  # (C, J) one where a cell has a price
+
+    @classmethod
+    def of(cls, panel: Panel) -> Pool:
+        """Cells and runs in their own order, whatever that of the panel's rows.
+
+        Raises
+        ------
+        DesignError
+            No usable run, or one price.
+        """
+        frame = panel.frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
+        focal = panel.study.focal
+        ok = ((frame["status"] == "ok") & frame["choice"].notna()).to_numpy(bool)
+        if not ok.any():
+            raise DesignError(
+                f"no usable run among {len(panel)}: nothing can be fitted or scored; see the "
+                "answers with panel.frame['text']"
+            )
+        cells, index = np.unique(frame["cell"].to_numpy(), return_inverse=True)
+        place = frame.groupby("cell").cumcount().to_numpy()
+        absent = np.ones((len(cells), int(place.max()) + 1), bool)
+        absent[index, place] = False
+        columns = {"belief": frame[f"belief_{focal}"], "choice": frame["choice"] == focal}
+        values = {o: np.full(absent.shape, np.nan) for o in columns}
+        for outcome, column in columns.items():
+            values[outcome][index, place] = np.where(ok, column.to_numpy(float), np.nan)
+        prices = frame.groupby("cell")[f"price_{focal}"].first().to_numpy(float)
+        price = np.unique(prices)
+        if len(price) < 2:
+            raise DesignError(
+                f"all runs have one price ({price[0]:g}): a demand curve needs at least two"
+            )
+        return cls(values, absent, cells, price, (prices[:, None] == price).astype(float))
+
+    @property
+    def runs(self) -> int:
+        """Runs of the cell that has most."""
+        return int(self.absent.shape[1])
+
+    @property
+    def whole(self) -> Aim:
+        """All usable choices."""
+        y = self.values["choice"]
+        n, ones = np.isfinite(y).sum(axis=1), np.nansum(y, axis=1)
+        return Aim((n @ self.member)[None], (ones @ self.member)[None], np.zeros(1))
+
+    def variances(self) -> Array:
+        """Variance of a choice in each cell, NaN where fewer than two are known."""
+        y = self.values["choice"]
+        n, mean = np.isfinite(y).sum(axis=1), np.nan_to_num(y).sum(axis=1)
+        mean = mean / np.maximum(n, 1)
+        return np.where(n > 1, mean * (1 - mean) * n / np.maximum(n - 1, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Sums over the runs of each draw: (B, number of `tried`, J) each."""
+
+    n: Array
+    sums: dict[str, Array]
+    noise: Array  # (B, number of `tried`): of held-out shares by price
+
+    def held_out(self, k: int, pool: Pool) -> Aim:
+        """The choices that the draws of the k-th number of runs leave out."""
+        whole, ones = pool.whole, self.sums["choice"][:, k]
+        return Aim(whole.n - self.n[:, k], whole.ones - ones, self.noise[:, k])
+
+
+def draw(
+    pool: Pool, tried: list[int], replications: int, seed: int, tell: Callable[[float], None]
+) -> Drawn:
+    """Runs of every cell without replacement: the first n of a random order, for each n tried.
+
+    Parameters
+    ----------
+    pool : Pool
+        Where runs are drawn from.
+    tried : list of int
+        Numbers of runs, all of them of the same orders.
+    replications, seed : int
+        Number of orders, and where they come from.
+    tell : callable
+        Called with the share of the work that is done, up to one half.
+    """
+    cells, runs = pool.absent.shape
+    size = max(1, _CHUNK // (cells * runs))
+    # One stream per draw: results do not depend on how draws are chunked.
+    streams = np.random.SeedSequence(seed).spawn(replications)
+    parts = []
+    for start in range(0, replications, size):
+        keys = np.stack(
+            [np.random.default_rng(s).random((cells, runs)) for s in streams[start : start + size]]
+        )
+        keys[:, pool.absent] = 2.0  # a cell with fewer runs gives what it has
+        parts.append(_sums(pool, keys.argsort(axis=2), tried))
+        tell(0.5 * min(1.0, (start + len(keys)) / replications))
+    n, belief, choice, noise = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return Drawn(n, {"belief": belief, "choice": choice}, noise)
+
+
+def _sums(
+    pool: Pool, order: NDArray[np.intp], tried: list[int]
+) -> tuple[Array, Array, Array, Array]:
+    """By price: number of usable runs among the first n of each order, and both their sums."""
+    last = np.asarray(tried) - 1
+
+    def first(values: Array) -> Array:
+        ordered = np.take_along_axis(values[None], order, axis=2)
+        return np.asarray(np.cumsum(ordered, axis=2)[:, :, last])  # (b, C, number of tried)
+
+    known = np.isfinite(pool.values["choice"]).astype(float)
+    drawn = first(known)
+    parts = [drawn, *(first(np.nan_to_num(pool.values[o])) for o in ("belief", "choice"))]
+    n, belief, choice = (np.einsum("bct,cj->btj", p, pool.member, optimize=True) for p in parts)
+    # The mean over held-out choices of Var(ybar_j), runs being drawn within cells.
+    held = known.sum(axis=1)[:, None] - drawn
+    by_price = np.einsum("bct,cj->btj", held, pool.member, optimize=True)
+    per_cell = np.einsum("btj,cj->bct", by_price, pool.member, optimize=True)
+    variance = np.where(held > 0, pool.variances()[:, None], 0.0)
+    noise = (held * variance / np.maximum(per_cell, 1)).sum(axis=1)
+    return n, belief, choice, noise / np.maximum(by_price.sum(axis=2), 1)
+
+
+def by_price(pool: Pool, truth: Mapping[Any, float] | pd.Series[float]) -> Aim:
+    """A truth by cell or by price as shares by price, each cell weighing by its runs.
+
+    Raises
+    ------
+    UsageError
+        If a cell has none, its keys can be read both ways, or it is no probability.
+    """
+    keys, given = _items(truth)
+    wanted = {"cell": pool.cells.astype(float), "price": pool.member @ pool.price}
+    named = getattr(getattr(truth, "index", None), "name", None)
+    if named in wanted:
+        wanted = {str(named): wanted[str(named)]}
+    middles = (keys[1:] + keys[:-1]) / 2
+    places = {k: np.searchsorted(middles, v) for k, v in wanted.items()}  # of the nearest key
+    whole = {k: np.isclose(keys[p], wanted[k], rtol=1e-9, atol=0) for k, p in places.items()}
+    fitting = [k for k, found in whole.items() if found.all()]
+    if not fitting:
+        kind = max(whole, key=lambda k: int(whole[k].sum()))
+        missing = np.unique(wanted[kind][~whole[kind]])
+        raise UsageError(
+            f"truth has {len(keys)} keys, and none for {kind} {missing[0]:g} (one of "
+            f"{len(missing)} that lack): give a probability for every cell, or for every price"
+        )
+    if len(fitting) == 2 and not np.array_equal(places["cell"], places["price"]):
+        raise UsageError(
+            "the keys of truth can be read as cells and as prices: give a pandas Series whose "
+            "index is named 'cell' or 'price'"
+        )
+    q = given[places[fitting[0]]]
+    bad = ~((q >= 0) & (q <= 1))
+    if bad.any():
+        raise UsageError(f"truth of cell {pool.cells[bad][0]} is {q[bad][0]:g}, no probability")
+    weight = (~pool.absent).sum(axis=1).astype(float)
+    return Aim((weight @ pool.member)[None], ((weight * q) @ pool.member)[None], np.zeros(1))
+
+
+def _items(truth: Mapping[Any, float] | pd.Series[float]) -> tuple[Array, Array]:
+    """Keys in ascending order, and their values."""
+    try:
+        items: Iterable[tuple[Any, Any]] = truth.items()
+        pairs = sorted((float(k), float(v)) for k, v in items)
+    except (TypeError, ValueError, AttributeError):
+        raise UsageError(
+            "truth is no mapping of numbers: give a probability for every cell or price"
+        ) from None
+    keys, values = np.array(pairs, float).reshape(-1, 2).T
+    if not len(keys):
+        raise UsageError("truth is empty: give a probability for every cell or price")
+    if (np.diff(keys) == 0).any():
+        raise UsageError(f"truth has key {keys[:-1][np.diff(keys) == 0][0]:g} twice: give one")
+    return keys, values

@@ -1,0 +1,131 @@
+"""How every figure looks: colours, axes, ticks, legends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from llmdemand.core.panel import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+__all__ = [
+    "COLOUR",
+    "DASH",
+    "GUIDE",
+    "INK",
+    "MARKER",
+    "SIZE",
+    "decimal_axis",
+    "finish",
+    "new_axes",
+    "nothing",
+    "price_label",
+    "run_axis",
+]
+
+# Okabe & Ito (2008): told apart with any colour vision; markers and dashes say it in grey too.
+COLOUR = {"belief": "#0072B2", "choice": "#D55E00", "firth": "#009E73"}
+MARKER = {"belief": "o", "choice": "s", "firth": "^"}
+DASH = {"belief": "-", "choice": "--", "firth": "-."}
+
+#: The same hues for words: dark enough to be read on white (contrast above 5).
+INK = {"belief": "#00588A", "choice": "#A34700", "firth": "#006B4E"}
+
+#: Lines that are no data: guides, tolerances, diagonals.
+GUIDE = "#6B6B6B"
+
+# Figures are made small and scale up: at 390 pixels the smallest letters keep 10 of them.
+SIZE = (4.8, 3.9)
+_TITLE, _LABEL, _TICK = 11.5, 11.0, 10.0
+
+_RUNS = (1, 2, 5)  # of each power of ten, on axes of runs
+
+
+def new_axes(ax: Axes | None = None) -> Axes:
+    """The axes that were given, or new ones, in the style of the report.
+
+    A bare figure needs no display and leaves the state of pyplot alone.
+    """
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=SIZE, layout="constrained").subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25, lw=0.5)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def finish(ax: Axes, *, title: str, x: str, y: str, columns: int = 2) -> Axes:
+    """Name the axes, and put the legend above the data, where it hides nothing."""
+    ax.set_xlabel(x, fontsize=_LABEL)
+    ax.set_ylabel(y, fontsize=_LABEL)
+    ax.tick_params(labelsize=_TICK)
+    # Outcomes first: matplotlib lists error bars after lines, whatever they show.
+    entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    entries.sort(key=lambda entry: entry[1].split(",")[0] not in COLOUR)
+    rows = math.ceil(len(entries) / columns)
+    if entries:
+        ax.legend(
+            [handle for handle, _ in entries],
+            [label for _, label in entries],
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 1.0),
+            ncols=columns,
+            frameon=False,
+            fontsize=_TICK,
+            borderaxespad=0.2,
+            handlelength=1.9,
+            handletextpad=0.5,
+            columnspacing=1.2,
+            labelspacing=0.3,
+        )
+    ax.set_title(title, loc="center", fontsize=_TITLE, pad=9 + rows * 1.42 * _TICK)
+    return ax
+
+
+def nothing(ax: Axes, why: str) -> Axes:
+    """Say on the axes why there is nothing to draw."""
+    from textwrap import fill
+
+    ax.text(
+        0.5, 0.5, fill(why, 40), ha="center", va="center", fontsize=_LABEL, transform=ax.transAxes
+    )
+    return ax
+
+
+def run_axis(ax: Axes, runs: Iterable[float]) -> None:
+    """A logarithmic axis of runs, with numbers that people read."""
+    counted = [float(n) for n in runs]
+    low, high = (min(counted), max(counted)) if counted else (1.0, 10.0)
+    high = max(high, 2 * low)
+    ax.set_xscale("log")
+    ax.set_xlim(low / 1.12, high * 1.12)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [d * 10**p for p in powers for d in _RUNS if low <= d * 10**p <= high]
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.xaxis.minorticks_off()
+
+
+def decimal_axis(axis: Axis, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis as decimal numbers, few enough to be read."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    steps: tuple[float, ...] = (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def price_label(panel: Panel) -> str:
+    """The axis of own prices."""
+    return f"price of {panel.study.menu[panel.study.focal].label} ({panel.study.unit})"
+
+
+def line(outcome: str) -> dict[str, Any]:
+    """Colour, marker and dash of an outcome's line."""
+    return {"color": COLOUR[outcome], "marker": MARKER[outcome], "ls": DASH[outcome], "ms": 5}
