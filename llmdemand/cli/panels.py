@@ -83,7 +83,8 @@ def fit(
         print_json({"outcome": outcome, "alternative": demand.alternative, "terms": terms, **parts})
         return
     for text in [demand.summary(), *(q.summary() for q in found.values())]:
-        out().print(f"{text}\n", markup=False, highlight=False)
+        # A table that is too wide for the terminal is better cut by it than folded by us.
+        out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

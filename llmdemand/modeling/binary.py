@@ -51,7 +51,7 @@ class Cells:
     groups : mapping of str to (M,) int array
         Cluster codes.
     alike : (M,) int array or None
-        Cells with the same number, 0 to D - 1 by first appearance, have equal regressors and
+        Cells with the same number, 0 to D - 1, have equal regressors and
         weights: clusters divide them, estimates need them once.
     """
 
@@ -164,7 +164,8 @@ class Cells:
             return self
         code = self.alike
         size = int(code.max()) + 1
-        first = np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1) > 0)
+        first = np.zeros(size, np.intp)
+        first[code] = np.arange(len(code))
         count = sums(code, self.count, size)
         mean = sums(code, self.count * self.mean, size) / count
         between = self.count * (self.mean - mean[code]) ** 2

@@ -183,13 +183,20 @@ def _matrix(spec: Any, frame: pd.DataFrame, text: str) -> tuple[Array, tuple[str
             warnings.simplefilter("error", DataMismatchWarning)
             made = spec.get_model_matrix(frame, context=_CONTEXT, na_action="ignore")
     except DataMismatchWarning as error:
-        levels = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
+        named = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
+        levels = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", named).split(", ")
+        shown = ", ".join(levels[:3]) + (", ..." if len(levels) > 3 else "")
         raise DesignError(
-            f"{text!r}: {levels or 'a category'} is not in the data that were fitted"
+            f"{text!r}: {shown or 'a category'} is not in the data that were fitted"
         ) from None
     except (FormulaicError, NameError, AttributeError, ValueError, TypeError) as error:
         if isinstance(error.__cause__, LLMDemandError):
             raise error.__cause__ from None
+        if "extrapolation" in str(error):
+            raise DesignError(
+                f"{text!r}: a value lies outside the range of the data that the spline was fitted "
+                "to; stay within it, or write bs(..., extrapolation='extend')"
+            ) from None
         raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
     names = tuple("const" if c == "Intercept" else str(c) for c in made.columns)
     return made.to_numpy(np.float64), names, made.model_spec

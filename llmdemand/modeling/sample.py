@@ -33,8 +33,8 @@ NA = Literal["raise", "drop"]
 WeightsType = Literal["frequency", "sampling"]
 Data = Any  # pandas.DataFrame, or the path of a parquet file
 
-_CHUNK = 1 << 19  # rows at a time
-_TABLE = 1 << 21  # numbers below this are counted in a table, not hashed
+_CHUNK = 1 << 20  # rows at a time
+_TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def column_names(data: Data) -> list[str]:
 
 
 def chunks(data: Data, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """The columns in slices of half a million rows."""
+    """The columns in slices of a million rows."""
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
@@ -133,7 +133,7 @@ def grouped(
     Parameters
     ----------
     data : pandas.DataFrame or path
-        Rows, or a parquet file, which is read half a million rows at a time.
+        Rows, or a parquet file, which is read a million rows at a time.
     outcome : str, optional
         Column or expression; without one the groups are only counted.
     keys : sequence of str
@@ -175,7 +175,7 @@ def grouped(
         if len(kept):
             parts.append(_group(kept, defining, outcome, weights, weights_type, bounded))
             # Groups of many chunks are merged early: memory holds groups, not rows.
-            if len(parts) > 1 and sum(len(p.frame) for p in parts) > 4 * _CHUNK:
+            if sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
                 parts = [_merge(parts, defining)]
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
@@ -275,20 +275,23 @@ def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:
 
 
 def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
-    """Group of each row, 0 to G - 1 by first appearance, and the first row of each group.
+    """Group of each row, 0 to G - 1, and a row of each group.
 
     >>> import pandas as pd
-    >>> found, first = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
-    >>> found.tolist(), first.tolist()
-    ([0, 1, 2, 0], [0, 1, 2])
+    >>> found, place = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
+    >>> found.tolist(), place.tolist()
+    ([1, 2, 0, 1], [2, 3, 1])
     """
-    code, first = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
+    code, place = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
+    size = 1  # numbers that `code` may have
     for key in keys:
         own, levels = _levels(frame[key])
-        if levels > 1:
-            # Renumbered after every key: the product of many levels would not fit.
-            code, first = _renumbered(code * levels + own, len(first) * levels)
-    return code, first
+        if size * levels > _TABLE:
+            # The product of many levels would not fit: only those that occur count.
+            code, place = _renumbered(code, size)
+            size = len(place)
+        code, size = code * levels + own if levels > 1 else code, size * levels
+    return _renumbered(code, size) if size > 1 else (code, place)
 
 
 def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
@@ -305,17 +308,14 @@ def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
 
 
 def _renumbered(code: Codes, size: int) -> tuple[Codes, Codes]:
-    """Codes 0 to G - 1 by first appearance, and where that is."""
+    """Codes 0 to G - 1 in the same order, and a row of each."""
     import pandas as pd
 
     if size > _TABLE:
-        code = pd.factorize(code)[0]
-        # By first appearance, so a new group is where the largest number so far grows.
-        return code, np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1) > 0)
-    place = np.full(size, len(code))
-    place[code[::-1]] = np.arange(len(code) - 1, -1, -1)  # the first appearance is written last
-    present = np.flatnonzero(place < len(code))
-    order = present[np.argsort(place[present])]
-    rank = np.empty(size, np.intp)
-    rank[order] = np.arange(len(order))
-    return rank[code], place[order]
+        code, numbers = pd.factorize(code, sort=True)
+        size = len(numbers)
+    place = np.full(size, -1)
+    place[code] = np.arange(len(code))
+    present = place >= 0
+    rank = np.cumsum(present) - 1
+    return rank[code], place[present]

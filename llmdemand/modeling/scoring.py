@@ -230,7 +230,7 @@ def _labels_or_shares(fit: LogitResults, design: MultinomialDesign, frame: pd.Da
     strange = sorted(set(labels) - set(names))
     if strange:
         raise DesignError(
-            f"alternative {strange[0]!r} is not in the data that were fitted: this model has "
+            f"alternative {str(strange[0])!r} is not in the data that were fitted: this model has "
             f"{', '.join(names)}"
         )
     return np.column_stack([(labels == a).astype(float) for a in names]).ravel()
