@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling import curves, pricing, quantities, welfare, worth
-from llmdemand.modeling.covariance import SSC
 from llmdemand.modeling.designs import BinaryDesign
 from llmdemand.modeling.estimate import Separation, Vcov
 from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
 from llmdemand.modeling.multinomial import clogit, mnlogit
 from llmdemand.modeling.quantity import Quantity
 from llmdemand.modeling.results import LogitResults
+from llmdemand.modeling.vcov import SSC
 
 if TYPE_CHECKING:
     import pandas as pd

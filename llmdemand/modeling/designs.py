@@ -199,7 +199,7 @@ class ChoiceDesign:
         found = names.map(place)
         if found.isna().any():
             _index(str(names[found.isna()].iloc[0]), self.alternatives)
-        return found.to_numpy(np.intp)
+        return np.asarray(found, np.intp)
 
     def expand(self, frame: pd.DataFrame) -> Rows:
         """The rows as they are; without a column of cases they are one case."""

@@ -11,12 +11,13 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.binary import standardise
-from llmdemand.modeling.covariance import SSC, Covariance, Estimated, covariance
+from llmdemand.modeling.covariance import Estimated, covariance
 from llmdemand.modeling.designs import Design
 from llmdemand.modeling.likelihood import Array, Likelihood
 from llmdemand.modeling.newton import NewtonFit, newton
 from llmdemand.modeling.results import LogitResults
 from llmdemand.modeling.separation import divergence, in_units
+from llmdemand.modeling.vcov import SSC, Covariance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 Separation = Literal["warn", "raise", "firth"]
-#: See `llmdemand.modeling.covariance.parse_vcov`.
+#: See `llmdemand.modeling.vcov.parse_vcov`.
 Vcov = str | Sequence[str] | Mapping[str, Any] | Covariance
 Kind = Literal["Binary logit", "Fractional logit", "Multinomial logit", "Conditional logit"]
 
@@ -87,7 +88,7 @@ def estimate(
     source : Source
         Kept in the results.
     asked : Covariance
-        See `llmdemand.modeling.covariance.parse_vcov`.
+        See `llmdemand.modeling.vcov.parse_vcov`.
     ssc : str
         Small-sample factor.
     separation : str
@@ -132,7 +133,9 @@ def estimate(
         params = back @ found.params
         estimated = replace(estimated, cov=back @ estimated.cov @ back.T)
     llf = found.llf if direction is None else _supremum(core, direction)
-    return _results(data, params, estimated, found, llf, list(terms), source, firth)
+    return _results(
+        data, params, estimated, found, llf, list(terms), source, firth, asked=asked, ssc=ssc
+    )
 
 
 def _supremum(data: Likelihood, direction: Array) -> float:
@@ -155,6 +158,9 @@ def _results(
     terms: list[str],
     source: Source,
     firth: bool,
+    *,
+    asked: Covariance,
+    ssc: SSC,
 ) -> LogitResults:
     import pandas as pd
 
@@ -180,6 +186,8 @@ def _results(
         data=data,
         design=source.design,
         frame=source.frame,
+        asked=asked,
+        asked_ssc=ssc,
     )
 
 

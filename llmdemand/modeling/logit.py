@@ -10,7 +10,6 @@ import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.covariance import SSC, parse_vcov
 from llmdemand.modeling.designs import BinaryDesign
 from llmdemand.modeling.estimate import (
     Kind,
@@ -35,6 +34,7 @@ from llmdemand.modeling.sample import (
     grouped,
     require,
 )
+from llmdemand.modeling.vcov import SSC, parse_vcov
 
 __all__ = ["VarianceWarning", "fit", "fraclogit", "logit"]
 

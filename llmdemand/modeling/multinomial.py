@@ -9,7 +9,6 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.choice import Cases
-from llmdemand.modeling.covariance import SSC, parse_vcov
 from llmdemand.modeling.designs import ChoiceDesign, MultinomialDesign
 from llmdemand.modeling.estimate import (
     Separation,
@@ -32,6 +31,7 @@ from llmdemand.modeling.sample import (
     grouped,
     require,
 )
+from llmdemand.modeling.vcov import SSC, parse_vcov
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,10 +18,13 @@ from llmdemand.modeling.likelihood import Array, Likelihood
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llmdemand.modeling.bootstrap import ScoreInterval, ScoreTest
+    from llmdemand.modeling.calibration_curve import Calibration
     from llmdemand.modeling.firth import LRTest
-    from llmdemand.modeling.hypotheses import Hypothesis, TestResult
-    from llmdemand.modeling.scoring import Calibration, Scores
+    from llmdemand.modeling.hypotheses import TestResult
+    from llmdemand.modeling.restrictions import Hypothesis
+    from llmdemand.modeling.score_bootstrap import ScoreInterval, ScoreTest
+    from llmdemand.modeling.scoring import Scores
+    from llmdemand.modeling.vcov import SSC, Covariance
 
 __all__ = ["LogitResults"]
 
@@ -49,7 +52,7 @@ class LogitResults:
     dropped : int
         Rows left out by the caller's rule.
     vcov, ssc : str
-        Names of the covariance and of its small-sample factor.
+        Names of the covariance and of its small-sample factor, for print.
     clusters : int or None
         Number of clusters, G; the smaller one of two ways.
     df : float
@@ -68,6 +71,10 @@ class LogitResults:
         From data frames to regressors; None if fitted from arrays.
     frame : pandas.DataFrame or None
         The sample's variables, equal rows merged.
+    asked : Covariance
+        The covariance that was asked for, to be asked for once more.
+    asked_ssc : str
+        Its small-sample factor: ``stata``, ``sandwich``, ``fixest`` or ``none``.
     """
 
     params: pd.Series[float]
@@ -90,6 +97,8 @@ class LogitResults:
     data: Likelihood = field(repr=False)
     design: Design | None = field(repr=False)
     frame: pd.DataFrame | None = field(repr=False)
+    asked: Covariance = field(repr=False)
+    asked_ssc: SSC = field(repr=False)
 
     # Demand quantities: functions of a fit, here as its methods.
     shares = quantities.shares
@@ -281,7 +290,7 @@ class LogitResults:
     def score_bootstrap(
         self, hypothesis: Hypothesis, cluster: str | None = None, **options: Any
     ) -> ScoreTest:
-        """Test linear hypotheses with few clusters: see `bootstrap.score_bootstrap`.
+        """Test linear hypotheses with few clusters: see `score_bootstrap.score_bootstrap`.
 
         Parameters
         ----------
@@ -292,8 +301,8 @@ class LogitResults:
         **options
             ``reps``, ``seed``, ``weights`` (``rademacher``, ``webb``, ``mammen``).
         """
-        from llmdemand.modeling.bootstrap import score_bootstrap
-        from llmdemand.modeling.hypotheses import restrictions
+        from llmdemand.modeling.restrictions import restrictions
+        from llmdemand.modeling.score_bootstrap import score_bootstrap
 
         matrix, value, _ = restrictions(list(self.params.index), hypothesis)
         group = self._cluster(cluster)
@@ -302,8 +311,8 @@ class LogitResults:
     def score_interval(
         self, term: str, cluster: str | None = None, **options: Any
     ) -> ScoreInterval:
-        """Interval with few clusters, by inverting `score_bootstrap`: see `bootstrap`."""
-        from llmdemand.modeling.bootstrap import score_interval
+        """Interval with few clusters, by inverting `score_bootstrap`: see its module."""
+        from llmdemand.modeling.score_bootstrap import score_interval
 
         group, index = self._cluster(cluster), self._index(term)
         params = self.params.to_numpy()
@@ -341,8 +350,8 @@ class LogitResults:
         return lr_test(self.data, [self._index(t) for t in asked], firth=self.firth)
 
     def score_test(self, added: str | Array, data: Any = None) -> TestResult:
-        """Score test of terms that are left out: see `hypotheses.score_test`."""
-        from llmdemand.modeling.hypotheses import score_test
+        """Score test of terms that are left out: see `score_tests.score_test`."""
+        from llmdemand.modeling.score_tests import score_test
 
         return score_test(self, added, data)
 
@@ -353,8 +362,8 @@ class LogitResults:
         return scores(self, data, **options)
 
     def calibration(self, bins: int = 10, data: Any = None) -> Calibration:
-        """Observed shares by predicted share: see `scoring.calibration`."""
-        from llmdemand.modeling.scoring import calibration
+        """Observed shares by predicted share: see `calibration_curve.calibration`."""
+        from llmdemand.modeling.calibration_curve import calibration
 
         return calibration(self, bins, data)
 
