@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from llmdemand.modeling.batch import fit_batch
     from llmdemand.modeling.comparison import compare_models
     from llmdemand.modeling.demand import Demand, fit_demand
-    from llmdemand.modeling.estimate import SeparationWarning
+    from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
     from llmdemand.modeling.etable import etable
     from llmdemand.modeling.hypotheses import lr_test
-    from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
+    from llmdemand.modeling.logit import fraclogit, logit
     from llmdemand.modeling.multinomial import clogit, mnlogit
     from llmdemand.modeling.quantity import Quantity
     from llmdemand.modeling.results import LogitResults
@@ -75,7 +75,7 @@ _HOMES = {
     "Study": "core.study",
     "SyntheticBackend": "simulation.synthetic",
     "Token": "belief.tokens",
-    "VarianceWarning": "modeling.logit",
+    "VarianceWarning": "modeling.estimate",
     "Variant": "core.prompts",
     "audit": "belief.audit",
     "check_equivalence": "belief.audit",

@@ -198,9 +198,9 @@ class _Sums:
         if squares is not None:
             given["squares"] = squares = numbers(squares, "squares")
         for name, array in given.items():
-            if array.ndim != 2 or array.shape != (len(n), points):
+            if array.ndim != 2 or n.ndim != 2 or array.shape != (len(n), points):
                 raise UsageError(
-                    f"{name} has shape {array.shape}, expected {(len(n), points)}: one row per "
+                    f"{name} has shape {array.shape}, expected (fits, {points}): one row per "
                     f"fit, one column for each of the {points} rows of x"
                 )
         if clusters is not None and cluster_sums is not None:

@@ -79,6 +79,11 @@ class Cells:
         """Observations in each cell."""
         return self.count
 
+    @property
+    def weights_vary(self) -> bool:
+        """Whether some sampling weight is not 1."""
+        return bool((self.weight != 1).any())
+
     @cached_property
     def nobs(self) -> float:
         """Observations."""
@@ -177,6 +182,10 @@ class Cells:
         moved = np.abs(self.x @ direction)
         still = moved <= 1e-9 * moved.max()
         return self.weighted(still.astype(float)) if still.any() else None
+
+    def projected(self, basis: Array) -> Cells:
+        """The data in the regressors ``x @ basis``."""
+        return replace(self, x=self.x @ basis)
 
     def weighted(self, factor: Array) -> Cells:
         """Each cell's observations counted `factor` times; cells counted 0 times leave."""

@@ -15,8 +15,8 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling import curves, pricing, quantities, welfare, worth
 from llmdemand.modeling.designs import BinaryDesign
-from llmdemand.modeling.estimate import Separation, Vcov
-from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
+from llmdemand.modeling.estimate import Separation, VarianceWarning, Vcov
+from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit, mnlogit
 from llmdemand.modeling.quantity import Quantity
 from llmdemand.modeling.results import LogitResults

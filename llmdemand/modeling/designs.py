@@ -214,6 +214,11 @@ class ChoiceDesign:
             ]
         )
         start = np.zeros(1, np.intp)
+        if self.group not in frame.columns and len(np.unique(labels)) < len(labels):
+            raise DesignError(
+                f"an alternative is there twice and no column {self.group!r} divides the rows "
+                "into cases: add it"
+            )
         if self.group in frame.columns:
             groups = frame[self.group].to_numpy()
             new = np.append(True, groups[1:] != groups[:-1])

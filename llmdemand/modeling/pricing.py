@@ -161,7 +161,8 @@ def _notes(problems: list[_Problem], optima: list[float], params: Array, kind: s
         share, slope = problem.demand(p, params)
         s, d = float(np.real(share)), float(np.real(slope))
         notes.append(
-            f"at {p:.5g} the share is {s:.4g}, its elasticity {d * p / s:.4g} and {kind} "
+            f"at {p:.5g} the share is {s:.4g}, its elasticity "
+            f"{d * p / s if s else float('nan'):.4g} and {kind} "
             f"{(p - problem.cost) * s:.5g} per observation"
         )
         low, high = problem.seen

@@ -57,6 +57,8 @@ class LogitResults:
         Number of clusters, G; the smaller one of two ways.
     df : float
         Degrees of freedom of the reference t law: G - 1 with clusters, else inf.
+    weighting : str
+        Column and type of the weights, or ``none``.
     notes : tuple of str
         What the reader should know of the covariance.
     converged, separated : bool
@@ -89,6 +91,7 @@ class LogitResults:
     ssc: str
     clusters: int | None
     df: float
+    weighting: str
     notes: tuple[str, ...]
     converged: bool
     separated: bool
@@ -166,8 +169,12 @@ class LogitResults:
             raise UsageError(f"kind={kind!r}: use 'wald' or 'profile'")
         half = stats.t.ppf(1 - alpha / 2, self.df) * self.bse
         if self.separated:
-            infinite = np.full(len(self.params), np.inf)
-            return pd.DataFrame({"lower": -infinite, "upper": infinite}, index=self.params.index)
+            infinite = pd.Series(np.inf, index=self.params.index)
+            finite = np.isfinite(half)
+            lower = (self.params - half).where(finite, -infinite)
+            return pd.DataFrame(
+                {"lower": lower, "upper": (self.params + half).where(finite, infinite)}
+            )
         return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
 
     def _profiles(self, alpha: float) -> pd.DataFrame:
@@ -184,6 +191,12 @@ class LogitResults:
             raise UsageError(
                 f"{self.outcome!r} is fractional, so its likelihood is a quasi-likelihood and "
                 f"{what} has no known law: use Wald statistics with a robust covariance"
+            )
+        if self.data.weights_vary or self.clusters is not None:
+            reason = "clusters" if self.clusters is not None else "sampling weights"
+            raise UsageError(
+                f"{what} takes observations for independent and equally informative, which "
+                f"{reason} deny: use wald_test, or score_bootstrap with clusters"
             )
 
     @property
@@ -323,9 +336,9 @@ class LogitResults:
         if name is None and known:
             return known[0]
         if name is None or name not in known:
+            found = f"has the clusters {', '.join(known)}, not {name!r}" if known else "has none"
             raise UsageError(
-                f"no clusters {name!r} in this fit: fit with vcov={{'CRV1': column}}"
-                + (f"; it has {', '.join(known)}" if known else "")
+                f"this needs clusters, and the fit {found}: use vcov={{'CRV1': column}}"
             )
         return name
 
@@ -429,8 +442,11 @@ class LogitResults:
             self.title,
             f"observations {self.nobs:.12g} (left out {self.dropped})   "
             f"log-likelihood {self.llf:.4f}   pseudo R2 {self.prsquared:.4f}",
-            f"covariance {self.vcov}, small-sample factor {self.ssc}",
+            f"covariance {self.vcov}, small-sample factor {self.ssc}"
+            + ("" if self.clusters is not None else ", normal law"),
         ]
+        if self.weighting != "none":
+            head.append(f"weights {self.weighting}")
         if self.clusters is not None:
             head.append(f"clusters {self.clusters}, t with {self.df:.0f} degrees of freedom")
         if self.separated:

@@ -12,10 +12,9 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.designs import MultinomialDesign
-from llmdemand.modeling.estimate import SeparationWarning
+from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
 from llmdemand.modeling.formula import split, variables
 from llmdemand.modeling.likelihood import Array, Codes
-from llmdemand.modeling.logit import VarianceWarning
 from llmdemand.modeling.predictions import Predicted, predicted_rows, side_by_side
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.results import LogitResults

@@ -99,7 +99,7 @@ def test_a_rival_s_price_gives_a_cross_elasticity():
 
 
 def test_beliefs_without_doubt_or_noise_are_told(synthetic_panel):
-    from llmdemand.modeling.logit import VarianceWarning
+    from llmdemand.modeling.estimate import VarianceWarning
 
     frame = synthetic_panel.frame.copy()
     sure = (frame["choice"] == "pampers").astype(float)

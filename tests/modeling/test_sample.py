@@ -44,7 +44,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::llmdemand.modeling.logit.VarianceWarning")
+@pytest.mark.filterwarnings("ignore::llmdemand.modeling.estimate.VarianceWarning")
 @pytest.mark.filterwarnings("ignore::llmdemand.modeling.covariance.CovarianceWarning")
 @pytest.mark.parametrize("vcov", KINDS, ids=str)
 @pytest.mark.parametrize("outcome", ["belief", "choice"])
