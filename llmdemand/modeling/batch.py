@@ -197,10 +197,11 @@ class _Sums:
         given = {"n": n, "total": total}
         if squares is not None:
             given["squares"] = squares = numbers(squares, "squares")
+        rows = len(n) if n.ndim == 2 else "fits"
         for name, array in given.items():
             if array.ndim != 2 or n.ndim != 2 or array.shape != (len(n), points):
                 raise UsageError(
-                    f"{name} has shape {array.shape}, expected (fits, {points}): one row per "
+                    f"{name} has shape {array.shape}, expected ({rows}, {points}): one row per "
                     f"fit, one column for each of the {points} rows of x"
                 )
         if clusters is not None and cluster_sums is not None:

@@ -441,7 +441,7 @@ HALF = ONES / 2
             DesignError,
             r"x has 3 points and collinear columns \(number 2,",
         ),
-        (([1, 2, 3], ONES[0], HALF), {}, UsageError, r"n has shape \(3,\), expected \(3, 3\)"),
+        (([1, 2, 3], ONES[0], HALF), {}, UsageError, r"n has shape \(3,\), expected \(fits, 3\)"),
         (([1, 2], ONES, HALF), {}, UsageError, r"n has shape \(2, 3\), expected \(2, 2\)"),
         (([1, 2, 3], ONES, HALF[:1]), {}, UsageError, r"total has shape \(1, 3\), expected \(2, 3"),
         (([1, 2, 3], -ONES, HALF), {}, DesignError, "n is -1 in fit 0 at design point 0, expected"),
