@@ -128,6 +128,11 @@ def test_covariance_follows_the_design(synthetic_panel):
     assert (constant.vcov, constant.clusters) == ("CRV1 (clusters: cell)", 16)
 
 
+def test_firth_of_choices_has_the_errors_of_its_information(synthetic_panel):
+    assert fit_demand(synthetic_panel, "choice", separation="firth").fit.vcov == "iid"
+    assert fit_demand(synthetic_panel, "belief", separation="firth").fit.vcov == "HC1"
+
+
 def test_households_are_clusters():
     panel = simulate(load_study("pampers-households"), "synthetic", runs=1, seed=2)
     assert fit_demand(panel, "belief").fit.clusters == 8
