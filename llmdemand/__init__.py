@@ -29,15 +29,17 @@ if TYPE_CHECKING:
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.errors import LLMDemandError
     from llmdemand.modeling.batch import fit_batch
+    from llmdemand.modeling.comparison import compare_models
     from llmdemand.modeling.demand import Demand, fit_demand
-    from llmdemand.modeling.estimate import SeparationWarning
+    from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
     from llmdemand.modeling.etable import etable
-    from llmdemand.modeling.hypotheses import lr_test, round_number_test
-    from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
+    from llmdemand.modeling.hypotheses import lr_test
+    from llmdemand.modeling.logit import fraclogit, logit
     from llmdemand.modeling.multinomial import clogit, mnlogit
     from llmdemand.modeling.quantity import Quantity
     from llmdemand.modeling.results import LogitResults
-    from llmdemand.modeling.scoring import compare_models, cross_validate
+    from llmdemand.modeling.round_numbers import round_number_test
+    from llmdemand.modeling.validation import cross_validate
     from llmdemand.reporting.compare import Report, compare
     from llmdemand.simulation.batch import read_batch, write_batch
     from llmdemand.simulation.choice_only import ChoiceOnlyBackend
@@ -73,14 +75,14 @@ _HOMES = {
     "Study": "core.study",
     "SyntheticBackend": "simulation.synthetic",
     "Token": "belief.tokens",
-    "VarianceWarning": "modeling.logit",
+    "VarianceWarning": "modeling.estimate",
     "Variant": "core.prompts",
     "audit": "belief.audit",
     "check_equivalence": "belief.audit",
     "clogit": "modeling.multinomial",
     "compare": "reporting.compare",
-    "compare_models": "modeling.scoring",
-    "cross_validate": "modeling.scoring",
+    "compare_models": "modeling.comparison",
+    "cross_validate": "modeling.validation",
     "estimate": "simulation.run",
     "etable": "modeling.etable",
     "extract": "belief.extract",
@@ -96,7 +98,7 @@ _HOMES = {
     "read_answers": "belief.readers",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
-    "round_number_test": "modeling.hypotheses",
+    "round_number_test": "modeling.round_numbers",
     "simulate": "simulation.run",
     "stored_answers": "simulation.recorded",
     "studies": "core.study",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from llmdemand.core.panel import Panel
 
+if TYPE_CHECKING:
+    from llmdemand.modeling.results import LogitResults
+
 
 @app.command()
 def fit(
@@ -86,10 +89,21 @@ def fit(
     if as_json:
         parts = {name: records(q.table) for name, q in found.items()}
         terms = records(demand.fit.tidy().rename_axis("term").reset_index())
-        print_json({"outcome": outcome, "alternative": demand.alternative, "terms": terms, **parts})
+        named = {"outcome": outcome, "alternative": demand.alternative, "unit": demand.unit}
+        print_json({**named, "fit": _facts(demand.fit), "terms": terms, **parts})
         return
     for text in [demand.summary(), *(q.summary() for q in found.values())]:
-        out().print(f"{text}\n", markup=False, highlight=False)
+        # A table that is too wide for the terminal is better cut by it than folded by us.
+        out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(found: LogitResults) -> dict[str, Any]:
+    """What the numbers rest on."""
+    names = "kind nobs dropped vcov ssc clusters df weighting llf prsquared aic bic separated firth"
+    facts = {name: getattr(found, name) for name in names.split()}
+    # Infinite degrees of freedom (the normal law) are no number in JSON.
+    known = {k: None if v in (float("inf"), float("-inf")) else v for k, v in facts.items()}
+    return {**known, "notes": list(found.notes)}
 
 
 @app.command()

@@ -51,7 +51,7 @@ class Cells:
     groups : mapping of str to (M,) int array
         Cluster codes.
     alike : (M,) int array or None
-        Cells with the same number, 0 to D - 1 by first appearance, have equal regressors and
+        Cells with the same number, 0 to D - 1, have equal regressors and
         weights: clusters divide them, estimates need them once.
     """
 
@@ -78,6 +78,11 @@ class Cells:
     def observations(self) -> Array:
         """Observations in each cell."""
         return self.count
+
+    @property
+    def weights_vary(self) -> bool:
+        """Whether some sampling weight is not 1."""
+        return bool((self.weight != 1).any())
 
     @cached_property
     def nobs(self) -> float:
@@ -164,7 +169,8 @@ class Cells:
             return self
         code = self.alike
         size = int(code.max()) + 1
-        first = np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1) > 0)
+        first = np.zeros(size, np.intp)
+        first[code] = np.arange(len(code))
         count = sums(code, self.count, size)
         mean = sums(code, self.count * self.mean, size) / count
         between = self.count * (self.mean - mean[code]) ** 2
@@ -176,6 +182,10 @@ class Cells:
         moved = np.abs(self.x @ direction)
         still = moved <= 1e-9 * moved.max()
         return self.weighted(still.astype(float)) if still.any() else None
+
+    def projected(self, basis: Array) -> Cells:
+        """The data in the regressors ``x @ basis``."""
+        return replace(self, x=self.x @ basis)
 
     def weighted(self, factor: Array) -> Cells:
         """Each cell's observations counted `factor` times; cells counted 0 times leave."""

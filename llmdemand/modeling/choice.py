@@ -79,6 +79,11 @@ class Cases:
         """Observations in each case: its count."""
         return self.count
 
+    @property
+    def weights_vary(self) -> bool:
+        """Whether some sampling weight is not 1."""
+        return bool((self.weight != 1).any())
+
     @cached_property
     def nobs(self) -> float:
         """Choice situations."""
@@ -212,6 +217,10 @@ class Cases:
             labels=self.labels[rows],
         )
         return kept.weighted((sizes > 1).astype(float))
+
+    def projected(self, basis: Array) -> Cases:
+        """The data in the regressors ``x @ basis``."""
+        return replace(self, x=self.x @ basis)
 
     def weighted(self, factor: Array) -> Cases:
         """Each case counted `factor` times; cases counted 0 times leave."""

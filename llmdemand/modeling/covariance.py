@@ -1,62 +1,27 @@
-"""Covariances of logit estimates by name: classical, robust, clustered, jackknife, bootstrap."""
+"""Covariances of logit estimates: classical, robust, clustered, jackknife, bootstrap."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError
 from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.bootstrap import cluster_codes, multipliers, pairs_bootstrap, refit
+from llmdemand.modeling.bootstrap import multipliers, pairs_bootstrap, refit
+from llmdemand.modeling.clusters import cluster_codes, cluster_sums, observed
 from llmdemand.modeling.likelihood import Array, Codes, Likelihood
+from llmdemand.modeling.vcov import SSC, Covariance, small_sample_factor
 
-__all__ = [
-    "SSC",
-    "Covariance",
-    "CovarianceWarning",
-    "Estimated",
-    "Kind",
-    "cluster_meat",
-    "covariance",
-    "parse_vcov",
-    "sandwich",
-    "small_sample_factor",
-]
+__all__ = ["CovarianceWarning", "Estimated", "covariance", "sandwich"]
 
-SSC = Literal["stata", "sandwich", "fixest", "none"]
-Kind = Literal["iid", "HC0", "HC1", "HC2", "HC3", "CRV1", "CRV3", "within", "pairs", "score"]
-
-_CLUSTERED = ("CRV1", "CRV3", "within", "pairs", "score")
-_FEW = 30  # clusters
+_FEW = 30  # clusters  # clusters
 
 
 class CovarianceWarning(UserWarning):
     """A covariance matrix with a defect that its standard errors do not show."""
-
-
-@dataclass(frozen=True)
-class Covariance:
-    """A covariance that was asked for; see `parse_vcov`.
-
-    Attributes
-    ----------
-    kind : str
-        ``iid``, ``HC0`` to ``HC3``, ``CRV1``, ``CRV3``, ``within``, ``pairs`` or ``score``.
-    columns : tuple of str
-        Cluster columns: two for two-way clustering, none for the kinds without clusters.
-    reps, seed : int
-        Draws of a bootstrap, and their seed.
-    """
-
-    kind: Kind
-    columns: tuple[str, ...] = ()
-    reps: int = 999
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,216 +52,6 @@ class Estimated:
     notes: tuple[str, ...]
 
 
-def parse_vcov(vcov: str | Sequence[str] | Mapping[str, Any] | Covariance) -> Covariance:
-    """Read the name of a covariance.
-
-    Parameters
-    ----------
-    vcov : str, mapping or Covariance
-        ``"iid"``, ``"HC0"`` to ``"HC3"``, ``"hetero"`` (another name of HC1), ``"pairs"`` (by
-        observation); ``{"CRV1": "cell"}``, ``{"CRV1": "cell+persona"}`` or
-        ``{"CRV1": ("cell", "persona")}`` (two-way), ``{"CRV3": "cell"}``, ``{"within": "cell"}``,
-        ``{"pairs": "household"}``, ``{"score": "household"}``. A bootstrap (pairs, score) takes
-        ``"reps"`` and ``"seed"`` besides. On a command line ``"CRV1:cell+persona"``.
-
-    Raises
-    ------
-    UsageError
-        For anything else.
-
-    Examples
-    --------
-    >>> parse_vcov("CRV1:cell+persona")
-    Covariance(kind='CRV1', columns=('cell', 'persona'), reps=999, seed=1)
-    >>> parse_vcov({"pairs": "household", "reps": 499})
-    Covariance(kind='pairs', columns=('household',), reps=499, seed=1)
-    """
-    if isinstance(vcov, Covariance):
-        return vcov
-    if isinstance(vcov, str):
-        name, colon, column = vcov.partition(":")
-        return _asked(name.strip(), _columns(column) if colon else (), {})
-    if not isinstance(vcov, Mapping):
-        raise UsageError(f"vcov={vcov!r}: expected a name or a mapping. {_kinds()}")
-    options = {key: vcov[key] for key in ("reps", "seed") if key in vcov}
-    names = [key for key in vcov if key not in options]
-    if len(names) != 1:
-        raise UsageError(
-            f"vcov={dict(vcov)!r} names {len(names)} covariances, expected one. {_kinds()}"
-        )
-    return _asked(str(names[0]), _columns(vcov[names[0]]), options)
-
-
-def _asked(name: str, columns: tuple[str, ...], options: Mapping[str, Any]) -> Covariance:
-    known: dict[str, Kind] = {kind.lower(): kind for kind in get_args(Kind)}
-    known["hetero"] = "HC1"
-    kind = known.get(name.lower())
-    if kind is None:
-        hint = nearest(name.lower(), list(known))
-        for lower, right in known.items():
-            hint = hint.replace(f"'{lower}'", f"'{right}'") if lower != "hetero" else hint
-        raise UsageError(f"no covariance {name!r}{hint}. {_kinds()}")
-    if kind not in _CLUSTERED and columns:
-        raise UsageError(f"{kind} has no clusters: ask for vcov={kind!r}, or {{'CRV1': column}}")
-    if kind in _CLUSTERED and kind != "pairs" and not columns:
-        raise UsageError(f"{kind} needs a cluster column: vcov={{{kind!r}: column}}")
-    if len(columns) > (2 if kind == "CRV1" else 1):
-        raise UsageError(
-            f"{kind} takes {'one column or two' if kind == 'CRV1' else 'one column'}, "
-            f"found {len(columns)}: {', '.join(columns)}"
-        )
-    if len(set(columns)) < len(columns):
-        raise UsageError(f"two-way clustering by {columns[0]!r} twice: name two columns")
-    if options and kind not in ("pairs", "score"):
-        raise UsageError(f"{kind} is no bootstrap: {' and '.join(options)} are for pairs and score")
-    for option, least in (("reps", 2), ("seed", 0)):
-        value = options.get(option, least)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise UsageError(f"vcov: {option}={value!r}, expected a whole number from {least} on")
-    return Covariance(kind, columns, **{key: int(value) for key, value in options.items()})
-
-
-def _columns(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        found = tuple(part.strip() for part in value.split("+"))
-        if all(found):
-            return found
-    elif isinstance(value, Sequence) and value and all(isinstance(v, str) and v for v in value):
-        return tuple(value)
-    raise UsageError(f"vcov: {value!r} does not name cluster columns, such as 'cell' or 'a+b'")
-
-
-def _kinds() -> str:
-    return (
-        "Known: 'iid', 'HC0', 'HC1' (or 'hetero'), 'HC2', 'HC3', {'CRV1': 'cell'}, "
-        "{'CRV1': 'cell+persona'}, {'CRV3': 'cell'}, {'within': 'cell'}, 'pairs', "
-        "{'pairs': 'household'}, {'score': 'household'}"
-    )
-
-
-def sandwich(bread: Array, meat: Array) -> Array:
-    """``B M B`` with B the inverse information; symmetric by construction."""
-    v = bread @ meat @ bread
-    return np.asarray((v + v.T) / 2)
-
-
-def cluster_meat(scores: Array, groups: ArrayLike) -> tuple[Array, int]:
-    """Sum over clusters of the outer product of summed scores.
-
-    Parameters
-    ----------
-    scores : (N, K) array
-        ``x_i (y_i - mu_i)``.
-    groups : (N,) array
-        Cluster of each row of scores.
-
-    Returns
-    -------
-    meat : (K, K) array
-    clusters : int
-        G, the number of clusters.
-
-    Raises
-    ------
-    DesignError
-        With one cluster: its scores sum to zero.
-    """
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        raise DesignError(
-            f"clustering needs at least two clusters, found {len(names)}: "
-            "cluster by another column, or use vcov='HC1'"
-        )
-    sums = _sums(scores, index.reshape(-1), len(names))
-    return sums.T @ sums, len(names)
-
-
-def _sums(scores: Array, codes: Codes, clusters: int) -> Array:
-    return np.stack([np.bincount(codes, column, clusters) for column in scores.T], axis=1)
-
-
-def small_sample_factor(
-    ssc: SSC,
-    nobs: float,
-    params: int,
-    clusters: int | None = None,
-    *,
-    robust: bool = True,
-) -> tuple[float, str]:
-    """The factor on a covariance, and how it is written.
-
-    Parameters
-    ----------
-    ssc : str
-        Whose factor: see Notes.
-    nobs : float
-        n, observations.
-    params : int
-        k, coefficients.
-    clusters : int, optional
-        G.
-    robust : bool
-        False for the inverse information.
-
-    Returns
-    -------
-    factor : float
-    text : str
-
-    Notes
-    -----
-    ============  ===========  =============  ========================
-    ssc           iid          HC1            clusters
-    ============  ===========  =============  ========================
-    ``stata``     1            n/(n-1)        G/(G-1)
-    ``sandwich``  1            n/(n-k)        G/(G-1) * (n-1)/(n-k)
-    ``fixest``    (n-1)/(n-k)  n/(n-k)        G/(G-1) * (n-1)/(n-k)
-    ``none``      1            1              1
-    ============  ===========  =============  ========================
-
-    ``stata``: logit, glm and fracreg with vce(robust) or vce(cluster), as for all its
-    maximum likelihood. ``sandwich``: R's vcovHC and vcovCL with type HC1. ``fixest``: the
-    defaults of R's feglm(family = binomial), file R/VCOV.R of 2025 (``ssc(adj = TRUE,
-    cluster.adj = TRUE, cluster.df = "min")``; "hetero" is n/(n-1) times (n-1)/(n-k)), and of
-    pyfixest's feglm, 0.60, which are the same. Both of these use the normal distribution
-    after a logit; ours is t with G - 1 degrees of freedom where there are clusters.
-
-    Two-way clustering takes the factor of each of its three terms with their own G (stata,
-    sandwich), or of all three with the smaller G of the two columns (fixest). Stata itself
-    has vce(cluster a b) only for linear models (regress, areg and xtreg, fe; since Stata 18);
-    after logit people use vcemway (Gu & Yoo 2019), by default with each term's own G/(G-1)
-    as here, though it replaces negative eigenvalues by zero, which we do not.
-
-    Examples
-    --------
-    >>> small_sample_factor("stata", 320, 2)[1]
-    'n/(n-1)'
-    >>> small_sample_factor("fixest", 320, 2, 16)[1]
-    'G/(G-1) * (n-1)/(n-k)'
-    """
-    if ssc not in get_args(SSC):
-        raise UsageError(
-            f"ssc={ssc!r}{nearest(str(ssc), get_args(SSC))}: use 'stata', 'sandwich', 'fixest' "
-            "or 'none'"
-        )
-    if ssc == "none" or (not robust and ssc != "fixest"):
-        return 1.0, "none"
-    if ssc == "stata":
-        if clusters is None:
-            return nobs / (nobs - 1), "n/(n-1)"
-        return clusters / (clusters - 1), "G/(G-1)"
-    if nobs <= params:
-        raise DesignError(
-            f"{nobs:g} observations and {params} coefficients leave no n - k: use ssc='stata'"
-        )
-    if not robust:
-        return (nobs - 1) / (nobs - params), "(n-1)/(n-k)"
-    if clusters is None:
-        return nobs / (nobs - params), "n/(n-k)"
-    factor = clusters / (clusters - 1) * (nobs - 1) / (nobs - params)
-    return factor, "G/(G-1) * (n-1)/(n-k)"
-
-
 def covariance(
     data: Likelihood,
     params: Array,
@@ -318,9 +73,10 @@ def covariance(
     information : (K, K) array
         Minus the Hessian there.
     asked : Covariance
-        From `parse_vcov`.
+        From `llmdemand.modeling.vcov.parse_vcov`.
     ssc : str
-        Small-sample factor of iid, HC1, CRV1 and score: see `small_sample_factor`.
+        Small-sample factor of iid, HC1, CRV1 and score: see
+        `llmdemand.modeling.vcov.small_sample_factor`.
     firth : bool
         Whether the estimate is Firth's; so are then those of the jackknife and of the pairs
         bootstrap. Sandwiches use the scores without the penalty.
@@ -370,11 +126,12 @@ def covariance(
     - ``score``: covariance of A sum_g v_g s_g over random signs v_g (Kline & Santos 2012),
       times the factor of CRV1, to which it tends as draws are added (and which it is if all
       2^G signs are drawn). The gain of the score bootstrap with few clusters is in its tests
-      and intervals: `score_bootstrap` and `score_interval`.
+      and intervals: see `llmdemand.modeling.score_bootstrap`.
 
     Examples
     --------
     >>> from llmdemand.modeling.newton import newton
+    >>> from llmdemand.modeling.vcov import parse_vcov
     >>> x = np.column_stack([np.ones(6), [1, 2, 3, 1, 2, 3]])
     >>> y = np.array([0.9, 0.5, 0.2, 0.8, 0.6, 0.1])
     >>> data = Cells.of_rows(x, y, {"person": np.array([0, 0, 0, 1, 1, 1])})
@@ -385,9 +142,7 @@ def covariance(
     >>> found.notes[0][:26]
     'fewer than 30 clusters (2)'
     """
-    empty = data.observations <= 0
-    if empty.any():
-        data = data.weighted((~empty).astype(float))
+    data = observed(data)
     bread = _inverse(information)
     kind = asked.kind
     if kind == "iid":
@@ -416,18 +171,14 @@ def covariance(
         if notes:
             notes = (f"fewer than {_FEW} clusters ({clusters}): t(G-1) is an approximation",)
         return Estimated(cov, name, "(G-1)/G", clusters, clusters - 1, notes)
-    v, enumerated = multipliers(clusters, asked.reps, asked.seed)
-    drawn = v @ _sums(data.scores(params), codes, clusters) @ bread
-    factor, text = small_sample_factor(ssc, data.nobs, data.size, clusters)
-    how = f"all {len(v)} vectors of signs" if enumerated else f"{len(v)} draws, seed {asked.seed}"
-    return Estimated(
-        factor * drawn.T @ drawn / len(v),
-        f"score bootstrap (clusters: {column}; {how})",
-        text,
-        clusters,
-        clusters - 1,
-        notes,
-    )
+    sums = cluster_sums(data.scores(params), codes, clusters)
+    return _signed(sums, data, bread, asked, ssc)
+
+
+def sandwich(bread: Array, meat: Array) -> Array:
+    """``B M B`` with B the inverse information; symmetric by construction."""
+    v = bread @ meat @ bread
+    return np.asarray((v + v.T) / 2)
 
 
 def _inverse(information: Array) -> Array:
@@ -465,7 +216,7 @@ def _clustered(
         name = f"CRV1 (two-way clusters: {', '.join(groups)})"
     meat, text = np.zeros_like(bread), ""
     for sign, codes, clusters in terms:
-        sums = _sums(scores, codes, clusters)
+        sums = cluster_sums(scores, codes, clusters)
         of = least if ssc == "fixest" else clusters
         factor, text = small_sample_factor(ssc, data.nobs, data.size, of)
         meat += sign * factor * (sums.T @ sums)
@@ -529,7 +280,7 @@ def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: C
             "counted from 0): ask for more runs, or use HC1"
         )
     scores = data.scores(params)
-    mean = _sums(scores, codes, len(size)) / size[:, None]
+    mean = cluster_sums(scores, codes, len(size)) / size[:, None]
     factor = (size / (size - 1))[codes]
     # Between the rows of a cell, then within a row: no difference of large numbers.
     away = scores / observations[:, None] - mean[codes]
@@ -565,3 +316,15 @@ def _pairs(data: Likelihood, params: Array, asked: Covariance, firth: bool) -> E
     if column is None:
         return Estimated(cov, name, "none", None, np.inf, notes)
     return Estimated(cov, name, "none", draws.units, draws.units - 1, (*notes, *_few(draws.units)))
+
+
+def _signed(sums: Array, data: Likelihood, bread: Array, asked: Covariance, ssc: SSC) -> Estimated:
+    """Covariance of the clusters' scores under random signs."""
+    clusters = len(sums)
+    v, enumerated = multipliers(clusters, asked.reps, asked.seed)
+    drawn = v @ sums @ bread
+    factor, text = small_sample_factor(ssc, data.nobs, data.size, clusters)
+    how = f"all {len(v)} vectors of signs" if enumerated else f"{len(v)} draws, seed {asked.seed}"
+    name = f"score bootstrap (clusters: {asked.columns[0]}; {how})"
+    cov = factor * drawn.T @ drawn / len(v)
+    return Estimated(cov, name, text, clusters, clusters - 1, _few(clusters))

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling import curves, pricing, quantities, welfare, worth
-from llmdemand.modeling.covariance import SSC
 from llmdemand.modeling.designs import BinaryDesign
-from llmdemand.modeling.estimate import Separation, Vcov
-from llmdemand.modeling.logit import VarianceWarning, fraclogit, logit
+from llmdemand.modeling.estimate import Separation, VarianceWarning, Vcov
+from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit, mnlogit
 from llmdemand.modeling.quantity import Quantity
 from llmdemand.modeling.results import LogitResults
+from llmdemand.modeling.vcov import SSC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -395,11 +395,12 @@ def _tell_of_certainty(frame: pd.DataFrame, outcome: str) -> None:
         )
 
 
-def _default_vcov(frame: pd.DataFrame, outcome: str, cluster: str) -> Vcov:
+def _default_vcov(frame: pd.DataFrame, outcome: str, cluster: str) -> Vcov | None:
     """See `fit_demand`: replicated prompts whose outcome is a constant are one observation."""
     if cluster != "cell":
         return {"CRV1": cluster}
     within = frame.groupby("cell")[outcome].var(ddof=0).mean()
     replicated = frame["cell"].duplicated().any()
     constant = within < _NEARLY_CONSTANT * frame[outcome].var(ddof=0)
-    return {"CRV1": "cell"} if replicated and constant else "HC1"
+    # None is the estimator's own default: HC1, or iid for Firth's estimates of choices.
+    return {"CRV1": "cell"} if replicated and constant else None

@@ -199,7 +199,7 @@ class ChoiceDesign:
         found = names.map(place)
         if found.isna().any():
             _index(str(names[found.isna()].iloc[0]), self.alternatives)
-        return found.to_numpy(np.intp)
+        return np.asarray(found, np.intp)
 
     def expand(self, frame: pd.DataFrame) -> Rows:
         """The rows as they are; without a column of cases they are one case."""
@@ -214,6 +214,11 @@ class ChoiceDesign:
             ]
         )
         start = np.zeros(1, np.intp)
+        if self.group not in frame.columns and len(np.unique(labels)) < len(labels):
+            raise DesignError(
+                f"an alternative is there twice and no column {self.group!r} divides the rows "
+                "into cases: add it"
+            )
         if self.group in frame.columns:
             groups = frame[self.group].to_numpy()
             new = np.append(True, groups[1:] != groups[:-1])

@@ -11,12 +11,13 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.binary import standardise
-from llmdemand.modeling.covariance import SSC, Covariance, Estimated, covariance
+from llmdemand.modeling.covariance import Estimated, covariance
 from llmdemand.modeling.designs import Design
 from llmdemand.modeling.likelihood import Array, Likelihood
 from llmdemand.modeling.newton import NewtonFit, newton
 from llmdemand.modeling.results import LogitResults
 from llmdemand.modeling.separation import divergence, in_units
+from llmdemand.modeling.vcov import SSC, Covariance, parse_vcov
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,20 +27,27 @@ __all__ = [
     "Separation",
     "SeparationWarning",
     "Source",
+    "VarianceWarning",
     "Vcov",
+    "asked_vcov",
     "check_regressors",
     "check_variables",
     "estimate",
+    "weighting",
 ]
 
 Separation = Literal["warn", "raise", "firth"]
-#: See `llmdemand.modeling.covariance.parse_vcov`.
+#: See `llmdemand.modeling.vcov.parse_vcov`.
 Vcov = str | Sequence[str] | Mapping[str, Any] | Covariance
 Kind = Literal["Binary logit", "Fractional logit", "Multinomial logit", "Conditional logit"]
 
 
 class SeparationWarning(UserWarning):
     """The maximum of the likelihood does not exist; estimates are infinite."""
+
+
+class VarianceWarning(UserWarning):
+    """A covariance that is wrong for these data, or a fit without any noise to learn from."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Source:
         What the model is called.
     dropped : int
         Rows left out.
+    weighting : str
+        Column and type of the weights.
     """
 
     design: Design | None
@@ -65,6 +75,25 @@ class Source:
     outcome: str
     kind: Kind
     dropped: int = 0
+    weighting: str = "none"
+
+
+def asked_vcov(
+    vcov: Vcov | None, separation: Separation, *, fractional: bool = False
+) -> Covariance:
+    """What `vcov` names; by default HC1, or iid for Firth's estimates of 0/1 outcomes.
+
+    Where data are separated every residual is small, and a sandwich of small residuals
+    looks precise: Fisher's information does not.
+    """
+    if vcov is None:
+        vcov = "iid" if separation == "firth" and not fractional else "HC1"
+    return parse_vcov(vcov)
+
+
+def weighting(weights: str | None, weights_type: str) -> str:
+    """How weights are named in a summary."""
+    return "none" if weights is None else f"{weights} ({weights_type})"
 
 
 def estimate(
@@ -87,7 +116,7 @@ def estimate(
     source : Source
         Kept in the results.
     asked : Covariance
-        See `llmdemand.modeling.covariance.parse_vcov`.
+        See `llmdemand.modeling.vcov.parse_vcov`.
     ssc : str
         Small-sample factor.
     separation : str
@@ -113,15 +142,19 @@ def estimate(
             "use 'warn', 'raise' or 'firth'"
         )
     firth = separation == "firth"
+    if data.weights_vary and (firth or asked.kind == "iid"):
+        raise UsageError(
+            "sampling weights say nothing of how much information there is: Firth's penalty and "
+            "iid standard errors have no meaning; use vcov='HC1' or clusters, without 'firth'"
+        )
     # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
     z, back = data.standardised()
     core = z.merged()
     found = newton(core, firth=firth)
     direction = None if firth else divergence(core, found)
     if direction is not None:
-        moving = in_units(back, direction)
-        _tell(moving, terms, source, separation)
-        params, estimated = _infinite(moving, asked)
+        _tell(in_units(back, direction), terms, source, separation)
+        params, estimated = _limit(z, back, direction, asked, ssc)
     elif not found.converged:
         raise DesignError(
             f"{source.outcome}: no maximum found in {found.iterations} steps, though it exists: "
@@ -130,9 +163,12 @@ def estimate(
     else:
         estimated = covariance(z, found.params, found.information, asked, ssc, firth=firth)
         params = back @ found.params
-        estimated = replace(estimated, cov=back @ estimated.cov @ back.T)
+        notes = estimated.notes + (_separated_note(core, asked, source) if firth else ())
+        estimated = replace(estimated, cov=back @ estimated.cov @ back.T, notes=notes)
     llf = found.llf if direction is None else _supremum(core, direction)
-    return _results(data, params, estimated, found, llf, list(terms), source, firth)
+    return _results(
+        data, params, estimated, found, llf, list(terms), source, firth, asked=asked, ssc=ssc
+    )
 
 
 def _supremum(data: Likelihood, direction: Array) -> float:
@@ -140,10 +176,8 @@ def _supremum(data: Likelihood, direction: Array) -> float:
     rest = data.undecided(direction)
     if rest is None:
         return 0.0
-    start = np.zeros(rest.size)
-    values, vectors = np.linalg.eigh(rest.information(start))
     # What is left determines fewer coefficients: Newton moves in their span.
-    return newton(rest, start=start, free=vectors[:, values > 1e-10 * values.max()], gain=1e-12).llf
+    return newton(rest.projected(_span(rest)), gain=1e-12).llf
 
 
 def _results(
@@ -155,6 +189,9 @@ def _results(
     terms: list[str],
     source: Source,
     firth: bool,
+    *,
+    asked: Covariance,
+    ssc: SSC,
 ) -> LogitResults:
     import pandas as pd
 
@@ -172,6 +209,7 @@ def _results(
         ssc=estimated.factor,
         clusters=estimated.clusters,
         df=estimated.df,
+        weighting=source.weighting,
         notes=estimated.notes,
         converged=found.converged and not separated,
         separated=separated,
@@ -180,6 +218,8 @@ def _results(
         data=data,
         design=source.design,
         frame=source.frame,
+        asked=asked,
+        asked_ssc=ssc,
     )
 
 
@@ -196,13 +236,81 @@ def _tell(direction: Array, terms: Sequence[str], source: Source, separation: Se
     warnings.warn(message, SeparationWarning, stacklevel=5)
 
 
-def _infinite(direction: Array, asked: Covariance) -> tuple[Array, Estimated]:
-    """Infinite estimates along the direction; the others are not identified by a number."""
+def _separated_note(core: Likelihood, asked: Covariance, source: Source) -> tuple[str, ...]:
+    """What to know of Firth's estimate where the plain one does not exist."""
+    if divergence(core, newton(core)) is None:
+        return ()
+    note = (
+        "the data are separated: the likelihood is far from a parabola; read "
+        "conf_int(kind='profile') in place of estimate and SE"
+    )
+    if asked.kind != "iid" and not core.fractional:
+        warnings.warn(
+            f"{source.outcome}: the data are separated, so every residual is small and "
+            f"{asked.kind} standard errors look far too precise; use vcov='iid' and "
+            "conf_int(kind='profile')",
+            VarianceWarning,
+            stacklevel=6,
+        )
+    return (note,)
+
+
+def _limit(
+    data: Likelihood, back: Array, direction: Array, asked: Covariance, ssc: SSC
+) -> tuple[Array, Estimated]:
+    """Estimates at the end of a separating direction: infinite, finite, or not determined.
+
+    What stays uncertain there (`Likelihood.undecided`) is a smaller sample with a maximum of
+    its own. A coefficient that does not diverge and lies in the span of that sample's
+    regressors has a finite limit and a covariance; any other finite one is NaN.
+    """
+    moving = in_units(back, direction)
     with np.errstate(invalid="ignore"):
-        params = np.where(direction == 0, np.nan, np.sign(direction) * np.inf)
-    cov = np.where(np.eye(len(direction), dtype=bool), np.inf, np.nan)
-    name = f"none ({asked.kind} was asked for; the estimates are infinite)"
-    return params, Estimated(cov=cov, name=name, factor="none", clusters=None, df=np.inf, notes=())
+        params = np.where(moving == 0, np.nan, np.sign(moving) * np.inf)
+    cov = np.where(np.diag(moving != 0), np.inf, np.nan)
+    nothing = Estimated(
+        cov=cov,
+        name=f"none ({asked.kind} was asked for; no estimate is finite)",
+        factor="none",
+        clusters=None,
+        df=np.inf,
+        notes=(),
+    )
+    rest = data.undecided(direction)
+    span = np.zeros((len(moving), 0)) if rest is None else _span(rest)
+    # Rows of `back` are the coefficients in the standardised ones.
+    outside = back - back @ span @ span.T
+    size = np.linalg.norm(back, axis=1)
+    known = (moving == 0) & (np.linalg.norm(outside, axis=1) < 1e-8 * size)
+    if rest is None or not known.any():
+        return params, nothing
+    part = rest.projected(span)
+    found = newton(part.merged())
+    if not found.converged:
+        return params, nothing
+    try:
+        estimated = covariance(part, found.params, found.information, asked, ssc)
+    except DesignError as error:
+        # Too few observations or clusters are left for this covariance.
+        way = back @ span
+        params[known] = (way @ found.params)[known]
+        return params, replace(nothing, notes=(str(error),))
+    way = back @ span
+    whole = way @ estimated.cov @ way.T
+    params[known] = (way @ found.params)[known]
+    both = np.outer(known, known)
+    cov[both] = whole[both]
+    note = (
+        f"finite estimates are the limits, from the {part.nobs:.12g} observations that the "
+        "infinite ones leave uncertain"
+    )
+    return params, replace(estimated, cov=cov, notes=(*estimated.notes, note))
+
+
+def _span(data: Likelihood) -> Array:
+    """Orthonormal directions in which the data have any information, (K, F)."""
+    values, vectors = np.linalg.eigh(data.information(np.zeros(data.size)))
+    return np.asarray(vectors[:, values > 1e-10 * values.max()])
 
 
 def check_variables(frame: pd.DataFrame, variables: Sequence[str], rows: float) -> None:

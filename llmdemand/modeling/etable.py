@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args, overload
 import numpy as np
 
 from llmdemand.errors import UsageError, nearest
-from llmdemand.modeling.hypotheses import Fitted, results_of
+from llmdemand.modeling.fitted import Fitted, results_of
 from llmdemand.modeling.results import LogitResults
 
 if TYPE_CHECKING:

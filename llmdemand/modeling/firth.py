@@ -77,6 +77,10 @@ class LRTest:
     df: int
     pvalue: float
 
+    def __str__(self) -> str:
+        p = "< 1e-300" if self.pvalue < 1e-300 else f"= {self.pvalue:.4g}"
+        return f"likelihood-ratio test: chi-squared({self.df}) = {self.statistic:.4f}, p {p}"
+
 
 def firth_fit(data: Likelihood) -> FirthFit:
     """Maximise the penalised likelihood.

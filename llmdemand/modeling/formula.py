@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.errors import DesignError, LLMDemandError, nearest
+from llmdemand.errors import DesignError, LLMDemandError, UsageError, nearest
 from llmdemand.modeling.likelihood import Array
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "evaluate", "looks_at_all_rows", "part", "split", "variables"]
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _QUOTED = re.compile(r"`([^`]+)`")
 _STATEFUL = re.compile(r"\b(bs|cs|cc|cr|poly|center|scale|standardize|hashed|lag)\s*\(")
 _KNOTTED = re.compile(r"\b(bs|cs|cc|cr)\s*\([^()]*knots\s*=")
@@ -34,10 +35,13 @@ def _log(values: Any) -> Any:
     return np.log(values)
 
 
-def _round_number(values: Any, step: float) -> Any:
+def _round_number(values: Any, step: float | None = None) -> Any:
     """One where a price is a multiple of `step`, else zero."""
-    if not step > 0:
-        raise DesignError(f"round(..., {step:g}): give a positive step, such as round(price, 5)")
+    if step is None or not step > 0:
+        raise DesignError(
+            "round(price, 5) marks prices that are multiples of 5: give a positive step "
+            "(it does not round; use np.round for that)"
+        )
     ratio = np.asarray(values, float) / step
     return (np.abs(ratio - np.round(ratio)) < 1e-9 * np.maximum(1, np.abs(ratio))) * 1.0
 
@@ -88,6 +92,8 @@ def split(formula: str) -> tuple[str, list[str]]:
     DesignError
         Without exactly one ``~``.
     """
+    if not isinstance(formula, str):
+        raise UsageError(f"formula {formula!r}: give text, as 'choice ~ price'")
     left, tilde, right = formula.partition("~")
     if not tilde or not left.strip() or not right.strip() or "~" in right:
         raise DesignError(
@@ -142,9 +148,7 @@ def part(text: str, frame: pd.DataFrame) -> Part:
     """
     if text in ("0", "-1"):
         return Part(text, (), None)
-    import formulaic
-
-    _, names, spec = _matrix(formulaic.Formula(text), frame, text)
+    _, names, spec = _matrix(_parsed(text), frame, text)
     return Part(text, names, spec)
 
 
@@ -165,9 +169,7 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
             )
         return column.to_numpy(np.float64)
     variables(text, [str(c) for c in frame.columns])
-    import formulaic
-
-    matrix, _, _ = _matrix(formulaic.Formula(f"0 + {text}"), frame, text)
+    matrix, _, _ = _matrix(_parsed(f"0 + {text}"), frame, text)
     if matrix.shape[1] == 2 and text.startswith("I("):
         return matrix[:, 1]  # formulaic makes two columns of a condition: false, true
     if matrix.shape[1] != 1:
@@ -175,25 +177,59 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
     return matrix[:, 0]
 
 
+def _parsed(text: str) -> Any:
+    import formulaic
+    from formulaic.errors import FormulaicError
+
+    try:
+        return formulaic.Formula(text)
+    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
+        raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
+
+
 def _matrix(spec: Any, frame: pd.DataFrame, text: str) -> tuple[Array, tuple[str, ...], Any]:
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)  # values are checked below
             warnings.simplefilter("error", DataMismatchWarning)
             made = spec.get_model_matrix(frame, context=_CONTEXT, na_action="ignore")
     except DataMismatchWarning as error:
-        levels = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
+        named = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
+        levels = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", named).split(", ")
+        shown = ", ".join(levels[:3]) + (", ..." if len(levels) > 3 else "")
         raise DesignError(
-            f"{text!r}: {levels or 'a category'} is not in the data that were fitted"
+            f"{text!r}: {shown or 'a category'} is not in the data that were fitted"
         ) from None
-    except (FormulaicError, NameError, AttributeError, ValueError, TypeError) as error:
+    except (
+        FormulaicError,
+        ArithmeticError,
+        NameError,
+        AttributeError,
+        SyntaxError,
+        ValueError,
+        TypeError,
+    ) as error:
         if isinstance(error.__cause__, LLMDemandError):
             raise error.__cause__ from None
+        if "extrapolation" in str(error):
+            raise DesignError(
+                f"{text!r}: a value lies outside the range of the data that the spline was fitted "
+                "to; stay within it, or write bs(..., extrapolation='extend')"
+            ) from None
         raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
     names = tuple("const" if c == "Intercept" else str(c) for c in made.columns)
-    return made.to_numpy(np.float64), names, made.model_spec
+    matrix = made.to_numpy(np.float64)
+    bad = ~np.isfinite(matrix).all(axis=0)
+    if bad.any():
+        raise DesignError(
+            f"term {names[int(np.argmax(bad))]!r} is not finite in "
+            f"{int((~np.isfinite(matrix)).any(axis=1).sum())} rows: mend or leave out the values "
+            "outside its domain"
+        )
+    return matrix, names, made.model_spec
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return _ANSI.sub("", str(error)).strip().partition("\n")[0]

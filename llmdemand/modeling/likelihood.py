@@ -44,6 +44,10 @@ class Likelihood(Protocol):
         """Whether some outcome lies strictly between 0 and 1: a quasi-likelihood then."""
 
     @property
+    def weights_vary(self) -> bool:
+        """Whether there are sampling weights: the likelihood is then no likelihood."""
+
+    @property
     def size(self) -> int:
         """K, the number of coefficients."""
 
@@ -87,6 +91,9 @@ class Likelihood(Protocol):
 
     def undecided(self, direction: Array) -> Likelihood | None:
         """What is still uncertain infinitely far along a separating direction; None if nothing."""
+
+    def projected(self, basis: Array) -> Likelihood:
+        """The data in the regressors ``x @ basis``, basis (K, F)."""
 
     def weighted(self, factor: Array) -> Likelihood:
         """The same data with each row's observations counted `factor` times, (M,)."""

@@ -10,16 +10,18 @@ import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.covariance import SSC, parse_vcov
 from llmdemand.modeling.designs import BinaryDesign
 from llmdemand.modeling.estimate import (
     Kind,
     Separation,
     Source,
+    VarianceWarning,
     Vcov,
+    asked_vcov,
     check_regressors,
     check_variables,
     estimate,
+    weighting,
 )
 from llmdemand.modeling.formula import looks_at_all_rows, part, split, variables
 from llmdemand.modeling.likelihood import Array, Codes
@@ -33,14 +35,12 @@ from llmdemand.modeling.sample import (
     codes,
     column_names,
     grouped,
+    in_unit_interval,
     require,
 )
+from llmdemand.modeling.vcov import SSC
 
-__all__ = ["VarianceWarning", "fit", "fraclogit", "logit"]
-
-
-class VarianceWarning(UserWarning):
-    """A covariance that is wrong for these data, or a fit without any noise to learn from."""
+__all__ = ["fit", "fraclogit", "logit"]
 
 
 def fit(
@@ -48,7 +48,7 @@ def fit(
     x: Array,
     terms: Sequence[str],
     *,
-    vcov: Vcov = "HC1",
+    vcov: Vcov | None = None,
     groups: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     separation: Separation = "warn",
@@ -64,7 +64,7 @@ def fit(
         Regressors, the constant included.
     terms : sequence of str
         Names of the columns of `x`.
-    vcov : str or mapping
+    vcov : str or mapping, optional
         See `fraclogit`.
     groups : mapping of str to (N,) array, optional
         Clusters, by the names that `vcov` uses.
@@ -117,14 +117,14 @@ def fit(
         )
     if not np.isfinite(y).all() or not np.isfinite(x).all():
         raise DesignError("outcome and regressors must be finite: drop or mend missing rows first")
-    if y.min() < 0 or y.max() > 1:
-        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
-    asked, known = parse_vcov(vcov), dict(groups or {})
+    y = in_unit_interval(y)
+    known = dict(groups or {})
+    kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
+    asked = asked_vcov(vcov, separation, fractional=kind == "Fractional logit")
     require(asked.columns, list(known), "among the groups")
     frame = pd.DataFrame(known)
     clusters = {c: _codes(frame, c) for c in asked.columns}
     data = Cells.of_rows(x, y, clusters)
-    kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
     return _fit(data, terms, Source(None, None, outcome, kind), asked, ssc, separation)
 
 
@@ -132,7 +132,7 @@ def fraclogit(
     formula: str,
     data: Data,
     *,
-    vcov: Vcov = "HC1",
+    vcov: Vcov | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -151,11 +151,12 @@ def fraclogit(
     data : pandas.DataFrame or path
         One row per observation; or a parquet file, read chunk by chunk and reduced to
         groups of equal regressors, so that it may be larger than memory.
-    vcov : str or mapping
-        ``"iid"`` (inverse information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``,
-        ``{"CRV1": "cell+run"}`` (two-way), ``{"CRV3": "cell"}`` (leave-one-cluster-out
-        jackknife), ``{"within": "cell"}`` (fixed design), ``{"pairs": "cell"}`` or
-        ``{"score": "cell"}`` (bootstraps): see `llmdemand.modeling.covariance`.
+    vcov : str or mapping, optional
+        By default HC1; iid for Firth's estimates of 0/1 outcomes. ``"iid"`` (inverse
+        information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``, ``{"CRV1": "cell+run"}``
+        (two-way), ``{"CRV3": "cell"}`` (leave-one-cluster-out jackknife), ``{"within":
+        "cell"}`` (fixed design), ``{"pairs": "cell"}`` or ``{"score": "cell"}`` (bootstraps):
+        see `llmdemand.modeling.covariance`.
     ssc : str
         Small-sample factor by the package that uses it: ``stata``, ``sandwich``,
         ``fixest``, ``none``.
@@ -204,7 +205,7 @@ def logit(
     formula: str,
     data: Data,
     *,
-    vcov: Vcov = "HC1",
+    vcov: Vcov | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -232,7 +233,7 @@ def _door(
     formula: str,
     data: Data,
     binary: bool,
-    vcov: Vcov,
+    vcov: Vcov | None,
     ssc: SSC,
     weights: str | None,
     weights_type: WeightsType,
@@ -242,7 +243,7 @@ def _door(
     outcome, parts = split(formula)
     if len(parts) != 1:
         raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
-    known, asked = column_names(data), parse_vcov(vcov)
+    known, asked = column_names(data), asked_vcov(vcov, separation, fractional=not binary)
     require([weights], known, "of weights")
     require(asked.columns, known, "to cluster by")
     named = variables(parts[0], known)
@@ -269,7 +270,9 @@ def _door(
         _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
-    source = Source(design, sample.frame, outcome, kind, sample.dropped)
+    source = Source(
+        design, sample.frame, outcome, kind, sample.dropped, weighting(weights, weights_type)
+    )
     return _fit(cells, design.terms, source, asked, ssc, separation)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,16 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.choice import Cases
-from llmdemand.modeling.covariance import SSC, parse_vcov
 from llmdemand.modeling.designs import ChoiceDesign, MultinomialDesign
 from llmdemand.modeling.estimate import (
     Separation,
     Source,
     Vcov,
+    asked_vcov,
     check_regressors,
     check_variables,
     estimate,
+    weighting,
 )
 from llmdemand.modeling.formula import Part, evaluate, part, split, variables
 from llmdemand.modeling.likelihood import Array, Codes, sums
@@ -30,8 +32,11 @@ from llmdemand.modeling.sample import (
     column_names,
     complete,
     grouped,
+    plain,
     require,
+    used_levels,
 )
+from llmdemand.modeling.vcov import SSC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["clogit", "mnlogit"]
 
 _SUM_TOLERANCE = 1e-6
+_NO_CONSTANT = re.compile(r"-\s*1\s*$|\+\s*0\s*$|^\s*0\s*\+|^\s*-\s*1\s*\+")
+_MOST = 100  # alternatives
 _NOTHING = Part("0", (), None)
 
 
@@ -47,7 +54,7 @@ def mnlogit(
     data: Data,
     *,
     base: str | None = None,
-    vcov: Vcov = "HC1",
+    vcov: Vcov | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -94,7 +101,7 @@ def mnlogit(
     left, parts = split(formula)
     if len(parts) != 1:
         raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
-    known, asked = column_names(data), parse_vcov(vcov)
+    known, asked = column_names(data), asked_vcov(vcov, separation)
     outcomes = [name.strip().strip("`") for name in left.split("+")]
     require(outcomes, known, "of outcomes")
     require([weights], known, "of weights")
@@ -123,7 +130,14 @@ def mnlogit(
         rows.labels,
     )
     check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
-    source = Source(design, frame, " + ".join(outcomes), "Multinomial logit", sample.dropped)
+    source = Source(
+        design,
+        frame,
+        " + ".join(outcomes),
+        "Multinomial logit",
+        sample.dropped,
+        weighting(weights, weights_type),
+    )
     return estimate(cases, design.terms, source, asked=asked, ssc=ssc, separation=separation)
 
 
@@ -139,6 +153,16 @@ def _outcomes(
             levels = [c for c in column.cat.categories if (column == c).any()]
         else:
             levels = sorted(column.unique())
+        if column.dtype.kind == "f" and (column % 1 != 0).any():
+            raise DesignError(
+                f"outcome {outcomes[0]!r} holds fractions: a column of labels, or one column of "
+                "fractions per alternative (a + b + c ~ ...), is expected"
+            )
+        if len(levels) > _MOST:
+            raise DesignError(
+                f"outcome {outcomes[0]!r} has {len(levels)} values: is it the alternative that was "
+                f"chosen? At most {_MOST} are taken"
+            )
         names = [f"{level:g}" if isinstance(level, float) else str(level) for level in levels]
         y = np.column_stack([(column == level).to_numpy(float) for level in levels])
     else:
@@ -181,7 +205,7 @@ def clogit(
     alternative: str = "alternative",
     base: str | None = None,
     availability: str | None = None,
-    vcov: Vcov = "HC1",
+    vcov: Vcov | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -239,8 +263,12 @@ def clogit(
     outcome, parts = split(formula)
     if len(parts) > 3:
         raise DesignError(f"formula {formula!r} has {len(parts)} parts divided by |, 3 are known")
+    if _NO_CONSTANT.search(parts[0]):
+        raise DesignError(
+            f"formula {formula!r}: constants belong to the second part; leave them out with | 0"
+        )
     generic, of_case, own = [*parts, *["1", "0"][len(parts) - 1 :]]
-    known, asked = column_names(data), parse_vcov(vcov)
+    known, asked = column_names(data), asked_vcov(vcov, separation)
     require([case], known, "of cases (case=...)")
     require([alternative], known, "of alternatives (alternative=...)")
     require([weights, availability], known, "in the data")
@@ -277,6 +305,11 @@ def clogit(
     count, weight = np.ones(n), np.ones(n)
     if weights is not None:
         w = _weights(frame[weights].iloc[first], weights)
+        if weights_type == "frequency" and (w % 1 != 0).any():
+            raise DesignError(
+                f"frequency weights {weights!r} count cases and must be whole numbers: for inverse "
+                "sampling probabilities give weights_type='sampling'"
+            )
         count, weight = (w, weight) if weights_type == "frequency" else (count, w)
         if weights_type not in ("frequency", "sampling"):
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
@@ -284,7 +317,9 @@ def clogit(
     cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels)
     differences, _ = cases.standardised()
     check_regressors(differences.x, design.terms, cases.nobs, within=True)
-    source = Source(design, frame, outcome, "Conditional logit", dropped)
+    source = Source(
+        design, frame, outcome, "Conditional logit", dropped, weighting(weights, weights_type)
+    )
     return estimate(cases, design.terms, source, asked=asked, ssc=ssc, separation=separation)
 
 
@@ -297,7 +332,7 @@ def _cases(
     na: NA,
 ) -> tuple[pd.DataFrame, int]:
     """Available rows, the rows of a case side by side, and the number of rows left out."""
-    frame = data[read].reset_index(drop=True)
+    frame = plain(data[read].reset_index(drop=True))
     if availability is not None:
         open_ = frame[availability]
         if not open_.isin([0, 1]).all():
@@ -322,7 +357,7 @@ def _cases(
             f"case {row[case]} has alternative {row[alternative]!r} twice: one row per case and "
             "alternative is expected"
         )
-    return sorted_, len(frame) - len(sorted_)
+    return used_levels(sorted_), len(frame) - len(sorted_)
 
 
 def _check_constant(frame: pd.DataFrame, columns: list[str], group: Codes, first: Codes) -> None:

@@ -20,6 +20,7 @@ __all__ = ["Goal", "optimal_price"]
 Goal = Literal["profit", "revenue"]
 
 _GRID, _FINE = 161, 33
+_CELLS = 1 << 20  # utilities that are held at a time
 _REACH = 4.0  # a non-linear price is searched up to so many times the highest one seen
 
 
@@ -160,7 +161,8 @@ def _notes(problems: list[_Problem], optima: list[float], params: Array, kind: s
         share, slope = problem.demand(p, params)
         s, d = float(np.real(share)), float(np.real(slope))
         notes.append(
-            f"at {p:.5g} the share is {s:.4g}, its elasticity {d * p / s:.4g} and {kind} "
+            f"at {p:.5g} the share is {s:.4g}, its elasticity "
+            f"{d * p / s if s else float('nan'):.4g} and {kind} "
             f"{(p - problem.cost) * s:.5g} per observation"
         )
         low, high = problem.seen
@@ -272,22 +274,31 @@ class _Problem:
 
     def _best(self, grid: Array, b: Array) -> tuple[float, float]:
         """The neighbours of the best price of a grid."""
-        profit = np.array([(p - self.cost) * self.demand(p, b)[0] for p in grid])
-        best = int(np.argmax(profit))
+        best = int(np.argmax(self._profits(grid, b)))
         return float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
 
     def _profits(self, grid: Array, b: Array) -> Array:
-        """Profit on a grid of a non-linear price; its regressors serve every draw."""
+        """Profit on a grid; regressors of a non-linear price are kept, they serve every draw."""
+        scene = self.scene
         key = (float(grid[0]), float(grid[-1]))
-        if key not in self._kept:
-            self._kept[key] = self.scene.regressors(self.alternative, self.price, grid)
-        scene, rows = self.scene, self._rows
+        if not self.linear and key not in self._kept:
+            self._kept[key] = scene.priced(self.alternative, self.price, grid)
+        base, slope = self._first.x @ b, self._slope @ b
         everyone = scene.total(np.ones(len(scene.start)))[0]
-        share = [
-            scene.total(scene.shares(b, x)[rows], scene.case[rows])[0] / everyone
-            for x in self._kept[key]
-        ]
-        return (grid - self.cost) * np.array(share)
+        weight = scene.weight[scene.case[self._rows]] / everyone
+        share = np.empty(len(grid))
+        size = max(1, _CELLS // len(base))
+        for first in range(0, len(grid), size):
+            some = slice(first, first + size)
+            if self.linear:
+                eta = base + (grid[some, None] - self.seen[0]) * slope
+            else:
+                eta = self._kept[key][some] @ b
+            top = np.maximum.reduceat(eta, scene.start, axis=1)[:, scene.case]
+            e = np.exp(eta - top)
+            sums = np.add.reduceat(e, scene.start, axis=1)[:, scene.case[self._rows]]
+            share[some] = (e[:, self._rows] / sums) @ weight
+        return np.asarray((grid - self.cost) * share)
 
     def _refine(self, low: float, high: float, b: Array) -> float:
         from scipy.optimize import brentq

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["Quantity"]
+__all__ = ["COLOURS", "Quantity"]
 
 _VALUES = ("estimate", "se", "lower", "upper")
 # Okabe-Ito: told apart with any colour vision, and by line style.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Okabe & Ito: told apart by the colour-blind.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 
 
@@ -183,7 +184,7 @@ class Quantity:
             groups = list(self.table.groupby(others, sort=False))
         for place, (names, rows) in enumerate(groups):
             rows = rows.sort_values(over)
-            colour, style = _COLOURS[place % len(_COLOURS)], _STYLES[place % len(_STYLES)]
+            colour, style = COLOURS[place % len(COLOURS)], _STYLES[place % len(_STYLES)]
             x = rows[over].to_numpy(np.float64)
             marker = "o" if len(x) < 10 else ""
             label = " by ".join(str(n) for n in names)
@@ -223,7 +224,7 @@ class Quantity:
         ] or [self.name]
         place = np.arange(len(self.table))
         estimate = self.table["estimate"].to_numpy(np.float64)
-        ax.bar(place, estimate, color=_COLOURS[0], alpha=0.6)
+        ax.bar(place, estimate, color=COLOURS[0], alpha=0.6)
         ends = self.table[["lower", "upper"]].to_numpy(np.float64)
         finite = np.isfinite(ends).all(axis=1)
         ax.vlines(place[finite], ends[finite, 0], ends[finite, 1], color="k", lw=1.2)

@@ -18,10 +18,13 @@ from llmdemand.modeling.likelihood import Array, Likelihood
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llmdemand.modeling.bootstrap import ScoreInterval, ScoreTest
+    from llmdemand.modeling.calibration_curve import Calibration
     from llmdemand.modeling.firth import LRTest
-    from llmdemand.modeling.hypotheses import Hypothesis, TestResult
-    from llmdemand.modeling.scoring import Calibration, Scores
+    from llmdemand.modeling.hypotheses import TestResult
+    from llmdemand.modeling.restrictions import Hypothesis
+    from llmdemand.modeling.score_bootstrap import ScoreInterval, ScoreTest
+    from llmdemand.modeling.scoring import Scores
+    from llmdemand.modeling.vcov import SSC, Covariance
 
 __all__ = ["LogitResults"]
 
@@ -49,11 +52,13 @@ class LogitResults:
     dropped : int
         Rows left out by the caller's rule.
     vcov, ssc : str
-        Names of the covariance and of its small-sample factor.
+        Names of the covariance and of its small-sample factor, for print.
     clusters : int or None
         Number of clusters, G; the smaller one of two ways.
     df : float
         Degrees of freedom of the reference t law: G - 1 with clusters, else inf.
+    weighting : str
+        Column and type of the weights, or ``none``.
     notes : tuple of str
         What the reader should know of the covariance.
     converged, separated : bool
@@ -68,6 +73,10 @@ class LogitResults:
         From data frames to regressors; None if fitted from arrays.
     frame : pandas.DataFrame or None
         The sample's variables, equal rows merged.
+    asked : Covariance
+        The covariance that was asked for, to be asked for once more.
+    asked_ssc : str
+        Its small-sample factor: ``stata``, ``sandwich``, ``fixest`` or ``none``.
     """
 
     params: pd.Series[float]
@@ -82,6 +91,7 @@ class LogitResults:
     ssc: str
     clusters: int | None
     df: float
+    weighting: str
     notes: tuple[str, ...]
     converged: bool
     separated: bool
@@ -90,6 +100,8 @@ class LogitResults:
     data: Likelihood = field(repr=False)
     design: Design | None = field(repr=False)
     frame: pd.DataFrame | None = field(repr=False)
+    asked: Covariance = field(repr=False)
+    asked_ssc: SSC = field(repr=False)
 
     # Demand quantities: functions of a fit, here as its methods.
     shares = quantities.shares
@@ -157,8 +169,12 @@ class LogitResults:
             raise UsageError(f"kind={kind!r}: use 'wald' or 'profile'")
         half = stats.t.ppf(1 - alpha / 2, self.df) * self.bse
         if self.separated:
-            infinite = np.full(len(self.params), np.inf)
-            return pd.DataFrame({"lower": -infinite, "upper": infinite}, index=self.params.index)
+            infinite = pd.Series(np.inf, index=self.params.index)
+            finite = np.isfinite(half)
+            lower = (self.params - half).where(finite, -infinite)
+            return pd.DataFrame(
+                {"lower": lower, "upper": (self.params + half).where(finite, infinite)}
+            )
         return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
 
     def _profiles(self, alpha: float) -> pd.DataFrame:
@@ -175,6 +191,12 @@ class LogitResults:
             raise UsageError(
                 f"{self.outcome!r} is fractional, so its likelihood is a quasi-likelihood and "
                 f"{what} has no known law: use Wald statistics with a robust covariance"
+            )
+        if self.data.weights_vary or self.clusters is not None:
+            reason = "clusters" if self.clusters is not None else "sampling weights"
+            raise UsageError(
+                f"{what} takes observations for independent and equally informative, which "
+                f"{reason} deny: use wald_test, or score_bootstrap with clusters"
             )
 
     @property
@@ -281,7 +303,7 @@ class LogitResults:
     def score_bootstrap(
         self, hypothesis: Hypothesis, cluster: str | None = None, **options: Any
     ) -> ScoreTest:
-        """Test linear hypotheses with few clusters: see `bootstrap.score_bootstrap`.
+        """Test linear hypotheses with few clusters: see `score_bootstrap.score_bootstrap`.
 
         Parameters
         ----------
@@ -292,8 +314,8 @@ class LogitResults:
         **options
             ``reps``, ``seed``, ``weights`` (``rademacher``, ``webb``, ``mammen``).
         """
-        from llmdemand.modeling.bootstrap import score_bootstrap
-        from llmdemand.modeling.hypotheses import restrictions
+        from llmdemand.modeling.restrictions import restrictions
+        from llmdemand.modeling.score_bootstrap import score_bootstrap
 
         matrix, value, _ = restrictions(list(self.params.index), hypothesis)
         group = self._cluster(cluster)
@@ -302,8 +324,8 @@ class LogitResults:
     def score_interval(
         self, term: str, cluster: str | None = None, **options: Any
     ) -> ScoreInterval:
-        """Interval with few clusters, by inverting `score_bootstrap`: see `bootstrap`."""
-        from llmdemand.modeling.bootstrap import score_interval
+        """Interval with few clusters, by inverting `score_bootstrap`: see its module."""
+        from llmdemand.modeling.score_bootstrap import score_interval
 
         group, index = self._cluster(cluster), self._index(term)
         params = self.params.to_numpy()
@@ -314,9 +336,9 @@ class LogitResults:
         if name is None and known:
             return known[0]
         if name is None or name not in known:
+            found = f"has the clusters {', '.join(known)}, not {name!r}" if known else "has none"
             raise UsageError(
-                f"no clusters {name!r} in this fit: fit with vcov={{'CRV1': column}}"
-                + (f"; it has {', '.join(known)}" if known else "")
+                f"this needs clusters, and the fit {found}: use vcov={{'CRV1': column}}"
             )
         return name
 
@@ -341,8 +363,8 @@ class LogitResults:
         return lr_test(self.data, [self._index(t) for t in asked], firth=self.firth)
 
     def score_test(self, added: str | Array, data: Any = None) -> TestResult:
-        """Score test of terms that are left out: see `hypotheses.score_test`."""
-        from llmdemand.modeling.hypotheses import score_test
+        """Score test of terms that are left out: see `score_tests.score_test`."""
+        from llmdemand.modeling.score_tests import score_test
 
         return score_test(self, added, data)
 
@@ -353,8 +375,8 @@ class LogitResults:
         return scores(self, data, **options)
 
     def calibration(self, bins: int = 10, data: Any = None) -> Calibration:
-        """Observed shares by predicted share: see `scoring.calibration`."""
-        from llmdemand.modeling.scoring import calibration
+        """Observed shares by predicted share: see `calibration_curve.calibration`."""
+        from llmdemand.modeling.calibration_curve import calibration
 
         return calibration(self, bins, data)
 
@@ -420,8 +442,11 @@ class LogitResults:
             self.title,
             f"observations {self.nobs:.12g} (left out {self.dropped})   "
             f"log-likelihood {self.llf:.4f}   pseudo R2 {self.prsquared:.4f}",
-            f"covariance {self.vcov}, small-sample factor {self.ssc}",
+            f"covariance {self.vcov}, small-sample factor {self.ssc}"
+            + ("" if self.clusters is not None else ", normal law"),
         ]
+        if self.weighting != "none":
+            head.append(f"weights {self.weighting}")
         if self.clusters is not None:
             head.append(f"clusters {self.clusters}, t with {self.df:.0f} degrees of freedom")
         if self.separated:

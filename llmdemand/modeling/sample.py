@@ -26,15 +26,19 @@ __all__ = [
     "column_names",
     "complete",
     "grouped",
+    "in_unit_interval",
+    "plain",
     "require",
+    "used_levels",
 ]
 
 NA = Literal["raise", "drop"]
 WeightsType = Literal["frequency", "sampling"]
 Data = Any  # pandas.DataFrame, or the path of a parquet file
 
-_CHUNK = 1 << 19  # rows at a time
-_TABLE = 1 << 21  # numbers below this are counted in a table, not hashed
+_CHUNK = 1 << 20  # rows at a time
+_ROUNDING = 1e-9  # of sums of probabilities
+_TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ def column_names(data: Data) -> list[str]:
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
+        twice = data.columns[data.columns.duplicated()]
+        if len(twice):
+            raise DesignError(f"column {twice[0]!r} is in the data twice: rename one of them")
         return [str(c) for c in data.columns]
     if isinstance(data, str | Path):
         return [str(n) for n in _parquet(data).schema_arrow.names]
@@ -86,15 +93,29 @@ def column_names(data: Data) -> list[str]:
 
 
 def chunks(data: Data, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """The columns in slices of half a million rows."""
+    """The columns in slices of a million rows."""
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
         for start in range(0, len(data), _CHUNK):
-            yield data.iloc[start : start + _CHUNK][list(columns)]
+            yield plain(data.iloc[start : start + _CHUNK][list(columns)])
         return
     for batch in _parquet(data).iter_batches(batch_size=_CHUNK, columns=list(columns)):
-        yield batch.to_pandas()
+        yield plain(batch.to_pandas())
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with decimals (as databases give prices) as floats."""
+    from decimal import Decimal
+
+    for column in frame.columns:
+        values = frame[column]
+        if values.dtype.kind != "O":
+            continue
+        known = values.dropna()
+        if len(known) and isinstance(known.iloc[0], Decimal):
+            frame = frame.assign(**{str(column): values.astype(float)})
+    return frame
 
 
 def _parquet(path: str | Path) -> Any:
@@ -113,6 +134,10 @@ def _parquet(path: str | Path) -> Any:
 def require(columns: Iterable[str | None], known: list[str], role: str) -> None:
     """Raise for a column that the data do not have."""
     for column in columns:
+        if column is not None and not isinstance(column, str):
+            raise UsageError(
+                f"{type(column).__name__} {role}: give the name of a column of the data"
+            )
         if column is not None and column not in known:
             raise DesignError(f"no column {column!r} {role}{nearest(column, known)}")
 
@@ -133,7 +158,7 @@ def grouped(
     Parameters
     ----------
     data : pandas.DataFrame or path
-        Rows, or a parquet file, which is read half a million rows at a time.
+        Rows, or a parquet file, which is read a million rows at a time.
     outcome : str, optional
         Column or expression; without one the groups are only counted.
     keys : sequence of str
@@ -175,7 +200,7 @@ def grouped(
         if len(kept):
             parts.append(_group(kept, defining, outcome, weights, weights_type, bounded))
             # Groups of many chunks are merged early: memory holds groups, not rows.
-            if len(parts) > 1 and sum(len(p.frame) for p in parts) > 4 * _CHUNK:
+            if sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
                 parts = [_merge(parts, defining)]
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
@@ -188,7 +213,7 @@ def grouped(
         raise DesignError(f"weights {weights!r} are all zero: nothing is left to fit")
     used = (merged.count > 0) & (weight > 0)
     return Sample(
-        merged.frame[used].reset_index(drop=True),
+        used_levels(merged.frame[used].reset_index(drop=True)),
         merged.count[used],
         merged.mean[used],
         merged.within[used],
@@ -196,6 +221,16 @@ def grouped(
         float(merged.count[used].sum()),
         dropped,
     )
+
+
+def used_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without categories that no row has: they would make empty dummies."""
+    import pandas as pd
+
+    for column in frame.columns:
+        if isinstance(frame[column].dtype, pd.CategoricalDtype):
+            frame = frame.assign(**{str(column): frame[column].cat.remove_unused_categories()})
+    return frame
 
 
 @dataclass(frozen=True)
@@ -239,8 +274,8 @@ def _group(
     bounded: bool,
 ) -> _Groups:
     y = np.zeros(len(chunk)) if outcome is None else evaluate(outcome, chunk)
-    if bounded and (y.min() < 0 or y.max() > 1):
-        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
+    if bounded:
+        y = in_unit_interval(y)
     one = np.ones(len(chunk))
     if weights is not None:
         if chunk[weights].dtype.kind not in "fiub":
@@ -248,6 +283,11 @@ def _group(
         w = chunk[weights].to_numpy(np.float64)
         if (w < 0).any():
             raise DesignError(f"weights {weights!r} are negative ({w.min():g}): give weights >= 0")
+        if weights_type == "frequency" and (w % 1 != 0).any():
+            raise DesignError(
+                f"frequency weights {weights!r} count rows, but {w[w % 1 != 0][0]:g} is no whole "
+                "number: for inverse sampling probabilities give weights_type='sampling'"
+            )
         one = w if weights_type == "frequency" else one
     code, place = codes(chunk, keys)
     groups = len(place)
@@ -255,6 +295,19 @@ def _group(
     mean = sums(code, one * y, groups) / np.where(count > 0, count, 1)
     within = sums(code, one * (y - mean[code]) ** 2, groups)
     return _Groups(chunk[keys].iloc[place].reset_index(drop=True), count, mean, within)
+
+
+def in_unit_interval(y: Array) -> Array:
+    """Outcomes in [0, 1]; sums of probabilities that exceed it by rounding are put on the bound.
+
+    Raises
+    ------
+    DesignError
+        For values outside by more than 1e-9.
+    """
+    if y.min() < -_ROUNDING or y.max() > 1 + _ROUNDING:
+        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():.12g} to {y.max():.12g}")
+    return np.clip(y, 0.0, 1.0)
 
 
 def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:
@@ -275,20 +328,27 @@ def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:
 
 
 def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
-    """Group of each row, 0 to G - 1 by first appearance, and the first row of each group.
+    """Group of each row, 0 to G - 1, and a row of each group.
 
     >>> import pandas as pd
-    >>> found, first = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
-    >>> found.tolist(), first.tolist()
-    ([0, 1, 2, 0], [0, 1, 2])
+    >>> found, place = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
+    >>> found.tolist(), place.tolist()
+    ([1, 2, 0, 1], [2, 3, 1])
     """
-    code, first = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
+    code, place = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
+    size = 1  # numbers that `code` may have
     for key in keys:
         own, levels = _levels(frame[key])
-        if levels > 1:
-            # Renumbered after every key: the product of many levels would not fit.
-            code, first = _renumbered(code * levels + own, len(first) * levels)
-    return code, first
+        if size * levels > _TABLE:
+            # The product of many levels would not fit: only those that occur count.
+            code, place = _renumbered(code, size)
+            size = len(place)
+        code, size = code * levels + own if levels > 1 else code, size * levels
+    code, place = _renumbered(code, size) if size > 1 else (code, place)
+    if len(place) == len(code):
+        rows = np.arange(len(code))  # nothing is merged: the order of the data is kept
+        return rows, rows
+    return code, place
 
 
 def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
@@ -305,17 +365,14 @@ def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
 
 
 def _renumbered(code: Codes, size: int) -> tuple[Codes, Codes]:
-    """Codes 0 to G - 1 by first appearance, and where that is."""
+    """Codes 0 to G - 1 in the same order, and a row of each."""
     import pandas as pd
 
     if size > _TABLE:
-        code = pd.factorize(code)[0]
-        # By first appearance, so a new group is where the largest number so far grows.
-        return code, np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1) > 0)
-    place = np.full(size, len(code))
-    place[code[::-1]] = np.arange(len(code) - 1, -1, -1)  # the first appearance is written last
-    present = np.flatnonzero(place < len(code))
-    order = present[np.argsort(place[present])]
-    rank = np.empty(size, np.intp)
-    rank[order] = np.arange(len(order))
-    return rank[code], place[order]
+        code, numbers = pd.factorize(code, sort=True)
+        size = len(numbers)
+    place = np.full(size, -1)
+    place[code] = np.arange(len(code))
+    present = place >= 0
+    rank = np.cumsum(present) - 1
+    return rank[code], place[present]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -172,21 +173,24 @@ class Scene:
             self.fit, frame, self.weight, self.answer, self.answers, x, self.start, self.labels
         )
 
-    def regressors(self, alternative: str, price: str, values: Array) -> Array:
-        """Regressors (G, R, K) with each of G prices of an alternative."""
+    def regressors(self, frames: Sequence[pd.DataFrame]) -> Array:
+        """Regressors (G, R, K) of the same cases with other values, G times."""
         import pandas as pd
 
         size = max(1, _ROWS // len(self.x))
         parts = []
-        for first in range(0, len(values), size):
-            some = values[first : first + size]
-            frames = [
-                with_price(self.design, self.frame, alternative, price, float(v)) for v in some
-            ]
+        for first in range(0, len(frames), size):
+            some = frames[first : first + size]
             # One long frame: reading a formula costs more than a few rows.
-            x = self.design.expand(pd.concat(frames, ignore_index=True)).x
+            x = self.design.expand(pd.concat(some, ignore_index=True)).x
             parts.append(self.spread(x).reshape(len(some), *self.x.shape))
         return np.concatenate(parts)
+
+    def priced(self, alternative: str, price: str, values: Array) -> Array:
+        """Regressors (G, R, K) with each of G prices of an alternative."""
+        return self.regressors(
+            [with_price(self.design, self.frame, alternative, price, float(v)) for v in values]
+        )
 
     def at_price(self, alternative: str, price: str, value: Any) -> Scene:
         """The same cases with another price, one for all or one by row of the frame."""
@@ -218,7 +222,7 @@ def linear_in_price(scene: Scene, alternative: str, price: str) -> bool:
     between = [low + 0.381966 * (high - low), low + 0.7236 * (high - low)]
     some = np.append(chosen, between)
     try:
-        there = scene.regressors(alternative, price, some)
+        there = scene.priced(alternative, price, some)
     except DesignError:
         return False
     line = first.x + slope.x * (some - low)[:, None, None]

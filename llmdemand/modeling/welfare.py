@@ -11,7 +11,7 @@ from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.designs import BinaryDesign, Design, MultinomialDesign
 from llmdemand.modeling.intervals import CI, Fit, Numbers, coefficients, infer, ready
 from llmdemand.modeling.likelihood import Array
-from llmdemand.modeling.prices import price_column
+from llmdemand.modeling.prices import price_column, with_price
 from llmdemand.modeling.quantity import Quantity
 from llmdemand.modeling.scene import Scene, linear_in_price
 from llmdemand.modeling.scenes import At, Average, scenes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["consumer_surplus"]
 
-_PANELS, _NODES = 16, 8  # of the integral along a change of prices
+_PANELS, _NODES = 8, 8  # of the integral along a change of prices
 
 
 def consumer_surplus(
@@ -80,7 +80,9 @@ def consumer_surplus(
         fit, at, what="a consumer surplus", average=average, price=price, alternative=alone
     )
     linear = all(linear_in_price(scene, k, price) for scene in where.blocks for k in new)
-    after = [_changed(scene, new, price, 1.0) for scene in where.blocks]
+    after = [
+        scene.changed(_changed(design, scene.frame, new, price, 1.0)) for scene in where.blocks
+    ]
     found = [_money(scene, new, price) if linear else None for scene in where.blocks]
     moneys = [m for m in found if m is not None]
     log_sum = len(moneys) == len(found)
@@ -101,9 +103,8 @@ def consumer_surplus(
         def value(b: Numbers) -> Numbers:
             return np.concatenate(
                 [
-                    sum(w * _flow(scene, b, moved) for scene, w in steps)
-                    / block.total(np.ones(len(block.start)))
-                    for block, (steps, moved) in zip(where.blocks, nodes, strict=True)
+                    _flow(scene, b, path) / scene.total(np.ones(len(scene.start)))
+                    for scene, path in zip(where.blocks, nodes, strict=True)
                 ]
             )
 
@@ -151,13 +152,16 @@ def _alternative(design: Design, sample: pd.DataFrame, key: str, price: str) -> 
     )
 
 
-def _changed(scene: Scene, new: Mapping[str, float], price: str, part: float) -> Scene:
+def _changed(
+    design: Design, frame: pd.DataFrame, new: Mapping[str, float], price: str, part: float
+) -> pd.DataFrame:
     """The prices moved by a part of their change."""
     for name, p in new.items():
-        column, _ = price_column(scene.design, name, price, scene.frame)
-        old = numbers(scene.frame, column, "price")
-        scene = scene.at_price(name, price, p if part == 1 else old + part * (p - old))
-    return scene
+        column, _ = price_column(design, name, price, frame)
+        old = numbers(frame, column, "price")
+        value = p if part == 1 else old + part * (p - old)
+        frame = with_price(design, frame, name, price, value)
+    return frame
 
 
 def _money(scene: Scene, new: Mapping[str, float], price: str) -> Array | None:
@@ -178,30 +182,31 @@ def _money(scene: Scene, new: Mapping[str, float], price: str) -> Array | None:
     return found
 
 
-def _path(
-    scene: Scene, new: Mapping[str, float], price: str
-) -> tuple[list[tuple[Scene, float]], list[tuple[str, Array]]]:
-    """Scenes along the change, what moves in each, and weights of Gauss-Legendre panels."""
+#: Regressors at the nodes, weights of the nodes, and by how much each price moves.
+_Path = tuple[Array, Array, list[tuple[str, Array]]]
+
+
+def _path(scene: Scene, new: Mapping[str, float], price: str) -> _Path:
+    """Where demand is evaluated: panels of Gauss-Legendre nodes along the change."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    steps = []
-    for panel in range(_PANELS):
-        for node, weight in zip(nodes, weights, strict=True):
-            there = _changed(scene, new, price, (panel + (node + 1) / 2) / _PANELS)
-            steps.append((there, weight / 2 / _PANELS))
+    parts = (np.arange(_PANELS)[:, None] + (nodes + 1) / 2).ravel() / _PANELS
+    x = scene.regressors([_changed(scene.design, scene.frame, new, price, part) for part in parts])
     moved = []
     for name, p in new.items():
         column, _ = price_column(scene.design, name, price, scene.frame)
         moved.append((name, p - scene.own(numbers(scene.frame, column, "price"))))
-    return steps, moved
+    return x, np.tile(weights / 2 / _PANELS, _PANELS), moved
 
 
-def _flow(scene: Scene, b: Numbers, moved: list[tuple[str, Array]]) -> Numbers:
-    """Minus demand times the change of prices, summed by answer."""
-    s: Numbers = scene.shares(b)
+def _flow(scene: Scene, b: Numbers, path: _Path) -> Numbers:
+    """Minus the integral of demand over the change of prices, summed by answer."""
     total: Numbers = np.zeros(scene.answers)
-    for name, by in moved:
-        rows = scene.rows(name)
-        total = total - scene.total(s[rows] * by[rows], scene.case[rows])
+    x, weights, moved = path
+    for there, weight in zip(x, weights, strict=True):
+        s = scene.shares(b, there)
+        for name, by in moved:
+            rows = scene.rows(name)
+            total = total - weight * scene.total(s[rows] * by[rows], scene.case[rows])
     return total
 
 

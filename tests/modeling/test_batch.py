@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling import batch
+from llmdemand.modeling import batch, patterns
 from llmdemand.modeling.batch import BatchFit, fit_batch
 from llmdemand.modeling.separation import separating_direction
 
@@ -194,7 +194,7 @@ def test_each_pattern_goes_to_the_linear_programme_once(monkeypatch):
         asked.append(y)
         return separating_direction(x, y)
 
-    monkeypatch.setattr(batch, "separating_direction", counted)
+    monkeypatch.setattr(patterns, "separating_direction", counted)
     monkeypatch.setattr(batch, "_CHUNK", 64)  # also across chunks
     x = np.column_stack([np.ones(6), [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1]])
     # Ones to the upper right of a line that goes through three points: quasi-separated.
@@ -441,7 +441,7 @@ HALF = ONES / 2
             DesignError,
             r"x has 3 points and collinear columns \(number 2,",
         ),
-        (([1, 2, 3], ONES[0], HALF), {}, UsageError, r"n has shape \(3,\), expected \(3, 3\)"),
+        (([1, 2, 3], ONES[0], HALF), {}, UsageError, r"n has shape \(3,\), expected \(fits, 3\)"),
         (([1, 2], ONES, HALF), {}, UsageError, r"n has shape \(2, 3\), expected \(2, 2\)"),
         (([1, 2, 3], ONES, HALF[:1]), {}, UsageError, r"total has shape \(1, 3\), expected \(2, 3"),
         (([1, 2, 3], -ONES, HALF), {}, DesignError, "n is -1 in fit 0 at design point 0, expected"),

@@ -10,14 +10,10 @@ import statsmodels.api as sm
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling import bootstrap
 from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.bootstrap import (
-    multipliers,
-    pairs_bootstrap,
-    score_bootstrap,
-    score_interval,
-)
+from llmdemand.modeling.bootstrap import multipliers, pairs_bootstrap
 from llmdemand.modeling.choice import Cases
 from llmdemand.modeling.newton import newton
+from llmdemand.modeling.score_bootstrap import score_bootstrap, score_interval
 
 
 def data_of(clusters=8, each=30, outcome="choice", seed=5):
@@ -236,7 +232,7 @@ def test_score_bootstrap_is_its_definition(restriction, value):
     assert test.statistic == pytest.approx(statistics[0], rel=1e-3)
     assert test.pvalue == pytest.approx((statistics >= statistics[0] * (1 - 1e-6)).mean())
     assert test.enumerated and test.reps == 256 and test.df == len(value)
-    assert "8 clusters of 'who', rademacher weights, all 256 vectors of signs" in test.text
+    assert "8 clusters of 'who', rademacher weights, all 256 vectors of signs" in str(test)
     np.testing.assert_allclose(np.atleast_2d(restriction) @ test.params, value, atol=1e-10)
     webb = score_bootstrap(uneven, np.array(restriction), value, "who", weights="webb", reps=499)
     assert not webb.enumerated and 1 / 500 <= webb.pvalue <= 1
@@ -278,7 +274,7 @@ def test_interval_ends_where_the_test_begins_to_reject(weights):
         r = np.array([0, 1.0, 0])
         assert score_bootstrap(data, r, end + outward * step, "who", weights=weights).pvalue <= 0.05
         assert score_bootstrap(data, r, end - outward * step, "who", weights=weights).pvalue > 0.05
-    assert interval.text.startswith("95 % score bootstrap interval [")
+    assert str(interval).startswith("95 % score bootstrap interval [")
     wide = score_interval(data, fit.params, 1, "who", weights=weights, alpha=0.02)
     assert wide.low < interval.low and interval.high < wide.high
 

@@ -9,18 +9,12 @@ from scipy import stats
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.bootstrap import score_bootstrap
 from llmdemand.modeling.choice import Cases
-from llmdemand.modeling.covariance import (
-    Covariance,
-    CovarianceWarning,
-    cluster_meat,
-    covariance,
-    parse_vcov,
-    sandwich,
-    small_sample_factor,
-)
+from llmdemand.modeling.clusters import cluster_sums
+from llmdemand.modeling.covariance import CovarianceWarning, covariance, sandwich
 from llmdemand.modeling.newton import newton
+from llmdemand.modeling.score_bootstrap import score_bootstrap
+from llmdemand.modeling.vcov import Covariance, parse_vcov, small_sample_factor
 
 KINDS = [
     "iid",
@@ -483,8 +477,6 @@ def test_wrong_columns_and_one_cluster(sample):
     for kind in ("CRV1", "CRV3", "pairs", "score"):
         with pytest.raises(DesignError, match="at least two clusters, found 1"):
             estimated(data, {kind: "all"})
-    with pytest.raises(DesignError, match="at least two clusters, found 1"):
-        cluster_meat(data.x, np.zeros(600))
 
 
 @pytest.mark.parametrize(
@@ -523,11 +515,9 @@ def test_factors_that_do_not_exist():
 
 def test_helpers_are_what_they_say():
     scores = np.arange(12.0).reshape(6, 2)
-    meat, clusters = cluster_meat(scores, ["b", "a", "b", "c", "c", "a"])
-    sums = np.array([scores[[0, 2]].sum(0), scores[[1, 5]].sum(0), scores[[3, 4]].sum(0)])
-    np.testing.assert_allclose(meat, sums.T @ sums)
-    assert clusters == 3
-    bread = np.array([[2.0, 0.3], [0.3, 1.0]])
+    sums = np.array([scores[[1, 5]].sum(0), scores[[0, 2]].sum(0), scores[[3, 4]].sum(0)])
+    np.testing.assert_allclose(cluster_sums(scores, np.array([1, 0, 1, 2, 2, 0]), 3), sums)
+    bread, meat = np.array([[2.0, 0.3], [0.3, 1.0]]), sums.T @ sums
     np.testing.assert_allclose(sandwich(bread, meat), bread @ meat @ bread)
 
 

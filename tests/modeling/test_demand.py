@@ -99,7 +99,7 @@ def test_a_rival_s_price_gives_a_cross_elasticity():
 
 
 def test_beliefs_without_doubt_or_noise_are_told(synthetic_panel):
-    from llmdemand.modeling.logit import VarianceWarning
+    from llmdemand.modeling.estimate import VarianceWarning
 
     frame = synthetic_panel.frame.copy()
     sure = (frame["choice"] == "pampers").astype(float)
@@ -126,6 +126,11 @@ def test_covariance_follows_the_design(synthetic_panel):
         frame[column] = frame.groupby("cell")[column].transform("first")
     constant = fit_demand(Panel(frame, synthetic_panel.study), "belief").fit
     assert (constant.vcov, constant.clusters) == ("CRV1 (clusters: cell)", 16)
+
+
+def test_firth_of_choices_has_the_errors_of_its_information(synthetic_panel):
+    assert fit_demand(synthetic_panel, "choice", separation="firth").fit.vcov == "iid"
+    assert fit_demand(synthetic_panel, "belief", separation="firth").fit.vcov == "HC1"
 
 
 def test_households_are_clusters():

@@ -12,17 +12,14 @@ from scipy import stats
 
 from llmdemand import fit_demand, load_study, simulate
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.estimate import SeparationWarning
-from llmdemand.modeling.hypotheses import (
-    lr_test,
-    restrictions,
-    results_of,
-    round_number_test,
-    score_test,
-    wald_test,
-)
-from llmdemand.modeling.logit import VarianceWarning, fit, fraclogit, logit
+from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
+from llmdemand.modeling.fitted import results_of
+from llmdemand.modeling.hypotheses import lr_test, wald_test
+from llmdemand.modeling.logit import fit, fraclogit, logit
 from llmdemand.modeling.multinomial import clogit, mnlogit
+from llmdemand.modeling.restrictions import restrictions
+from llmdemand.modeling.round_numbers import round_number_test
+from llmdemand.modeling.score_tests import score_test
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

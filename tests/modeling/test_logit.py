@@ -8,8 +8,8 @@ import pytest
 import statsmodels.api as sm
 
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.estimate import SeparationWarning
-from llmdemand.modeling.logit import VarianceWarning, fit, fraclogit, logit
+from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
+from llmdemand.modeling.logit import fit, fraclogit, logit
 from llmdemand.modeling.separation import separating_direction
 
 
@@ -218,3 +218,100 @@ def test_one_constant_outcome_has_a_summary():
     with pytest.warns(SeparationWarning):
         found = logit("choice ~ price", data)
     assert "SEPARATED" in found.summary() and np.isnan(found.prsquared)
+
+
+SEPARATED = pd.DataFrame({"price": np.arange(30, 46.0), "choice": [1.0] * 8 + [0.0] * 8})
+
+
+def test_firth_on_separated_data_is_not_made_to_look_precise():
+    found = logit("choice ~ price", SEPARATED, separation="firth")
+    assert found.vcov == "iid" and found.bse["price"] == pytest.approx(0.4606, abs=1e-4)
+    assert "conf_int(kind='profile')" in found.summary()
+    low, high = found.conf_int(kind="profile").loc["price"]
+    assert (low, high) == (pytest.approx(-5.357, abs=0.01), pytest.approx(-0.257, abs=0.001))
+    with pytest.warns(VarianceWarning, match="look far too precise"):
+        robust = logit("choice ~ price", SEPARATED, separation="firth", vcov="HC1")
+    assert robust.bse["price"] < 0.2
+    # With fractions there is no binomial information: robust stays the default.
+    halves = SEPARATED.assign(choice=[0.9] * 8 + [0.2] * 8)
+    assert fraclogit("choice ~ price", halves, separation="firth").vcov == "HC1"
+
+
+def test_what_does_not_diverge_keeps_its_estimate():
+    rng = np.random.default_rng(4)
+    price = rng.choice(np.arange(1.0, 6.0), 80)
+    choice = (rng.random(80) < 1 / (1 + np.exp(price - 3))).astype(float)
+    data = pd.DataFrame({"price": price, "choice": choice, "who": np.arange(80) % 12})
+    data["always"] = ((choice == 1) & (price == 3)).astype(float)
+    rest = data[data["always"] == 0]
+    for vcov in ("HC1", "iid", {"CRV1": "who"}):
+        with pytest.warns(SeparationWarning, match=r"\(always to \+inf\)"):
+            found = logit("choice ~ price + always", data, vcov=vcov)
+        limit = logit("choice ~ price", rest, vcov=vcov)
+        terms = ["const", "price"]
+        np.testing.assert_allclose(found.params[terms], limit.params, rtol=1e-8)
+        np.testing.assert_allclose(found.cov.loc[terms, terms], limit.cov, rtol=1e-7)
+        np.testing.assert_allclose(found.conf_int().loc[terms], limit.conf_int(), rtol=1e-7)
+        assert found.llf == pytest.approx(limit.llf, rel=1e-9)
+        assert found.params["always"] == np.inf
+        assert list(found.conf_int().loc["always"]) == [-np.inf, np.inf]
+    # A constant that merges with an infinite one is not determined.
+    with pytest.warns(SeparationWarning):
+        apart = logit("choice ~ price", SEPARATED)
+    assert apart.params.abs().eq(np.inf).all()
+
+
+def test_likelihoods_are_not_asked_of_weights_or_clusters(data):
+    weighted = data.assign(w=1.5)
+    options = {"weights": "w", "weights_type": "sampling"}
+    found = logit("choice ~ price", weighted, **options)
+    assert "weights w (sampling)" in found.summary()
+    clustered = logit("choice ~ price", data, vcov={"CRV1": "household"})
+    for fit_, reason in ((found, "sampling weights"), (clustered, "clusters")):
+        with pytest.raises(UsageError, match=reason):
+            fit_.lr_test("price")
+        with pytest.raises(UsageError, match=reason):
+            fit_.conf_int(kind="profile")
+    for wrong in ({"vcov": "iid"}, {"separation": "firth"}):
+        with pytest.raises(UsageError, match="how much information there is"):
+            logit("choice ~ price", weighted, **options, **wrong)
+    # The scale of sampling weights is nobody's business.
+    again = logit("choice ~ price", weighted.assign(w=150.0), **options)
+    np.testing.assert_allclose(again.cov, found.cov, rtol=1e-9)
+    plain = logit("choice ~ price", data)
+    assert "p = " in str(plain.lr_test("price")) or "p <" in str(plain.lr_test("price"))
+    with pytest.raises(UsageError, match="needs clusters, and the fit has none"):
+        plain.score_bootstrap("price = 0")
+
+
+def test_columns_as_they_come_from_elsewhere(data):
+    from decimal import Decimal
+
+    plain = logit("choice ~ price", data)
+    decimals = data.assign(price=[Decimal(str(p)) for p in data["price"]])
+    np.testing.assert_allclose(logit("choice ~ price", decimals).params, plain.params)
+    some = data.assign(kind=pd.Categorical(["u", "v"] * 200, categories=["zz", "u", "v"]))
+    assert list(logit("choice ~ kind", some).params.index) == ["const", "kind[T.v]"]
+    rounded = data.assign(belief=np.where(data["choice"] == 1, 1 + 2.3e-16, 0.0))
+    np.testing.assert_allclose(fraclogit("belief ~ price", rounded).params, plain.params)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "message"),
+    [
+        ("choice ~ np.log(price - 30)", {}, "not finite in"),
+        ("choice ~ np.exp(price * 1000)", {}, "not finite in 16 rows"),
+        ("choice ~ price + 'x'", {}, "^[^\x1b]*String literals"),
+        ("choice ~ __import__('os').getpid()", {}, "cannot be read"),
+        (7, {}, "give text"),
+        ("choice ~ round(price)", {}, "marks prices that are multiples"),
+        ("choice ~ price", {"weights": np.ones(400)}, "give the name of a column"),
+        ("choice ~ price", {"weights": "income"}, "negative|no whole number"),
+    ],
+)
+def test_formulas_and_options_of_the_wrong_kind(data, formula, options, message):
+    with pytest.raises((DesignError, UsageError), match=message):
+        logit(formula, data, **options)
+    twice = pd.concat([data, data[["price"]]], axis=1)
+    with pytest.raises(DesignError, match="'price' is in the data twice"):
+        logit("choice ~ price", twice)

@@ -212,6 +212,18 @@ def test_impossible_choices_are_named(trips, change, formula, options, message):
         clogit(formula, trips.assign(**change), **options)
 
 
+def test_rows_without_cases_are_one_choice_set_or_refused(trips):
+    found = clogit("choice ~ price", trips)
+    one = trips.iloc[:3].drop(columns="case")
+    assert found.predict(one).sum() == pytest.approx(1)
+    with pytest.raises(DesignError, match="twice and no column 'case'"):
+        found.predict(trips.iloc[:6].drop(columns="case"))
+    with pytest.raises(DesignError, match=r"\| 0"):
+        clogit("choice ~ price - 1", trips)
+    with pytest.raises(DesignError, match="whole numbers"):
+        clogit("choice ~ price", trips.assign(w=0.5), weights="w")
+
+
 def test_a_chosen_alternative_must_be_available(trips):
     closed = trips.assign(open=1 - trips["choice"])
     with pytest.raises(DesignError, match="sum to 0"):
@@ -233,6 +245,8 @@ def test_cases_leave_whole(trips):
         ({}, "alternative ~ income | 1", {}, "are for clogit"),
         ({"a": 0.5, "b": 0.6}, "a + b ~ income", {}, "sum to 1.1"),
         ({"a": 1.5, "b": -0.5}, "a + b ~ income", {}, r"must lie in \[0, 1\]"),
+        ({"alternative": 0.5}, "alternative ~ income", {}, "holds fractions"),
+        ({"alternative": range(400)}, "alternative ~ income", {}, "has 400 values"),
         ({}, "alternative ~ income", {"base": "tram"}, "did you mean 'train'"),
     ],
 )

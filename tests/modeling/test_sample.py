@@ -44,7 +44,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::llmdemand.modeling.logit.VarianceWarning")
+@pytest.mark.filterwarnings("ignore::llmdemand.modeling.estimate.VarianceWarning")
 @pytest.mark.filterwarnings("ignore::llmdemand.modeling.covariance.CovarianceWarning")
 @pytest.mark.parametrize("vcov", KINDS, ids=str)
 @pytest.mark.parametrize("outcome", ["belief", "choice"])
@@ -175,25 +175,28 @@ def test_impossible_weights(runs, change, options, message):
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_codes_number_groups_by_first_appearance(rows):
+def test_codes_number_groups(rows):
     frame = pd.DataFrame(rows, columns=["a", "b", "c"])
     frame = frame.astype({"a": "int64", "c": "int64"})
-    found, first = codes(frame, ["a", "b", "c"])
-    seen = list(dict.fromkeys(rows))
-    assert found.tolist() == [seen.index(r) for r in rows]
-    assert first.tolist() == [rows.index(s) for s in seen]
+    found, place = codes(frame, ["a", "b", "c"])
+    assert sorted(set(found.tolist())) == list(range(len(set(rows)))) == list(range(len(place)))
+    for row, code in zip(rows, found, strict=True):
+        assert rows[place[code]] == row
 
 
 def test_large_numbers_of_groups_are_hashed(runs, monkeypatch):
-    expected = codes(runs, ["price", "run", "persona"])
+    keys = ["price", "run", "persona"]
+    expected, _ = codes(runs, keys)
     monkeypatch.setattr(module, "_TABLE", 10)
-    for ours, theirs in zip(codes(runs, ["price", "run", "persona"]), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    found, place = codes(runs, keys)
+    assert len(set(zip(found, expected, strict=True))) == len(place) == expected.max() + 1
+    assert (runs[keys].iloc[place[found]].to_numpy() == runs[keys].to_numpy()).all()
 
 
 def test_moments_are_those_of_numpy(runs):
     found = grouped(runs, "belief", ["price"], outcome_columns=["belief"])
-    by = runs.groupby("price", sort=False)["belief"]
-    np.testing.assert_allclose(found.mean, by.mean(), rtol=1e-12)
-    np.testing.assert_allclose(found.within, by.var(ddof=0) * by.size(), rtol=1e-9)
-    np.testing.assert_array_equal(found.count, by.size())
+    by = runs.groupby("price")["belief"]
+    price = found.frame["price"]
+    np.testing.assert_allclose(found.mean, by.mean()[price], rtol=1e-12)
+    np.testing.assert_allclose(found.within, (by.var(ddof=0) * by.size())[price], rtol=1e-9)
+    np.testing.assert_array_equal(found.count, by.size()[price])

@@ -8,10 +8,13 @@ import pytest
 
 from llmdemand import fit_demand, load_study, simulate
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.estimate import SeparationWarning
-from llmdemand.modeling.logit import VarianceWarning, fit, fraclogit, logit
+from llmdemand.modeling.calibration_curve import calibration
+from llmdemand.modeling.comparison import compare_models
+from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
+from llmdemand.modeling.logit import fit, fraclogit, logit
 from llmdemand.modeling.multinomial import clogit, mnlogit
-from llmdemand.modeling.scoring import calibration, compare_models, cross_validate, scores
+from llmdemand.modeling.scoring import scores
+from llmdemand.modeling.validation import cross_validate
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,54 @@
+"""Intervals cover the truth as often as they say: the ones that other files do not check."""
+
+import numpy as np
+import pytest
+
+from llmdemand.modeling.binary import Cells
+from llmdemand.modeling.firth import firth_fit, profile_interval
+from llmdemand.modeling.logit import fit
+
+PRICE = np.tile(np.arange(30, 46.0), 3)
+X = np.column_stack([np.ones(len(PRICE)), PRICE - 37])
+TRUTH = np.array([0.2, -0.25])
+
+
+def draws(replications, seed):
+    rng = np.random.default_rng(seed)
+    p = 1 / (1 + np.exp(-X @ TRUTH))
+    return rng, (rng.random((replications, len(p))) < p).astype(float)
+
+
+def within_monte_carlo_error(hits, replications):
+    return abs(hits / replications - 0.95) < 3 * np.sqrt(0.95 * 0.05 / replications)
+
+
+@pytest.mark.slow
+def test_penalised_profile_intervals_cover():
+    replications, hits = 1000, 0
+    for y in draws(replications, 1)[1]:
+        data = Cells.of_rows(X, y)
+        low, high = profile_interval(data, firth_fit(data).params, 1, 0.05, firth=True)
+        hits += low < TRUTH[1] < high
+    assert within_monte_carlo_error(hits, replications), hits / replications
+
+
+@pytest.mark.slow
+def test_pairs_bootstrap_of_clusters_covers():
+    """Households with tastes of their own, 40 of them; percentile intervals."""
+    rng, _ = draws(1, 2)
+    replications, households, hits = 400, 40, 0
+    price = np.tile(np.arange(30, 46.0, 3), households)
+    who = np.repeat(np.arange(households), 6)
+    x = np.column_stack([np.ones(len(price)), price - 37])
+    # The population coefficient of a logit that leaves tastes out is not the one that made
+    # them: it is that of a very large sample.
+    grid = rng.normal(0, 0.5, 40_000)
+    mean = (1 / (1 + np.exp(-(x[:6] @ TRUTH)[:, None] - grid))).mean(axis=1)
+    target = fit(mean, x[:6], ["const", "price"], vcov="HC0").params["price"]
+    for k in range(replications):
+        taste = rng.normal(0, 0.5, households)[who]
+        y = (rng.random(len(price)) < 1 / (1 + np.exp(-x @ TRUTH - taste))).astype(float)
+        found = fit(y, x, ["const", "price"], vcov={"CRV1": "who"}, groups={"who": who})
+        low, high = np.quantile(found.draws(reps=399, seed=k)[:, 1], [0.025, 0.975])
+        hits += low < target < high
+    assert within_monte_carlo_error(hits, replications), hits / replications
