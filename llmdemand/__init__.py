@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmdemand.belief.tree import tree
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
+    from llmdemand.core.panels import load_panel
     from llmdemand.core.prompts import Variant
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from llmdemand.modeling.round_numbers import round_number_test
     from llmdemand.modeling.validation import cross_validate
     from llmdemand.reporting.compare import Report, compare
+    from llmdemand.reporting.needed import runs_needed
+    from llmdemand.reporting.plan import plan
+    from llmdemand.reporting.precision import Precision, precision
+    from llmdemand.reporting.prediction import prediction
+    from llmdemand.reporting.variance import variance
     from llmdemand.simulation.batch import read_batch, write_batch
     from llmdemand.simulation.choice_only import ChoiceOnlyBackend
     from llmdemand.simulation.cost import Budget, Prices
@@ -65,6 +71,7 @@ _HOMES = {
     "Menu": "core.menu",
     "OpenAIBackend": "simulation.openai",
     "Panel": "core.panel",
+    "Precision": "reporting.precision",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantity",
     "RecordedBackend": "simulation.recorded",
@@ -90,19 +97,25 @@ _HOMES = {
     "fit_batch": "modeling.batch",
     "fit_demand": "modeling.demand",
     "fraclogit": "modeling.logit",
+    "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.logit",
     "lr_test": "modeling.hypotheses",
     "mnlogit": "modeling.multinomial",
     "new_study": "core.starter",
+    "plan": "reporting.plan",
+    "precision": "reporting.precision",
+    "prediction": "reporting.prediction",
     "read_answers": "belief.readers",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "round_number_test": "modeling.round_numbers",
+    "runs_needed": "reporting.needed",
     "simulate": "simulation.run",
     "stored_answers": "simulation.recorded",
     "studies": "core.study",
     "tree": "belief.tree",
+    "variance": "reporting.variance",
     "write_batch": "simulation.batch",
 }
 
@@ -119,6 +132,7 @@ __all__ = [
     "Menu",
     "OpenAIBackend",
     "Panel",
+    "Precision",
     "Prices",
     "Quantity",
     "RecordedBackend",
@@ -144,19 +158,25 @@ __all__ = [
     "fit_batch",
     "fit_demand",
     "fraclogit",
+    "load_panel",
     "load_study",
     "logit",
     "lr_test",
     "mnlogit",
     "new_study",
+    "plan",
+    "precision",
+    "prediction",
     "read_answers",
     "read_batch",
     "read_response",
     "round_number_test",
+    "runs_needed",
     "simulate",
     "stored_answers",
     "studies",
     "tree",
+    "variance",
     "write_batch",
 ]
 

@@ -155,7 +155,7 @@ def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
         '[[alternatives]]\nid = "tea"\nlabel = "Tea"\nprice = 3\n'
         '[[alternatives]]\nid = "none"\nlabel = "none"\noutside = true\n'
     )
-    code, _, err = run(
+    code, out, _ = run(
         "replicate",
         "pampers",
         "--study",
@@ -167,7 +167,9 @@ def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
         "--out",
         "one",
     )
-    assert code == 2 and "'price' has one value (3)" in err.splitlines()[-1]
+    # Nothing can be estimated: the report says so, and the panel is kept.
+    assert code == 0 and "one price" in out
+    assert "one price" in (tmp_path / "one" / "report.html").read_text("utf-8")
     assert (tmp_path / "one" / "panel.parquet").exists()
 
     run("simulate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "panel.parquet")
@@ -175,9 +177,12 @@ def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
     Panel(panel.frame.assign(status="refusal"), load_study("pampers")).write(
         tmp_path / "refused.parquet"
     )
-    for command in ("fit", "compare"):
-        code, _, err = run(command, "refused.parquet")
-        assert code == 2 and "no usable run among 32" in err
+    code, _, err = run("fit", "refused.parquet")
+    assert code == 2 and "no usable run among 32" in err
+    code, out, _ = run("compare", "refused.parquet", "--out", "refused")
+    assert code == 0 and "none of the 32 answers can be used" in " ".join(out.split())
+    page = (tmp_path / "refused" / "report.html").read_text("utf-8")
+    assert "none of the 32 answers can be used" in page
 
 
 def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
@@ -212,7 +217,7 @@ ALL = sorted(commands(cli.app))
 
 
 def test_the_commands_of_the_design_are_there():
-    wanted = "replicate simulate extract fit compare audit probe studies store batch"
+    wanted = "replicate simulate extract fit compare audit probe studies store batch plan lab"
     assert set(wanted.split()) <= {words[0] for words in ALL}
 
 

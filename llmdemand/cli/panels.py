@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from llmdemand.cli.reports import compared, kept_responses, print_report, result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from llmdemand.belief.audit import Equivalence
     from llmdemand.core.panel import Panel
 
 if TYPE_CHECKING:
@@ -172,12 +174,22 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
         return
     out().print(found.summary(), markup=False, highlight=False)
     if same is not None:
-        out().print(
-            f"\nmean choice minus mean belief {same.difference:.4f} (SE {same.se:.4f}); by cell "
-            f"chi2 {same.chi2:.1f}, p = {same.chi2_pvalue:.3f}; intra-cell correlation "
-            f"{same.icc:.3f}",
-            highlight=False,
+        out().print(f"\n{_equivalence(same)}", highlight=False)
+
+
+def _equivalence(same: Equivalence) -> str:
+    """Mean choice against mean belief, in words; NaN is said as what it means."""
+    start = f"mean choice minus mean belief {same.difference:.4f} (SE {same.se:.4f})"
+    if math.isnan(same.chi2_pvalue):
+        return (
+            f"{start}; every belief is 0 or 1 and came true, so choice and belief are the same and "
+            "there is nothing to test"
         )
+    icc = f"{same.icc:.3f}" if not math.isnan(same.icc) else "unknown: nothing varies within cells"
+    return (
+        f"{start}; by cell chi2 {same.chi2:.1f}, p = {same.chi2_pvalue:.3f}; intra-cell "
+        f"correlation {icc}"
+    )
 
 
 def _no_pivot(panel: Panel) -> str:

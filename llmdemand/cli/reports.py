@@ -68,7 +68,7 @@ def kept_responses(
     UsageError
         If a store was named that is none, or holds other answers.
     """
-    from llmdemand.reporting.inspector import sample
+    from llmdemand.reporting.inspector import matcher, sample
     from llmdemand.simulation.recorded import stored_answers
     from llmdemand.simulation.store import is_store
 
@@ -78,16 +78,16 @@ def kept_responses(
         return None
     if not is_store(chosen):
         raise UsageError(f"--store {chosen} is no response store")
-    shown = sample(panel)
-    wanted = dict(zip(shown["run_id"], shown["text"], strict=True))
+    rows = {row["run_id"]: row for row in sample(panel).to_dict("records")}
+    fits = matcher(panel.study)
     found: dict[str, Response] = {}
     try:
         for answer in stored_answers(
             chosen, panel.study, model=panel.provenance.get("model") or None
         ):
             run = f"{answer.cell.index}-{answer.replicate}"
-            # A store may hold the same runs under several seeds: the text tells them apart.
-            if run in wanted and answer.response.text == wanted[run]:
+            # A store may hold the same runs under several seeds.
+            if run in rows and fits(rows[run], answer.response):
                 found[run] = answer.response
     except UsageError:
         if store is not None:

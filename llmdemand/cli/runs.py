@@ -43,7 +43,7 @@ from llmdemand.cli.output import (
     say,
     statuses,
 )
-from llmdemand.cli.reports import compared, print_files, print_report
+from llmdemand.cli.reports import compared, kept_responses, print_files, print_report
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def replicate(
     report, note = _study_report(
         chosen, answerer, runs, seed, folder, budget=budget(budget_usd, None)
     )
-    report.to_html(folder / "report.html", note=note, command=command)
+    responses = kept_responses(report.panel, folder / "panel.parquet")
+    report.to_html(folder / "report.html", note=note, command=command, responses=responses)
     print_report(report, note)
     print_files(folder)
 
@@ -258,7 +259,12 @@ def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
     out().rule("[b]B. A real language model on this machine")
     real, real_note = _study_report(households, local, runs, seed, folder)
     print_report(real, real_note)
-    write_page([(truth, truth_note), (real, real_note)], folder / "report.html", command=command)
+    write_page(
+        [(truth, truth_note), (real, real_note)],
+        folder / "report.html",
+        command=command,
+        responses=[None, kept_responses(real.panel, folder / "panel.parquet")],
+    )
     print_files(folder)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.demand import Demand, demand_frame
-from llmdemand.modeling.hypotheses import RoundNumberTest, round_number_test
+from llmdemand.modeling.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.reporting import style
 from llmdemand.reporting.runplots import calibration, score_by_runs, se_by_runs, within_by_runs
 

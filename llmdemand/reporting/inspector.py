@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,15 @@ from llmdemand.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Candidate", "Inspected", "Piece", "inspected", "sample"]
+    from llmdemand.core.study import Study
+
+__all__ = ["Candidate", "Inspected", "Piece", "inspected", "matcher", "sample"]
 
 #: Answers that are shown at most, and what of each.
 MOST = 60
 _TOKENS = 150
 _LISTED = 8
+_SAME = 1e-6  # beliefs that differ by less are the same
 _WORDS = re.compile(r"\s*\S+")
 
 
@@ -171,8 +174,8 @@ def inspected(
     panel : Panel
         Any panel.
     responses : mapping of str to Response, optional
-        Responses by run id. One is used if its text is the panel's; of other runs the
-        text is shown, with the pivot where it can only be.
+        Responses by run id. One is used if it is the panel's own, see `matcher`; of other
+        runs the text is shown, with the pivot where it can only be.
     most, seed
         See `sample`.
 
@@ -194,10 +197,46 @@ def inspected(
     True
     """
     study = panel.study
-    extractor = Extractor(study.menu, answer_first=study.answer_first, anchors=study.anchors)
-    rows = sample(panel, most, seed=seed).to_dict("records")
-    return tuple(
-        _inspect(panel, row, (responses or {}).get(row["run_id"]), extractor) for row in rows
+    extractor, fits = _extractor(study, 1.0), matcher(study)
+    found = []
+    for row in sample(panel, most, seed=seed).to_dict("records"):
+        response = (responses or {}).get(row["run_id"])
+        if response is not None and not fits(row, response):
+            response = None
+        found.append(_inspect(panel, row, response, extractor))
+    return tuple(found)
+
+
+def matcher(study: Study) -> Callable[[Mapping[Any, Any], Response], bool]:
+    """A function that tells whether a response is that of a panel row.
+
+    Runs of the same study under another seed have the same ids, and often the same
+    text. A response fits if text, pivot and belief are the row's, with or without
+    the sampling temperature; of models that think first, whose belief is a mean
+    over thoughts, if text and pivot are.
+    """
+    drawn = study.sampling
+    readers = [_extractor(study, t) for t in sorted({1.0, drawn.temperature or 1.0})]
+
+    def fits(row: Mapping[Any, Any], response: Response) -> bool:
+        if response.text != row["text"]:
+            return False
+        expected = [float(row[f"belief_{a}"]) for a in study.menu.ids]
+        if drawn.thinking or not all(map(math.isfinite, expected)):
+            return True
+        answer = shortened(response, drawn.top_logprobs)
+        found = [read(answer).belief for read in readers]
+        return any(np.allclose(belief, expected, rtol=0, atol=_SAME) for belief in found)
+
+    return fits
+
+
+def _extractor(study: Study, temperature: float) -> Extractor:
+    return Extractor(
+        study.menu,
+        temperature=temperature,
+        answer_first=study.answer_first,
+        anchors=study.anchors,
     )
 
 
@@ -213,7 +252,7 @@ def _inspect(
         for a in study.menu.ids
     )
     masses = tuple(float(row[f"{kind}_mass"]) for kind in ("decided", "undecided", "tail"))
-    known = _tokens_of(response, text, token, index, study.sampling.top_logprobs)
+    known = _tokens_of(response, token, index, study.sampling.top_logprobs)
     pieces, pivot = (
         _pieces(known, index, extractor) if known else _stretches(text, token, extractor)
     )
@@ -241,11 +280,9 @@ def _missing(value: Any) -> bool:
     return bool(pd.isna(value))
 
 
-def _tokens_of(
-    response: Response | None, text: str, token: str, index: int, most: int
-) -> tuple[Token, ...]:
-    """The tokens of the panel's own run: another answer under the same id is not taken."""
-    if response is None or response.text != text or not response.tokens:
+def _tokens_of(response: Response | None, token: str, index: int, most: int) -> tuple[Token, ...]:
+    """The tokens of a response, if the panel's pivot is among them."""
+    if response is None or not response.tokens:
         return ()
     tokens = shortened(response, most).tokens
     if index >= 0 and (

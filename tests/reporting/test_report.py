@@ -1,50 +1,22 @@
-import html.parser
+import json
 import re
+import sys
 
 import pandas as pd
 import pytest
 
-from llmdemand import compare
+from llmdemand import cli, compare, load_study, simulate
+from llmdemand.cli.reports import kept_responses
 from llmdemand.core.panel import Panel
 from llmdemand.reporting import tables
 from llmdemand.reporting.figures import FIGURES
+from llmdemand.reporting.inspector import inspected
 from llmdemand.reporting.quality import quality
 
 
 @pytest.fixture(scope="module")
 def report(synthetic_panel):
     return compare(synthetic_panel, runs=(1, 2, 5), replications=100)
-
-
-class Page(html.parser.HTMLParser):
-    """Collects what a page loads and says."""
-
-    def __init__(self):
-        super().__init__()
-        self.links, self.alts, self.tables, self.text = [], [], 0, []
-
-    def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.links += [v for k, v in found.items() if k in ("src", "href")]
-        self.alts += [found.get("alt")] if tag == "img" else []
-        self.tables += tag == "table"
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_the_page_is_one_file_with_every_figure_and_table(report, tmp_path):
-    path = tmp_path / "report.html"
-    report.to_html(path, note="A note.", command="llmdemand compare x")
-    page = Page()
-    page.feed(path.read_text())
-    assert all(link.startswith("data:") for link in page.links)
-    assert len(page.alts) == len(FIGURES) and all(page.alts)
-    assert page.tables == 5
-    text = " ".join(page.text)
-    for said in ("A note.", "llmdemand compare x", "30.0 cents per diaper", "138.090", "HC1"):
-        assert said in text, said
-    assert report.verdict() in text
 
 
 def test_saved_tables_hold_the_numbers_of_the_report(report, tmp_path):
@@ -59,24 +31,28 @@ def test_saved_tables_hold_the_numbers_of_the_report(report, tmp_path):
     for name in FIGURES:
         assert (tmp_path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / "figures" / f"{name}.svg").read_text()
-    assert (tmp_path / "tables" / "tables.md").read_text().count("## ") == 4
+    assert "## Data quality" in (tmp_path / "tables" / "tables.md").read_text()
+
+
+def test_a_report_is_all_of_its_parts_and_has_no_problems(report):
+    assert report.problems == () and len(report.demands) == 2
+    for part in (report.precision, report.needed, report.prediction, report.variance):
+        assert part is not None
+    runs = report.needed.table["runs"]
+    assert runs.equals(report.precision.needed["runs"]), "both stand on the same draws"
+    assert report._repr_html_().startswith("<p>Demand falls")
+
+
+def test_progress_runs_from_nothing_to_all(synthetic_panel):
+    done = []
+    compare(synthetic_panel, runs=(1,), replications=20, progress=done.append)
+    assert done == sorted(done) and 0 < done[0] < done[-1] == pytest.approx(1)
 
 
 def test_figures_are_the_same_bytes_in_every_run(report):
     from llmdemand.reporting.figures import render
 
     assert render(report, "demand", "svg") == render(report, "demand", "svg")
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_draw_on_the_given_axes_and_label_them(report, name):
-    from matplotlib.figure import Figure
-
-    axes = Figure().subplots()
-    assert FIGURES[name][0](report, ax=axes) is axes
-    assert axes.get_xlabel() and axes.get_ylabel() and axes.get_title()
-    legend = {t.get_text().split(",")[0] for t in axes.get_legend().get_texts()}
-    assert legend == {"belief", "choice"}
 
 
 def test_the_demand_figure_shows_the_means_of_the_panel(report, synthetic_panel):
@@ -121,3 +97,106 @@ def test_quality_counts_orders_statuses_and_locks(synthetic_panel):
     assert locked.position_locked and locked.first_chosen == 1
     nothing = quality(altered(synthetic_panel, status="refusal"))
     assert nothing.readable == 0 and nothing.statuses == {"refusal": 480}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+FEW = ("--replications", 20, "--runs", 1)
+
+
+def without_pivots(panel, status):
+    frame = panel.frame.assign(status=status, pivot_index=-1, pivot_token="")
+    nothing = [c for c in frame if c.startswith(("belief_", "lo_", "hi_")) or c.endswith("_mass")]
+    frame[nothing] = float("nan")
+    return Panel(frame, panel.study, panel.provenance)
+
+
+def test_compare_of_a_broken_panel_writes_the_page_and_says_what_is_wrong(
+    run, synthetic_panel, tmp_path
+):
+    without_pivots(synthetic_panel, "refusal").write(tmp_path / "panel.parquet")
+    code, out, _ = run("compare", "panel.parquet", "--out", "results", *FEW)
+    assert code == 0 and "none of the 480 answers can be used" in " ".join(out.split())
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "none of the 480 answers can be used" in page
+    assert "llmdemand compare panel.parquet --out results" in page
+    code, out, _ = run("compare", "panel.parquet", "--json", *FEW)
+    found = json.loads(out)
+    assert code == 0 and found["precision"] is None and found["estimates"] == []
+    assert found["problems"][0].startswith("No demand from belief, choice, precision")
+
+
+@pytest.mark.parametrize(
+    ("out", "message"), [("file", "is a file"), ("file/below", "lies below a file")]
+)
+def test_results_need_a_folder(run, synthetic_panel, tmp_path, out, message):
+    synthetic_panel.write(tmp_path / "panel.parquet")
+    (tmp_path / "file").write_text("kept")
+    code, _, err = run("compare", "panel.parquet", "--out", out)
+    assert code == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_compare_shows_tokens_from_the_store_beside_the_panel(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 3, "--out", "panel.parquet")
+    page = tmp_path / "results" / "report.html"
+    code, _, _ = run("compare", "panel.parquet", "--out", "results", "--cost", 18, *FEW)
+    assert code == 0 and "candidates listed at the pivot" in page.read_text()
+    assert "profit-maximising price at cost 18" in page.read_text()
+    moved = (tmp_path / "panel.responses.sqlite").rename(tmp_path / "elsewhere.sqlite")
+    run("compare", "panel.parquet", "--out", "results", *FEW)
+    assert "candidates listed at the pivot" not in page.read_text()
+    assert "response store, which was not at hand" in page.read_text()
+    run("compare", "panel.parquet", "--out", "results", "--store", moved.name, *FEW)
+    assert "candidates listed at the pivot" in page.read_text()
+    code, _, err = run("compare", "panel.parquet", "--store", "panel.parquet", *FEW)
+    assert code == 2 and "is no response store" in err
+
+
+def test_answers_of_another_seed_in_the_store_are_not_shown_for_these(tmp_path):
+    study, store = load_study("pampers"), tmp_path / "panel.responses.sqlite"
+    panel = simulate(study, "synthetic", runs=2, seed=1, store=store)
+    simulate(study, "synthetic", runs=2, seed=2, store=store)
+    found = kept_responses(panel, tmp_path / "panel.parquet")
+    beliefs = panel.frame.set_index("run_id")
+    shown = [a for a in inspected(panel, found) if a.tokens]
+    assert len(shown) == len(panel.usable)
+    for answer in shown:
+        pivot = answer.pieces[answer.pivot]
+        mass = sum(c.probability for c in pivot.candidates if c.alternative == "pampers")
+        expected = beliefs.loc[answer.run_id, "belief_pampers"] * answer.masses[0]
+        assert mass == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("refusal", "the model declined"), ("no_logprobs", "--outcome choice")],
+)
+def test_an_audit_without_pivots_says_what_that_means(run, synthetic_panel, tmp_path, status, said):
+    without_pivots(synthetic_panel, status).write(tmp_path / "panel.parquet")
+    code, out, _ = run("audit", "panel.parquet")
+    assert code == 0 and "no answer has a pivot" in out and said in out
+    assert "Empty DataFrame" not in out and "nan" not in out
+
+
+def test_an_audit_of_a_panel_in_which_nothing_varies_has_no_nan(run, synthetic_panel, tmp_path):
+    certain = {"belief_pampers": 1.0, "belief_huggies": 0.0, "belief_neither": 0.0}
+    altered(synthetic_panel, choice="pampers", **certain).write(tmp_path / "panel.parquet")
+    code, out, _ = run("audit", "panel.parquet")
+    assert code == 0 and "nothing to test" in out and "nan" not in out
