@@ -32,7 +32,7 @@ def load_panel(name: str) -> Panel:
 
     Examples
     --------
-    >>> panel = load_panel("pampers-households")
+    >>> panel = load_panel("pampers")
     >>> panel.study.name, len(panel.frame["price_pampers"].unique())
     ('pampers-households', 16)
     """
