@@ -16,6 +16,7 @@ from llmdemand.reporting.answers import answers_of
 from llmdemand.reporting.background import again, design_facts, prompts, provenance, simulate
 from llmdemand.reporting.figures import FIGURES, available, render
 from llmdemand.reporting.tables import number, percent
+from llmdemand.reporting.variance import worth_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -339,7 +340,7 @@ def _tiles(report: Report) -> list[Row]:
         tiles.append(
             {
                 "name": "One belief run is worth",
-                "value": f"{report.variance.worth:.1f} choice runs",
+                "value": f"{worth_number(report.variance.worth)} choice runs",
                 "note": f"intra-cell correlation {report.variance.icc:.3f}",
             }
         )

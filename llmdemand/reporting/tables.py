@@ -244,13 +244,10 @@ def _prediction(report: Report) -> list[Table]:
 def _variance(report: Report) -> list[Table]:
     found = report.variance
     assert found is not None
-    low, high = (f"{v:.3g}" if v == v else "?" for v in found.worth_interval)
     notes = found.notes
     if not np.isnan(found.worth):
-        worth = (
-            f"One belief run is worth {found.worth:.3g} choice runs ({100 * found.confidence:g} % "
-            f"interval {low} to {high}): the intra-cell correlation is {number(found.icc)}."
-        )
+        told = found.worth_text[0].upper() + found.worth_text[1:]
+        worth = f"{told}. The intra-cell correlation is {number(found.icc)}."
         notes = (worth, *notes)
     return [
         Table(

@@ -16,7 +16,7 @@ from llmdemand.modeling.batch import fit_batch
 from llmdemand.modeling.binary import sigmoid
 from llmdemand.modeling.demand import demand_frame
 
-__all__ = ["Variance", "variance"]
+__all__ = ["Variance", "variance", "worth_number"]
 
 _CHUNK = 2_000_000  # weights of resampled cells held at a time
 _DENSE = 5.0  # binomial variance of a sum of choices from which it is nearly normal
@@ -24,6 +24,20 @@ _FEW_CELLS, _LEAST_CELLS = 10, 3
 _ALIKE = 1e-6  # standard error of a log-odds that is none: all cells are alike
 
 Array = NDArray[np.float64]
+
+
+_MANY = 1000.0  # choice runs; beyond it the number means nothing
+
+
+def worth_number(value: float) -> str:
+    """Choice runs for one belief run, as text.
+
+    >>> worth_number(18.8234), worth_number(12705.1), worth_number(float("nan"))
+    ('18.8', 'more than 1,000', 'unknown')
+    """
+    if value != value:
+        return "unknown"
+    return f"more than {_MANY:,.0f}" if value > _MANY else f"{value:.3g}"
 
 
 @dataclass(frozen=True)
@@ -72,15 +86,25 @@ class Variance:
     confidence: float
     notes: tuple[str, ...] = ()
 
+    @property
+    def worth_text(self) -> str:
+        """What a belief run is worth, in words and to the digits that mean anything."""
+        low, high = (worth_number(v) for v in self.worth_interval)
+        told = (
+            f"one belief run is worth {worth_number(self.worth)} choice runs "
+            f"({100 * self.confidence:g} % interval {low} to {high})"
+        )
+        if self.worth > _MANY:
+            told += "; belief is nearly one number per prompt, so that one run of each tells it all"
+        return told
+
     def summary(self) -> str:
         """The decomposition by price and what follows from it, as text."""
         shown = self.by_price.drop(columns=["var_cells"] if self._single else [])
-        low, high = self.worth_interval
         lines = [
             "Variance within cells, by price",
             shown.to_string(index=False, float_format=lambda v: f"{v:.4g}"),
-            f"intra-cell correlation {self.icc:.4f}: one belief run is worth {self.worth:.4g} "
-            f"choice runs ({100 * self.confidence:g} % interval {low:.4g} to {high:.4g})",
+            f"intra-cell correlation {self.icc:.4f}: {self.worth_text}",
             f"mean choice minus mean belief {self.equal['difference']:.4f} (SE "
             f"{self.equal['se']:.4f}); no difference at any price: chi2({self.equal['df']:.0f}) = "
             f"{self.equal['chi2']:.2f}, p = {self.equal['p']:.3f}",
