@@ -16,6 +16,9 @@ from llmdemand.errors import UsageError
 from llmdemand.reporting.figures import available
 from llmdemand.reporting.html import write_page
 
+# Minutes on two cores: run with -m slow.
+pytestmark = pytest.mark.slow
+
 BELIEFS = [
     f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ("pampers", "huggies", "neither")
 ]
