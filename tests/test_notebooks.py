@@ -10,14 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-# Those that take more than a minute run with -m slow.
-LONG = {"02-replicating-pampers", "04-the-lab"}
-RUN = [
-    pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in LONG else ()) for p in NOTEBOOKS
-]
-
-
-@pytest.mark.parametrize("path", RUN)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_notebook_runs(path, tmp_path):
     book = nbformat.read(path, as_version=4)

@@ -10,9 +10,6 @@ from llmdemand.lab.repeated import Experiments, jackknife_ratio, wilson
 from llmdemand.simulation.run import simulate
 from llmdemand.simulation.synthetic import SyntheticBackend
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 STUDY = load_study("pampers")
 
 

@@ -19,9 +19,6 @@ from llmdemand.lab import (
 from llmdemand.lab.ask import Ask, Respondent
 from llmdemand.simulation.synthetic import SyntheticBackend
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 STUDY = load_study("pampers")
 
 

@@ -7,9 +7,6 @@ import pytest
 
 from llmdemand import cli
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):

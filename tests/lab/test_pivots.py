@@ -12,9 +12,6 @@ from llmdemand.lab.cases import Case, load_cases
 from llmdemand.lab.pivots import pivots
 from llmdemand.lab.rules import RULES, extractor, first_mention, last_mention, matches_answer
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 CASES = {case.id: case for case in load_cases()}
 
 

@@ -14,9 +14,6 @@ from llmdemand.core.panel import Panel
 from llmdemand.reporting import figures, style
 from llmdemand.reporting.figures import FIGURES, available, render, save_figures
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def report(synthetic_panel):

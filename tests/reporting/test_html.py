@@ -16,9 +16,6 @@ from llmdemand.errors import UsageError
 from llmdemand.reporting.figures import available
 from llmdemand.reporting.html import write_page
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 BELIEFS = [
     f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ("pampers", "huggies", "neither")
 ]
@@ -409,7 +406,7 @@ def browse(path, width, folder):
     return json.loads(html.unescape(found[1]))
 
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
 
 @needs_browser

@@ -19,9 +19,6 @@ from llmdemand.reporting import tables
 from llmdemand.reporting.table import Table, render
 from llmdemand.reporting.terminal import print_report
 
-# Minutes on two cores: run with -m slow.
-pytestmark = pytest.mark.slow
-
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
