@@ -1,0 +1,1 @@
+"""Calibration: from what the model would buy to what people would buy."""
