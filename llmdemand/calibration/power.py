@@ -225,7 +225,9 @@ def _cheapest(rho: float, cost_human: float, cost_llm: float, goal: float, fewes
     return best
 
 
-def _most_precise(rho: float, cost_human: float, cost_llm: float, budget: float, fewest: int) -> Mix:
+def _most_precise(
+    rho: float, cost_human: float, cost_llm: float, budget: float, fewest: int
+) -> Mix:
     alone = math.floor(budget / cost_human + 1e-9) if math.isfinite(budget) else 0
     if alone < fewest:
         raise UsageError(

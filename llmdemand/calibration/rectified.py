@@ -103,14 +103,16 @@ class Combined:
         # Variables d and u; u_c >= x_cj'd for each row of a case.
         left = np.repeat(np.arange(rows), k)
         block = coo_matrix((x.ravel(), (left, np.tile(np.arange(k), rows))), (rows, k + cases))
-        block = block + coo_matrix((-np.ones(rows), (np.arange(rows), k + case)), block.shape)
+        both: Any = block + coo_matrix((-np.ones(rows), (np.arange(rows), k + case)), block.shape)
         best: tuple[float, Array | None] = (np.inf, None)
         for j in range(k):
             # The least loss over directions whose j-th part is +-1: zero is then no answer.
             for sign in (-1.0, 1.0):
                 bounds = [(-1.0, 1.0)] * k + [(None, None)] * cases
                 bounds[j] = (sign, sign)
-                found = linprog(np.append(-total, a), A_ub=block, b_ub=np.zeros(rows), bounds=bounds)
+                found: Any = linprog(
+                    np.append(-total, a), A_ub=both, b_ub=np.zeros(rows), bounds=bounds
+                )
                 if found.status == 0 and found.fun < best[0]:
                     best = float(found.fun), np.asarray(found.x[:k])
         loss, direction = best
@@ -121,7 +123,10 @@ class Combined:
 
 def _recession(parts: Sequence[tuple[float, Cells | Cases]]) -> tuple[Array, Array, Codes, Array]:
     """Rows (with those of not buying), coefficients by case, case of each row, linear term."""
-    blocks, weights, codes, count = [], [], [], 0
+    blocks: list[Array] = []
+    weights: list[Array] = []
+    codes: list[Codes] = []
+    count = 0
     total = np.zeros(parts[0][1].size)
     seen: dict[int, int] = {}
     for c, part in parts:

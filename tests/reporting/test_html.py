@@ -406,7 +406,9 @@ def browse(path, width, folder):
     return json.loads(html.unescape(found[1]))
 
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium"
+)
 
 
 @needs_browser

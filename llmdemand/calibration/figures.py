@@ -1,0 +1,192 @@
+"""Figures of calibration, one function each: given axes are drawn on and returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llmdemand.errors import UsageError
+from llmdemand.modeling.quantity import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.discrepancy import Discrepancy
+    from llmdemand.calibration.sample_plan import SamplePlan
+
+__all__ = ["demand", "differences", "estimates", "new_axes", "respondents"]
+
+#: Humans, LLM, both, and what is no estimate: colours that the colour-blind tell apart.
+COLOUR = {
+    "humans only": COLOURS[6],
+    "LLM only": COLOURS[1],
+    "calibrated": COLOURS[0],
+    "naive pooling": COLOURS[3],
+}
+_DASH = {"humans only": ":", "LLM only": "--", "calibrated": "-", "naive pooling": "-."}
+
+
+def new_axes(ax: Axes | None) -> Axes:
+    """The given axes, or new ones that leave pyplot's state alone, in one style."""
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        ax = Figure(figsize=(4.8, 3.9), layout="constrained").subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25, lw=0.5)
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=10)
+    return ax
+
+
+def _named(ax: Axes, title: str, x: str, y: str, columns: int = 2) -> Axes:
+    """Names, and the legend above the data, where it hides nothing."""
+    ax.set_xlabel(x, fontsize=11)
+    ax.set_ylabel(y, fontsize=11)
+    entries = len(ax.get_legend_handles_labels()[1])
+    rows = -(-entries // columns)
+    if entries:
+        ax.legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 1.0),
+            ncols=columns,
+            frameon=False,
+            fontsize=10,
+            borderaxespad=0.2,
+            handlelength=1.9,
+            columnspacing=1.2,
+            labelspacing=0.3,
+        )
+    ax.set_title(title, fontsize=11.5, pad=9 + rows * 14.2)
+    return ax
+
+
+def estimates(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
+    """The target by all four estimators, with intervals.
+
+    Parameters
+    ----------
+    found : CalibratedDemand
+        What is drawn.
+    ax : matplotlib Axes, optional
+        Where; new axes by default.
+    """
+    ax = new_axes(ax)
+    names = list(found.table.index)
+    for place, (name, row) in enumerate(zip(names, found.table.to_dict("records"), strict=True)):
+        warning = name == "naive pooling"
+        ends = np.array([row["lower"], row["upper"]])
+        colour = COLOUR[name]
+        if np.isfinite(ends).all():
+            ax.plot(ends, [place, place], color=colour, lw=1.8, ls=":" if warning else "-")
+        face = "w" if warning else colour
+        ax.plot([row["estimate"]], [place], "o", ms=7, color=colour, mfc=face)
+    human = found.table["estimate"].to_numpy(np.float64)[0]
+    ax.axvline(human, color="#6B6B6B", lw=0.8, ls=":", zorder=0)
+    ax.set_yticks(range(len(names)), [_words(n, found) for n in names])
+    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    level = f"{100 * (1 - found.alpha):g} %"
+    return _named(ax, "Humans, LLM, and both", f"{found.target.label} ({level} intervals)", "")
+
+
+def _words(name: str, found: CalibratedDemand) -> str:
+    count = {"humans only": found.tuning.humans, "LLM only": found.tuning.llm}
+    if name in count:
+        return f"{name}\n(n = {count[name]:,})"
+    return (
+        f"{name}\n($\\lambda$ = {found.lam:.2f})" if name == "calibrated" else f"{name}\n(biased)"
+    )
+
+
+def demand(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
+    """Demand curves with bands, and the shares of humans and LLM at each price.
+
+    Parameters
+    ----------
+    found : CalibratedDemand
+        Of a binary or fractional logit.
+    ax : matplotlib Axes, optional
+        Where; new axes by default.
+
+    Raises
+    ------
+    UsageError
+        For a conditional logit: ask ``demand_curve`` for one alternative.
+    """
+    ax, pairs, price = new_axes(ax), found.moments.pairs, found.target.price
+    if not pairs.outside:
+        raise UsageError(
+            "the demand figure is for binary logits: use demand_curve(alternative=...).plot()"
+        )
+    for name in ("humans only", "LLM only", "calibrated"):
+        table = found.fits[name].demand_curve(price=price).table
+        x = table[price].to_numpy(np.float64)
+        ax.plot(x, table["estimate"], color=COLOUR[name], ls=_DASH[name], lw=1.7, label=name)
+        ends = table[["lower", "upper"]].to_numpy(np.float64)
+        ax.fill_between(x, ends[:, 0], ends[:, 1], color=COLOUR[name], alpha=0.12, lw=0)
+    at = pairs.rows[price].to_numpy(np.float64)
+    levels, inverse = np.unique(at, return_inverse=True)
+    if not found.moments.sampled and len(levels) < 40:
+        sides = ((pairs.humans, pairs.humans.y, "humans only", "o"),)
+        for side, values, name, marker in (*sides, (pairs.pool, pairs.pool.f, "LLM only", "s")):
+            assert values is not None
+            place = inverse[side.first]
+            mean = np.bincount(place, values, len(levels)) / np.bincount(
+                place, minlength=len(levels)
+            )
+            label = "humans, share" if name == "humans only" else "LLM, mean belief"
+            ax.plot(levels, mean, marker, ms=5, color=COLOUR[name], mfc="w", label=label)
+    ax.set_ylim(0, 1)
+    return _named(ax, "Demand, calibrated", price, "share")
+
+
+def differences(found: Discrepancy, ax: Axes | None = None) -> Axes:
+    """LLM minus humans at each price, with intervals, and the margin of equivalence.
+
+    Parameters
+    ----------
+    found : Discrepancy
+        What is drawn.
+    ax : matplotlib Axes, optional
+        Where; new axes by default.
+    """
+    ax = new_axes(ax)
+    shares = found.curve
+    x = shares[found.price].to_numpy(np.float64)
+    y = shares["difference"].to_numpy(np.float64)
+    ends = np.abs(shares[["lower", "upper"]].to_numpy(np.float64).T - y)
+    ax.errorbar(x, y, ends, fmt="o", color=COLOURS[1], capsize=3, label="LLM minus humans")
+    ax.axhline(0, color="k", lw=0.8)
+    if found.margin is not None:
+        ax.axhspan(-found.margin, found.margin, color=COLOURS[2], alpha=0.12, lw=0, label="margin")
+    return _named(ax, "Discrepancy of shares", found.price, "difference of shares")
+
+
+def respondents(found: SamplePlan, ax: Axes | None = None) -> Axes:
+    """Cost of the goal by the number of humans, with the cheapest mix and humans alone.
+
+    Parameters
+    ----------
+    found : SamplePlan
+        What is drawn.
+    ax : matplotlib Axes, optional
+        Where; new axes by default.
+    """
+    ax, curve = new_axes(ax), found.curve
+    best, alone = found.best, found.alone
+    if len(curve):
+        ax.plot(
+            curve["humans"], curve[found.axis], color=COLOURS[0], lw=1.7, label="humans and LLM"
+        )
+    for mix, colour, marker, label in (
+        (best, COLOURS[0], "o", "best mix"),
+        (alone, COLOURS[6], "s", "humans alone"),
+    ):
+        value = mix.cost if found.axis == "cost" else mix.n_eff
+        ax.plot([mix.humans], [value], marker, ms=8, color=colour, label=f"{label}, {mix.humans:,}")
+    y = "cost" if found.axis == "cost" else "effective humans"
+    said = f"for {found.goal:,.0f} effective humans" if found.axis == "cost" else "for the budget"
+    return _named(ax, f"Whom to ask {said}", "humans", y)

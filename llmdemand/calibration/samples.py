@@ -1,0 +1,568 @@
+"""Humans and language-model respondents side by side: joined, checked, divided into cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.demand import demand_frame, market_frame
+from llmdemand.modeling.designs import Design
+from llmdemand.modeling.formula import split, variables
+from llmdemand.modeling.likelihood import Array, Codes
+from llmdemand.modeling.logit import fraclogit, logit
+from llmdemand.modeling.multinomial import clogit
+from llmdemand.modeling.results import LogitResults
+from llmdemand.modeling.sample import codes, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Model", "Pairs", "Sample", "pair"]
+
+Model = Literal["logit", "fraclogit", "clogit"]
+_CASE = "case of calibration"
+_SUM = 1e-6
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The cases of one side; the rows of a case lie side by side.
+
+    Attributes
+    ----------
+    respondent : (N,) int array
+        Whose case it is, 0 to `respondents` - 1.
+    cell : (N,) int array
+        Design cell; the same number means the same regressors on both sides.
+    start : (N,) int array
+        First row of each case.
+    f : (R,) array
+        Beliefs.
+    y : (R,) array or None
+        Outcomes; humans have them.
+    respondents : int
+        Number of respondents.
+    first : (N,) int array
+        Row of `Pairs.rows` at which a case with the same regressors begins.
+    """
+
+    respondent: Codes
+    cell: Codes
+    start: Codes
+    f: Array
+    respondents: int
+    first: Codes
+    y: Array | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Humans with their own beliefs, further LLM respondents, and the logit of both.
+
+    Attributes
+    ----------
+    humans, pool : Sample
+        The two sides; no respondent is in both.
+    rows : pandas.DataFrame
+        Variables of each cell: one row, or one per alternative.
+    begin : (J,) int array
+        First row of each cell in `rows`.
+    fit : LogitResults
+        Humans alone, clustered by respondent, each observation counted once.
+    model : str
+        ``logit``, ``fraclogit`` or ``clogit``.
+    outcome, cluster : str
+        Columns of the outcome and of respondents.
+    human_frame, pool_frame : pandas.DataFrame
+        The rows, for checks of balance.
+    dropped : tuple of str
+        What was left out, in sentences.
+    """
+
+    humans: Sample
+    pool: Sample
+    rows: pd.DataFrame
+    begin: Codes
+    fit: LogitResults
+    model: Model
+    outcome: str
+    cluster: str
+    human_frame: pd.DataFrame = field(repr=False)
+    pool_frame: pd.DataFrame = field(repr=False)
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def design(self) -> Design:
+        """From data frames to regressors."""
+        assert self.fit.design is not None
+        return self.fit.design
+
+    @property
+    def outside(self) -> bool:
+        """Whether a case is one row, bought or not."""
+        return self.model != "clogit"
+
+    def with_beliefs(self, humans: Array, pool: Array) -> Pairs:
+        """The same people with other beliefs, row by row."""
+        return replace(self, humans=replace(self.humans, f=humans), pool=replace(self.pool, f=pool))
+
+    def describe(self, cell: int) -> str:
+        """A cell in words: ``price 35``.
+
+        Of choice sets the variables that are not the same for all alternatives are named.
+        """
+        end = self.begin[cell + 1] if cell + 1 < len(self.begin) else len(self.rows)
+        part = self.rows.iloc[self.begin[cell] : end]
+        said = []
+        for column in part.columns:
+            values = list(dict.fromkeys(part[column]))
+            shown = "/".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+            said.append(f"{column} {shown}")
+        return ", ".join(said)
+
+
+def pair(
+    humans: pd.DataFrame,
+    beliefs: pd.DataFrame | Panel,
+    formula: str = "choice ~ price",
+    *,
+    model: Model = "logit",
+    cluster: str = "respondent_id",
+    belief: str = "belief",
+    case: str | None = None,
+    alternative: str = "alternative",
+    base: str | None = None,
+    focal: str | None = None,
+    na: Literal["raise", "drop"] = "raise",
+) -> Pairs:
+    """Join humans and beliefs; parameters as in `llmdemand.calibration.ppi.calibrate`.
+
+    Raises
+    ------
+    DesignError
+        For data that cannot be calibrated, with the row or respondent.
+    UsageError
+        For impossible options.
+    """
+    _options(model, na)
+    if isinstance(humans, Panel):
+        raise UsageError(
+            "humans is a panel of a language model: give the humans' answers as a data frame "
+            "first, the beliefs second"
+        )
+    dropped: list[str] = []
+    outcome, parts = split(formula)
+    llm = _belief_frame(beliefs, model, cluster, focal, dropped)
+    left, right = _columns(humans, llm)
+    require([cluster], left, "of respondents among the humans (cluster=...)")
+    require([cluster], right, "of respondents among the beliefs (cluster=...)")
+    require([outcome], left, "of outcomes among the humans")
+    named = list(dict.fromkeys(v for p in parts for v in variables(p, left)))
+    choice = [alternative, *([case] if case else [])] if model == "clogit" else []
+    require([*named, *choice], left, "among the humans")
+    require([*named, *choice], right, "among the beliefs")
+    own = belief in left
+    if not own or len(llm):
+        require([belief], right, "of beliefs (belief=...)")
+    h = humans[list(dict.fromkeys([cluster, *choice, *named, outcome]))].reset_index(drop=True)
+    if own:
+        h = h.assign(**{belief: humans[belief].to_numpy()})
+    p = llm[list(dict.fromkeys([cluster, *choice, *named, belief]))].reset_index(drop=True)
+    h, keep_h = _complete(h, "humans", na, dropped)
+    p, keep_p = _complete(p, "beliefs", na, dropped)
+    _outcomes(h[outcome], outcome, model)
+    for name, frame in (("humans", h), ("beliefs", p)):
+        if belief in frame:
+            _unit(frame[belief], belief, name)
+    h_ids, p_ids = _ids(h[cluster], p[cluster], cluster)
+    if model == "clogit":
+        h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
+        p, p_ids, order_p = _sorted_cases(p, p_ids, case, alternative)
+        keep_h, keep_p = keep_h[order_h], keep_p[order_p]
+    everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
+    people_h, people_p = everyone[: len(h)], everyone[len(h) :]
+    start_h, start_p = _starts(h), _starts(p)
+    cell_h, cell_p, rows, begin, first_h, first_p = _cells(
+        h, p, start_h, start_p, named, alternative if model == "clogit" else None
+    )
+    is_human = np.zeros(len(first), bool)
+    is_human[people_h] = True
+    if own:
+        f = h[belief].to_numpy(np.float64)
+    else:
+        f, found = _own_beliefs(
+            h,
+            p,
+            people_h,
+            people_p,
+            cell_h,
+            cell_p,
+            start_h,
+            start_p,
+            is_human,
+            belief,
+            alternative,
+        )
+        if not found.all():
+            h, lost = _unmatched(
+                h,
+                h_ids,
+                p_ids,
+                is_human,
+                people_p,
+                found,
+                start_h,
+                cluster,
+                rows,
+                begin,
+                cell_h,
+                na,
+            )
+            dropped.append(lost)
+            kept = np.repeat(found, np.diff(np.append(start_h, len(f))))
+            f, people_h, keep_h = f[kept], people_h[kept], keep_h[kept]
+            cell_h, first_h, start_h = cell_h[found], first_h[found], _starts(h)
+    pool_rows = ~is_human[people_p]
+    if not pool_rows.any():
+        raise DesignError(
+            "the LLM answered as the humans alone: calibration gains from LLM respondents beyond "
+            f"them. Ask it as further respondents, each with a {cluster!r} of their own"
+        )
+    pool_cases = pool_rows[start_p]
+    pool_frame = p[pool_rows].reset_index(drop=True)
+    fit = _human_fit(
+        h, h_ids if na == "raise" else None, people_h, formula, outcome, model, alternative, base
+    )
+    resp_h, n_h = _dense(people_h[start_h])
+    resp_p, n_p = _dense(people_p[start_p][pool_cases])
+    y = h[outcome].to_numpy(np.float64)
+    return Pairs(
+        Sample(resp_h, cell_h, start_h, f, n_h, first_h, y),
+        Sample(
+            resp_p,
+            cell_p[pool_cases],
+            _starts(pool_frame),
+            pool_frame[belief].to_numpy(np.float64),
+            n_p,
+            first_p[pool_cases],
+        ),
+        rows,
+        begin,
+        fit,
+        model,
+        outcome,
+        cluster,
+        humans.iloc[keep_h].reset_index(drop=True),
+        llm.iloc[keep_p[pool_rows]].reset_index(drop=True),
+        tuple(dropped),
+    )
+
+
+def _options(model: Any, na: Any) -> None:
+    for name, value, known in (("model", model, get_args(Model)), ("na", na, ("raise", "drop"))):
+        if value not in known:
+            raise UsageError(
+                f"{name}={value!r}{nearest(str(value), list(known))}: use one of {', '.join(known)}"
+            )
+
+
+def _belief_frame(
+    beliefs: Any, model: Model, cluster: str, focal: str | None, dropped: list[str]
+) -> pd.DataFrame:
+    """The beliefs as rows; of a panel those that have one, with the respondents' column."""
+    import pandas as pd
+
+    if not isinstance(beliefs, Panel):
+        if not isinstance(beliefs, pd.DataFrame):
+            raise UsageError(
+                f"beliefs is {type(beliefs).__name__}: give a Panel or a pandas DataFrame"
+            )
+        return beliefs
+    frame = market_frame(beliefs) if model == "clogit" else demand_frame(beliefs, focal)
+    lost = len(beliefs) - len(beliefs.usable)
+    if lost:
+        dropped.append(f"{lost:,} of {len(beliefs):,} LLM answers have no belief and are left out")
+    if cluster not in frame.columns and cluster == "respondent_id":
+        # Panels of studies with personas in place of respondents.
+        frame = frame.assign(respondent_id=frame["persona_id"])
+    return frame
+
+
+def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
+    import pandas as pd
+
+    if not isinstance(humans, pd.DataFrame):
+        raise UsageError(f"humans is {type(humans).__name__}: give a pandas DataFrame")
+    for name, frame in (("humans", humans), ("beliefs", llm)):
+        if frame.empty:
+            raise DesignError(f"{name} has no rows: nothing can be calibrated")
+    return [str(c) for c in humans.columns], [str(c) for c in llm.columns]
+
+
+def _complete(
+    frame: pd.DataFrame, name: str, na: str, dropped: list[str]
+) -> tuple[pd.DataFrame, Codes]:
+    """Rows without missing or infinite values, and which they are."""
+    bad = frame.isna()
+    for column in frame.columns:
+        if frame[column].dtype.kind == "f":
+            bad[column] |= np.isinf(frame[column].to_numpy(np.float64))
+    rows = bad.any(axis=1).to_numpy()
+    if not rows.any():
+        return frame, np.arange(len(frame))
+    where = ", ".join(repr(str(c)) for c in frame.columns[bad.any()])
+    if na == "raise":
+        raise DesignError(
+            f"{name}: {int(rows.sum())} rows have missing or infinite values in {where} (the first "
+            f"is row {int(np.flatnonzero(rows)[0])}): mend them, or leave them out with na='drop'"
+        )
+    dropped.append(f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out")
+    return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
+
+
+def _outcomes(values: Any, name: str, model: Model) -> None:
+    if values.dtype.kind not in "fiub":
+        raise DesignError(f"outcome {name!r} holds {values.dtype}, not numbers: give 0 and 1")
+    y = values.to_numpy(np.float64)
+    inside = (y >= 0) & (y <= 1) if model == "fraclogit" else (y == 0) | (y == 1)
+    if inside.all():
+        return
+    strange = sorted(set(y[~inside].tolist()))
+    shown = ", ".join(f"{v:g}" for v in strange[:3]) + (", ..." if len(strange) > 3 else "")
+    row = int(np.flatnonzero(~inside)[0])
+    hint = (
+        "if that means 'no answer', leave the rows out and say how many: they are no choices of 0"
+        if any(v < 0 or v > 1 for v in strange)
+        else "probabilities that humans state are fitted with model='fraclogit'"
+    )
+    wanted = "in [0, 1]" if model == "fraclogit" else "0 or 1"
+    raise DesignError(
+        f"outcome {name!r} has the codes {shown} in {int((~inside).sum())} rows (the first is row "
+        f"{row}); {wanted} is expected: {hint}"
+    )
+
+
+def _unit(values: Any, name: str, where: str) -> None:
+    if values.dtype.kind not in "fiub":
+        raise DesignError(f"{name!r} of the {where} holds {values.dtype}, not numbers in [0, 1]")
+    f = values.to_numpy(np.float64)
+    bad = np.flatnonzero((f < 0) | (f > 1))
+    if bad.size:
+        raise DesignError(
+            f"{bad.size} beliefs of the {where} lie outside [0, 1] (row {int(bad[0])}: "
+            f"{f[bad[0]]:g}): a belief is a probability; percentages are divided by 100 first"
+        )
+
+
+def _ids(humans: Any, llm: Any, cluster: str) -> tuple[Any, Any]:
+    """Respondents of both sides in one type: numbers if both are whole numbers, else text."""
+    whole = [s.dtype.kind in "iu" for s in (humans, llm)]
+    if all(whole):
+        return humans.to_numpy(), llm.to_numpy()
+    return _text(humans), _text(llm)
+
+
+def _text(ids: Any) -> Any:
+    if ids.dtype.kind == "f" and (ids % 1 == 0).all():
+        ids = ids.astype("int64")  # 7.0, as a CSV file with a gap gives it, is respondent 7
+    return ids.astype(str).to_numpy(object)
+
+
+def _frame(ids: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({"id": ids})
+
+
+def _sorted_cases(
+    frame: pd.DataFrame, ids: Any, case: str | None, alternative: str
+) -> tuple[pd.DataFrame, Any, Codes]:
+    """Rows sorted by case and alternative, with a column that numbers the cases."""
+    import pandas as pd
+
+    keys = pd.DataFrame({"id": ids})
+    keys["case"] = frame[case].to_numpy() if case else 0
+    group, _ = codes(keys, ["id", "case"])
+    labels = frame[alternative].astype(str).to_numpy(object)
+    order = np.lexsort((labels, group))
+    found = frame.iloc[order].reset_index(drop=True).assign(**{_CASE: group[order]})
+    found[alternative] = labels[order]
+    twice = found.duplicated([_CASE, alternative])
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        hint = "" if case else "; if respondents answered several tasks, name them with case=..."
+        raise DesignError(
+            f"respondent {np.asarray(ids)[order][row]!r} has alternative "
+            f"{found[alternative].iloc[row]!r} twice{hint}"
+        )
+    return found, np.asarray(ids)[order], order
+
+
+def _starts(frame: pd.DataFrame) -> Codes:
+    if _CASE not in frame.columns:
+        return np.arange(len(frame))
+    group = frame[_CASE].to_numpy()
+    return np.flatnonzero(np.append(True, group[1:] != group[:-1])).astype(np.intp)
+
+
+def _cells(
+    h: pd.DataFrame,
+    p: pd.DataFrame,
+    start_h: Codes,
+    start_p: Codes,
+    named: Sequence[str],
+    alternative: str | None,
+) -> tuple[Codes, Codes, pd.DataFrame, Codes, Codes, Codes]:
+    """Cells of equal regressors: their numbers on both sides, their rows, where these begin."""
+    import pandas as pd
+
+    columns = [*([alternative] if alternative else []), *named]
+    both = pd.concat([h[columns], p[columns]], ignore_index=True)
+    start = np.concatenate([start_h, len(h) + start_p])
+    row_code, _ = codes(both, columns)
+    if alternative is None:
+        cell, first = codes(both, columns)
+    else:
+        sizes = np.diff(np.append(start, len(both)))
+        place = np.arange(len(both)) - np.repeat(start, sizes)
+        wide = np.full((len(start), int(sizes.max())), -1, np.int64)
+        wide[np.repeat(np.arange(len(start)), sizes), place] = row_code
+        names = [f"r{k}" for k in range(wide.shape[1])]
+        cell, first = codes(pd.DataFrame(wide, columns=names), names)
+    # Cells in the order of their variables, so that tables read well.
+    begin_all = start[first]
+    ends = np.append(start, len(both))
+    pieces = [np.arange(ends[c], ends[c + 1]) for c in first] if alternative else []
+    order = (
+        np.lexsort([both[v].iloc[begin_all].to_numpy() for v in reversed(named)])
+        if not alternative and all(both[v].dtype.kind in "fiub" for v in named)
+        else np.arange(len(first))
+    )
+    rank = np.empty(len(first), np.intp)
+    rank[order] = np.arange(len(first))
+    cell = rank[cell]
+    if alternative:
+        chosen = np.concatenate([pieces[c] for c in order])
+        begin = np.cumsum([0, *(len(pieces[c]) for c in order)])[:-1].astype(np.intp)
+    else:
+        chosen, begin = begin_all[order], np.arange(len(first))
+    rows = both.iloc[chosen].reset_index(drop=True)
+    at = begin[cell]
+    n = len(start_h)
+    return cell[:n], cell[n:], rows, begin, at[:n], at[n:]
+
+
+def _own_beliefs(
+    h: pd.DataFrame,
+    p: pd.DataFrame,
+    people_h: Codes,
+    people_p: Codes,
+    cell_h: Codes,
+    cell_p: Codes,
+    start_h: Codes,
+    start_p: Codes,
+    is_human: Any,
+    belief: str,
+    alternative: str,
+) -> tuple[Array, Any]:
+    """Each human row's mean belief over the LLM's answers as that human, and who has one."""
+    own = np.flatnonzero(is_human[people_p])
+    cells = int(max(cell_h.max(), cell_p.max())) + 1
+    key_h = _row_keys(people_h, cell_h, start_h, cells, h, alternative)
+    key_p = _row_keys(people_p, cell_p, start_p, cells, p, alternative)[own]
+    known, inverse, count = np.unique(key_p, return_inverse=True, return_counts=True)
+    total = np.bincount(inverse, p[belief].to_numpy(np.float64)[own], len(known))
+    place = np.searchsorted(known, key_h)
+    inside = place < len(known)
+    hit = np.zeros(len(h), bool)
+    hit[inside] = known[place[inside]] == key_h[inside]
+    f = np.full(len(h), np.nan)
+    f[hit] = (total / count)[place[hit]]
+    return f, np.logical_and.reduceat(hit, start_h)
+
+
+def _row_keys(
+    people: Codes, cell: Codes, start: Codes, cells: int, frame: pd.DataFrame, alternative: str
+) -> Any:
+    sizes = np.diff(np.append(start, len(frame)))
+    key = people.astype(np.int64) * cells + np.repeat(cell, sizes)
+    # Within a cell the alternatives of a case always stand in the same order.
+    place = np.arange(len(frame)) - np.repeat(start, sizes)
+    return key * (int(sizes.max()) + 1) + place if _CASE in frame.columns else key
+
+
+def _unmatched(
+    h: pd.DataFrame,
+    h_ids: Any,
+    p_ids: Any,
+    is_human: Any,
+    people_p: Codes,
+    found: Any,
+    start: Codes,
+    cluster: str,
+    rows: pd.DataFrame,
+    begin: Codes,
+    cell: Codes,
+    na: str,
+) -> tuple[pd.DataFrame, str]:
+    """What to say of humans without a belief of their own; under ``drop`` they leave."""
+    first = int(np.flatnonzero(~found)[0])
+    who = h_ids[start[first]]
+    if not is_human[people_p].any():
+        raise DesignError(
+            f"no {cluster!r} is on both sides: the humans have {who!r}, the beliefs "
+            f"{p_ids[0]!r}, ...; the LLM has to answer as each human, under the same id"
+        )
+    missing = int((~found).sum())
+    if na == "raise" or missing == len(found):
+        asked = is_human[people_p] & (p_ids == who)
+        end = begin[cell[first] + 1] if cell[first] + 1 < len(begin) else len(rows)
+        part = rows.iloc[begin[cell[first]] : end]
+        at = "; ".join(
+            ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in r.items())
+            for r in part.to_dict("records")
+        )
+        why = (
+            "the LLM answered as that respondent only with other values"
+            if asked.any()
+            else "the LLM did not answer as that respondent"
+        )
+        raise DesignError(
+            f"{missing:,} of {len(found):,} human answers have no belief of their own (the first: "
+            f"respondent {who!r}, {at}; {why}): ask it, or leave those answers out with na='drop'"
+        )
+    sizes = np.diff(np.append(start, len(h)))
+    return (
+        h[np.repeat(found, sizes)].reset_index(drop=True),
+        f"{missing:,} of {len(found):,} human answers without a belief of their own left out",
+    )
+
+
+def _dense(values: Codes) -> tuple[Codes, int]:
+    known, inverse = np.unique(values, return_inverse=True)
+    return inverse.astype(np.intp), len(known)
+
+
+def _human_fit(
+    h: pd.DataFrame,
+    ids: Any,
+    people: Codes,
+    formula: str,
+    outcome: str,
+    model: Model,
+    alternative: str,
+    base: str | None,
+) -> LogitResults:
+    """Humans alone by the modeling layer, which also checks formula, outcomes and regressors."""
+    frame = h.assign(**{"respondent of calibration": people})
+    common: Any = {"vcov": {"CRV1": "respondent of calibration"}, "separation": "raise"}
+    if len(np.unique(people)) < 2:
+        raise DesignError("one human: the error between respondents needs at least 2")
+    if model == "clogit":
+        return clogit(formula, frame, case=_CASE, alternative=alternative, base=base, **common)
+    return (logit if model == "logit" else fraclogit)(formula, frame, **common)
