@@ -178,13 +178,14 @@ class Moments:
     def _likelihood(self, side: Sample, values: Array) -> Cells | Cases:
         outside = self.pairs.outside
         if self.sampled:
-            x = self._side_x(side)
+            x = self.regressors(side)
             return logit_data(x, values, side.start, self._weights(side), outside=outside)
         return logit_data(
             self._x, self.means(side, values), self.pairs.begin, self.share, outside=outside
         )
 
-    def _side_x(self, side: Sample) -> Array:
+    def regressors(self, side: Sample) -> Array:
+        """Regressors of every row of a side, (R, K)."""
         key = "humans" if side is self.pairs.humans else "pool"
         if key not in self._matrices:
             self._matrices[key] = self._x[self._place(side)]
@@ -256,7 +257,7 @@ class Moments:
             weight, who = np.repeat(weight, sizes), np.repeat(who, sizes)
         place, n = self._place(side), side.respondents
         if self.sampled:
-            x = self._side_x(side)
+            x = self.regressors(side)
             eta = x @ params
             mu = sigmoid(eta) if self.pairs.outside else softmax(eta, side.start)
             residual = weight * (values - mu)

@@ -20,7 +20,7 @@ from llmdemand.modeling.likelihood import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CalibrationWarning", "calibrate", "calibrate_moments"]
+__all__ = ["CalibrationWarning", "Lam", "calibrate", "calibrate_moments", "check_options"]
 
 Lam = Literal["tuned", "aipw"] | float
 _FLAT = 1e-12  # of the humans' variance: belief does not move with respondents
@@ -147,7 +147,7 @@ def calibrate(
     >>> bool(found.table.loc["calibrated", "se"] < found.table.loc["humans only", "se"])
     True
     """
-    _check(lam, alpha, reps, seed, prompt_chosen_on)
+    check_options(lam, alpha, reps, seed, prompt_chosen_on)
     pairs = pair(
         humans,
         beliefs,
@@ -271,7 +271,8 @@ def calibrate_moments(
     )
 
 
-def _check(lam: Any, alpha: float, reps: int, seed: int, prompt: Any) -> None:
+def check_options(lam: Any, alpha: float, reps: int, seed: int, prompt: Any) -> None:
+    """Raise `UsageError` for impossible options of a calibration."""
     if isinstance(lam, str):
         if lam not in ("tuned", "aipw"):
             raise UsageError(f"lam={lam!r}: use 'tuned', 'aipw' or a number from 0 to 1")

@@ -22,7 +22,7 @@ from llmdemand.modeling.sample import codes, require
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Model", "Pairs", "Sample", "pair"]
+__all__ = ["Model", "Pairs", "Sample", "belief_rows", "pair", "respondent_ids"]
 
 Model = Literal["logit", "fraclogit", "clogit"]
 _CASE = "case of calibration"
@@ -157,7 +157,7 @@ def pair(
         )
     dropped: list[str] = []
     outcome, parts = split(formula)
-    llm = _belief_frame(beliefs, model, cluster, focal, dropped)
+    llm = belief_rows(beliefs, model, cluster, focal, dropped)
     left, right = _columns(humans, llm)
     require([cluster], left, "of respondents among the humans (cluster=...)")
     require([cluster], right, "of respondents among the beliefs (cluster=...)")
@@ -179,7 +179,7 @@ def pair(
     for name, frame in (("humans", h), ("beliefs", p)):
         if belief in frame:
             _unit(frame[belief], belief, name)
-    h_ids, p_ids = _ids(h[cluster], p[cluster], cluster)
+    h_ids, p_ids = respondent_ids(h[cluster], p[cluster])
     if model == "clogit":
         h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
         p, p_ids, order_p = _sorted_cases(p, p_ids, case, alternative)
@@ -271,7 +271,7 @@ def _options(model: Any, na: Any) -> None:
             )
 
 
-def _belief_frame(
+def belief_rows(
     beliefs: Any, model: Model, cluster: str, focal: str | None, dropped: list[str]
 ) -> pd.DataFrame:
     """The beliefs as rows; of a panel those that have one, with the respondents' column."""
@@ -359,7 +359,7 @@ def _unit(values: Any, name: str, where: str) -> None:
         )
 
 
-def _ids(humans: Any, llm: Any, cluster: str) -> tuple[Any, Any]:
+def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
     """Respondents of both sides in one type: numbers if both are whole numbers, else text."""
     whole = [s.dtype.kind in "iu" for s in (humans, llm)]
     if all(whole):
