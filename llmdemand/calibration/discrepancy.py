@@ -206,7 +206,8 @@ def discrepancy(
     ids = respondent_ids(h[cluster], p[cluster])
     code, known = pd.factorize(np.concatenate([np.asarray(i, object) for i in ids]))
     who_h, who_p = code[: len(h)], code[len(h) :]
-    h, p = h.assign(**{_WHO: who_h}), p.assign(**{_WHO: who_p, outcome: p[belief]})
+    h = h.assign(**{_WHO: who_h})
+    p = p.assign(**{_WHO: who_p}).assign(**{outcome: p[belief]})
     common: Any = {"vcov": {"CRV1": _WHO}, "separation": "raise"}
     fits = fraclogit(formula, h, **common), fraclogit(formula, p, **common)
     if at is None:
@@ -218,13 +219,11 @@ def discrepancy(
     )
     rows = {}
     for target in _targets(fits[0], at, price, parts[0]):
-        values, slopes = [], []
-        for fit in fits:
-            values.append(float(target.quantity(fit).table["estimate"].iloc[0]))
-            slopes.append(target.gradient(fit))
+        human, llm_value = (float(target.quantity(fit).table["estimate"].iloc[0]) for fit in fits)
+        slopes = [target.gradient(fit) for fit in fits]
         apart = both[1] @ slopes[1] - both[0] @ slopes[0]
         df = min(len(np.unique(who_h)), len(np.unique(who_p))) - 1
-        rows[target.label] = _row(*values, apart, df, margins.get(target.name), alpha)
+        rows[target.label] = _row(human, llm_value, apart, df, margins.get(target.name), alpha)
     curve = _curve(h, p, outcome, belief, price, (who_h, who_p), size, margins.get("share"), alpha)
     n_h, n_p = len(np.unique(who_h)), len(np.unique(who_p))
     shared = len(np.intersect1d(who_h, who_p))

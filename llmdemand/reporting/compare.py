@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,12 @@ from llmdemand.reporting.quality import FEW, Quality, quality
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
+    from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.discrepancy import Discrepancy
+    from llmdemand.calibration.sample_plan import SamplePlan
     from llmdemand.modeling.quantity import Quantity
     from llmdemand.reporting.needed import RunsNeeded
+    from llmdemand.reporting.people import People
     from llmdemand.reporting.prediction import Prediction
     from llmdemand.reporting.variance import Variance
 
@@ -70,6 +74,8 @@ class Report:
         Unit cost, for the price of the highest profit.
     settings : mapping
         The arguments of `compare` that reproduce the report.
+    people : People or None
+        Human data and what they say: see `with_people`.
     """
 
     panel: Panel
@@ -83,6 +89,28 @@ class Report:
     problems: tuple[str, ...] = ()
     cost: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    people: People | None = None
+
+    def with_people(
+        self,
+        calibration: CalibratedDemand,
+        discrepancy: Discrepancy | None = None,
+        plan: SamplePlan | None = None,
+    ) -> Report:
+        """The report with a section on people: tables, figures and page show it.
+
+        Parameters
+        ----------
+        calibration : CalibratedDemand
+            From `llmdemand.calibrate`.
+        discrepancy : Discrepancy, optional
+            From `llmdemand.discrepancy`.
+        plan : SamplePlan, optional
+            From `llmdemand.plan_sample`.
+        """
+        from llmdemand.reporting.people import People
+
+        return replace(self, people=People(calibration, discrepancy, plan))
 
     @property
     def demands(self) -> tuple[Demand, ...]:

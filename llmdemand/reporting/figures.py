@@ -14,6 +14,7 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.demand import Demand, demand_frame
 from llmdemand.modeling.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.reporting import style
+from llmdemand.reporting.people import PEOPLE_FIGURES
 from llmdemand.reporting.runplots import calibration, score_by_runs, se_by_runs, within_by_runs
 
 if TYPE_CHECKING:
@@ -229,6 +230,7 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "calibration": (calibration, "Observed by predicted shares of held-out choices."),
     "round-prices": (round_prices, "Mean belief by price, with round prices marked."),
+    **{name: (draw, caption) for name, (draw, caption, _) in PEOPLE_FIGURES.items()},
 }
 
 _READY: dict[str, Callable[[Any], bool]] = {
@@ -242,6 +244,7 @@ _READY: dict[str, Callable[[Any], bool]] = {
         getattr(r, "prediction", None) is not None and not r.prediction.calibration.empty
     ),
     "round-prices": lambda r: _round_test(r, None) is not None,
+    **{name: ready for name, (_, _, ready) in PEOPLE_FIGURES.items()},
 }
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.panel import STATUSES
@@ -15,6 +16,7 @@ from llmdemand.reporting import tables
 from llmdemand.reporting.answers import answers_of
 from llmdemand.reporting.background import again, design_facts, prompts, provenance, simulate
 from llmdemand.reporting.figures import FIGURES, available, render
+from llmdemand.reporting.people import PEOPLE_FIGURES, People, people_tables
 from llmdemand.reporting.tables import number, percent
 from llmdemand.reporting.variance import worth_number
 
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
     from llmdemand.belief.tokens import Response
     from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.table import Table
 
-__all__ = ["write_page"]
+__all__ = ["write_page", "write_people"]
 
 #: The sections of a report, in the order in which they are read.
 _SECTIONS = {
@@ -38,6 +41,7 @@ _SECTIONS = {
     "prediction": "Prediction",
     "worth": "What a belief run is worth",
     "pricing": "Pricing",
+    "people": "People",
     "answers": "Answers, token by token",
     "provenance": "Provenance",
 }
@@ -60,6 +64,20 @@ _TABLES = {
     "worth": "worth",
     "variance": "worth",
     "pricing": "pricing",
+    **dict.fromkeys(
+        (
+            "people",
+            "people_tuning",
+            "people_terms",
+            "people_assumptions",
+            "discrepancy",
+            "discrepancy_shares",
+            "discrepancy_assumptions",
+            "balance",
+            "sample_plan",
+        ),
+        "people",
+    ),
 }
 _FIGURES = {
     "precision": "precision",
@@ -68,9 +86,10 @@ _FIGURES = {
     "calibration": "prediction",
     "elasticity": "pricing",
     "round-prices": "pricing",
+    **dict.fromkeys(PEOPLE_FIGURES, "people"),
 }
 # Tables that are folded: these, and those of more rows.
-_FOLDED = ("regression", "variance")
+_FOLDED = ("regression", "variance", "people_terms", "balance", "discrepancy_assumptions")
 _TALL = 18
 _NUMERIC = re.compile(r"^(-?[$]?\d[\d,.]*|-?inf|\?|-|)( %)?( ?[(\[].*[)\]]| \(.*\))?$")
 
@@ -105,6 +124,98 @@ def write_page(
     UsageError
         If the path is a folder, or its folder a file.
     """
+    known = responses if responses is not None else [None] * len(parts)
+    several = len(parts) > 1
+    study = parts[0][0].panel.study
+    _write(
+        path,
+        title="Demand from a language model: belief against choice"
+        if several
+        else study.title or study.name,
+        sections=[
+            _section(report, note, cost, answered, "ABCDEFGH"[k] if several else "")
+            for k, ((report, note), answered) in enumerate(zip(parts, known, strict=True))
+        ],
+        command=command,
+    )
+
+
+def write_people(people: People, path: str | Path, *, command: str = "") -> None:
+    """Write one self-contained page on people alone, for beliefs that come without a panel.
+
+    Parameters
+    ----------
+    people : People
+        What is shown.
+    path : path
+        The file; its folder is made.
+    command : str
+        The command that reproduces the page.
+
+    Raises
+    ------
+    UsageError
+        If the path is a folder, or its folder a file.
+    """
+    found = people.calibration
+    holder = SimpleNamespace(people=people)
+    part = {
+        "id": "people",
+        "title": _SECTIONS["people"],
+        "texts": people.texts,
+        "tables": [_table(t) for t in people_tables(people)],
+        "figures": [
+            _figure(holder, n) for n, (_, _, ready) in PEOPLE_FIGURES.items() if ready(holder)
+        ],
+    }
+    t = found.tuning
+    row = found.table.to_dict("index")["calibrated"]
+    section = {
+        "id": "",
+        "name": "",
+        "label": "calibrated",
+        "note": "",
+        "question": f"What is the {found.target.label} of people?",
+        "model": f"{t.humans:,} people and a language model as {t.llm:,} more",
+        "verdict": found.verdict(),
+        "problems": found.notes,
+        "tiles": [
+            {
+                "name": f"{found.target.label}, calibrated",
+                "value": number(row["estimate"]),
+                "note": f"{100 * (1 - found.alpha):g} % interval {number(row['lower'])} to "
+                f"{number(row['upper'])}",
+            },
+            {
+                "name": "Effective humans",
+                "value": f"{t.n_eff:,.0f}",
+                "note": f"{t.humans:,} were asked; lambda {t.lam:.2f}, rho {t.rho:.2f}",
+            },
+        ],
+        "parts": [
+            {
+                "id": "answer",
+                "title": _SECTIONS["answer"],
+                "texts": [],
+                "tables": [],
+                "figures": [],
+            },
+            part,
+        ],
+        "answers": [],
+        "again": "",
+        "simulate": "",
+    }
+    _write(
+        path,
+        title=f"Calibrated to people: {found.target.label}",
+        sections=[section],
+        command=command,
+    )
+
+
+def _write(path: str | Path, *, title: str, sections: list[Row], command: str) -> None:
+    """Fill the template and write the file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from llmdemand import __version__
@@ -122,18 +233,8 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
-    known = responses if responses is not None else [None] * len(parts)
-    several = len(parts) > 1
     page = environment.get_template("report.html").render(
-        title=parts[0][0].panel.study.title or parts[0][0].panel.study.name
-        if not several
-        else "Demand from a language model: belief against choice",
-        sections=[
-            _section(report, note, cost, answered, "ABCDEFGH"[k] if several else "")
-            for k, ((report, note), answered) in enumerate(zip(parts, known, strict=True))
-        ],
-        command=command,
-        version=__version__,
+        title=title, sections=sections, command=command, version=__version__
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -186,6 +287,7 @@ def _parts(report: Report, cost: float | None) -> list[Row]:
             "figures": drawn.get(id_, []),
         }
         for id_, title in _SECTIONS.items()
+        if id_ != "people" or report.people is not None
     ]
 
 
@@ -209,6 +311,8 @@ def _lacking(report: Report, id_: str, told: list[str]) -> list[str]:
 
 def _texts(report: Report, id_: str, cost: float | None) -> list[str]:
     """What the numbers of a section mean."""
+    if id_ == "people" and report.people is not None:
+        return report.people.texts
     if id_ == "worth" and report.variance is not None:
         if not math.isfinite(report.variance.worth):
             return [
@@ -233,24 +337,24 @@ def _tables(report: Report, cost: float | None) -> dict[str, list[Row]]:
     """The tables of the report by section, cells with a flag for numbers."""
     found: dict[str, list[Row]] = {"quality": [_statuses(report)]}
     for table in tables.all_tables(report, cost):
-        frame = table.frame.astype(str)
-        if frame.empty:
-            continue
-        body = frame.to_numpy().tolist()
-        numeric = [
-            k > 0 and all(_NUMERIC.match(row[k]) for row in body) for k in range(frame.shape[1])
-        ]
-        found.setdefault(_TABLES.get(table.name, "demand"), []).append(
-            {
-                "title": table.title,
-                # The problems of the panel stand on top of the page.
-                "notes": () if table.name == "quality" else table.notes,
-                "head": list(zip(map(str.strip, frame.columns), numeric, strict=True)),
-                "body": [list(zip(row, numeric, strict=True)) for row in body],
-                "folded": len(body) > _TALL or table.name in _FOLDED,
-            }
-        )
+        if not table.frame.empty:
+            found.setdefault(_TABLES.get(table.name, "demand"), []).append(_table(table))
     return found
+
+
+def _table(table: Table) -> Row:
+    """A table as the template takes it: cells with a flag for numbers."""
+    frame = table.frame.astype(str)
+    body = frame.to_numpy().tolist()
+    numeric = [k > 0 and all(_NUMERIC.match(row[k]) for row in body) for k in range(frame.shape[1])]
+    return {
+        "title": table.title,
+        # The problems of the panel stand on top of the page.
+        "notes": () if table.name == "quality" else table.notes,
+        "head": list(zip(map(str.strip, frame.columns), numeric, strict=True)),
+        "body": [list(zip(row, numeric, strict=True)) for row in body],
+        "folded": len(body) > _TALL or table.name in _FOLDED,
+    }
 
 
 def _statuses(report: Report) -> Row:
@@ -283,21 +387,24 @@ def _figures(report: Report) -> dict[str, list[Row]]:
     """The figures that the report has the parts for, by section."""
     found: dict[str, list[Row]] = {}
     for name in available(report):
-        drawn = render(report, name, "svg")
-        size = re.search(rb'<svg[^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', drawn)
-        size = size or re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
-        width, height = (float(v) for v in size.groups()) if size else (480.0, 360.0)
-        caption = FIGURES[name][1]
-        found.setdefault(_FIGURES.get(name, "demand"), []).append(
-            {
-                "data": base64.b64encode(drawn).decode(),
-                "caption": caption,
-                "alt": f"Figure: {caption}",
-                "width": round(width * 4 / 3),
-                "height": round(height * 4 / 3),
-            }
-        )
+        found.setdefault(_FIGURES.get(name, "demand"), []).append(_figure(report, name))
     return found
+
+
+def _figure(report: Any, name: str) -> Row:
+    """A figure as the template takes it."""
+    drawn = render(report, name, "svg")
+    size = re.search(rb'<svg[^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', drawn)
+    size = size or re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    width, height = (float(v) for v in size.groups()) if size else (480.0, 360.0)
+    caption = FIGURES[name][1]
+    return {
+        "data": base64.b64encode(drawn).decode(),
+        "caption": caption,
+        "alt": f"Figure: {caption}",
+        "width": round(width * 4 / 3),
+        "height": round(height * 4 / 3),
+    }
 
 
 def _tiles(report: Report) -> list[Row]:

@@ -23,6 +23,7 @@ from llmdemand.reporting.frames import (
     variance_table,
     worth_table,
 )
+from llmdemand.reporting.people import people_tables
 from llmdemand.reporting.table import Table, render
 from llmdemand.reporting.targets import Target
 
@@ -89,6 +90,8 @@ def all_tables(report: Report, cost: float | None = None) -> tuple[Table, ...]:
         tables += _prediction(report)
     if report.variance is not None:
         tables += _variance(report)
+    if report.people is not None:
+        tables += people_tables(report.people)
     return tuple(tables)
 
 

@@ -1,0 +1,258 @@
+"""What a report says about people: calibration, discrepancy, and whom to ask next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from llmdemand.calibration import figures
+from llmdemand.reporting.cells import number, short_span, span
+from llmdemand.reporting.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.discrepancy import Discrepancy
+    from llmdemand.calibration.sample_plan import SamplePlan
+
+__all__ = ["PEOPLE_FIGURES", "People", "people_tables"]
+
+
+@dataclass(frozen=True)
+class People:
+    """Human data beside a language model's.
+
+    Attributes
+    ----------
+    calibration : CalibratedDemand
+        Valid for people whatever the LLM does: statistical calibration.
+    discrepancy : Discrepancy or None
+        How far the LLM is from these people: heuristic validation.
+    plan : SamplePlan or None
+        Whom to ask next.
+    """
+
+    calibration: CalibratedDemand
+    discrepancy: Discrepancy | None = None
+    plan: SamplePlan | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What was found, in sentences: the calibrated part, then the heuristic one."""
+        said = [
+            f"Statistical calibration. {self.calibration.verdict()}",
+            *(f"Note: {note}." for note in self.calibration.notes),
+        ]
+        if self.discrepancy is not None:
+            said.append(f"Heuristic validation. {self.discrepancy.verdict()}")
+        if self.plan is not None:
+            said.append(f"Next sample. {self.plan.verdict()}")
+        return said
+
+
+def people_tables(people: People) -> list[Table]:
+    """Tables on people, in the order in which they are read."""
+    found = people.calibration
+    tables = [_estimates(found), _tuning(found), _terms(found), _assumptions(found)]
+    if people.discrepancy is not None:
+        tables += _discrepancy(people.discrepancy)
+    if people.plan is not None:
+        tables.append(_plan(people.plan))
+    return tables
+
+
+def _estimates(found: CalibratedDemand) -> Table:
+    level = f"{100 * (1 - found.alpha):g} % interval"
+    shown = pd.DataFrame(
+        {
+            "estimator": str(name),
+            "estimate": number(row["estimate"]),
+            "SE": number(row["se"]),
+            level: span(row["lower"], row["upper"]),
+            "respondents": f"{row['respondents']:,}",
+            "what it is": row["note"],
+        }
+        for name, row in found.table.to_dict("index").items()
+    )
+    return Table(
+        "people",
+        f"{found.target.label[0].upper()}{found.target.label[1:]} of people and of the LLM",
+        shown,
+        found.table.rename_axis("estimator").reset_index(),
+        (f"Errors clustered by respondent; {found.ci}.",),
+    )
+
+
+def _tuning(found: CalibratedDemand) -> Table:
+    t = found.tuning
+    digits = {"lambda": 3, "rho": 3, "n_eff": 0, "humans saved": 0}
+    words = {
+        "lambda": "lambda, weight on the LLM's correction",
+        "rho": "rho, correlation of humans' and LLM's contributions",
+        "n_eff": "effective humans",
+        "humans saved": "humans saved",
+    }
+    rows = t.table.to_dict("index")
+    shown = pd.DataFrame(
+        {
+            "": words[str(name)],
+            "estimate": number(row["estimate"], digits[str(name)]),
+            "interval": span(row["lower"], row["upper"], digits[str(name)]),
+        }
+        for name, row in rows.items()
+    )
+    return Table(
+        "people_tuning",
+        f"What the LLM is worth beside {t.humans:,} humans ({t.llm:,} LLM respondents)",
+        shown,
+        t.table.rename_axis("quantity").reset_index(),
+        (f"lambda {t.rule}; intervals by a bootstrap of respondents.",),
+    )
+
+
+def _terms(found: CalibratedDemand) -> Table:
+    rows, numbers = [], []
+    for term in found.params.index:
+        line = {"term": str(term)}
+        for name, fit in found.fits.items():
+            b, se = float(fit.params[term]), float(fit.bse[term])
+            line[name] = f"{number(b)} ({number(se)})"
+            numbers.append({"term": term, "estimator": name, "estimate": b, "se": se})
+        rows.append(line)
+    return Table(
+        "people_terms",
+        "Coefficients, standard errors in brackets",
+        pd.DataFrame(rows),
+        pd.DataFrame(numbers),
+    )
+
+
+def _assumptions(found: Any) -> Table:
+    return Table(
+        "people_assumptions" if hasattr(found, "tuning") else "discrepancy_assumptions",
+        "Assumptions of the calibration: what was checked and what cannot be"
+        if hasattr(found, "tuning")
+        else "Assumptions of the comparison",
+        found.assumptions,
+        found.assumptions,
+    )
+
+
+def _discrepancy(found: Discrepancy) -> list[Table]:
+    def lines(frame: pd.DataFrame, head: str) -> pd.DataFrame:
+        rows = []
+        for name, row in frame.to_dict("index").items():
+            line = {
+                head: str(name),
+                "humans": number(row["humans"]),
+                "LLM": number(row["llm"]),
+                "difference": short_span(row["difference"], row["lower"], row["upper"]),
+            }
+            if found.margin is not None:
+                known = isinstance(row.get("margin"), float) and not np.isnan(row["margin"])
+                line["margin"] = number(row["margin"]) if known else "-"
+                line["within it, p"] = number(row["p_equivalence"]) if known else "-"
+            rows.append(line)
+        return pd.DataFrame(rows)
+
+    curve = found.curve.assign(
+        **{found.price: [f"{v:g}" for v in found.curve[found.price]]}
+    ).set_index(found.price)
+    balance = pd.DataFrame(
+        {
+            "what": str(name),
+            "humans": number(row["humans"]),
+            "LLM": number(row["llm"]),
+            "standardised difference": number(row["standardised_difference"], 2),
+            "p": number(row["p"], 3),
+        }
+        for name, row in found.balance.to_dict("index").items()
+    )
+    level = f"{100 * (1 - found.alpha):g} % intervals"
+    return [
+        Table(
+            "discrepancy",
+            "Heuristic validation: LLM minus humans",
+            lines(found.table, "quantity"),
+            found.table.rename_axis("quantity").reset_index(),
+            (f"{level}, clustered by respondent over both sides.", found.verdict()),
+        ),
+        Table(
+            "discrepancy_shares",
+            "Heuristic validation: shares by price",
+            lines(curve, "price"),
+            found.curve,
+        ),
+        Table(
+            "balance",
+            "Balance of the two samples",
+            balance,
+            found.balance.rename_axis("what").reset_index(),
+        ),
+        _assumptions(found),
+    ]
+
+
+def _plan(found: SamplePlan) -> Table:
+    shown = pd.DataFrame(
+        {
+            "plan": str(name).strip(),
+            "rho": number(row["rho"], 3),
+            "humans": f"{row['humans']:,}",
+            "more LLM respondents": f"{row['llm']:,}",
+            "cost": f"{row['cost']:,.2f}",
+            "effective humans": number(row["n_eff"], 0),
+            "SE": number(row["se"]),
+        }
+        for name, row in found.table.to_dict("index").items()
+    )
+    return Table(
+        "sample_plan",
+        "Whom to ask next",
+        shown,
+        found.table.rename_axis("plan").reset_index(),
+        (found.verdict(),),
+    )
+
+
+def _of(part: str, draw: Callable[[Any, Any], Axes]) -> Callable[..., Axes]:
+    def figure(report: Any, ax: Axes | None = None) -> Axes:
+        return draw(getattr(report.people, part), ax)
+
+    return figure
+
+
+def _has(report: Any, part: str) -> bool:
+    people = getattr(report, "people", None)
+    return people is not None and getattr(people, part) is not None
+
+
+#: Figures on people: function, caption, whether the report has the part.
+PEOPLE_FIGURES: dict[str, tuple[Callable[..., Axes], str, Callable[[Any], bool]]] = {
+    "people": (
+        _of("calibration", figures.estimates),
+        "The target by humans alone, the LLM alone, and both; pooling them as one sample is a "
+        "warning, not an estimate.",
+        lambda r: _has(r, "calibration"),
+    ),
+    "people-demand": (
+        _of("calibration", figures.demand),
+        "Demand of humans, of the LLM, and calibrated, with 95 % bands and shares by price.",
+        lambda r: _has(r, "calibration") and r.people.calibration.moments.pairs.outside,
+    ),
+    "discrepancy": (
+        _of("discrepancy", figures.differences),
+        "Share of the LLM minus share of humans by price, with intervals.",
+        lambda r: _has(r, "discrepancy"),
+    ),
+    "sample-plan": (
+        _of("plan", figures.respondents),
+        "Humans to ask, and what the goal costs with the LLM's help.",
+        lambda r: _has(r, "plan"),
+    ),
+}
