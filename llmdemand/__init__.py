@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from llmdemand.belief.rows import extract_panel
     from llmdemand.belief.tokens import Response, Token
     from llmdemand.belief.tree import tree
+    from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.debias import debias
+    from llmdemand.calibration.discrepancy import discrepancy
+    from llmdemand.calibration.paired import paired_panel
+    from llmdemand.calibration.power import effective_n
+    from llmdemand.calibration.ppi import CalibrationWarning, calibrate
+    from llmdemand.calibration.recalibrate import recalibrated
+    from llmdemand.calibration.sample_plan import plan_sample
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
@@ -62,6 +70,8 @@ _HOMES = {
     "Alternative": "core.menu",
     "Belief": "belief.extract",
     "Budget": "simulation.cost",
+    "CalibratedDemand": "calibration.calibrated",
+    "CalibrationWarning": "calibration.ppi",
     "ChoiceOnlyBackend": "simulation.choice_only",
     "Demand": "modeling.demand",
     "Extractor": "belief.extract",
@@ -85,11 +95,15 @@ _HOMES = {
     "VarianceWarning": "modeling.estimate",
     "Variant": "core.prompts",
     "audit": "belief.audit",
+    "calibrate": "calibration.ppi",
     "check_equivalence": "belief.audit",
     "clogit": "modeling.multinomial",
     "compare": "reporting.compare",
     "compare_models": "modeling.comparison",
     "cross_validate": "modeling.validation",
+    "debias": "calibration.debias",
+    "discrepancy": "calibration.discrepancy",
+    "effective_n": "calibration.power",
     "estimate": "simulation.run",
     "etable": "modeling.etable",
     "extract": "belief.extract",
@@ -103,12 +117,15 @@ _HOMES = {
     "lr_test": "modeling.hypotheses",
     "mnlogit": "modeling.multinomial",
     "new_study": "core.starter",
+    "paired_panel": "calibration.paired",
     "plan": "reporting.plan",
+    "plan_sample": "calibration.sample_plan",
     "precision": "reporting.precision",
     "prediction": "reporting.prediction",
     "read_answers": "belief.readers",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
+    "recalibrated": "calibration.recalibrate",
     "round_number_test": "modeling.round_numbers",
     "runs_needed": "reporting.needed",
     "simulate": "simulation.run",
@@ -123,6 +140,8 @@ __all__ = [
     "Alternative",
     "Belief",
     "Budget",
+    "CalibratedDemand",
+    "CalibrationWarning",
     "ChoiceOnlyBackend",
     "Demand",
     "Extractor",
@@ -146,11 +165,15 @@ __all__ = [
     "VarianceWarning",
     "Variant",
     "audit",
+    "calibrate",
     "check_equivalence",
     "clogit",
     "compare",
     "compare_models",
     "cross_validate",
+    "debias",
+    "discrepancy",
+    "effective_n",
     "estimate",
     "etable",
     "extract",
@@ -164,12 +187,15 @@ __all__ = [
     "lr_test",
     "mnlogit",
     "new_study",
+    "paired_panel",
     "plan",
+    "plan_sample",
     "precision",
     "prediction",
     "read_answers",
     "read_batch",
     "read_response",
+    "recalibrated",
     "round_number_test",
     "runs_needed",
     "simulate",

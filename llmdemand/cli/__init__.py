@@ -1,6 +1,17 @@
 """The command line. It parses, calls and prints; it computes nothing."""
 
-from llmdemand.cli import batches, lab, panels, plans, runs, stores, studies
+from llmdemand.cli import batches, lab, panels, people, plans, runs, stores, studies
 from llmdemand.cli.app import app, main
 
-__all__ = ["app", "batches", "lab", "main", "panels", "plans", "runs", "stores", "studies"]
+__all__ = [
+    "app",
+    "batches",
+    "lab",
+    "main",
+    "panels",
+    "people",
+    "plans",
+    "runs",
+    "stores",
+    "studies",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from llmdemand.calibration import figures
 from llmdemand.reporting.cells import number, short_span, span
-from llmdemand.reporting.table import Table
+from llmdemand.reporting.table import Table, write_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.discrepancy import Discrepancy
     from llmdemand.calibration.sample_plan import SamplePlan
 
-__all__ = ["PEOPLE_FIGURES", "People", "people_tables"]
+__all__ = ["PEOPLE_FIGURES", "People", "people_tables", "save_people"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,24 @@ def people_tables(people: People) -> list[Table]:
     if people.plan is not None:
         tables.append(_plan(people.plan))
     return tables
+
+
+def save_people(people: People, folder: Path) -> None:
+    """Write ``tables/`` (CSV, markdown, LaTeX) and ``figures/`` (SVG, PNG) of people alone."""
+    from types import SimpleNamespace
+
+    from llmdemand.reporting.figures import render as drawn
+
+    for name in ("tables", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for table in people_tables(people):
+        write_table(table, folder / "tables")
+    holder = SimpleNamespace(people=people)
+    for name, (_, _, ready) in PEOPLE_FIGURES.items():
+        if ready(holder):
+            for kind in ("svg", "png"):
+                path = folder / "figures" / f"{name}.{kind}"
+                path.write_bytes(drawn(holder, name, kind))  # type: ignore[arg-type]
 
 
 def _estimates(found: CalibratedDemand) -> Table:

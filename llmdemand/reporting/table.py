@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Literal, get_args, overload
 
 import pandas as pd
@@ -13,7 +14,7 @@ from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.demand import Demand
 from llmdemand.modeling.etable import etable
 
-__all__ = ["Format", "Table", "render"]
+__all__ = ["Format", "Table", "render", "write_table"]
 
 Format = Literal["text", "markdown", "latex", "html", "frame"]
 _Words = Literal["text", "markdown", "latex", "html"]
@@ -102,6 +103,15 @@ def render(table: Table | pd.DataFrame, format: Format = "markdown") -> str | pd
         return body
     assert isinstance(table, Table)
     return _framed(table, body, format)
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Write a table as CSV with full numbers, as markdown and as LaTeX."""
+    table.numbers.to_csv(folder / f"{table.name}.csv", index=False)
+    words: tuple[tuple[str, _Words], ...] = (("md", "markdown"), ("tex", "latex"))
+    for kind, format in words:
+        text = render(table, format) + "\n"
+        (folder / f"{table.name}.{kind}").write_text(text, encoding="utf-8")
 
 
 def _framed(table: Table, body: str, format: _Words) -> str:

@@ -24,7 +24,7 @@ from llmdemand.reporting.frames import (
     worth_table,
 )
 from llmdemand.reporting.people import people_tables
-from llmdemand.reporting.table import Table, render
+from llmdemand.reporting.table import Table, render, write_table
 from llmdemand.reporting.targets import Target
 
 if TYPE_CHECKING:
@@ -103,10 +103,7 @@ def save_tables(report: Report, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tables = all_tables(report)
     for table in tables:
-        table.numbers.to_csv(folder / f"{table.name}.csv", index=False)
-        for kind, format in (("md", "markdown"), ("tex", "latex")):
-            text = render(table, format)  # type: ignore[call-overload]
-            (folder / f"{table.name}.{kind}").write_text(text + "\n", encoding="utf-8")
+        write_table(table, folder)
     curves = report.needed if report.needed is not None else report.precision
     if curves is not None:
         curves.reach.to_csv(folder / "reach.csv", index=False)

@@ -1,0 +1,310 @@
+"""``llmdemand calibrate``: human answers and a language model's beliefs, together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmdemand.cli.app import app
+from llmdemand.cli.options import AsJson, Seed
+from llmdemand.cli.output import command_line, print_json, records, say, warnings_as_lines
+from llmdemand.cli.reports import compared, result_folder
+from llmdemand.errors import DesignError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.sample_plan import SamplePlan
+    from llmdemand.core.panel import Panel
+    from llmdemand.reporting.people import People
+
+Humans = Annotated[
+    Path, typer.Argument(help="Human answers: CSV or parquet, a row per answer (or alternative).")
+]
+Beliefs = Annotated[
+    Path, typer.Argument(help="A panel of respondents, or beliefs as CSV or parquet.")
+]
+
+
+@app.command()
+def calibrate(
+    humans: Humans,
+    beliefs: Beliefs,
+    formula: Annotated[
+        str, typer.Option(help="Outcome and regressors; both sides have the latter.")
+    ] = "choice ~ price",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What lambda is tuned to: [b]price[/b], [b]share[/b], [b]elasticity[/b], "
+            "[b]wtp[/b]."
+        ),
+    ] = "price",
+    at: Annotated[
+        float | None, typer.Option(help="Price of a share or elasticity; over the design without.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="[b]logit[/b], [b]fraclogit[/b] or [b]clogit[/b].")
+    ] = "logit",
+    cluster: Annotated[str, typer.Option(help="Column of respondents.")] = "respondent_id",
+    design: Annotated[
+        str,
+        typer.Option(
+            help="Price design of both sides: [b]humans[/b], [b]equal[/b], [b]beliefs[/b]; "
+            "[b]sampled[/b] where each case has attributes of its own."
+        ),
+    ] = "humans",
+    lam: Annotated[
+        str, typer.Option("--lambda", help="[b]tuned[/b], [b]aipw[/b], or a number from 0 to 1.")
+    ] = "tuned",
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Teach belief on other humans first.")
+    ] = False,
+    covariates: Annotated[
+        list[str] | None,
+        typer.Option("--covariate", help="Column compared on both sides; may be repeated."),
+    ] = None,
+    price: Annotated[str, typer.Option(help="The price column.")] = "price",
+    belief: Annotated[str, typer.Option(help="The column of beliefs.")] = "belief",
+    case: Annotated[
+        str | None, typer.Option(help="clogit: column of choice tasks, if there are several.")
+    ] = None,
+    focal: Annotated[
+        str | None, typer.Option(help="Alternative whose belief, share or elasticity it is.")
+    ] = None,
+    attribute: Annotated[
+        str | None, typer.Option(help="clogit: what a willingness to pay is for.")
+    ] = None,
+    na: Annotated[str, typer.Option(help="Missing values: [b]raise[/b] or [b]drop[/b].")] = "raise",
+    prompt_chosen_on: Annotated[
+        str | None,
+        typer.Option(help="Whose answers chose the prompt: [b]others[/b], [b]nobody[/b]."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Difference of shares that does not matter.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder for report.html, tables and figures.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate a language model's beliefs with human answers: valid whatever the model does.
+
+    Example: [b]llmdemand calibrate humans.csv panel.parquet --target share --at 35 --out out[/b]
+    """
+    if folder is not None:
+        result_folder(folder)
+    people, answers = read_table(humans, "humans"), read_beliefs(beliefs)
+    with warnings_as_lines():
+        found = _calibrated(
+            people,
+            answers,
+            recalibrate,
+            covariates or [],
+            formula=formula,
+            target=target,
+            at=at,
+            model=model,
+            cluster=cluster,
+            design=design,
+            lam=_lam(lam, recalibrate),
+            price=price,
+            belief=belief,
+            case=case,
+            focal=focal,
+            attribute=attribute,
+            na=na,
+            prompt_chosen_on=prompt_chosen_on,
+            seed=seed,
+        )
+        people_found = _compared(found, formula, belief, focal, answers, covariates or [], margin)
+    if folder is not None:
+        _save(people_found, answers, folder, seed)
+    if as_json:
+        print_json(_plain(people_found))
+        return
+    say(found.summary())
+    if people_found.discrepancy is not None:
+        say("\n" + people_found.discrepancy.summary())
+    if folder is not None:
+        say(f"\nFiles in {folder}/: report.html (the page to open), tables/, figures/")
+
+
+def read_table(path: Path, what: str) -> pd.DataFrame:
+    """A CSV or parquet file.
+
+    Raises
+    ------
+    UsageError
+        No such file, or none of these kinds.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise UsageError(f"no file {path} of {what}: give a CSV or parquet file")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+            return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
+        raise UsageError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+    raise UsageError(f"{path}: {what} are read from .csv or .parquet files")
+
+
+def read_beliefs(path: Path) -> pd.DataFrame | Panel:
+    """A panel where the file is one, else a table."""
+    from llmdemand.core.panel import Panel
+    from llmdemand.errors import PanelError
+
+    if path.suffix.lower() in (".parquet", ".pq") and path.is_file():
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            metadata = pq.read_schema(path).metadata or {}
+        except (pa.ArrowInvalid, OSError) as error:
+            raise PanelError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+        if b"llmdemand" in metadata:
+            return Panel.read(path)
+    return read_table(path, "beliefs")
+
+
+def _lam(text: str, recalibrate: bool) -> Any:
+    if text in ("tuned", "aipw"):
+        return "aipw" if recalibrate and text == "tuned" else text
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--lambda {text!r}: give tuned, aipw or a number from 0 to 1") from None
+
+
+def _calibrated(
+    humans: pd.DataFrame,
+    beliefs: pd.DataFrame | Panel,
+    recalibrate: bool,
+    covariates: list[str],
+    **options: Any,
+) -> CalibratedDemand:
+    from llmdemand.calibration.ppi import calibrate as run
+    from llmdemand.calibration.recalibrate import recalibrated
+
+    if recalibrate:
+        return recalibrated(humans, beliefs, covariates=covariates, **options)
+    return run(humans, beliefs, **options)
+
+
+def _compared(
+    found: CalibratedDemand,
+    formula: str,
+    belief: str,
+    focal: str | None,
+    beliefs: pd.DataFrame | Panel,
+    covariates: list[str],
+    margin: float | None,
+) -> People:
+    """With the heuristic comparison, which is for binary logits."""
+    from llmdemand.calibration.discrepancy import discrepancy
+    from llmdemand.reporting.people import People
+
+    pairs = found.moments.pairs
+    if not pairs.outside:
+        if margin is not None:
+            raise UsageError("--margin compares shares by price: it is for binary logits")
+        return People(found)
+    rest: dict[str, Any] = {
+        "cluster": pairs.cluster,
+        "price": found.target.price,
+        "belief": belief,
+        "focal": focal,
+    }
+    try:
+        return People(
+            found,
+            discrepancy(
+                pairs.human_frame, beliefs, formula, covariates=covariates, margin=margin, **rest
+            ),
+        )
+    except DesignError as error:
+        if margin is not None or covariates:
+            raise
+        # Nobody asked for the comparison; the calibration stands without it.
+        typer.echo(f"warning: no comparison of shares: {error}", err=True)
+        return People(found)
+
+
+def _save(people: People, beliefs: pd.DataFrame | Panel, folder: Path, seed: int) -> None:
+    """The page, tables and figures; of a panel with everything that is said of it."""
+    from llmdemand.core.panel import Panel
+    from llmdemand.reporting.html import write_people
+    from llmdemand.reporting.people import save_people
+
+    if isinstance(beliefs, Panel):
+        report = compared(beliefs, seed).with_people(people.calibration, people.discrepancy)
+        report.save(folder)
+        report.to_html(folder / "report.html", command=command_line())
+        return
+    save_people(people, folder)
+    write_people(people, folder / "report.html", command=command_line())
+
+
+def _plain(people: People) -> dict[str, Any]:
+    found = people.calibration
+    return {
+        "verdict": found.verdict(),
+        "target": found.target.label,
+        "estimates": records(found.table.rename_axis("estimator").reset_index()),
+        "tuning": records(found.tuning.table.rename_axis("quantity").reset_index()),
+        "coefficients": records(found.tidy().rename_axis("term").reset_index()),
+        "assumptions": records(found.assumptions),
+        "imbalance_p": found.imbalance,
+        "notes": list(found.notes),
+        "discrepancy": None
+        if people.discrepancy is None
+        else {
+            "verdict": people.discrepancy.verdict(),
+            "table": records(people.discrepancy.table.rename_axis("quantity").reset_index()),
+            "shares": records(people.discrepancy.curve),
+            "balance": records(people.discrepancy.balance.rename_axis("what").reset_index()),
+        },
+    }
+
+
+def plan_of_people(
+    beliefs: Path | None,
+    humans: Path | None,
+    *,
+    rho: float | None,
+    target: str,
+    at: float | None,
+    folder: Path | None,
+    **options: Any,
+) -> SamplePlan:
+    """The plan of a sample of humans and LLM respondents, and its files."""
+    from llmdemand.calibration.ppi import calibrate as run
+    from llmdemand.calibration.sample_plan import plan_sample
+
+    pilot = None
+    if humans is not None:
+        if beliefs is None:
+            raise UsageError("--humans needs the beliefs too: llmdemand plan BELIEFS --humans ...")
+        with warnings_as_lines():
+            pilot = run(
+                read_table(humans, "humans"),
+                read_beliefs(beliefs),
+                target=target,  # type: ignore[arg-type]  # checked there, with a message
+                at=at,
+            )
+    found = plan_sample(pilot, rho=rho, **options)
+    if folder is not None:
+        result_folder(folder).mkdir(parents=True, exist_ok=True)
+        found.table.to_csv(folder / "sample_plan.csv")
+        figure = found.plot().get_figure(root=True)
+        assert figure is not None
+        for kind in ("svg", "png"):
+            figure.savefig(folder / f"sample-plan.{kind}", dpi=200)
+    return found
