@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.errors import UsageError
-from llmdemand.modeling.binary import sigmoid
+from llmdemand.modeling.binary import Cells, sigmoid
 from llmdemand.modeling.likelihood import Array
+from llmdemand.modeling.newton import newton
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,9 +149,10 @@ def paired_panel(
 
 def _marginal(centred: Array, grid: Array, slope: float, taste: float) -> tuple[float, float]:
     """The logit that is closest to the mean shares: what is estimated."""
-    from llmdemand.modeling.logit import fit
-
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     shares = sigmoid(slope * centred[:, None] + taste * nodes) @ (weights / weights.sum())
-    found = fit(shares, np.column_stack([np.ones(len(grid)), grid]), ["const", "price"], vcov="HC0")
-    return float(found.params["const"]), float(found.params["price"])
+    # By Newton's method itself: a fit would refuse two prices, and say that nothing varies.
+    x = np.column_stack([np.ones(len(grid)), grid])
+    data, back = Cells.of_rows(x, shares).standardised()
+    const, price = back @ newton(data).params
+    return float(const), float(price)
