@@ -218,12 +218,20 @@ def discrepancy(
         _influence(fits[1], p, outcome, who_p, size),
     )
     rows = {}
+    df = min(len(np.unique(who_h)), len(np.unique(who_p))) - 1
     for target in _targets(fits[0], at, price, parts[0]):
-        human, llm_value = (float(target.quantity(fit).table["estimate"].iloc[0]) for fit in fits)
-        slopes = [target.gradient(fit) for fit in fits]
-        apart = both[1] @ slopes[1] - both[0] @ slopes[0]
-        df = min(len(np.unique(who_h)), len(np.unique(who_p))) - 1
-        rows[target.label] = _row(human, llm_value, apart, df, margins.get(target.name), alpha)
+        try:
+            # A slope of exactly zero has no indifference price.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                human, llm_value = (
+                    float(target.quantity(fit).table["estimate"].iloc[0]) for fit in fits
+                )
+                slopes = [target.gradient(fit) for fit in fits]
+        except DesignError:
+            continue
+        if np.isfinite([human, llm_value, *slopes[0], *slopes[1]]).all():
+            apart = both[1] @ slopes[1] - both[0] @ slopes[0]
+            rows[target.label] = _row(human, llm_value, apart, df, margins.get(target.name), alpha)
     curve = _curve(h, p, outcome, belief, price, (who_h, who_p), size, margins.get("share"), alpha)
     n_h, n_p = len(np.unique(who_h)), len(np.unique(who_p))
     shared = len(np.intersect1d(who_h, who_p))
