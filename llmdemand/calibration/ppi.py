@@ -25,6 +25,12 @@ __all__ = ["CalibrationWarning", "Lam", "calibrate", "calibrate_moments", "check
 Lam = Literal["tuned", "aipw"] | float
 _FLAT = 1e-12  # of the humans' variance: belief does not move with respondents
 _GROUPS = 2000
+#: Variance of a probability below which it is one number.
+FLAT = 1e-20
+PRICE_ONLY = (
+    "belief does not vary between respondents of the same price: it cannot stand in for any human, "
+    "lambda is 0 and the estimate that of humans alone; ask the LLM as each respondent (personas)"
+)
 
 
 class CalibrationWarning(UserWarning):
@@ -205,9 +211,7 @@ def calibrate_moments(
     says = [*notes, *pairs.dropped]
     if not np.isfinite(raw):
         warnings.warn(
-            "belief does not vary between respondents of the same price: it cannot stand in for "
-            "any human, lambda is 0 and the estimate that of humans alone; ask the LLM as each "
-            "respondent (personas)",
+            PRICE_ONLY,
             CalibrationWarning,
             stacklevel=3,
         )

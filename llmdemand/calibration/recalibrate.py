@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -9,7 +10,14 @@ import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
 from llmdemand.calibration.moments import Moments
-from llmdemand.calibration.ppi import Lam, calibrate_moments, check_options
+from llmdemand.calibration.ppi import (
+    FLAT,
+    PRICE_ONLY,
+    CalibrationWarning,
+    Lam,
+    calibrate_moments,
+    check_options,
+)
 from llmdemand.calibration.rectified import logit_data
 from llmdemand.calibration.samples import Pairs, Sample, pair
 from llmdemand.calibration.target import Target, TargetName
@@ -101,13 +109,18 @@ def recalibrated(
         raise UsageError(f"link={link!r}: use 'logit' or 'identity'")
     pairs = pair(humans, beliefs, formula, focal=focal, **options)
     found = pairs.with_beliefs(*cross_fitted(pairs, covariates, folds, link, seed))
-    terms = list(pairs.fit.params.index)
-    asked = Target.of(target, at, price, focal, attribute, pairs.design, terms)
-    note = (
+    notes = [
         f"beliefs were recalibrated to humans in {folds} folds"
         + (f" with {', '.join(covariates)}" if covariates else "")
         + "; 'LLM only' is the LLM after that"
-    )
+    ]
+    if not covariates and Moments(pairs, design).spread(pairs.humans) < FLAT:
+        # Predictions then differ between folds alone, which says nothing about persons.
+        warnings.warn(PRICE_ONLY, CalibrationWarning, stacklevel=2)
+        notes.append("belief does not vary between respondents of a price: lambda is 0")
+        lam = 0.0
+    terms = list(pairs.fit.params.index)
+    asked = Target.of(target, at, price, focal, attribute, pairs.design, terms)
     return calibrate_moments(
         Moments(found, design),
         asked,
@@ -116,7 +129,7 @@ def recalibrated(
         alpha=alpha,
         reps=reps,
         seed=seed,
-        notes=(note,),
+        notes=tuple(notes),
     )
 
 
