@@ -170,7 +170,7 @@ def reserved(alternatives: Iterable[str]) -> set[str]:
 
 def _table(table: Any) -> tuple[str, list[str], Iterator[list[str]]]:
     """What it is called in messages, its columns, and its rows as texts."""
-    if hasattr(table, "columns") and hasattr(table, "itertuples"):
+    if hasattr(table, "columns") and hasattr(table, "iloc"):
         return "the table of respondents", [str(c) for c in table.columns], _cells(table)
     if isinstance(table, str):
         table = Path(table)
@@ -226,8 +226,9 @@ def _parquet(path: Path | Traversable) -> tuple[list[str], Iterator[list[str]]]:
 
 
 def _cells(frame: pd.DataFrame) -> Iterator[list[str]]:
-    for row in frame.itertuples(index=False, name=None):
-        yield [_text(value) for value in row]
+    # By column: rows would turn single precision into double.
+    texts = [[_text(v) for v in frame.iloc[:, k].array] for k in range(frame.shape[1])]
+    return (list(row) for row in zip(*texts, strict=True))
 
 
 def _text(value: Any) -> str:
