@@ -109,5 +109,5 @@ def design(study: Study) -> str:
     return (
         f"{study.title or study.name}{label}: {cells}{personas}; price of "
         f"{study.menu[study.focal].label} {min(grid):g} to {max(grid):g} {study.unit}{own}; "
-        f"{study.runs} runs per cell"
+        f"{study.runs} run{'s' if study.runs > 1 else ''} per cell"
     )

@@ -2,14 +2,17 @@
 
 import copy
 import json
+import runpy
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from llmdemand import simulate
 from llmdemand.core.panel import Panel, columns
+from llmdemand.core.resources import data_file
 from llmdemand.core.respondents import read_respondents
 from llmdemand.core.study import Study, load_study
 from llmdemand.errors import PanelError, StudyError, UsageError
@@ -381,3 +384,36 @@ def test_resuming_and_extracting_keep_the_respondent(folder, tmp_path):
     )
     with pytest.raises(UsageError, match="asked something else"):
         list(stored_answers(store, others))
+
+
+# --- the bundled study
+
+
+def test_travellers_are_asked_without_their_own_answers():
+    study = load_study("travel-mode")
+    assert study.respondents and len(study.personas) == 180 and len(study.cells()) == 720
+    assert set(study.price_fields) == set(study.menu.ids) == {"air", "train", "bus", "car"}
+    assert study.cells()[0].prices == {"air": 59.0, "train": 31.0, "bus": 25.0, "car": 10.0}
+    humans = pd.read_csv(data_file("humans", "travel-mode.csv"), dtype={"respondent_id": str})
+    assert list(humans["respondent_id"].unique()) == [p["id"] for p in study.personas]
+    assert (humans.groupby("respondent_id")["choice"].sum() == 1).all()
+    wide = humans.pivot(index="respondent_id", columns="alternative", values="price")
+    examples = set()
+    for persona in study.personas:
+        assert [wide.loc[persona["id"], a] for a in study.menu.ids] == [
+            float(persona[f"cost_{a}"]) for a in study.menu.ids
+        ]
+        examples |= set(persona["record"].splitlines())
+    assert len(examples) <= 30, "examples are of the 30 travellers who are not asked"
+
+
+def test_the_travel_study_is_what_its_script_writes(tmp_path, monkeypatch):
+    pytest.importorskip("statsmodels")
+    script = Path(__file__).resolve().parents[2] / "data" / "studies" / "make_travel_mode.py"
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "humans").mkdir()
+    monkeypatch.chdir(tmp_path / "studies")
+    runpy.run_path(str(script), run_name="__main__")
+    assert load_study(tmp_path / "studies" / "travel-mode.toml") == load_study("travel-mode")
+    written = (tmp_path / "humans" / "travel-mode.csv").read_bytes()
+    assert written == data_file("humans", "travel-mode.csv").read_bytes()
