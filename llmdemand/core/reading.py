@@ -1,11 +1,12 @@
-"""Reading a study: from plain data, as TOML gives it, to the arguments of `Study`."""
+"""Plain data, as TOML gives them, to the arguments of `Study`, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.fields import only_known, price_grid, texts, typed
 from llmdemand.core.menu import Alternative, Menu
@@ -14,7 +15,10 @@ from llmdemand.core.respondents import named_table
 from llmdemand.core.sampling import Sampling, Thinking
 from llmdemand.errors import StudyError
 
-__all__ = ["DESIGN", "PLAIN", "arguments"]
+if TYPE_CHECKING:
+    from llmdemand.core.study import Study
+
+__all__ = ["DESIGN", "PLAIN", "arguments", "plain_data"]
 
 #: Fields that plain data always hold, except where they are empty.
 PLAIN = [
@@ -90,8 +94,8 @@ def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> d
     for required in ("name", "alternatives", "focal", "user", "offer"):
         if required not in data:
             raise StudyError(f"{required!r} is missing: see `llmdemand studies new`")
-    fields = [k for k in (*PLAIN, *DESIGN) if k in data and k != "arms"]
-    found = {k: typed(data[k], _KINDS.get(k, str), k) for k in fields}
+    given = [k for k in (*PLAIN, *DESIGN) if k in data and k != "arms"]
+    found = {k: typed(data[k], _KINDS.get(k, str), k) for k in given}
     if "arms" in data:
         found["arms"] = texts(data["arms"], "arms")
     menu, prices, price_fields = _menu(data["alternatives"])
@@ -114,6 +118,41 @@ def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> d
         ),
         "variants": tuple(_variant(v) for v in typed(data.get("variants", []), list, "variants")),
     }
+
+
+def plain_data(study: Study) -> dict[str, Any]:
+    """Plain data from which `arguments` makes an equal study.
+
+    >>> from llmdemand.core.study import load_study
+    >>> plain_data(load_study("pampers"))["alternatives"][1]["price"]
+    [30.0]
+    """
+    data = {k: getattr(study, k) for k in PLAIN if getattr(study, k) != ""}
+    data["alternatives"] = [
+        {**a, **({"price": _price(study, a["id"])} if a["id"] in study.prices else {})}
+        for a in study.menu.to_dict()
+    ]
+    data["anchors"] = list(study.anchors)
+    sampling = {**asdict(study.sampling), "stop": list(study.sampling.stop)}
+    data["sampling"] = {k: v for k, v in sampling.items() if v is not None}
+    data["personas"] = [dict(p) for p in study.personas]
+    defaults = {f.name: f.default for f in fields(study)}
+    for name in DESIGN:
+        value = getattr(study, name)
+        if value != defaults[name]:
+            data[name] = list(value) if isinstance(value, tuple) else value
+    if "unblinded" in study.arms:
+        # Said to the model, hence kept, whatever later versions say by default.
+        data["disclosure"] = study.disclosure
+    if study.variants:
+        data["variants"] = [v.to_dict() for v in study.variants]
+    return data
+
+
+def _price(study: Study, alternative: str) -> list[float] | dict[str, str]:
+    if alternative in study.price_fields:
+        return {"field": study.price_fields[alternative]}
+    return list(study.prices[alternative])
 
 
 def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, str]]:

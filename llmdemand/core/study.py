@@ -8,7 +8,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,7 +19,7 @@ from llmdemand.core.checks import check
 from llmdemand.core.design import fraction, shuffled, williams
 from llmdemand.core.menu import Menu
 from llmdemand.core.prompts import DISCLOSURE, Variant, disclosed, names, offered, scaled
-from llmdemand.core.reading import DESIGN, PLAIN, arguments
+from llmdemand.core.reading import arguments, plain_data
 from llmdemand.core.resources import data_file, data_names
 from llmdemand.core.respondents import ID, prices_of, read_respondents
 from llmdemand.core.sampling import Sampling
@@ -338,31 +338,7 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes an equal study."""
-        data = {k: getattr(self, k) for k in PLAIN if getattr(self, k) != ""}
-        data["alternatives"] = [
-            {**a, **({"price": self._price(a["id"])} if a["id"] in self.prices else {})}
-            for a in self.menu.to_dict()
-        ]
-        data["anchors"] = list(self.anchors)
-        sampling = {**asdict(self.sampling), "stop": list(self.sampling.stop)}
-        data["sampling"] = {k: v for k, v in sampling.items() if v is not None}
-        data["personas"] = [dict(p) for p in self.personas]
-        for name in DESIGN:
-            value = getattr(self, name)
-            if value != type(self).__dataclass_fields__[name].default:
-                data[name] = list(value) if isinstance(value, tuple) else value
-        if "unblinded" in self.arms:
-            # Said to the model, hence kept, whatever later versions say by default.
-            data["disclosure"] = self.disclosure
-        if self.variants:
-            data["variants"] = [v.to_dict() for v in self.variants]
-        return data
-
-    def _price(self, alternative: str) -> list[float] | dict[str, str]:
-        """A price as plain data hold it."""
-        if alternative in self.price_fields:
-            return {"field": self.price_fields[alternative]}
-        return list(self.prices[alternative])
+        return plain_data(self)
 
     def with_respondents(self, table: str | Path | pd.DataFrame, id: str = ID) -> Study:
         """The same study, answered by the model as each of these respondents.
