@@ -376,3 +376,51 @@ def test_probe_prints_what_it_found_and_keeps_it(run, tmp_path):
         assert store.probe(source)["logprobs"] is True
     code, out, _ = run("probe", "--backend", "synthetic", "--json")
     assert json.loads(out)["problems"] == []
+
+
+PEOPLE = "respondent_id,income\n1,35\n2,60\n"
+
+
+def test_simulate_as_respondents(run, tmp_path):
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    (tmp_path / "others.csv").write_text(PEOPLE.replace("respondent_id", "who"))
+    for arguments in (("people.csv",), ("others.csv", "--respondent-id", "who")):
+        path = f"{arguments[0]}.parquet"
+        code, out, _ = run(
+            "simulate", "pampers", "--respondents", *arguments, "--backend", "synthetic",
+            "--runs", 1, "--out", path,
+        )  # fmt: skip
+        assert code == 0 and "32 runs" in out
+        frame = Panel.read(tmp_path / path).frame
+        assert list(frame["respondent_id"].unique()) == ["1", "2"]
+    code, out, _ = run("studies", "show", "pampers", "--respondents", "people.csv")
+    assert code == 0 and "32 cells, 2 respondents" in out
+    code, out, _ = run(
+        "batch", "write", "pampers", "--respondents", "people.csv", "--runs", 1, "--out", "batch"
+    )
+    assert code == 0 and "32 requests" in out
+    code, out, _ = run(
+        "extract", "people.csv.responses.sqlite", "--study", "pampers",
+        "--respondents", "people.csv", "--out", "again.parquet",
+    )  # fmt: skip
+    assert code == 0
+    assert "respondent_id" in Panel.read(tmp_path / "again.parquet").frame
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--respondents", "absent.csv"), "absent.csv: no such file"),
+        (("--respondents", "twice.csv"), "'respondent_id' '1' is in row 1 and in row 2"),
+        (("--respondents", "people.csv", "--respondent-id", "incom"), "did you mean 'income'?"),
+        (("--respondent-id", "who"), "names a column of --respondents: give the table"),
+        (("--respondents", "taken.csv"), "a column 'status', which is a column of every panel"),
+    ],
+)
+def test_mistakes_in_tables_of_respondents_are_one_line(run, tmp_path, arguments, message):
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    (tmp_path / "twice.csv").write_text(PEOPLE.replace("\n2", "\n1"))
+    (tmp_path / "taken.csv").write_text(PEOPLE.replace("income", "status"))
+    code, _, err = run("simulate", "pampers", *arguments, "--backend", "synthetic")
+    assert code == 2 and message in err
+    assert "Traceback" not in err and err.count("\n") <= 1

@@ -158,6 +158,7 @@ def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -
         "cell": cell.index,
         "replicate": answer.replicate,
         "persona_id": cell.persona.get("id"),
+        **({"respondent_id": cell.persona["id"]} if study.respondents else {}),
         "order": ">".join(answer.order),
         **varied,
         **{f"price_{a}": p for a, p in cell.prices.items()},

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from llmdemand.cli.app import app
-from llmdemand.cli.options import Api, AsJson, BaseUrl, Effort, ExtraBody, Runs, Seed, StudyName
+from llmdemand.cli.options import (
+    Api,
+    AsJson,
+    BaseUrl,
+    Effort,
+    ExtraBody,
+    RespondentId,
+    Respondents,
+    Runs,
+    Seed,
+    StudyName,
+    study_of,
+)
 from llmdemand.cli.options import extra_body as read_extra_body
 from llmdemand.cli.output import print_json, say, statuses
 from llmdemand.errors import PanelError
@@ -23,6 +35,8 @@ Folder = Annotated[Path, typer.Option("--out", help="Folder of the batch.")]
 def write(
     study: StudyName,
     folder: Folder,
+    respondents: Respondents = None,
+    respondent_id: RespondentId = None,
     model: Annotated[str, typer.Option("--model", help="Model name.")] = "gpt-4o",
     base_url: BaseUrl = None,
     api: Api = None,
@@ -36,11 +50,10 @@ def write(
 
     Example: [b]llmdemand batch write pampers --out batch --model gpt-4o[/b]
     """
-    from llmdemand.core.study import load_study
     from llmdemand.simulation.batch import write_batch
 
     found = write_batch(
-        load_study(study),
+        study_of(study, respondents, respondent_id),
         folder,
         model=model,
         runs=runs,

@@ -53,6 +53,16 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the whole panel.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 PanelPath = Annotated[Path, typer.Argument(help="A panel.parquet file.")]
 StudyName = Annotated[str, typer.Argument(help="A bundled study or a TOML file.")]
+Respondents = Annotated[
+    Path | None,
+    typer.Option(
+        "--respondents", help="A table (.csv, .parquet) of people as whom the model answers."
+    ),
+]
+RespondentId = Annotated[
+    str | None,
+    typer.Option("--respondent-id", help="Its column of ids; [b]respondent_id[/b] by default."),
+]
 StorePath = Annotated[
     Path | None,
     typer.Option("--store", help="Where responses are kept; beside the panel by default."),
@@ -74,6 +84,21 @@ Patience = Annotated[
 Whole = Annotated[
     int | None, typer.Option("--whole", help="local: runs per cell that are answered to the end.")
 ]
+
+
+def study_of(name: str, respondents: Path | None, respondent_id: str | None) -> Study:
+    """The study that the options describe."""
+    from llmdemand.core.study import load_study
+
+    if respondents is None:
+        if respondent_id is not None:
+            raise UsageError(
+                f"--respondent-id {respondent_id!r} names a column of --respondents: give the table"
+            )
+        return load_study(name)
+    if respondent_id is None:
+        return load_study(name, respondents)
+    return load_study(name, respondents, respondent_id)
 
 
 def price_list(text: str | None) -> Prices | None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmdemand.cli.app import app
-from llmdemand.cli.options import AsJson, PanelPath, Seed, StorePath
+from llmdemand.cli.options import (
+    AsJson,
+    PanelPath,
+    RespondentId,
+    Respondents,
+    Seed,
+    StorePath,
+    study_of,
+)
 from llmdemand.cli.output import (
     command_line,
     out,
@@ -112,6 +120,8 @@ def _facts(found: LogitResults) -> dict[str, Any]:
 def extract(
     file: Annotated[Path, typer.Argument(help="A response store, or JSONL with run ids.")],
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
+    respondents: Respondents = None,
+    respondent_id: RespondentId = None,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
     model: Annotated[
         str | None, typer.Option("--model", help="Whose answers, if the store holds several.")
@@ -126,11 +136,10 @@ def extract(
     """
     from llmdemand.belief.readers import read_answers
     from llmdemand.belief.rows import extract_panel
-    from llmdemand.core.study import load_study
     from llmdemand.simulation.recorded import stored_answers
     from llmdemand.simulation.store import is_store
 
-    chosen = load_study(study)
+    chosen = study_of(study, respondents, respondent_id)
     refuse_overwriting(path, file)
     if is_store(file):
         answers = stored_answers(file, chosen, model=model)

@@ -21,6 +21,8 @@ from llmdemand.cli.options import (
     ModelName,
     Patience,
     PriceList,
+    RespondentId,
+    Respondents,
     Rpm,
     Runs,
     Seed,
@@ -33,6 +35,7 @@ from llmdemand.cli.options import (
     backend_of,
     budget,
     concurrency,
+    study_of,
 )
 from llmdemand.cli.output import (
     command_line,
@@ -112,6 +115,8 @@ def replicate(
 @app.command()
 def simulate(
     study: StudyName,
+    respondents: Respondents = None,
+    respondent_id: RespondentId = None,
     backend: BackendName = None,
     model: ModelName = None,
     base_url: BaseUrl = None,
@@ -145,10 +150,9 @@ def simulate(
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
-    from llmdemand.core.study import load_study
     from llmdemand.simulation.run import estimate
 
-    chosen = load_study(study)
+    chosen = study_of(study, respondents, respondent_id)
     refuse_overwriting(path)
     kept = store or path.with_suffix(".responses.sqlite")
     refuse_overwriting(path, kept)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmdemand.cli.app import app
-from llmdemand.cli.options import AsJson, StudyName
+from llmdemand.cli.options import AsJson, RespondentId, Respondents, StudyName, study_of
 from llmdemand.cli.output import out, print_json, say
 
 if TYPE_CHECKING:
@@ -46,14 +46,17 @@ def listed(as_json: AsJson = False) -> None:
 
 
 @studies.command()
-def show(study: StudyName, as_json: AsJson = False) -> None:
+def show(
+    study: StudyName,
+    respondents: Respondents = None,
+    respondent_id: RespondentId = None,
+    as_json: AsJson = False,
+) -> None:
     """Show a study's design and its first prompt.
 
     Example: [b]llmdemand studies show pampers[/b]
     """
-    from llmdemand.core.study import load_study
-
-    chosen = load_study(study)
+    chosen = study_of(study, respondents, respondent_id)
     if as_json:
         print_json(chosen.to_dict())
         return
@@ -96,13 +99,15 @@ def new(
 def design(study: Study) -> str:
     """A study in one line."""
     grid = study.prices[study.focal]
-    personas = f", {len(study.personas)} personas" if study.personas else ""
+    who = "respondents" if study.respondents else "personas"
+    personas = f", {len(study.personas)} {who}" if study.personas else ""
+    own = ", each persona's own" if study.focal in study.price_fields else ""
     label = f" ({study.label})" if study.label else ""
     cells = f"{len(study.cells())} cells"
     if study.points is not None:
         cells += f" of {study.full_size}"
     return (
         f"{study.title or study.name}{label}: {cells}{personas}; price of "
-        f"{study.menu[study.focal].label} {min(grid):g} to {max(grid):g} {study.unit}; "
-        f"{study.runs} runs per cell"
+        f"{study.menu[study.focal].label} {min(grid):g} to {max(grid):g} {study.unit}{own}; "
+        f"{study.runs} run{'s' if study.runs > 1 else ''} per cell"
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmdemand.core.prompts import Variant, placeholders
+from llmdemand.core.prompts import Variant, names, placeholders
+from llmdemand.core.respondents import reserved
 from llmdemand.errors import StudyError, nearest
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def check(study: Study) -> None:
     outside = [a.id for a in study.menu if a.outside and a.id in study.prices]
     if outside:
         raise StudyError(f"{outside[0]!r} is an outside option and has a price: remove either")
-    clusters = ("cell", "order", *(["persona_id"] if study.personas else []))
+    people = ["respondent_id"] if study.respondents else []
+    clusters = ("cell", "order", *(["persona_id"] if study.personas else []), *people)
     if study.cluster not in clusters:
         raise StudyError(f"cluster is {study.cluster!r}: use one of {', '.join(clusters)}")
     if study.focal not in study.prices:
@@ -62,6 +65,7 @@ def check(study: Study) -> None:
     _arms(study)
     _personas(study)
     _templates(study)
+    _respondents(study)
     _fraction(study)
     _filling(study)
 
@@ -92,13 +96,14 @@ def _arms(study: Study) -> None:
 
 def _personas(study: Study) -> None:
     _own_ids([p.get("id") for p in study.personas], "persona")
+    filled = _design_fields(study)
     for persona in study.personas:
         missing = set(study.personas[0]) ^ set(persona)
         if missing:
             raise StudyError(
                 f"persona {persona['id']!r} and the first one differ in fields: {sorted(missing)}"
             )
-        taken = sorted(set(persona) & _design_fields(study))
+        taken = sorted(set(persona) & filled)
         if taken:
             raise StudyError(
                 f"persona {persona['id']!r} has a field {taken[0]!r}, which the design fills: "
@@ -114,21 +119,27 @@ def _templates(study: Study) -> None:
     """The study's own templates, then those of each variant with what it inherits."""
     _own_ids([v.id for v in study.variants], "variant")
     if study.outside_offer:
-        if placeholders(study.outside_offer, "'outside_offer'", {"label"}) != {"label"}:
-            raise StudyError("'outside_offer' needs {label}")
+        listed = [a.id for a in study.menu if a.outside]
+        _offer(study, study.outside_offer, "'outside_offer'", ("label",), listed)
     elif not study.outside_last and any(a.outside for a in study.menu):
         raise StudyError(
             "outside_last is false, but no offer shows the outside option: add outside_offer, "
             'such as "- {label}", or remove outside_last'
         )
     own = Variant("", study.system, study.user, study.offer, study.price_scale)
-    fields = _design_fields(study) | {k for p in study.personas for k in p if k != "id"}
-    _template(own, "", fields, study.focal)
+    fields = _design_fields(study) | _persona_fields(study)
+    _template(study, own, "", fields)
     for variant in study.variants:
-        _template(study.wording(variant.id), f" of variant {variant.id!r}", fields, study.focal)
+        _template(study, study.wording(variant.id), f" of variant {variant.id!r}", fields)
 
 
-def _template(wording: Variant, whose: str, fields: set[str], focal: str) -> None:
+def _persona_fields(study: Study) -> set[str]:
+    # All personas have the fields of the first.
+    return set(study.personas[0]) - {"id"} if study.personas else set()
+
+
+def _template(study: Study, wording: Variant, whose: str, fields: set[str]) -> None:
+    focal = study.focal
     scale = wording.price_scale
     if scale is None or not (math.isfinite(scale) and scale > 0):
         raise StudyError(f"price_scale{whose} is {scale}: give a positive number")
@@ -138,9 +149,64 @@ def _template(wording: Variant, whose: str, fields: set[str], focal: str) -> Non
         raise StudyError(
             f"no prompt{whose} shows the price: put {{offers}} or {{price_{focal}}} into 'user'"
         )
-    shown = placeholders(wording.offer or "", f"'offer'{whose}", {"label", "price"})
-    if shown != {"label", "price"}:
-        raise StudyError(f"'offer'{whose} needs both {{label}} and {{price}}")
+    _offer(study, wording.offer or "", f"'offer'{whose}", ("label", "price"), study.prices)
+
+
+def _offer(
+    study: Study, template: str, where: str, fixed: tuple[str, ...], alternatives: Iterable[str]
+) -> None:
+    """What is not fixed is an attribute: each alternative needs its field of the personas."""
+    fields, listed = _persona_fields(study), list(alternatives)
+    attributes = {
+        field.removesuffix(f"_{a}") for field in fields for a in listed if field.endswith(f"_{a}")
+    }
+    known = {*fixed, *attributes}
+    if study.personas:
+        # No slip of the pen, but an attribute that no persona has.
+        with suppress(ValueError):
+            known |= {name for name in names(template) if not nearest(name, sorted(known))}
+    used = placeholders(template, where, known)
+    if not set(fixed) <= used:
+        needed = " and ".join(f"{{{name}}}" for name in fixed)
+        raise StudyError(f"{where} needs {'both ' if len(fixed) > 1 else ''}{needed}")
+    for attribute in sorted(used - set(fixed)):
+        for a in listed:
+            if f"{attribute}_{a}" not in fields:
+                raise StudyError(
+                    f"template {where} uses {{{attribute}}}, which alternative {a!r} takes from "
+                    f"the persona field '{attribute}_{a}', and there is none: give every persona "
+                    "that field"
+                )
+
+
+def _respondents(study: Study) -> None:
+    """What a table of people can lack, and names that their panel has already."""
+    if not study.respondents:
+        return
+    if not study.personas:
+        raise StudyError("respondents is true, but there are no personas: give a table of them")
+    taken = sorted(_persona_fields(study) & reserved(study.menu.ids))
+    if taken:
+        raise StudyError(
+            f"respondents have a column {taken[0]!r}, which is a column of every panel: rename it"
+        )
+    used = _used(study) & _persona_fields(study)
+    for persona in study.personas:
+        for name in used:
+            if not persona[name].strip():
+                raise StudyError(
+                    f"respondent {persona['id']!r} has no value in the column {name!r}, which the "
+                    "prompt shows: fill it, or leave that respondent out"
+                )
+
+
+def _used(study: Study) -> set[str]:
+    """Names of everything that a prompt can show."""
+    found = {f"{x}_{a.id}" for x in names(study.outside_offer) for a in study.menu if a.outside}
+    for wording in (study.wording(id) for id in (None, *(v.id for v in study.variants))):
+        found |= {*names(wording.system or ""), *names(wording.user or "")}
+        found |= {f"{x}_{a}" for x in names(wording.offer or "") for a in study.prices}
+    return found
 
 
 def _fraction(study: Study) -> None:

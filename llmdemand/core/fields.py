@@ -42,9 +42,11 @@ def only_known(data: Mapping[str, Any], known: list[str], what: str) -> None:
 def price_grid(price: Any, id: str) -> tuple[float, ...]:
     """A price grid: a number, a list of numbers, or {start, stop, step} with both ends."""
     if isinstance(price, Mapping):
-        only_known(price, ["start", "stop", "step"], "price field")
+        only_known(price, ["start", "stop", "step", "field"], "price field")
         if set(price) != {"start", "stop", "step"}:
-            raise StudyError(f"price of {id!r}: give start, stop and a positive step")
+            raise StudyError(
+                f"price of {id!r}: give start, stop and a positive step, or the persona's field"
+            )
         parts = [typed(price[k], float, f"price.{k} of {id!r}") for k in ("start", "stop", "step")]
         if not all(map(math.isfinite, parts)):
             raise StudyError(f"price of {id!r} is {dict(price)}: give distinct finite numbers")

@@ -79,7 +79,9 @@ class Panel:
         completion_tokens``. Beliefs are NaN where a run has none. ``cell`` is the index
         in the full factorial, ``order`` the option order that the run saw. ``variant``
         (id of the prompt variant) is there only if the study has variants; ``arm``
-        (``blind`` or ``unblinded``) only if not all runs are blind. Of models that
+        (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
+        ``persona_id``, only if the personas are respondents: text, and the key by which data
+        on the same people are joined. Of models that
         think first, ``between_<alt>...`` is the variance of belief between a run's
         ``thoughts``, and belief is their mean.
     study : Study
@@ -117,15 +119,15 @@ class Panel:
         """One row per run and alternative: ``run_id, cell, alternative, price, belief, chosen``.
 
         The design's columns ``replicate, persona_id, order`` and, where the panel has
-        them, ``variant`` and ``arm`` are repeated. The price of an outside option
-        is NaN; ``chosen`` is 0/1 and belief is NaN where the run has none.
+        them, ``respondent_id``, ``variant`` and ``arm`` are repeated. The price of an outside
+        option is NaN; ``chosen`` is 0/1 and belief is NaN where the run has none.
         """
         import pandas as pd
 
         parts = []
         for alternative in self.study.menu.ids:
             price = self.frame.get(f"price_{alternative}")
-            part = self.frame[[*_PLAIN_COLUMNS[:5], *_varied(self.study)]].assign(
+            part = self.frame[[*_head(self.study), *_varied(self.study)]].assign(
                 alternative=alternative,
                 price=float("nan") if price is None else price,
                 belief=self.frame[f"belief_{alternative}"],
@@ -187,10 +189,10 @@ class Panel:
 def columns(study: Study) -> list[str]:
     """The columns of a panel of this study, in order."""
     ids = study.menu.ids
-    head, tail = _PLAIN_COLUMNS[:5], _PLAIN_COLUMNS[7:]
+    tail = _PLAIN_COLUMNS[7:]
     thoughts = [*(f"between_{a}" for a in ids), "thoughts"] if study.sampling.thinking else []
     return [
-        *head,
+        *_head(study),
         *_varied(study),
         *(f"price_{a}" for a in study.prices),
         "status",
@@ -199,6 +201,12 @@ def columns(study: Study) -> list[str]:
         *thoughts,
         *tail,
     ]
+
+
+def _head(study: Study) -> list[str]:
+    """Columns that say which run it is."""
+    *head, order = _PLAIN_COLUMNS[:5]
+    return [*head, *(["respondent_id"] if study.respondents else []), order]
 
 
 def _varied(study: Study) -> list[str]:
@@ -227,6 +235,10 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     for column in _varied(study):
         found = frame[column].isin(levels[column])
         _all(frame, found, f"{column} is not one of {levels[column]}")
+    if study.respondents:
+        _all(frame, frame["respondent_id"].notna(), "the respondent_id is missing")
+        asked = frame["respondent_id"].isin([p["id"] for p in study.personas])
+        _all(frame, asked, "the respondent_id is none of the study's (ids are text)")
     for column in wanted:
         # A column with nothing in it (no pivots at all) is read back without a type.
         filled = column.startswith(_NUMBERS) and frame[column].notna().any()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from llmdemand.errors import StudyError, nearest
 
-__all__ = ["DISCLOSURE", "Variant", "disclosed", "names", "placeholders", "scaled"]
+__all__ = ["DISCLOSURE", "Variant", "disclosed", "names", "offered", "placeholders", "scaled"]
 
 #: What the unblinded arm is told, unless the study words it otherwise.
 DISCLOSURE = (
@@ -99,6 +100,16 @@ def names(template: str) -> tuple[str, ...]:
     ('label', 'price')
     """
     return tuple(name for _, name, _, _ in string.Formatter().parse(template) if name is not None)
+
+
+def offered(template: str, alternative: str, persona: Mapping[str, str], **fixed: Any) -> str:
+    """One offer; what is not `fixed` comes from the persona's field for the alternative.
+
+    >>> offered("{label}: {minutes} minutes", "air", {"minutes_air": "100"}, label="Air")
+    'Air: 100 minutes'
+    """
+    own = {x: persona[f"{x}_{alternative}"] for x in names(template) if x not in fixed}
+    return template.format(**fixed, **own)
 
 
 def placeholders(template: str, where: str, allowed: set[str]) -> set[str]:

@@ -8,20 +8,25 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.cell import Cell
 from llmdemand.core.checks import check
 from llmdemand.core.design import fraction, shuffled, williams
 from llmdemand.core.menu import Menu
-from llmdemand.core.prompts import DISCLOSURE, Variant, disclosed, names, scaled
-from llmdemand.core.reading import DESIGN, PLAIN, arguments
+from llmdemand.core.prompts import DISCLOSURE, Variant, disclosed, names, offered, scaled
+from llmdemand.core.reading import arguments, plain_data
 from llmdemand.core.resources import data_file, data_names
+from llmdemand.core.respondents import ID, prices_of, read_respondents
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import MenuError, StudyError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Cell", "Sampling", "Study", "Variant", "load_study", "studies"]
 
@@ -37,13 +42,16 @@ class Study:
     menu : Menu
         The choice set.
     prices : mapping of str to tuple of float
-        Price grid by alternative id, in `unit`; one value means fixed.
+        Price grid by alternative id, in `unit`; one value means fixed. Of an alternative
+        whose price comes from the personas (see `price_fields`), the price of each persona
+        in turn: no factor of the design, since a persona meets its own price only.
     focal : str
         The alternative whose demand is estimated.
     user, system, offer : str
         Prompt templates. ``{offers}`` holds one `offer` per priced alternative in
         the run's option order; ``{price_<id>}``, ``{unit}``, ``{disclosure}`` and
-        persona fields may be used; `offer` knows ``{label}`` and ``{price}``.
+        persona fields may be used; `offer` knows ``{label}`` and ``{price}``, and fills
+        any other ``{x}`` for alternative a from the persona field ``x_<a>``.
     separator : str
         Between two offers.
     orders : str
@@ -54,7 +62,8 @@ class Study:
     runs : int
         Runs per cell unless asked otherwise.
     cluster : str
-        Panel column by which standard errors are clustered.
+        Panel column by which standard errors are clustered; in a study file whose personas
+        are respondents ``persona_id`` unless it says otherwise.
     anchors : tuple of str
         Texts after the first of which the answer begins ("Answer:"); none by default.
     answer_first : bool
@@ -73,7 +82,7 @@ class Study:
         shows a study in cents as dollars. Panel prices stay in `unit`.
     outside_offer : str
         How an outside option is listed among the offers, such as ``- {label}``; empty: it
-        is not.
+        is not. Other placeholders are filled as in `offer`.
     outside_last : bool
         Whether outside options stand last in every option order, as opposed to taking
         turns with the others (which needs `outside_offer`).
@@ -92,6 +101,12 @@ class Study:
         guarantees; None keeps all.
     design_seed : int
         Seeds the fraction and the option orders of ``rotate``; at least 0.
+    price_fields : mapping of str to str
+        Persona field by alternative id, for alternatives that have a price of its own for
+        each persona: numbers in `unit`. They take the place of a grid in `prices`.
+    respondents : bool
+        Whether the personas are respondents, rows of a table of people: panels then have a
+        column ``respondent_id``, by which data on the same people are joined.
 
     Raises
     ------
@@ -134,10 +149,15 @@ class Study:
     disclosure: str = DISCLOSURE
     points: int | None = None
     design_seed: int = 0
+    price_fields: Mapping[str, str] = field(default_factory=dict)
+    respondents: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "variants", tuple(self.variants))
+        if self.price_fields:
+            own = {a: prices_of(self.personas, f, a) for a, f in self.price_fields.items()}
+            object.__setattr__(self, "prices", {**self.prices, **own})
         check(self)
 
     def option_orders(self) -> tuple[tuple[str, ...], ...]:
@@ -161,10 +181,14 @@ class Study:
 
     @cached_property
     def _factors(self) -> tuple[Sequence[Any], ...]:
-        """Levels of every factor, slowest first; the last ones are the price grids."""
+        """Levels of every factor, slowest first; the last ones are the price grids.
+
+        A price by persona is one level, None: it is known when the persona is.
+        """
         variants: Sequence[str | None] = [v.id for v in self.variants] or [None]
         crossed = self.option_orders() if self.orders == "cross" else [None]
-        return self.arms, variants, self.personas or [{}], crossed, *self.prices.values()
+        grids = [[None] if a in self.price_fields else g for a, g in self.prices.items()]
+        return self.arms, variants, self.personas or [{}], crossed, *grids
 
     @property
     def full_size(self) -> int:
@@ -182,7 +206,10 @@ class Study:
 
     def _point(self, index: int, levels: Sequence[Any]) -> Cell:
         arm, variant, persona, order, *prices = levels
-        by_id = dict(zip(self.prices, prices, strict=True))
+        by_id = {
+            a: float(persona[self.price_fields[a]]) if price is None else price
+            for a, price in zip(self.prices, prices, strict=True)
+        }
         return Cell(index, by_id, persona, order, variant, arm)
 
     def cells(self) -> tuple[Cell, ...]:
@@ -290,9 +317,9 @@ class Study:
         system, user, offer = wording.system or "", wording.user or "", wording.offer or ""
         shown = {a: scaled(p, wording.price_scale) for a, p in cell.prices.items()}
         offers = [
-            offer.format(label=self.menu[a].label, price=shown[a])
+            offered(offer, a, cell.persona, label=self.menu[a].label, price=shown[a])
             if a in shown
-            else self.outside_offer.format(label=self.menu[a].label)
+            else offered(self.outside_offer, a, cell.persona, label=self.menu[a].label)
             for a in order
             if a in shown or (self.outside_offer and self.menu[a].outside)
         ]
@@ -311,29 +338,54 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes an equal study."""
-        data = {k: getattr(self, k) for k in PLAIN if getattr(self, k) != ""}
-        data["alternatives"] = [
-            {**a, **({"price": list(self.prices[a["id"]])} if a["id"] in self.prices else {})}
-            for a in self.menu.to_dict()
-        ]
-        data["anchors"] = list(self.anchors)
-        sampling = {**asdict(self.sampling), "stop": list(self.sampling.stop)}
-        data["sampling"] = {k: v for k, v in sampling.items() if v is not None}
-        data["personas"] = [dict(p) for p in self.personas]
-        for name in DESIGN:
-            value = getattr(self, name)
-            if value != type(self).__dataclass_fields__[name].default:
-                data[name] = list(value) if isinstance(value, tuple) else value
-        if "unblinded" in self.arms:
-            # Said to the model, hence kept, whatever later versions say by default.
-            data["disclosure"] = self.disclosure
-        if self.variants:
-            data["variants"] = [v.to_dict() for v in self.variants]
-        return data
+        return plain_data(self)
+
+    def with_respondents(self, table: str | Path | pd.DataFrame, id: str = ID) -> Study:
+        """The same study, answered by the model as each of these respondents.
+
+        Parameters
+        ----------
+        table : path or DataFrame
+            A CSV or parquet file or a data frame, one row per respondent: see
+            `llmdemand.core.respondents.read_respondents`. Columns fill the templates.
+        id : str
+            The column that identifies respondents.
+
+        Returns
+        -------
+        Study
+            With these in place of all personas; standard errors that were clustered by cell
+            are clustered by persona. A study file that needs the table in order to be read
+            is given it by ``load_study(file, respondents=table)``.
+
+        Raises
+        ------
+        StudyError
+            For a table that cannot be read, or lacks what the study needs.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> people = pd.DataFrame({"respondent_id": [1, 2], "income": [35, 60]})
+        >>> study = load_study("pampers").with_respondents(people)
+        >>> len(study.cells()), study.cells()[0].persona["income"]
+        (32, '35')
+        """
+        cluster = "persona_id" if self.cluster == "cell" else self.cluster
+        people = read_respondents(table, id)
+        return replace(self, personas=people, respondents=True, cluster=cluster)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, where: str = "study") -> Study:
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        where: str = "study",
+        folder: str | Path | Traversable = ".",
+    ) -> Study:
         """A study from plain data, as TOML gives it.
+
+        `folder` is where a table of respondents lies that the data name.
 
         Raises
         ------
@@ -341,7 +393,7 @@ class Study:
             Naming the field and, through `where`, the file.
         """
         try:
-            return cls(**arguments(data))
+            return cls(**arguments(data, Path(folder) if isinstance(folder, str) else folder))
         except (StudyError, MenuError) as error:
             raise StudyError(f"{where}: {error}") from error
 
@@ -359,13 +411,20 @@ def studies() -> tuple[str, ...]:
     )
 
 
-def load_study(name: str | Path) -> Study:
+def load_study(
+    name: str | Path, respondents: str | Path | pd.DataFrame | None = None, id: str = ID
+) -> Study:
     """A bundled study by name, or any study by path.
 
     Parameters
     ----------
     name : str or Path
         ``"pampers"``, ``"pampers-households"``, or the path of a TOML file.
+    respondents : path or DataFrame, optional
+        A table of people as whom the model answers, in place of the study's own personas:
+        see `Study.with_respondents`.
+    id : str
+        The column that identifies them.
 
     Returns
     -------
@@ -381,7 +440,9 @@ def load_study(name: str | Path) -> Study:
     >>> load_study("pampers-households").label
     'in-context demand'
     """
+    folder: Path | Traversable
     if str(name) in studies():
+        folder = data_file("studies")
         where, text = f"study {name}", data_file("studies", f"{name}.toml").read_text("utf-8")
     else:
         path = Path(name)
@@ -390,7 +451,7 @@ def load_study(name: str | Path) -> Study:
                 f"no study {str(name)!r}{nearest(str(name), studies())}: bundled are "
                 f"{', '.join(studies())}; or give the path of a TOML file"
             )
-        where = str(path)
+        where, folder = str(path), path.parent
         try:
             text = path.read_text("utf-8")
         except UnicodeDecodeError:
@@ -399,4 +460,6 @@ def load_study(name: str | Path) -> Study:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where}: is not valid TOML ({error})") from None
-    return Study.from_dict(data, where=where)
+    if respondents is not None:
+        data |= {"personas": list(read_respondents(respondents, id)), "respondents": True}
+    return Study.from_dict(data, where=where, folder=folder)

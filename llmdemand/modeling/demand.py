@@ -189,7 +189,7 @@ def demand_frame(
     """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
 
     Fields of personas are columns of their own, numeric where all their values are
-    numbers, so that a formula may use them.
+    numbers, so that a formula may use them; what a respondent has no value of is missing.
 
     Parameters
     ----------
@@ -250,6 +250,8 @@ def _kept(panel: Panel, statuses: Sequence[str]) -> pd.DataFrame:
     fields = {k for p in panel.study.personas for k in p} - {"id", *map(str, frame.columns)}
     for name in sorted(fields):
         values = frame["persona_id"].map({p["id"]: p.get(name) for p in panel.study.personas})
+        if panel.study.respondents:
+            values = values.mask(values == "")
         with contextlib.suppress(ValueError, TypeError):
             values = pd.to_numeric(values)
         frame = frame.assign(**{name: values})

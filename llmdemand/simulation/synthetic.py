@@ -179,7 +179,8 @@ class SyntheticBackend:
         self._wording = Wording(study, preambles=preambles, verbose=verbose, subwords=subwords)
         grids = [study.prices[a] for a in study.prices if a != study.focal]
         self._usual_rivals = sum(sum(g) / len(g) for g in grids) / max(1, len(grids))
-        # Laws by prices, first option and persona: a study has few of each.
+        # Laws by prices, first option and persona: a grid has few of each. Where respondents
+        # have prices of their own, they are as many as the prompts.
         self._laws: dict[
             tuple[float, float, str, str | None], tuple[float, Mapping[str, float]]
         ] = {}

@@ -7,7 +7,7 @@ import pytest
 
 import llmdemand as ld
 from llmdemand.core.panels import load_panel, panels
-from llmdemand.core.resources import data_file
+from llmdemand.core.resources import data_file, data_names
 from llmdemand.errors import PanelError
 
 
@@ -22,18 +22,29 @@ def test_the_panel_has_the_promised_size():
         load_panel("pamper")
 
 
-def test_beliefs_can_be_extracted_again_from_the_responses(tmp_path):
+def test_the_travel_panel_joins_what_people_did():
+    panel = load_panel("travel-mode")
+    assert panel.study.hash == ld.load_study("travel-mode").hash
+    assert panel.frame.groupby("respondent_id").size().eq(4).all(), "every order once"
+    humans = pd.read_csv(data_file("humans", "travel-mode.csv"), dtype={"respondent_id": str})
+    both = panel.long().merge(humans, on=["respondent_id", "alternative"], suffixes=("", "_human"))
+    assert len(both) == 4 * 720 and (both["price"] == both["price_human"]).all()
+
+
+@pytest.mark.parametrize("name", ["pampers", "travel-mode"])
+def test_beliefs_can_be_extracted_again_from_the_responses(tmp_path, name):
     from llmdemand.simulation.store import Store
 
-    panel = load_panel("pampers")
-    lines = gzip.decompress(data_file("panels", "pampers.responses.jsonl.gz").read_bytes())
+    panel = load_panel(name)
+    lines = gzip.decompress(data_file("panels", f"{name}.responses.jsonl.gz").read_bytes())
     (tmp_path / "responses.jsonl").write_bytes(lines)
     with Store(tmp_path / "responses.sqlite") as store:
         store.import_lines(tmp_path / "responses.jsonl")
     answers = ld.stored_answers(tmp_path / "responses.sqlite", panel.study)
     again = ld.extract_panel(panel.study, answers, {}).frame.set_index("run_id")
     ours = panel.frame.set_index("run_id")
-    columns = ["status", "choice", "belief_pampers", "decided_mass", "pivot_token", "text"]
+    belief = f"belief_{panel.study.focal}"
+    columns = ["status", "choice", belief, "decided_mass", "pivot_token", "text"]
     pd.testing.assert_frame_equal(again.loc[ours.index, columns], ours[columns], check_dtype=False)
 
 
@@ -41,6 +52,8 @@ def test_the_readme_tells_the_files_from_others():
     import hashlib
 
     text = data_file("panels", "README.md").read_text("utf-8")
-    for name in ("pampers.parquet", "pampers.responses.jsonl.gz"):
+    files = [n for n in data_names("panels") if n != "README.md"]
+    assert {"pampers.parquet", "travel-mode.responses.jsonl.gz"} < set(files)
+    for name in files:
         digest = hashlib.sha256(data_file("panels", name).read_bytes()).hexdigest()
         assert digest in text, name
