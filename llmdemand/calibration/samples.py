@@ -26,6 +26,7 @@ __all__ = ["Model", "Pairs", "Sample", "belief_rows", "pair", "respondent_ids"]
 
 Model = Literal["logit", "fraclogit", "clogit"]
 _CASE = "case of calibration"
+_TASK = "task of calibration"
 _SUM = 1e-6
 
 
@@ -163,16 +164,20 @@ def pair(
     require([cluster], right, "of respondents among the beliefs (cluster=...)")
     require([outcome], left, "of outcomes among the humans")
     named = list(dict.fromkeys(v for p in parts for v in variables(p, left)))
-    choice = [alternative, *([case] if case else [])] if model == "clogit" else []
+    # Runs of a panel that differ in prices are tasks, whatever the humans' are called.
+    llm_case = _TASK if _TASK in right else case
+    choice, llm_choice = (
+        [alternative, *([c] if c else [])] if model == "clogit" else [] for c in (case, llm_case)
+    )
     require([*named, *choice], left, "among the humans")
-    require([*named, *choice], right, "among the beliefs")
+    require([*named, *llm_choice], right, "among the beliefs")
     own = belief in left
     if not own or len(llm):
         require([belief], right, "of beliefs (belief=...)")
     h = humans[list(dict.fromkeys([cluster, *choice, *named, outcome]))].reset_index(drop=True)
     if own:
         h = h.assign(**{belief: humans[belief].to_numpy()})
-    p = llm[list(dict.fromkeys([cluster, *choice, *named, belief]))].reset_index(drop=True)
+    p = llm[list(dict.fromkeys([cluster, *llm_choice, *named, belief]))].reset_index(drop=True)
     h, keep_h = _complete(h, "humans", na, dropped)
     p, keep_p = _complete(p, "beliefs", na, dropped)
     _outcomes(h[outcome], outcome, model)
@@ -182,7 +187,7 @@ def pair(
     h_ids, p_ids = respondent_ids(h[cluster], p[cluster])
     if model == "clogit":
         h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
-        p, p_ids, order_p = _sorted_cases(p, p_ids, case, alternative)
+        p, p_ids, order_p = _sorted_cases(p, p_ids, llm_case, alternative)
         keep_h, keep_p = keep_h[order_h], keep_p[order_p]
     everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
     people_h, people_p = everyone[: len(h)], everyone[len(h) :]
@@ -290,7 +295,17 @@ def belief_rows(
     if cluster not in frame.columns and cluster == "respondent_id":
         # Panels of studies with personas in place of respondents.
         frame = frame.assign(respondent_id=frame["persona_id"])
-    return frame
+    return _tasks(frame, beliefs, cluster) if model == "clogit" else frame
+
+
+def _tasks(frame: pd.DataFrame, panel: Panel, cluster: str) -> pd.DataFrame:
+    """Mean belief over the runs of a respondent at the same prices: one case each."""
+    prices = [f"price_{a}" for a in panel.study.prices]
+    task, _ = codes(frame, [cluster, *prices])
+    found = frame.assign(**{_TASK: task})
+    keys = [_TASK, "alternative"]
+    mean = found.groupby(keys, observed=True, sort=False)["belief"].transform("mean")
+    return found.assign(belief=mean).drop_duplicates(keys).reset_index(drop=True)
 
 
 def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
