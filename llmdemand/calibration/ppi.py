@@ -447,6 +447,10 @@ def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
 
     gap = moments.imbalance(params)
     cov = scores.q.T @ scores.q + scores.pool.T @ scores.pool
+    noise = scores.r.T @ scores.r
+    if np.trace(cov) <= _FLAT * np.trace(noise):
+        # Beliefs without any variance are equal or they are not.
+        return float(gap @ gap <= _FLAT * np.trace(noise))
     values, vectors = np.linalg.eigh(cov)
     kept = values > 1e-10 * max(float(values.max()), 1e-300)
     if not kept.any():
