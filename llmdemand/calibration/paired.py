@@ -118,11 +118,12 @@ def paired_panel(
     truth = sigmoid(slope * centred + taste * taste_i[:humans, None])
     y = (rng.random(truth.shape) < truth).astype(float)
     f = sigmoid(llm_slope * centred + bias + taste * seen[:, None])
+    # Covariates that people report: half of the taste shows in income.
+    income = np.round(40 + 10 * (taste_i + rng.standard_normal(total)) / np.sqrt(2), 1)
+    # Drawn last: the people are the same whether belief or its samples are reported.
     if runs is not None:
         f = rng.binomial(runs, f) / runs
     ids = [f"r{k}" for k in range(total)]
-    # Covariates that people report: half of the taste shows in income.
-    income = np.round(40 + 10 * (taste_i + rng.standard_normal(total)) / np.sqrt(2), 1)
     each = len(grid)
     asked = answers if answers is not None else each
     turn = (np.arange(each) - asked * np.arange(total)[:, None]) % each < asked
