@@ -10,8 +10,9 @@ import numpy as np
 
 from llmdemand.calibration.assumptions import Prompt, assumptions
 from llmdemand.calibration.calibrated import CalibratedDemand, Calibration, LogitFit
+from llmdemand.calibration.entries import Model
 from llmdemand.calibration.moments import Moments, Parts, Scores
-from llmdemand.calibration.samples import Model, pair
+from llmdemand.calibration.samples import pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
