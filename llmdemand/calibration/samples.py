@@ -17,7 +17,7 @@ from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import codes, require
+from llmdemand.modeling.sample import codes, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,10 +169,9 @@ def pair(
     own = belief in left
     if not own or len(llm):
         require([belief], right, "of beliefs (belief=...)")
-    h = humans[list(dict.fromkeys([cluster, *choice, *named, outcome]))].reset_index(drop=True)
-    if own:
-        h = h.assign(**{belief: humans[belief].to_numpy()})
-    p = llm[list(dict.fromkeys([cluster, *choice, *named, belief]))].reset_index(drop=True)
+    read = dict.fromkeys([cluster, *choice, *named, outcome, *([belief] if own else [])])
+    h = plain(humans[list(read)].reset_index(drop=True))
+    p = plain(llm[list(dict.fromkeys([cluster, *choice, *named, belief]))].reset_index(drop=True))
     h, keep_h = _complete(h, "humans", na, dropped)
     p, keep_p = _complete(p, "beliefs", na, dropped)
     _outcomes(h[outcome], outcome, model)
