@@ -166,7 +166,7 @@ def pair(
     choice = [alternative, *([case] if case else [])] if model == "clogit" else []
     require([*named, *choice], left, "among the humans")
     require([*named, *choice], right, "among the beliefs")
-    own = belief in left
+    own = belief in left and belief != outcome  # that column is what humans said
     if not own or len(llm):
         require([belief], right, "of beliefs (belief=...)")
     read = dict.fromkeys([cluster, *choice, *named, outcome, *([belief] if own else [])])
