@@ -17,7 +17,7 @@ from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import codes, plain, require
+from llmdemand.modeling.sample import codes, column_names, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -300,7 +300,7 @@ def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
     for name, frame in (("humans", humans), ("beliefs", llm)):
         if frame.empty:
             raise DesignError(f"{name} has no rows: nothing can be calibrated")
-    return [str(c) for c in humans.columns], [str(c) for c in llm.columns]
+    return column_names(humans), column_names(llm)
 
 
 def _complete(
