@@ -367,9 +367,12 @@ def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
 
 
 def _text(ids: Any) -> Any:
-    if ids.dtype.kind == "f" and (ids % 1 == 0).all():
-        ids = ids.astype("int64")  # 7.0, as a CSV file with a gap gives it, is respondent 7
-    return ids.astype(str).to_numpy(object)
+    # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
+    return (
+        ids.map(lambda v: int(v) if isinstance(v, float) and v % 1 == 0 else v)
+        .astype(str)
+        .to_numpy(object)
+    )
 
 
 def _frame(ids: Any) -> pd.DataFrame:
