@@ -172,8 +172,9 @@ def pair(
     read = dict.fromkeys([cluster, *choice, *named, outcome, *([belief] if own else [])])
     h = plain(humans[list(read)].reset_index(drop=True))
     p = plain(llm[list(dict.fromkeys([cluster, *choice, *named, belief]))].reset_index(drop=True))
-    h, keep_h = _complete(h, "humans", na, dropped)
-    p, keep_p = _complete(p, "beliefs", na, dropped)
+    whole = [cluster, *([case] if case else [])] if model == "clogit" else []
+    h, keep_h = _complete(h, "humans", na, dropped, whole)
+    p, keep_p = _complete(p, "beliefs", na, dropped, whole)
     _outcomes(h[outcome], outcome, model)
     for name, frame in (("humans", h), ("beliefs", p)):
         if belief in frame:
@@ -304,9 +305,9 @@ def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def _complete(
-    frame: pd.DataFrame, name: str, na: str, dropped: list[str]
+    frame: pd.DataFrame, name: str, na: str, dropped: list[str], whole: Sequence[str]
 ) -> tuple[pd.DataFrame, Codes]:
-    """Rows without missing or infinite values, and which they are."""
+    """Rows without missing or infinite values, and which they are; of choice sets whole ones."""
     bad = frame.isna()
     for column in frame.columns:
         if frame[column].dtype.kind == "f":
@@ -320,7 +321,14 @@ def _complete(
             f"{name}: {int(rows.sum())} rows have missing or infinite values in {where} (the first "
             f"is row {int(np.flatnonzero(rows)[0])}): mend them, or leave them out with na='drop'"
         )
-    dropped.append(f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out")
+    said = f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out"
+    if whole:
+        # A set without one of its alternatives is another set.
+        keys = [frame[c] for c in whole]
+        sets = bad.any(axis=1).groupby(keys, dropna=False, observed=True).transform("any")
+        said += f", with {int(sets.sum() - rows.sum()):,} more rows of the same choice sets"
+        rows = sets.to_numpy()
+    dropped.append(said)
     return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
 
 
