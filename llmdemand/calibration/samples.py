@@ -183,6 +183,9 @@ def pair(
     if model == "clogit":
         h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
         p, p_ids, order_p = _sorted_cases(p, p_ids, case, alternative)
+        for name, frame in (("humans", h), ("beliefs", p)):
+            if belief in frame:
+                _whole_sets(frame, belief, name)
         keep_h, keep_p = keep_h[order_h], keep_p[order_p]
     everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
     people_h, people_p = everyone[: len(h)], everyone[len(h) :]
@@ -363,6 +366,18 @@ def _unit(values: Any, name: str, where: str) -> None:
         raise DesignError(
             f"{bad.size} beliefs of the {where} lie outside [0, 1] (row {int(bad[0])}: "
             f"{f[bad[0]]:g}): a belief is a probability; percentages are divided by 100 first"
+        )
+
+
+def _whole_sets(frame: pd.DataFrame, belief: str, where: str) -> None:
+    """Refuse choice sets whose beliefs do not sum to 1."""
+    total = np.add.reduceat(frame[belief].to_numpy(np.float64), _starts(frame))
+    bad = np.flatnonzero(np.abs(total - 1) > _SUM)
+    if bad.size:
+        raise DesignError(
+            f"beliefs of {bad.size:,} of {len(total):,} choice sets of the {where} do not sum to 1 "
+            f"(one sums to {total[bad[0]]:g}): give one belief for each alternative of the set, "
+            "not buying included; nothing is renormalised"
         )
 
 
