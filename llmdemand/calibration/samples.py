@@ -389,6 +389,11 @@ def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
     return _text(humans), _text(llm)
 
 
+def _plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's, for messages."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _text(ids: Any) -> Any:
     # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
     return (
@@ -422,7 +427,7 @@ def _sorted_cases(
         row = int(np.flatnonzero(twice)[0])
         hint = "" if case else "; if respondents answered several tasks, name them with case=..."
         raise DesignError(
-            f"respondent {np.asarray(ids)[order][row]!r} has alternative "
+            f"respondent {_plain(np.asarray(ids)[order][row])!r} has alternative "
             f"{found[alternative].iloc[row]!r} twice{hint}"
         )
     return found, np.asarray(ids)[order], order
@@ -537,11 +542,11 @@ def _unmatched(
 ) -> tuple[pd.DataFrame, str]:
     """What to say of humans without a belief of their own; under ``drop`` they leave."""
     first = int(np.flatnonzero(~found)[0])
-    who = h_ids[start[first]]
+    who = _plain(h_ids[start[first]])
     if not is_human[people_p].any():
         raise DesignError(
             f"no {cluster!r} is on both sides: the humans have {who!r}, the beliefs "
-            f"{p_ids[0]!r}, ...; the LLM has to answer as each human, under the same id"
+            f"{_plain(p_ids[0])!r}, ...; the LLM has to answer as each human, under the same id"
         )
     missing = int((~found).sum())
     if na == "raise" or missing == len(found):
