@@ -123,8 +123,11 @@ def test_a_better_llm_is_never_dearer_nor_less_precise(rhos, gamma, humans):
 
 @pytest.mark.parametrize("name", ["price", "share"])
 def test_sampled_choices_have_the_attenuated_correlation(name):
-    """One draw of each belief, 2,000 humans, 12 times: the mean of the correlations' departures
-    from `rho_of_choice` lies within 3 of its standard errors, that from belief's own far off."""
+    """One draw of each belief, 2,000 humans, 12 times.
+
+    The mean of the correlations' departures from `rho_of_choice` lies within 3 of its standard
+    errors, that from belief's own far off.
+    """
     target = Target(name, 35.0 if name == "share" else None, "price", "choice")
     gaps, drop = [], []
     for seed in range(12):
