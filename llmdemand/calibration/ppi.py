@@ -445,11 +445,13 @@ def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
     """p-value of equal mean scores of belief on both sides."""
     from scipy import stats
 
-    gap = moments.imbalance(params)
-    cov = scores.q.T @ scores.q + scores.pool.T @ scores.pool
+    # In units of what humans differ by: free of the scale of regressors, and rounding is small.
+    unit = np.sqrt(np.diag(scores.r.T @ scores.r))
+    gap = moments.imbalance(params) / unit
+    cov = (scores.q.T @ scores.q + scores.pool.T @ scores.pool) / np.outer(unit, unit)
     values, vectors = np.linalg.eigh(cov)
-    kept = values > 1e-10 * max(float(values.max()), 1e-300)
-    if not kept.any():
-        return 1.0
+    kept = values > max(1e-10 * float(values.max()), _FLAT)
+    if not kept.any():  # every respondent of a price is told alike: any difference is no chance
+        return 1.0 if float(gap @ gap) < _FLAT else 0.0
     along = vectors[:, kept].T @ gap
     return float(stats.chi2.sf(float(np.sum(along**2 / values[kept])), int(kept.sum())))
