@@ -255,7 +255,7 @@ def test_an_alternative_twice_in_a_task_is_refused(market):
     humans, beliefs = market
     with pytest.raises(DesignError, match="'a' twice; if respondents answered several tasks"):
         choose(humans, beliefs, case=None)
-    with pytest.raises(DesignError, match="respondent 0 has alternative 'a' twice$"):
+    with pytest.raises(DesignError, match=r"respondent 0 has alternative 'a' twice$"):
         choose(humans, pd.concat([beliefs, beliefs.iloc[:1]]))
 
 
@@ -308,7 +308,7 @@ def test_answers_of_a_panel_without_a_belief_are_counted(people):
     panel = asked(ids, True, refusal_rate=0.1)
     lost = len(panel) - len(panel.usable)
     assert lost > 10
-    with pytest.raises(DesignError, match="the LLM did not answer as|only with other values"):
+    with pytest.raises(DesignError, match=r"the LLM did not answer as|only with other values"):
         calibrate(humans, panel)
     found = calibrate(humans, panel, na="drop", reps=2)
     assert found.notes[0] == f"{lost} of 400 LLM answers have no belief and are left out"
