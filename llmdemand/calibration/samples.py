@@ -470,7 +470,7 @@ def _cells(
     pieces = [np.arange(ends[c], ends[c + 1]) for c in first] if alternative else []
     order = (
         np.lexsort([both[v].iloc[begin_all].to_numpy() for v in reversed(named)])
-        if not alternative and all(both[v].dtype.kind in "fiub" for v in named)
+        if named and not alternative and all(both[v].dtype.kind in "fiub" for v in named)
         else np.arange(len(first))
     )
     rank = np.empty(len(first), np.intp)
