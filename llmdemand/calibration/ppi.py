@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -280,7 +281,7 @@ def check_options(lam: Any, alpha: float, reps: int, seed: int, prompt: Any) -> 
     if isinstance(lam, str):
         if lam not in ("tuned", "aipw"):
             raise UsageError(f"lam={lam!r}: use 'tuned', 'aipw' or a number from 0 to 1")
-    elif not 0 <= lam <= 1:
+    elif not isinstance(lam, Real) or not 0 <= float(lam) <= 1:
         raise UsageError(f"lam={lam}: use a number from 0 (humans alone) to 1, or 'tuned'")
     if not 0 < alpha < 1:
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
