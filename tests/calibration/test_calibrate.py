@@ -335,6 +335,50 @@ def test_a_regressor_of_respondents_makes_cells_of_its_own():
     np.testing.assert_allclose(both.cov.iloc[:2, :2], poor.cov, rtol=1e-6)
 
 
+def test_a_constant_alone_is_the_calibrated_mean():
+    """The estimate of prediction-powered inference for a mean, with clusters."""
+    humans, beliefs = complete(humans=200, llm=400)
+    found = calibrate(humans, beliefs, "choice ~ 1", target="share", lam=0.7, reps=2)
+    own = beliefs["respondent_id"].isin(humans["respondent_id"])
+    y = humans.groupby("respondent_id")["choice"].mean()
+    f = beliefs[own].groupby("respondent_id")["belief"].mean()
+    pool = beliefs[~own].groupby("respondent_id")["belief"].mean()
+    row = found.table.loc["calibrated"]
+    assert row["estimate"] == pytest.approx(y.mean() + 0.7 * (pool.mean() - f.mean()))
+    variance = (y - 0.7 * f).var() / 200 + 0.49 * pool.var() / 400
+    assert row["se"] == pytest.approx(np.sqrt(variance), rel=1e-6)
+
+
+@pytest.mark.parametrize("design", ["humans", "sampled", "equal"])
+def test_a_conditional_logit_of_buying_or_not_is_the_logit(design):
+    """Everything agrees: incomplete designs, repeated answers, runs, targets."""
+    humans, beliefs = ragged()
+
+    def menu(frame, outcome):
+        frame = frame.assign(task=range(len(frame)))
+        no = frame.assign(price=0.0, alternative="no", **{outcome: 1 - frame[outcome]})
+        return pd.concat([frame.assign(alternative="yes"), no])
+
+    sets = menu(humans, "choice"), menu(beliefs, "belief")
+    options = {"model": "clogit", "case": "task", "base": "no", "design": design, "reps": 2}
+    for target, one, other in (
+        ("price", {}, {}),
+        ("wtp", {}, {"attribute": "yes"}),
+        ("share", {"at": 38.0}, {"focal": "yes", "at": 38.0}),
+    ):
+        binary = calibrate(humans, beliefs, target=target, design=design, reps=2, **one)
+        found = calibrate(*sets, target=target, **options, **other)
+        assert found.lam == pytest.approx(binary.lam, rel=1e-6)
+        assert found.rho == pytest.approx(binary.rho, rel=1e-6)
+        order = ["const:yes", "price"]
+        np.testing.assert_allclose(found.params[order], binary.params, rtol=1e-7)
+        np.testing.assert_allclose(found.cov.loc[order, order], binary.cov, rtol=1e-6)
+        np.testing.assert_allclose(
+            found.table[["estimate", "se"]], binary.table[["estimate", "se"]], rtol=1e-6
+        )
+        assert found.imbalance == pytest.approx(binary.imbalance, rel=1e-6)
+
+
 def test_n_eff_is_the_closed_form_where_both_sides_have_one_variance():
     """The pool's beliefs are those of the humans three times over."""
     humans, beliefs = complete(humans=400, llm=0, answers=1)
