@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.calibration.samples import belief_rows, respondent_ids
+from llmdemand.calibration.entries import belief_rows, respondent_ids
 from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError

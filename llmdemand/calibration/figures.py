@@ -84,12 +84,14 @@ def estimates(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
         face = "w" if warning else colour
         ax.plot([row["estimate"]], [place], "o", ms=7, color=colour, mfc=face)
     human = found.table["estimate"].to_numpy(np.float64)[0]
-    ax.axvline(human, color="#6B6B6B", lw=0.8, ls=":", zorder=0)
+    ax.axvline(human, color="#6B6B6B", lw=0.9, ls=":", zorder=0, label="humans' estimate")
     ax.set_yticks(range(len(names)), [_words(n, found) for n in names])
     ax.invert_yaxis()
     ax.set_ylim(len(names) - 0.5, -0.5)
     level = f"{100 * (1 - found.alpha):g} %"
-    return _named(ax, "Humans, LLM, and both", f"{found.target.label} ({level} intervals)", "")
+    return _named(
+        ax, "Humans, LLM, and both", f"{found.target.label} ({level} intervals)", "estimated from"
+    )
 
 
 def _words(name: str, found: CalibratedDemand) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from llmdemand.calibration.assumptions import Prompt, assumptions
 from llmdemand.calibration.calibrated import CalibratedDemand, Calibration, LogitFit
+from llmdemand.calibration.entries import Model
 from llmdemand.calibration.moments import Moments, Parts, Scores
-from llmdemand.calibration.samples import Model, pair
+from llmdemand.calibration.samples import pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
@@ -448,6 +449,7 @@ def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
 
     # In units of what humans differ by: free of the scale of regressors, and rounding is small.
     unit = np.sqrt(np.diag(scores.r.T @ scores.r))
+    unit[unit == 0] = 1.0
     gap = moments.imbalance(params) / unit
     cov = (scores.q.T @ scores.q + scores.pool.T @ scores.pool) / np.outer(unit, unit)
     values, vectors = np.linalg.eigh(cov)

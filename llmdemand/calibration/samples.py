@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from llmdemand.calibration.entries import (
+    TASK,
+    Model,
+    belief_rows,
+    check_beliefs,
+    check_outcomes,
+    complete,
+    respondent_ids,
+)
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.demand import demand_frame, market_frame
 from llmdemand.modeling.designs import Design
 from llmdemand.modeling.formula import split, variables
 from llmdemand.modeling.likelihood import Array, Codes
@@ -22,9 +30,8 @@ from llmdemand.modeling.sample import codes, column_names, plain, require
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Model", "Pairs", "Sample", "belief_rows", "pair", "respondent_ids"]
+__all__ = ["Pairs", "Sample", "pair"]
 
-Model = Literal["logit", "fraclogit", "clogit"]
 _CASE = "case of calibration"
 _SUM = 1e-6
 
@@ -163,26 +170,31 @@ def pair(
     require([cluster], right, "of respondents among the beliefs (cluster=...)")
     require([outcome], left, "of outcomes among the humans")
     named = list(dict.fromkeys(v for p in parts for v in variables(p, left)))
-    choice = [alternative, *([case] if case else [])] if model == "clogit" else []
+    # Runs of a panel that differ in prices are tasks, whatever the humans' are called.
+    llm_case = TASK if TASK in right else case
+    choice, llm_choice = (
+        [alternative, *([c] if c else [])] if model == "clogit" else [] for c in (case, llm_case)
+    )
     require([*named, *choice], left, "among the humans")
-    require([*named, *choice], right, "among the beliefs")
+    require([*named, *llm_choice], right, "among the beliefs")
     own = belief in left and belief != outcome  # that column is what humans said
     if not own or len(llm):
         require([belief], right, "of beliefs (belief=...)")
     read = dict.fromkeys([cluster, *choice, *named, outcome, *([belief] if own else [])])
     h = plain(humans[list(read)].reset_index(drop=True))
-    p = plain(llm[list(dict.fromkeys([cluster, *choice, *named, belief]))].reset_index(drop=True))
-    whole = [cluster, *([case] if case else [])] if model == "clogit" else []
-    h, keep_h = _complete(h, "humans", na, dropped, whole)
-    p, keep_p = _complete(p, "beliefs", na, dropped, whole)
-    _outcomes(h[outcome], outcome, model)
+    read = dict.fromkeys([cluster, *llm_choice, *named, belief])
+    p = plain(llm[list(read)].reset_index(drop=True))
+    sets = [[cluster, *([c] if c else [])] if choice else [] for c in (case, llm_case)]
+    h, keep_h = complete(h, "humans", na, dropped, sets[0])
+    p, keep_p = complete(p, "beliefs", na, dropped, sets[1])
+    check_outcomes(h[outcome], outcome, model)
     for name, frame in (("humans", h), ("beliefs", p)):
         if belief in frame:
-            _unit(frame[belief], belief, name)
+            check_beliefs(frame[belief], belief, name)
     h_ids, p_ids = respondent_ids(h[cluster], p[cluster])
     if model == "clogit":
         h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
-        p, p_ids, order_p = _sorted_cases(p, p_ids, case, alternative)
+        p, p_ids, order_p = _sorted_cases(p, p_ids, llm_case, alternative)
         for name, frame in (("humans", h), ("beliefs", p)):
             if belief in frame:
                 _whole_sets(frame, belief, name)
@@ -274,28 +286,6 @@ def _options(model: Any, na: Any) -> None:
             )
 
 
-def belief_rows(
-    beliefs: Any, model: Model, cluster: str, focal: str | None, dropped: list[str]
-) -> pd.DataFrame:
-    """The beliefs as rows; of a panel those that have one, with the respondents' column."""
-    import pandas as pd
-
-    if not isinstance(beliefs, Panel):
-        if not isinstance(beliefs, pd.DataFrame):
-            raise UsageError(
-                f"beliefs is {type(beliefs).__name__}: give a Panel or a pandas DataFrame"
-            )
-        return beliefs
-    frame = market_frame(beliefs) if model == "clogit" else demand_frame(beliefs, focal)
-    lost = len(beliefs) - len(beliefs.usable)
-    if lost:
-        dropped.append(f"{lost:,} of {len(beliefs):,} LLM answers have no belief and are left out")
-    if cluster not in frame.columns and cluster == "respondent_id":
-        # Panels of studies with personas in place of respondents.
-        frame = frame.assign(respondent_id=frame["persona_id"])
-    return frame
-
-
 def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
     import pandas as pd
 
@@ -305,68 +295,6 @@ def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
         if frame.empty:
             raise DesignError(f"{name} has no rows: nothing can be calibrated")
     return column_names(humans), column_names(llm)
-
-
-def _complete(
-    frame: pd.DataFrame, name: str, na: str, dropped: list[str], whole: Sequence[str]
-) -> tuple[pd.DataFrame, Codes]:
-    """Rows without missing or infinite values, and which they are; of choice sets whole ones."""
-    bad = frame.isna()
-    for column in frame.columns:
-        if frame[column].dtype.kind == "f":
-            bad[column] |= np.isinf(frame[column].to_numpy(np.float64))
-    rows = bad.any(axis=1).to_numpy()
-    if not rows.any():
-        return frame, np.arange(len(frame))
-    where = ", ".join(repr(str(c)) for c in frame.columns[bad.any()])
-    if na == "raise":
-        raise DesignError(
-            f"{name}: {int(rows.sum())} rows have missing or infinite values in {where} (the first "
-            f"is row {int(np.flatnonzero(rows)[0])}): mend them, or leave them out with na='drop'"
-        )
-    said = f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out"
-    if whole:
-        # A set without one of its alternatives is another set.
-        keys = [frame[c] for c in whole]
-        sets = bad.any(axis=1).groupby(keys, dropna=False, observed=True).transform("any")
-        said += f", with {int(sets.sum() - rows.sum()):,} more rows of the same choice sets"
-        rows = sets.to_numpy()
-    dropped.append(said)
-    return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
-
-
-def _outcomes(values: Any, name: str, model: Model) -> None:
-    if values.dtype.kind not in "fiub":
-        raise DesignError(f"outcome {name!r} holds {values.dtype}, not numbers: give 0 and 1")
-    y = values.to_numpy(np.float64)
-    inside = (y >= 0) & (y <= 1) if model == "fraclogit" else (y == 0) | (y == 1)
-    if inside.all():
-        return
-    strange = sorted(set(y[~inside].tolist()))
-    shown = ", ".join(f"{v:g}" for v in strange[:3]) + (", ..." if len(strange) > 3 else "")
-    row = int(np.flatnonzero(~inside)[0])
-    hint = (
-        "if that means 'no answer', leave the rows out and say how many: they are no choices of 0"
-        if any(v < 0 or v > 1 for v in strange)
-        else "probabilities that humans state are fitted with model='fraclogit'"
-    )
-    wanted = "in [0, 1]" if model == "fraclogit" else "0 or 1"
-    raise DesignError(
-        f"outcome {name!r} has the codes {shown} in {int((~inside).sum())} rows (the first is row "
-        f"{row}); {wanted} is expected: {hint}"
-    )
-
-
-def _unit(values: Any, name: str, where: str) -> None:
-    if values.dtype.kind not in "fiub":
-        raise DesignError(f"{name!r} of the {where} holds {values.dtype}, not numbers in [0, 1]")
-    f = values.to_numpy(np.float64)
-    bad = np.flatnonzero((f < 0) | (f > 1))
-    if bad.size:
-        raise DesignError(
-            f"{bad.size} beliefs of the {where} lie outside [0, 1] (row {int(bad[0])}: "
-            f"{f[bad[0]]:g}): a belief is a probability; percentages are divided by 100 first"
-        )
 
 
 def _whole_sets(frame: pd.DataFrame, belief: str, where: str) -> None:
@@ -381,26 +309,9 @@ def _whole_sets(frame: pd.DataFrame, belief: str, where: str) -> None:
         )
 
 
-def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
-    """Respondents of both sides in one type: numbers if both are whole numbers, else text."""
-    whole = [s.dtype.kind in "iu" for s in (humans, llm)]
-    if all(whole):
-        return humans.to_numpy(), llm.to_numpy()
-    return _text(humans), _text(llm)
-
-
 def _plain(value: Any) -> Any:
     """A number of numpy's as one of Python's, for messages."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _text(ids: Any) -> Any:
-    # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
-    return (
-        ids.map(lambda v: int(v) if isinstance(v, float) and v % 1 == 0 else v)
-        .astype(str)
-        .to_numpy(object)
-    )
 
 
 def _frame(ids: Any) -> pd.DataFrame:

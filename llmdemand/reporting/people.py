@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.calibration import figures
+from llmdemand.reporting import style
 from llmdemand.reporting.cells import number, short_span, span
 from llmdemand.reporting.table import Table, write_table
 
@@ -241,6 +242,9 @@ def _plan(found: SamplePlan) -> Table:
 
 def _of(part: str, draw: Callable[[Any, Any], Axes]) -> Callable[..., Axes]:
     def figure(report: Any, ax: Axes | None = None) -> Axes:
+        if not _has(report, part):
+            axes = style.new_axes(ax)
+            return style.nothing(axes, f"no {part} with human data: there is nothing to draw")
         return draw(getattr(report.people, part), ax)
 
     return figure

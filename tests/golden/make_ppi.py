@@ -10,7 +10,7 @@ Angelopoulos, Duchi & Zrnic (2023). One row per respondent, as the package knows
 - ``cells``: four prices that the two sides were asked unequally often, both weighted to the
   humans' design and to equal weights. Estimates alone: the package centres scores at their
   mean over all rows, not at that of each price.
-- ``tuned``: for the record, its own tuned interval: the same whatever coordinate is asked for.
+- ``tuned``: for the record, its own tuned interval, the same whatever coordinate is asked for.
 """
 
 from __future__ import annotations

@@ -9,7 +9,16 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from llmdemand import compare, load_study, round_number_test, simulate
+from llmdemand import (
+    calibrate,
+    compare,
+    discrepancy,
+    load_study,
+    paired_panel,
+    plan_sample,
+    round_number_test,
+    simulate,
+)
 from llmdemand.core.panel import Panel
 from llmdemand.reporting import figures, style
 from llmdemand.reporting.figures import FIGURES, available, render, save_figures
@@ -17,7 +26,13 @@ from llmdemand.reporting.figures import FIGURES, available, render, save_figures
 
 @pytest.fixture(scope="module")
 def report(synthetic_panel):
-    return compare(synthetic_panel, runs=(1, 2, 5, 10), replications=100)
+    data = paired_panel(humans=100, llm=400, answers=1, seed=1)
+    found = calibrate(data.humans, data.beliefs)
+    return compare(synthetic_panel, runs=(1, 2, 5, 10), replications=100).with_people(
+        found,
+        discrepancy(data.humans, data.beliefs, margin=0.1),
+        plan_sample(found, cost_human=4.0, cost_llm=0.01, n_eff=500),
+    )
 
 
 @pytest.fixture(scope="module")

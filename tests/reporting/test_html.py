@@ -10,11 +10,22 @@ import subprocess
 import numpy as np
 import pytest
 
-from llmdemand import SyntheticBackend, compare, load_study, simulate, stored_answers
+from llmdemand import (
+    SyntheticBackend,
+    calibrate,
+    compare,
+    discrepancy,
+    load_study,
+    paired_panel,
+    plan_sample,
+    simulate,
+    stored_answers,
+)
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.figures import available
-from llmdemand.reporting.html import write_page
+from llmdemand.reporting.html import write_page, write_people
+from llmdemand.reporting.people import People
 
 BELIEFS = [
     f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ("pampers", "huggies", "neither")
@@ -435,6 +446,21 @@ def test_in_a_browser_broken_panels_are_pages_too(broken, tmp_path, kind):
     compare(broken[kind], runs=(1, 2), replications=20).to_html(tmp_path / "report.html")
     found = browse(tmp_path / "report.html", 390, tmp_path)
     assert found["problems"] == [] and found["wide"] == [] and found["page"] <= 390
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1440])
+def test_in_a_browser_the_page_on_people_overflows_nothing(tmp_path, width):
+    data = paired_panel(humans=100, llm=400, answers=1, seed=1)
+    found = calibrate(data.humans, data.beliefs)
+    people = People(
+        found,
+        discrepancy(data.humans, data.beliefs, covariates=["income"], margin=0.1),
+        plan_sample(found, cost_human=4.0, cost_llm=0.01, n_eff=500),
+    )
+    write_people(people, tmp_path / "people.html")
+    seen = browse(tmp_path / "people.html", width, tmp_path)
+    assert seen["problems"] == [] and seen["wide"] == [] and seen["page"] <= width
 
 
 def test_without_scripts_the_answers_are_a_list(good):

@@ -1,0 +1,144 @@
+"""The two sides as they come: beliefs as rows, complete, in [0, 1], with ids that can be joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.demand import demand_frame, market_frame
+from llmdemand.modeling.likelihood import Codes
+from llmdemand.modeling.sample import codes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "TASK",
+    "Model",
+    "belief_rows",
+    "check_beliefs",
+    "check_outcomes",
+    "complete",
+    "respondent_ids",
+]
+
+Model = Literal["logit", "fraclogit", "clogit"]
+#: Column that numbers the choice situations of a panel's respondents.
+TASK = "task of calibration"
+
+
+def belief_rows(
+    beliefs: Any, model: Model, cluster: str, focal: str | None, dropped: list[str]
+) -> pd.DataFrame:
+    """The beliefs as rows; of a panel those that have one, with the respondents' column."""
+    import pandas as pd
+
+    if not isinstance(beliefs, Panel):
+        if not isinstance(beliefs, pd.DataFrame):
+            raise UsageError(
+                f"beliefs is {type(beliefs).__name__}: give a Panel or a pandas DataFrame"
+            )
+        return beliefs
+    frame = market_frame(beliefs) if model == "clogit" else demand_frame(beliefs, focal)
+    lost = len(beliefs) - len(beliefs.usable)
+    if lost:
+        dropped.append(f"{lost:,} of {len(beliefs):,} LLM answers have no belief and are left out")
+    if cluster not in frame.columns and cluster == "respondent_id":
+        # Panels of studies with personas in place of respondents.
+        frame = frame.assign(respondent_id=frame["persona_id"])
+    return _tasks(frame, beliefs, cluster) if model == "clogit" else frame
+
+
+def _tasks(frame: pd.DataFrame, panel: Panel, cluster: str) -> pd.DataFrame:
+    """Mean belief over the runs of a respondent at the same prices: one case each."""
+    prices = [f"price_{a}" for a in panel.study.prices]
+    task, _ = codes(frame, [cluster, *prices])
+    found = frame.assign(**{TASK: task})
+    keys = [TASK, "alternative"]
+    mean = found.groupby(keys, observed=True, sort=False)["belief"].transform("mean")
+    return found.assign(belief=mean).drop_duplicates(keys).reset_index(drop=True)
+
+
+def complete(
+    frame: pd.DataFrame, name: str, na: str, dropped: list[str], whole: Sequence[str] = ()
+) -> tuple[pd.DataFrame, Codes]:
+    """Rows without missing or infinite values, and which they are.
+
+    Of choice sets, which the columns `whole` tell apart, all rows or none.
+    """
+    bad = frame.isna()
+    for column in frame.columns:
+        if frame[column].dtype.kind == "f":
+            bad[column] |= np.isinf(frame[column].to_numpy(np.float64))
+    rows = bad.any(axis=1).to_numpy()
+    if not rows.any():
+        return frame, np.arange(len(frame))
+    where = ", ".join(repr(str(c)) for c in frame.columns[bad.any()])
+    if na == "raise":
+        raise DesignError(
+            f"{name}: {int(rows.sum())} rows have missing or infinite values in {where} (the first "
+            f"is row {int(np.flatnonzero(rows)[0])}): mend them, or leave them out with na='drop'"
+        )
+    said = f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out"
+    if whole:
+        # A set without one of its alternatives is another set.
+        keys = [frame[c] for c in whole]
+        sets = bad.any(axis=1).groupby(keys, dropna=False, observed=True).transform("any")
+        said += f", with {int(sets.sum() - rows.sum()):,} more rows of the same choice sets"
+        rows = sets.to_numpy()
+    dropped.append(said)
+    return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
+
+
+def check_outcomes(values: Any, name: str, model: Model) -> None:
+    """Refuse outcomes other than 0/1 (fractions in a fractional logit), with their codes."""
+    if values.dtype.kind not in "fiub":
+        raise DesignError(f"outcome {name!r} holds {values.dtype}, not numbers: give 0 and 1")
+    y = values.to_numpy(np.float64)
+    inside = (y >= 0) & (y <= 1) if model == "fraclogit" else (y == 0) | (y == 1)
+    if inside.all():
+        return
+    strange = sorted(set(y[~inside].tolist()))
+    shown = ", ".join(f"{v:g}" for v in strange[:3]) + (", ..." if len(strange) > 3 else "")
+    row = int(np.flatnonzero(~inside)[0])
+    hint = (
+        "if that means 'no answer', leave the rows out and say how many: they are no choices of 0"
+        if any(v < 0 or v > 1 for v in strange)
+        else "probabilities that humans state are fitted with model='fraclogit'"
+    )
+    wanted = "in [0, 1]" if model == "fraclogit" else "0 or 1"
+    raise DesignError(
+        f"outcome {name!r} has the codes {shown} in {int((~inside).sum())} rows (the first is row "
+        f"{row}); {wanted} is expected: {hint}"
+    )
+
+
+def check_beliefs(values: Any, name: str, where: str) -> None:
+    """Refuse beliefs that are no probabilities."""
+    if values.dtype.kind not in "fiub":
+        raise DesignError(f"{name!r} of the {where} holds {values.dtype}, not numbers in [0, 1]")
+    f = values.to_numpy(np.float64)
+    bad = np.flatnonzero((f < 0) | (f > 1))
+    if bad.size:
+        raise DesignError(
+            f"{bad.size} beliefs of the {where} lie outside [0, 1] (row {int(bad[0])}: "
+            f"{f[bad[0]]:g}): a belief is a probability; percentages are divided by 100 first"
+        )
+
+
+def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
+    """Respondents of both sides in one type: numbers if both are whole numbers, else text."""
+    whole = [s.dtype.kind in "iu" for s in (humans, llm)]
+    if all(whole):
+        return humans.to_numpy(), llm.to_numpy()
+    return _text(humans), _text(llm)
+
+
+def _text(ids: Any) -> Any:
+    # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
+    whole = ids.map(lambda v: int(v) if isinstance(v, float) and v % 1 == 0 else v)
+    return whole.astype(str).to_numpy(object)

@@ -1,0 +1,146 @@
+"""Calibration as it is used from the command line, and as it stands in a page."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llmdemand import calibrate, compare, discrepancy, paired_panel, plan_sample
+from llmdemand.cli import main
+from llmdemand.reporting.html import write_people
+from llmdemand.reporting.people import People, people_tables
+from llmdemand.reporting.tables import all_tables
+
+
+@pytest.fixture(scope="module")
+def data():
+    return paired_panel(humans=120, llm=500, answers=1, seed=3)
+
+
+@pytest.fixture(scope="module")
+def people(data):
+    found = calibrate(data.humans, data.beliefs, target="share", at=37)
+    return People(
+        found,
+        discrepancy(data.humans, data.beliefs, covariates=["income"], margin=0.1),
+        plan_sample(found, cost_human=4.0, cost_llm=0.01, target_se=0.02),
+    )
+
+
+@pytest.fixture
+def files(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data.humans.to_csv("humans.csv", index=False)
+    data.beliefs.to_parquet("beliefs.parquet")
+    return tmp_path
+
+
+def run(monkeypatch, capsys, *words):
+    """Exit code, output and errors of a command."""
+    monkeypatch.setattr(sys, "argv", ["llmdemand", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr()
+    return stop.value.code or 0, said.out, said.err
+
+
+def test_the_command_gives_the_numbers_of_the_function(files, monkeypatch, capsys, people):
+    words = ["calibrate", "humans.csv", "beliefs.parquet", "--target", "share", "--at", "37"]
+    code, out, _ = run(monkeypatch, capsys, *words, "--json")
+    found = json.loads(out)
+    assert code == 0
+    estimates = {row["estimator"]: row["estimate"] for row in found["estimates"]}
+    assert estimates == pytest.approx(people.calibration.table["estimate"].to_dict())
+    assert found["verdict"] == people.calibration.verdict()
+    assert len(found["assumptions"]) == 7
+
+
+def test_out_writes_page_tables_and_figures(files, monkeypatch, capsys):
+    words = ["calibrate", "humans.csv", "beliefs.parquet", "--out", "results"]
+    code, out, _ = run(monkeypatch, capsys, *words, "--covariate", "income", "--margin", "0.1")
+    assert code == 0 and "naive pooling" in out and "Discrepancy" in out
+    page = (files / "results" / "report.html").read_text("utf-8")
+    assert "Assumptions of the calibration" in page and page.count("<figure") >= 3
+    table = pd.read_csv(files / "results" / "tables" / "people.csv")
+    assert list(table["estimator"])[2] == "calibrated" and np.isfinite(table["se"]).all()
+    assert (files / "results" / "figures" / "people.svg").exists()
+
+
+def test_recalibration_from_the_command_line(files, monkeypatch, capsys):
+    words = ["calibrate", "humans.csv", "beliefs.parquet", "--recalibrate", "--covariate", "income"]
+    code, out, _ = run(monkeypatch, capsys, *words)
+    assert (
+        code == 0
+        and "lambda aipw" in out
+        and "recalibrated to humans in 5 folds with income" in out
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["humans.csv", "nothing.csv"], "no file nothing.csv"),
+        (["humans.csv", "humans.csv"], "no column 'belief'"),
+        (["humans.csv", "beliefs.parquet", "--lambda", "best"], "--lambda 'best'"),
+        (["humans.csv", "beliefs.parquet", "--formula", "choice ~ prize"], "did you mean 'price'"),
+        (["humans.csv", "beliefs.parquet", "--prompt-chosen-on", "these"], "too short"),
+        (["text.md", "beliefs.parquet"], ".csv or .parquet"),
+        (["humans.csv", "broken.parquet"], "cannot be read"),
+        (["empty.csv", "beliefs.parquet"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(files, monkeypatch, capsys, words, said):
+    (files / "text.md").write_text("no table")
+    (files / "broken.parquet").write_text("no parquet")
+    (files / "empty.csv").write_text("")
+    code, _, err = run(monkeypatch, capsys, "calibrate", *words)
+    assert code == 2 and said in err and len(err.strip().splitlines()) == 1
+
+
+def test_plan_of_respondents_with_a_pilot_and_without(files, monkeypatch, capsys, people):
+    costs = ["--cost-human", "4", "--cost-llm", "0.01"]
+    pilot = ["beliefs.parquet", "--humans", "humans.csv", "--target", "share", "--at", "37"]
+    words = ["plan", *pilot, *costs, "--target-se", "0.02", "--out", "plan"]
+    code, out, _ = run(monkeypatch, capsys, *words)
+    assert code == 0 and people.plan.verdict() in out
+    assert (files / "plan" / "sample-plan.png").exists()
+    code, out, _ = run(
+        monkeypatch, capsys, "plan", "--rho", "0.3", *costs, "--n-eff", "500", "--json"
+    )
+    assert code == 0 and json.loads(out)["pays"] is True
+    for words, said in (
+        (["--rho", "0.3"], "--cost-human"),
+        ([], "give a pilot panel"),
+        (["--n-eff", "10"], "give --humans or --rho"),
+        (["--humans", "humans.csv", *costs, "--n-eff", "9"], "needs the beliefs"),
+    ):
+        code, _, err = run(monkeypatch, capsys, "plan", *words)
+        assert code == 2 and said in err
+
+
+def test_a_report_with_people_has_their_section(people, synthetic_panel, tmp_path):
+    report = compare(synthetic_panel, runs=(1, 2), replications=20)
+    plain = {t.name for t in all_tables(report)}
+    whole = report.with_people(people.calibration, people.discrepancy, people.plan)
+    names = {t.name for t in all_tables(whole)}
+    assert names - plain == {t.name for t in people_tables(people)}
+    whole.to_html(tmp_path / "with.html")
+    report.to_html(tmp_path / "without.html")
+    page = (tmp_path / "with.html").read_text("utf-8")
+    assert 'id="people"' in page and people.calibration.verdict() in page
+    assert "Heuristic validation." in page and "Statistical calibration." in page
+    assert 'id="people"' not in (tmp_path / "without.html").read_text("utf-8")
+
+
+def test_the_page_on_people_alone_is_whole_and_loads_nothing(people, tmp_path):
+    write_people(people, tmp_path / "people.html", command="llmdemand calibrate a b")
+    page = (tmp_path / "people.html").read_text("utf-8")
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    for words in ("What is the share at 37 of people?", "naive pooling", "llmdemand calibrate a b"):
+        assert words in page
+    assert page.count("<img") == 4
+    for id_ in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{id_}"' in page
