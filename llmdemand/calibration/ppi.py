@@ -457,4 +457,9 @@ def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
     if not kept.any():  # every respondent of a price is told alike: any difference is no chance
         return 1.0 if float(gap @ gap) < _FLAT else 0.0
     along = vectors[:, kept].T @ gap
-    return float(stats.chi2.sf(float(np.sum(along**2 / values[kept])), int(kept.sum())))
+    wald, k = float(np.sum(along**2 / values[kept])), int(kept.sum())
+    df = min(len(scores.q), len(scores.pool)) - 1
+    if df < k:
+        return float(stats.chi2.sf(wald, k))
+    # Hotelling's law: with 50 respondents the limit would reject twice as often.
+    return float(stats.f.sf(wald * (df + 1 - k) / (k * df), k, df + 1 - k))
