@@ -461,5 +461,5 @@ def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
     df = min(len(scores.q), len(scores.pool)) - 1
     if df < k:
         return float(stats.chi2.sf(wald, k))
-    # Hotelling's law: with 50 respondents the limit would reject twice as often.
+    # Hotelling's law: the limit is too sure of a covariance that few respondents give.
     return float(stats.f.sf(wald * (df + 1 - k) / (k * df), k, df + 1 - k))
