@@ -110,6 +110,22 @@ def test_at_lambda_zero_it_is_the_conditional_logit(design):
     agree(found, plain, 1e-9)
 
 
+def test_the_llm_alone_and_naive_pooling_are_fractional_logits():
+    humans, beliefs = complete()
+    found = calibrate(humans, beliefs, reps=2)
+    pool = beliefs[~beliefs["respondent_id"].isin(humans["respondent_id"])]
+    pool = pool.rename(columns={"belief": "choice"})
+    llm = ld.fraclogit("choice ~ price", pool, vcov=BY_RESPONDENT)
+    agree(found.fits["LLM only"], llm, 1e-9)
+    both = ld.fraclogit("choice ~ price", pd.concat([humans, pool]), vcov=BY_RESPONDENT)
+    naive = found.fits["naive pooling"]
+    np.testing.assert_allclose(naive.params, both.params, rtol=1e-9)
+    # Humans and LLM differ in the mean, which the pooled fit takes for scatter: a few percent.
+    np.testing.assert_allclose(naive.bse, both.bse, rtol=0.15)
+    assert list(found.table["respondents"]) == [80, 160, 80, 240]
+    assert found.table["note"].iloc[3].startswith("WARNING")
+
+
 # The authors' package -----------------------------------------------------------------------
 
 
@@ -492,8 +508,9 @@ def test_sampled_rows_have_the_sandwich_of_the_rows():
 
 
 def test_bootstrap_refits_spread_as_the_covariance_says():
-    humans, beliefs = complete(humans=300, llm=600, answers=1)
-    found = calibrate(humans, beliefs, target="share", at=37.0, reps=2)
+    """Half of the variance is that of the few further respondents."""
+    humans, beliefs = complete(humans=300, llm=100, answers=1)
+    found = calibrate(humans, beliefs, target="share", at=37.0, lam=1.0, reps=2)
     draws = found.draws(reps=200, seed=1)
     spread = np.std(draws, axis=0)
     np.testing.assert_allclose(spread, found.bse, rtol=0.15)  # Monte Carlo: 5 %
