@@ -71,11 +71,11 @@ def plan(
 ) -> None:
     """Plan whom or what to ask next: runs of a model, or humans and LLM respondents.
 
-    Runs at which prices: [b]llmdemand plan pilot.parquet --tolerance 0.05 --prices 2.5,10[/b]
+    Example: [b]llmdemand plan pilot.parquet --tolerance 0.05 --prices 2.5,10[/b]
 
-    How many humans, and does the LLM pay: [b]llmdemand plan panel.parquet --humans pilot.csv
-    --cost-human 4 --cost-llm 0.01 --target share --at 35 --target-se 0.02[/b], or
-    [b]llmdemand plan --rho 0.3 --cost-human 4 --cost-llm 0.01 --n-eff 500[/b]
+    Humans and LLM respondents: [b]llmdemand plan --rho 0.3 --cost-human 4 --cost-llm 0.01 --n-eff
+    500[/b], or with a pilot [b]llmdemand plan panel.parquet --humans pilot.csv --cost-human 4
+    --cost-llm 0.01 --target share --at 35 --target-se 0.02[/b]
     """
     if humans is not None or rho is not None:
         if cost_human is None or cost_llm is None:
