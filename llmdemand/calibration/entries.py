@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,9 +64,12 @@ def _tasks(frame: pd.DataFrame, panel: Panel, cluster: str) -> pd.DataFrame:
 
 
 def complete(
-    frame: pd.DataFrame, name: str, na: str, dropped: list[str]
+    frame: pd.DataFrame, name: str, na: str, dropped: list[str], whole: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, Codes]:
-    """Rows without missing or infinite values, and which they are."""
+    """Rows without missing or infinite values, and which they are.
+
+    Of choice sets, which the columns `whole` tell apart, all rows or none.
+    """
     bad = frame.isna()
     for column in frame.columns:
         if frame[column].dtype.kind == "f":
@@ -79,7 +83,14 @@ def complete(
             f"{name}: {int(rows.sum())} rows have missing or infinite values in {where} (the first "
             f"is row {int(np.flatnonzero(rows)[0])}): mend them, or leave them out with na='drop'"
         )
-    dropped.append(f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out")
+    said = f"{int(rows.sum()):,} rows of {name} with missing values in {where} left out"
+    if whole:
+        # A set without one of its alternatives is another set.
+        keys = [frame[c] for c in whole]
+        sets = bad.any(axis=1).groupby(keys, dropna=False, observed=True).transform("any")
+        said += f", with {int(sets.sum() - rows.sum()):,} more rows of the same choice sets"
+        rows = sets.to_numpy()
+    dropped.append(said)
     return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
 
 
@@ -128,6 +139,6 @@ def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
 
 
 def _text(ids: Any) -> Any:
-    if ids.dtype.kind == "f" and (ids % 1 == 0).all():
-        ids = ids.astype("int64")  # 7.0, as a CSV file with a gap gives it, is respondent 7
-    return ids.astype(str).to_numpy(object)
+    # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
+    whole = ids.map(lambda v: int(v) if isinstance(v, float) and v % 1 == 0 else v)
+    return whole.astype(str).to_numpy(object)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -130,11 +131,13 @@ class Moments:
             )
         prices = rows.iloc[:, 0].tolist()
         if set(design) != set(prices):
-            odd = sorted(set(design) ^ set(prices))
+            odd = sorted(set(design) ^ set(prices), key=str)
             raise UsageError(
-                f"design has other prices than the data ({odd[0]} is on one side only): give a "
+                f"design has other prices than the data ({odd[0]!r} is on one side only): give a "
                 f"weight for each of {', '.join(f'{p:g}' for p in prices)}"
             )
+        if not all(isinstance(w, Real) for w in design.values()):
+            raise UsageError("design: weights must be numbers")
         weight = np.array([float(design[p]) for p in prices])
         if not (np.isfinite(weight).all() and (weight > 0).all()):
             raise UsageError("design: weights must be positive; leave out rows of other prices")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -281,7 +282,7 @@ def check_options(lam: Any, alpha: float, reps: int, seed: int, prompt: Any) -> 
     if isinstance(lam, str):
         if lam not in ("tuned", "aipw"):
             raise UsageError(f"lam={lam!r}: use 'tuned', 'aipw' or a number from 0 to 1")
-    elif not 0 <= lam <= 1:
+    elif not isinstance(lam, Real) or not 0 <= float(lam) <= 1:
         raise UsageError(f"lam={lam}: use a number from 0 (humans alone) to 1, or 'tuned'")
     if not 0 < alpha < 1:
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
@@ -446,15 +447,19 @@ def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
     """p-value of equal mean scores of belief on both sides."""
     from scipy import stats
 
-    gap = moments.imbalance(params)
-    cov = scores.q.T @ scores.q + scores.pool.T @ scores.pool
-    noise = scores.r.T @ scores.r
-    if np.trace(cov) <= _FLAT * np.trace(noise):
-        # Beliefs without any variance are equal or they are not.
-        return float(gap @ gap <= _FLAT * np.trace(noise))
+    # In units of what humans differ by: free of the scale of regressors, and rounding is small.
+    unit = np.sqrt(np.diag(scores.r.T @ scores.r))
+    unit[unit == 0] = 1.0
+    gap = moments.imbalance(params) / unit
+    cov = (scores.q.T @ scores.q + scores.pool.T @ scores.pool) / np.outer(unit, unit)
     values, vectors = np.linalg.eigh(cov)
-    kept = values > 1e-10 * max(float(values.max()), 1e-300)
-    if not kept.any():
-        return 1.0
+    kept = values > max(1e-10 * float(values.max()), _FLAT)
+    if not kept.any():  # every respondent of a price is told alike: any difference is no chance
+        return 1.0 if float(gap @ gap) < _FLAT else 0.0
     along = vectors[:, kept].T @ gap
-    return float(stats.chi2.sf(float(np.sum(along**2 / values[kept])), int(kept.sum())))
+    wald, k = float(np.sum(along**2 / values[kept])), int(kept.sum())
+    df = min(len(scores.q), len(scores.pool)) - 1
+    if df < k:
+        return float(stats.chi2.sf(wald, k))
+    # Hotelling's law: the limit is too sure of a covariance that few respondents give.
+    return float(stats.f.sf(wald * (df + 1 - k) / (k * df), k, df + 1 - k))

@@ -25,7 +25,7 @@ from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import codes, require
+from llmdemand.modeling.sample import codes, column_names, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,15 +177,16 @@ def pair(
     )
     require([*named, *choice], left, "among the humans")
     require([*named, *llm_choice], right, "among the beliefs")
-    own = belief in left
+    own = belief in left and belief != outcome  # that column is what humans said
     if not own or len(llm):
         require([belief], right, "of beliefs (belief=...)")
-    h = humans[list(dict.fromkeys([cluster, *choice, *named, outcome]))].reset_index(drop=True)
-    if own:
-        h = h.assign(**{belief: humans[belief].to_numpy()})
-    p = llm[list(dict.fromkeys([cluster, *llm_choice, *named, belief]))].reset_index(drop=True)
-    h, keep_h = complete(h, "humans", na, dropped)
-    p, keep_p = complete(p, "beliefs", na, dropped)
+    read = dict.fromkeys([cluster, *choice, *named, outcome, *([belief] if own else [])])
+    h = plain(humans[list(read)].reset_index(drop=True))
+    read = dict.fromkeys([cluster, *llm_choice, *named, belief])
+    p = plain(llm[list(read)].reset_index(drop=True))
+    sets = [[cluster, *([c] if c else [])] if choice else [] for c in (case, llm_case)]
+    h, keep_h = complete(h, "humans", na, dropped, sets[0])
+    p, keep_p = complete(p, "beliefs", na, dropped, sets[1])
     check_outcomes(h[outcome], outcome, model)
     for name, frame in (("humans", h), ("beliefs", p)):
         if belief in frame:
@@ -194,6 +195,9 @@ def pair(
     if model == "clogit":
         h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
         p, p_ids, order_p = _sorted_cases(p, p_ids, llm_case, alternative)
+        for name, frame in (("humans", h), ("beliefs", p)):
+            if belief in frame:
+                _whole_sets(frame, belief, name)
         keep_h, keep_p = keep_h[order_h], keep_p[order_p]
     everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
     people_h, people_p = everyone[: len(h)], everyone[len(h) :]
@@ -290,7 +294,24 @@ def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
     for name, frame in (("humans", humans), ("beliefs", llm)):
         if frame.empty:
             raise DesignError(f"{name} has no rows: nothing can be calibrated")
-    return [str(c) for c in humans.columns], [str(c) for c in llm.columns]
+    return column_names(humans), column_names(llm)
+
+
+def _whole_sets(frame: pd.DataFrame, belief: str, where: str) -> None:
+    """Refuse choice sets whose beliefs do not sum to 1."""
+    total = np.add.reduceat(frame[belief].to_numpy(np.float64), _starts(frame))
+    bad = np.flatnonzero(np.abs(total - 1) > _SUM)
+    if bad.size:
+        raise DesignError(
+            f"beliefs of {bad.size:,} of {len(total):,} choice sets of the {where} do not sum to 1 "
+            f"(one sums to {total[bad[0]]:g}): give one belief for each alternative of the set, "
+            "not buying included; nothing is renormalised"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's, for messages."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _frame(ids: Any) -> pd.DataFrame:
@@ -317,7 +338,7 @@ def _sorted_cases(
         row = int(np.flatnonzero(twice)[0])
         hint = "" if case else "; if respondents answered several tasks, name them with case=..."
         raise DesignError(
-            f"respondent {np.asarray(ids)[order][row]!r} has alternative "
+            f"respondent {_plain(np.asarray(ids)[order][row])!r} has alternative "
             f"{found[alternative].iloc[row]!r} twice{hint}"
         )
     return found, np.asarray(ids)[order], order
@@ -360,7 +381,7 @@ def _cells(
     pieces = [np.arange(ends[c], ends[c + 1]) for c in first] if alternative else []
     order = (
         np.lexsort([both[v].iloc[begin_all].to_numpy() for v in reversed(named)])
-        if not alternative and all(both[v].dtype.kind in "fiub" for v in named)
+        if named and not alternative and all(both[v].dtype.kind in "fiub" for v in named)
         else np.arange(len(first))
     )
     rank = np.empty(len(first), np.intp)
@@ -432,11 +453,11 @@ def _unmatched(
 ) -> tuple[pd.DataFrame, str]:
     """What to say of humans without a belief of their own; under ``drop`` they leave."""
     first = int(np.flatnonzero(~found)[0])
-    who = h_ids[start[first]]
+    who = _plain(h_ids[start[first]])
     if not is_human[people_p].any():
         raise DesignError(
             f"no {cluster!r} is on both sides: the humans have {who!r}, the beliefs "
-            f"{p_ids[0]!r}, ...; the LLM has to answer as each human, under the same id"
+            f"{_plain(p_ids[0])!r}, ...; the LLM has to answer as each human, under the same id"
         )
     missing = int((~found).sum())
     if na == "raise" or missing == len(found):
