@@ -72,7 +72,7 @@ def test_the_size_of_the_equivalence_test_is_nominal_at_the_margin():
     rng, rejected = np.random.default_rng(1), 0
     import pandas as pd
 
-    for _ in range(300):
+    for _ in range(120):
         humans = pd.DataFrame(
             {
                 "respondent_id": np.arange(200),
@@ -88,7 +88,7 @@ def test_the_size_of_the_equivalence_test_is_nominal_at_the_margin():
             }
         )
         rejected += bool(discrepancy(humans, llm, margin=0.1).curve["equivalent"].iloc[0])
-    assert rejected / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert rejected / 120 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
 
 
 def test_balance_shows_designs_and_covariates(data, found):

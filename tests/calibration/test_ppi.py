@@ -317,36 +317,3 @@ def test_quantities_bootstrap_and_figures(one_each):
     for words in ("humans only", "naive pooling", "WARNING", "cannot be checked", "rho"):
         assert words in found.summary()
     assert r"\toprule" in found.to_latex() and "<table" in found._repr_html_()
-
-
-# In two hundred samples some differ by more than chance in one.
-@pytest.mark.filterwarnings("ignore::llmdemand.calibration.ppi.CalibrationWarning")
-@pytest.mark.parametrize("answers", [None, 1])
-def test_intervals_keep_their_promise_roughly(answers):
-    """Two hundred samples of 80; Monte Carlo error .015. The slow study has the precise version."""
-    hits, ratio = 0, []
-    for seed in range(200):
-        data = paired_panel(humans=80, llm=400, answers=answers, bias=1.5, seed=seed)
-        table = calibrate(data.humans, data.beliefs, reps=2).table
-        row = table.loc["calibrated"]
-        hits += row["lower"] <= data.slope <= row["upper"]
-        ratio.append(row["se"] / table.loc["humans only", "se"])
-    assert 0.90 <= hits / 200 <= 0.99
-    assert np.mean(ratio) <= 1.02
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::llmdemand.calibration.ppi.CalibrationWarning")
-@pytest.mark.parametrize("bias", [0.0, 2.0])
-@pytest.mark.parametrize("humans", [50, 200, 800])
-def test_coverage_is_nominal_whatever_the_llm_does(humans, bias):
-    """A thousand samples: between 93 and 97 %."""
-    hits, ratio = 0, []
-    for seed in range(1000):
-        data = paired_panel(humans=humans, llm=4 * humans, bias=bias, llm_slope=0.1, seed=seed)
-        table = calibrate(data.humans, data.beliefs, reps=2).table
-        row = table.loc["calibrated"]
-        hits += row["lower"] <= data.slope <= row["upper"]
-        ratio.append(row["se"] / table.loc["humans only", "se"])
-    assert 0.93 <= hits / 1000 <= 0.97
-    assert np.mean(ratio) <= 1.02

@@ -10,8 +10,8 @@ from llmdemand.cli.reports import kept_responses
 from llmdemand.core.panel import Panel
 from llmdemand.reporting import tables
 from llmdemand.reporting.figures import FIGURES
-from llmdemand.reporting.people import PEOPLE_FIGURES
 from llmdemand.reporting.inspector import inspected
+from llmdemand.reporting.people import PEOPLE_FIGURES
 from llmdemand.reporting.quality import quality
 
 
