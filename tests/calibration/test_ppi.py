@@ -79,7 +79,7 @@ def test_fixed_lambdas_under_a_common_design_equal_ppi_py(design, lam):
     assert found.params.to_numpy() == pytest.approx(np.array(part["params"][design][lam]), abs=1e-6)
 
 
-def test_the_interval_of_sampled_rows_is_that_of_ppi_py_but_for_the_law():
+def test_the_interval_of_sampled_rows_is_that_of_ppi_py_but_for_the_t_law():
     from scipy import stats
 
     part = GOLDEN["rows"]
@@ -88,8 +88,7 @@ def test_the_interval_of_sampled_rows_is_that_of_ppi_py_but_for_the_law():
     found = calibrate(humans, rows, "choice ~ price + child", design="sampled", lam=given["lambda"])
     half = (np.array(given["upper"]) - given["lower"]) / 2
     se = half / stats.norm.ppf(1 - given["alpha"] / 2)
-    # It divides by n where we divide by n - 1.
-    assert found.bse.to_numpy() == pytest.approx(se, rel=0.01)
+    assert found.bse.to_numpy() == pytest.approx(se, rel=1e-5)
 
 
 def test_everything_is_the_loss_written_down(one_each):
