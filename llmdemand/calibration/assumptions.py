@@ -8,16 +8,17 @@ import numpy as np
 
 from llmdemand.calibration.moments import Moments
 
-__all__ = ["CHECKED", "Prompt", "assumptions"]
+__all__ = ["Prompt", "assumptions"]
 
 Prompt = Literal["others", "nobody", "these"]
-CHECKED = ("holds", "in doubt", "not stated", "cannot be checked")
 
 
 def assumptions(
     moments: Moments, balance: float, spread: float, prompt: Prompt | None
 ) -> list[dict[str, Any]]:
     """Rows ``assumption, verdict, evidence``.
+
+    Verdicts are ``holds``, ``in doubt``, ``not stated`` and ``cannot be checked``.
 
     Parameters
     ----------

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CalibratedDemand", "Calibration", "LogitFit"]
 
-_RED = "naive pooling"
-
 
 @dataclass(frozen=True)
 class LogitFit:

@@ -86,7 +86,7 @@ def estimates(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
     human = found.table["estimate"].to_numpy(np.float64)[0]
     ax.axvline(human, color="#6B6B6B", lw=0.9, ls=":", zorder=0, label="humans' estimate")
     ax.set_yticks(range(len(names)), [_words(n, found) for n in names])
-    ax.invert_yaxis()
+    ax.locator_params(axis="x", nbins=5)
     ax.set_ylim(len(names) - 0.5, -0.5)
     level = f"{100 * (1 - found.alpha):g} %"
     return _named(

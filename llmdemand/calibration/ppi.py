@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -284,10 +284,13 @@ def check_options(lam: Any, alpha: float, reps: int, seed: int, prompt: Any) -> 
             raise UsageError(f"lam={lam!r}: use 'tuned', 'aipw' or a number from 0 to 1")
     elif not isinstance(lam, Real) or not 0 <= float(lam) <= 1:
         raise UsageError(f"lam={lam}: use a number from 0 (humans alone) to 1, or 'tuned'")
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
-    if reps < 2 or seed < 0:
-        raise UsageError(f"reps={reps}, seed={seed}: give at least 2 draws, and a seed from 0 on")
+    if not isinstance(alpha, Real) or not 0 < float(alpha) < 1:
+        raise UsageError(f"alpha={alpha!r}: give one minus the confidence level, as 0.05")
+    whole = isinstance(reps, Integral) and isinstance(seed, Integral)
+    if not whole or reps < 2 or seed < 0:
+        raise UsageError(
+            f"reps={reps!r}, seed={seed!r}: give whole numbers, at least 2 draws and a seed from 0"
+        )
     if prompt not in (None, "others", "nobody", "these"):
         raise UsageError(f"prompt_chosen_on={prompt!r}: use 'others', 'nobody' or 'these'")
     if prompt == "these":
@@ -423,6 +426,8 @@ def _intervals(
         value = np.clip(raw, 0, 1) if lam == "tuned" else np.full(reps, _lam(lam, 0.0, n, more)[0])
         left = s - 2 * value * c + value**2 * (v + v_pool)
         drawn = {"lambda": value, "rho": correlation, "n_eff": n * s / left}
+    # Rounding would show as minus nothing saved.
+    drawn["n_eff"] = np.round(drawn["n_eff"], 9)
     drawn["humans saved"] = drawn["n_eff"] - n
     found, _ = _lam(lam, _tuned(*weights)[0], n, more)
     estimate = {"lambda": found, "rho": rho, "n_eff": n_eff, "humans saved": n_eff - n}

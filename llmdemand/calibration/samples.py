@@ -17,6 +17,7 @@ from llmdemand.calibration.entries import (
     complete,
     respondent_ids,
 )
+from llmdemand.calibration.matching import CASE, own_beliefs, shown, unmatched
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.designs import Design
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pairs", "Sample", "pair"]
 
-_CASE = "case of calibration"
 _SUM = 1e-6
 
 
@@ -210,7 +210,7 @@ def pair(
     if own:
         f = h[belief].to_numpy(np.float64)
     else:
-        f, found = _own_beliefs(
+        f, found = own_beliefs(
             h,
             p,
             people_h,
@@ -224,7 +224,7 @@ def pair(
             alternative,
         )
         if not found.all():
-            h, lost = _unmatched(
+            h, lost = unmatched(
                 h,
                 h_ids,
                 p_ids,
@@ -309,11 +309,6 @@ def _whole_sets(frame: pd.DataFrame, belief: str, where: str) -> None:
         )
 
 
-def _plain(value: Any) -> Any:
-    """A number of numpy's as one of Python's, for messages."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _frame(ids: Any) -> pd.DataFrame:
     import pandas as pd
 
@@ -331,23 +326,23 @@ def _sorted_cases(
     group, _ = codes(keys, ["id", "case"])
     labels = frame[alternative].astype(str).to_numpy(object)
     order = np.lexsort((labels, group))
-    found = frame.iloc[order].reset_index(drop=True).assign(**{_CASE: group[order]})
+    found = frame.iloc[order].reset_index(drop=True).assign(**{CASE: group[order]})
     found[alternative] = labels[order]
-    twice = found.duplicated([_CASE, alternative])
+    twice = found.duplicated([CASE, alternative])
     if twice.any():
         row = int(np.flatnonzero(twice)[0])
         hint = "" if case else "; if respondents answered several tasks, name them with case=..."
         raise DesignError(
-            f"respondent {_plain(np.asarray(ids)[order][row])!r} has alternative "
+            f"respondent {shown(np.asarray(ids)[order][row])!r} has alternative "
             f"{found[alternative].iloc[row]!r} twice{hint}"
         )
     return found, np.asarray(ids)[order], order
 
 
 def _starts(frame: pd.DataFrame) -> Codes:
-    if _CASE not in frame.columns:
+    if CASE not in frame.columns:
         return np.arange(len(frame))
-    group = frame[_CASE].to_numpy()
+    group = frame[CASE].to_numpy()
     return np.flatnonzero(np.append(True, group[1:] != group[:-1])).astype(np.intp)
 
 
@@ -398,92 +393,6 @@ def _cells(
     return cell[:n], cell[n:], rows, begin, at[:n], at[n:]
 
 
-def _own_beliefs(
-    h: pd.DataFrame,
-    p: pd.DataFrame,
-    people_h: Codes,
-    people_p: Codes,
-    cell_h: Codes,
-    cell_p: Codes,
-    start_h: Codes,
-    start_p: Codes,
-    is_human: Any,
-    belief: str,
-    alternative: str,
-) -> tuple[Array, Any]:
-    """Each human row's mean belief over the LLM's answers as that human, and who has one."""
-    own = np.flatnonzero(is_human[people_p])
-    cells = int(max(cell_h.max(), cell_p.max())) + 1
-    key_h = _row_keys(people_h, cell_h, start_h, cells, h, alternative)
-    key_p = _row_keys(people_p, cell_p, start_p, cells, p, alternative)[own]
-    known, inverse, count = np.unique(key_p, return_inverse=True, return_counts=True)
-    total = np.bincount(inverse, p[belief].to_numpy(np.float64)[own], len(known))
-    place = np.searchsorted(known, key_h)
-    inside = place < len(known)
-    hit = np.zeros(len(h), bool)
-    hit[inside] = known[place[inside]] == key_h[inside]
-    f = np.full(len(h), np.nan)
-    f[hit] = (total / count)[place[hit]]
-    return f, np.logical_and.reduceat(hit, start_h)
-
-
-def _row_keys(
-    people: Codes, cell: Codes, start: Codes, cells: int, frame: pd.DataFrame, alternative: str
-) -> Any:
-    sizes = np.diff(np.append(start, len(frame)))
-    key = people.astype(np.int64) * cells + np.repeat(cell, sizes)
-    # Within a cell the alternatives of a case always stand in the same order.
-    place = np.arange(len(frame)) - np.repeat(start, sizes)
-    return key * (int(sizes.max()) + 1) + place if _CASE in frame.columns else key
-
-
-def _unmatched(
-    h: pd.DataFrame,
-    h_ids: Any,
-    p_ids: Any,
-    is_human: Any,
-    people_p: Codes,
-    found: Any,
-    start: Codes,
-    cluster: str,
-    rows: pd.DataFrame,
-    begin: Codes,
-    cell: Codes,
-    na: str,
-) -> tuple[pd.DataFrame, str]:
-    """What to say of humans without a belief of their own; under ``drop`` they leave."""
-    first = int(np.flatnonzero(~found)[0])
-    who = _plain(h_ids[start[first]])
-    if not is_human[people_p].any():
-        raise DesignError(
-            f"no {cluster!r} is on both sides: the humans have {who!r}, the beliefs "
-            f"{_plain(p_ids[0])!r}, ...; the LLM has to answer as each human, under the same id"
-        )
-    missing = int((~found).sum())
-    if na == "raise" or missing == len(found):
-        asked = is_human[people_p] & (p_ids == who)
-        end = begin[cell[first] + 1] if cell[first] + 1 < len(begin) else len(rows)
-        part = rows.iloc[begin[cell[first]] : end]
-        at = "; ".join(
-            ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in r.items())
-            for r in part.to_dict("records")
-        )
-        why = (
-            "the LLM answered as that respondent only with other values"
-            if asked.any()
-            else "the LLM did not answer as that respondent"
-        )
-        raise DesignError(
-            f"{missing:,} of {len(found):,} human answers have no belief of their own (the first: "
-            f"respondent {who!r}, {at}; {why}): ask it, or leave those answers out with na='drop'"
-        )
-    sizes = np.diff(np.append(start, len(h)))
-    return (
-        h[np.repeat(found, sizes)].reset_index(drop=True),
-        f"{missing:,} of {len(found):,} human answers without a belief of their own left out",
-    )
-
-
 def _dense(values: Codes) -> tuple[Codes, int]:
     known, inverse = np.unique(values, return_inverse=True)
     return inverse.astype(np.intp), len(known)
@@ -505,5 +414,5 @@ def _human_fit(
     if len(np.unique(people)) < 2:
         raise DesignError("one human: the error between respondents needs at least 2")
     if model == "clogit":
-        return clogit(formula, frame, case=_CASE, alternative=alternative, base=base, **common)
+        return clogit(formula, frame, case=CASE, alternative=alternative, base=base, **common)
     return (logit if model == "logit" else fraclogit)(formula, frame, **common)

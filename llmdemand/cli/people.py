@@ -58,8 +58,13 @@ def calibrate(
         ),
     ] = "humans",
     lam: Annotated[
-        str, typer.Option("--lambda", help="[b]tuned[/b], [b]aipw[/b], or a number from 0 to 1.")
-    ] = "tuned",
+        str | None,
+        typer.Option(
+            "--lambda",
+            help="[b]tuned[/b], [b]aipw[/b], or a number from 0 to 1; tuned by default, aipw with "
+            "--recalibrate.",
+        ),
+    ] = None,
     recalibrate: Annotated[
         bool, typer.Option("--recalibrate", help="Teach belief on other humans first.")
     ] = False,
@@ -174,9 +179,11 @@ def read_beliefs(path: Path) -> pd.DataFrame | Panel:
     return read_table(path, "beliefs")
 
 
-def _lam(text: str, recalibrate: bool) -> Any:
+def _lam(text: str | None, recalibrate: bool) -> Any:
+    if text is None:
+        return "aipw" if recalibrate else "tuned"
     if text in ("tuned", "aipw"):
-        return "aipw" if recalibrate and text == "tuned" else text
+        return text
     try:
         return float(text)
     except ValueError:

@@ -184,6 +184,8 @@ class Report:
             reservations.append(f"But only {usable:,} of {runs:,} answers could be used.")
         if self.quality.position_locked:
             reservations.append("But the answers follow the position in which options are named.")
+        if self.panel.study.focal in self.panel.study.price_fields:
+            reservations.append("But prices are the respondents' own, not set by a design.")
         return " ".join(reservations)
 
     def _reaction(self, demand: Demand) -> str:

@@ -160,4 +160,12 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
             "the runs, whichever it is: the model answers by position, and no estimate should be "
             "read from this panel. Try another prompt or model."
         )
+    study = panel.study
+    if study.focal in study.price_fields:
+        said.append(
+            f"Prices of {study.menu[study.focal].label} are those of the respondents, not drawn by "
+            "the design: whatever goes with a price (a longer trip, another need) counts as its "
+            "effect, and demand may seem to rise with it. Compare alternatives and their attributes "
+            "by fit_demand(..., model='clogit'), or give all respondents the same prices."
+        )
     return tuple(said)

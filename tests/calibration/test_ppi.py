@@ -294,7 +294,10 @@ def test_humans_without_a_belief_may_be_dropped_and_are_counted(data):
         ({"at": 30.0}, "at=30"),
         ({"prompt_chosen_on": "these"}, "intervals would be too short"),
         ({"alpha": 0.0}, "alpha"),
+        ({"alpha": "x"}, "alpha='x'"),
         ({"reps": 1}, "reps"),
+        ({"reps": 2.5}, "whole numbers"),
+        ({"seed": 1.5}, "whole numbers"),
     ],
 )
 def test_impossible_options_are_refused(data, options, said):

@@ -15,6 +15,7 @@ from llmdemand import (
     calibrate,
     compare,
     discrepancy,
+    load_panel,
     load_study,
     paired_panel,
     plan_sample,
@@ -181,6 +182,12 @@ def test_a_broken_panel_is_a_page_that_says_so(broken, tmp_path, kind):
         assert words in re.sub(r"\W+", " ", page.said)
     report.save(tmp_path)
     assert (tmp_path / "panel.parquet").exists() and report._repr_html_()
+
+
+def test_prices_of_the_respondents_are_no_design_and_the_report_says_so():
+    report = compare(load_panel("travel-mode"), runs=(1,), replications=5)
+    assert any("Prices of Plane are those of the respondents" in p for p in report.problems)
+    assert report.verdict().endswith("But prices are the respondents' own, not set by a design.")
 
 
 def test_arguments_are_checked_whatever_the_panel(broken):
