@@ -165,7 +165,8 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
         said.append(
             f"Prices of {study.menu[study.focal].label} are those of the respondents, not drawn by "
             "the design: whatever goes with a price (a longer trip, another need) counts as its "
-            "effect, and demand may seem to rise with it. Compare alternatives and their attributes "
-            "by fit_demand(..., model='clogit'), or give all respondents the same prices."
+            "effect, and demand may seem to rise with it. Compare alternatives and their "
+            "attributes by fit_demand(..., model='clogit'), or give all respondents the same "
+            "prices."
         )
     return tuple(said)
