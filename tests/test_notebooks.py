@@ -1,5 +1,6 @@
 """Notebooks run from a clean kernel, and are shipped with what they said."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -10,11 +11,29 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
+NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def said(book):
+    """Words of each code cell's output, whatever their spacing, and its numbers."""
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            parts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
+            text = "".join(parts)
+            numbers = [float(n.replace(",", "")) for n in NUMBER.findall(text)]
+            yield NUMBER.sub("#", text).split(), numbers
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_notebook_runs(path, tmp_path):
-    book = nbformat.read(path, as_version=4)
+def test_notebook_runs_and_says_what_it_is_shipped_with(path, tmp_path):
+    book, shipped = (nbformat.read(path, as_version=4) for _ in range(2))
     NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for cell, (now, then) in enumerate(zip(said(book), said(shipped), strict=True), 1):
+        stale = f"code cell {cell} is shipped with another output: run the notebook and keep it"
+        assert now[0] == then[0], stale
+        # Rounding differs between machines, in the last digit that is shown.
+        assert now[1] == pytest.approx(then[1], rel=2e-3, abs=1e-6), stale
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
