@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -25,7 +25,6 @@ _LABEL = {
     "elasticity": "own-price elasticity",
     "wtp": "willingness to pay",
 }
-_STEP = 1e-4  # of a standard error, in central differences
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,9 @@ class Target:
         'own-price elasticity at 35'
         """
         words = _LABEL[self.name]
-        if self.attribute is not None:
-            words += f" for {self.attribute}"
-        elif self.name == "wtp":
-            words = "indifference price"
+        if self.name == "wtp":
+            paid = self.attribute
+            words = "indifference price" if paid is None else f"{words} for {paid}"
         if self.name in ("share", "elasticity"):
             words += " over the design" if self.at is None else f" at {self.at:g}"
         return words
@@ -128,19 +126,9 @@ class Target:
 
     def gradient(self, fit: Any) -> Array:
         """Derivatives by the coefficients, (K,), at a fit."""
-        names = list(fit.params.index)
-        if self.name == "price":
-            return np.asarray(np.array(names) == self.price, np.float64)
-        found, scale = np.zeros(len(names)), np.sqrt(np.diag(fit.cov.to_numpy(float)))
-        for k in range(len(names)):
-            step = _STEP * scale[k]
-            ends = []
-            for sign in (1, -1):
-                params = fit.params.copy()
-                params.iloc[k] += sign * step
-                ends.append(float(self.quantity(replace(fit, params=params)).estimate))
-            found[k] = (ends[0] - ends[1]) / (2 * step)
-        return found
+        found = self.quantity(fit).gradient
+        assert found is not None  # no draws were asked for
+        return np.asarray(found[0])
 
 
 def _coefficient(fit: Any, name: str, alpha: float) -> Quantity:
@@ -150,7 +138,9 @@ def _coefficient(fit: Any, name: str, alpha: float) -> Quantity:
     half = float(stats.t.ppf(1 - alpha / 2, fit.df)) * se
     table = _table(value, se, value - half, value + half)
     said = f"{100 * (1 - alpha):g} %, t with {fit.df:g} degrees of freedom"
-    return Quantity("price coefficient", table, "none", said, f"log-odds per unit of {name}")
+    slope = np.asarray(fit.params.index == name, np.float64)[None, :]
+    unit = f"log-odds per unit of {name}"
+    return Quantity("price coefficient", table, "none", said, unit, gradient=slope)
 
 
 def _table(*values: float) -> pd.DataFrame:

@@ -244,6 +244,7 @@ def infer(
         )
     level = f"{100 * (1 - alpha):g} %"
     t = float(stats.t.ppf(1 - alpha / 2, fit.df))
+    slopes: Array | None = None
     law = "normal law" if np.isinf(fit.df) else f"t with {fit.df:g} degrees of freedom"
     if ci in ("krinsky-robb", "bootstrap"):
         draws = _normal(b, cov, reps, seed) if ci == "krinsky-robb" else fit.draws(reps, seed)
@@ -279,7 +280,7 @@ def infer(
     if not np.isfinite(se).all():
         says.append("a standard error is nan where it does not exist")
     table = keys.reset_index(drop=True).assign(estimate=estimate, se=se, lower=lower, upper=upper)
-    return Quantity(name, table, rule, said, unit, tuple(dict.fromkeys(says)))
+    return Quantity(name, table, rule, said, unit, tuple(dict.fromkeys(says)), slopes)
 
 
 def _expit(eta: Array) -> Array:

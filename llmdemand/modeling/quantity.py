@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,9 @@ class Quantity:
         Unit of the estimates.
     notes : tuple of str
         What a reader has to know besides.
+    gradient : (M, K) array or None
+        Derivatives of the estimates by the coefficients, from which ``se`` is made; None where
+        it is made from draws.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Quantity:
     ci: str
     unit: str
     notes: tuple[str, ...] = ()
+    gradient: Array | None = field(default=None, repr=False, compare=False)
 
     def _column(self, name: str) -> float | Array:
         values = self.table[name].to_numpy(np.float64)

@@ -495,6 +495,7 @@ def test_standard_errors_use_the_right_derivatives(model, quantity):
         return
     scale = np.abs(slope).max() * 0.1
     np.testing.assert_allclose(estimated, se, rtol=2e-7, atol=max(1e-9 * scale, 1e-10))
+    np.testing.assert_allclose(found.gradient, slope, rtol=2e-6, atol=max(1e-7 * scale, 1e-9))
 
 
 @pytest.mark.parametrize("model", FITS)
@@ -597,6 +598,11 @@ def test_krinsky_robb_draws_and_failed_refits_are_counted():
         shares(plain(cov=np.diag([1.0, -1.0])), ci="krinsky-robb")
     with pytest.raises(DesignError, match="negative variance"):
         shares(plain(cov=np.diag([1.0, -1.0])))
+
+
+def test_draws_have_no_derivatives():
+    assert shares(FITS["linear"]).gradient is not None
+    assert shares(FITS["linear"], ci="krinsky-robb", reps=20).gradient is None
 
 
 def test_intervals_use_the_t_law_of_the_fit():
