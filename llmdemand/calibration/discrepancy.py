@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from llmdemand.calibration.entries import belief_rows, respondent_ids
+from llmdemand.calibration.balance import (
+    attributes,
+    balance,
+    comparison_assumptions,
+    price_shares,
+)
+from llmdemand.calibration.calibrated import LogitFit
+from llmdemand.calibration.choice_sets import CASE, case_starts, check_sums, sorted_cases
+from llmdemand.calibration.entries import (
+    TASK,
+    Model,
+    belief_rows,
+    check_beliefs,
+    check_option,
+    columns_of,
+    respondent_ids,
+)
+from llmdemand.calibration.rectified import logit_data
 from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.binary import sigmoid
 from llmdemand.modeling.formula import split, variables
-from llmdemand.modeling.likelihood import Array
+from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit
+from llmdemand.modeling.multinomial import clogit
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import require
+from llmdemand.modeling.sample import plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Discrepancy", "discrepancy"]
 
 _QUANTITIES = ("price", "elasticity", "wtp", "share")
+_OF_ONE = ("elasticity", "share")  # of one alternative
 _WHO = "respondent of the comparison"
 
 
@@ -36,20 +54,20 @@ class Discrepancy:
     Attributes
     ----------
     table : pandas.DataFrame
-        By quantity (price coefficient, elasticity, indifference price, mean share): ``humans, llm,
-        difference, se, lower, upper``, and where a margin was given ``margin, p_equivalence,
-        equivalent``.
+        By quantity (price coefficient, elasticities, indifference price or willingness to pay,
+        share): ``humans, llm, difference, se, lower, upper``, and where a margin was given
+        ``margin, p_equivalence, equivalent``.
     curve : pandas.DataFrame
-        The same for the share at each price.
+        The same for the share at each price, or of each alternative of choice sets.
     balance : pandas.DataFrame
-        What both sides are made of: prices and covariates, ``humans, llm,
+        What both sides are made of: prices or attributes, and covariates; ``humans, llm,
         standardised_difference, p``.
     assumptions : pandas.DataFrame
         ``assumption, verdict, evidence``.
     margin : float or None
         For shares; see `discrepancy`.
-    price : str
-        The price column.
+    by : str
+        What `curve` goes by: the column of prices or of alternatives.
     humans, llm, both : int
         Respondents, and those who are on both sides.
     alpha : float
@@ -61,7 +79,7 @@ class Discrepancy:
     balance: pd.DataFrame
     assumptions: pd.DataFrame
     margin: float | None
-    price: str
+    by: str
     humans: int
     llm: int
     both: int
@@ -69,19 +87,18 @@ class Discrepancy:
 
     @property
     def equivalent(self) -> bool | None:
-        """Whether the shares at all prices are shown to lie within the margin; None without one.
+        """Whether all shares of `curve` are shown to lie within the margin; None without one.
 
-        Every price has to be rejected, so the size of the whole is at most alpha (Berger 1982).
+        Every one has to be rejected, so the size of the whole is at most alpha (Berger 1982).
         """
         return None if self.margin is None else bool(self.curve["equivalent"].all())
 
     def verdict(self) -> str:
         """The comparison in a sentence, which is never a validation."""
         worst = self.curve.iloc[int(np.argmax(np.abs(self.curve["difference"].to_numpy())))]
-        said = (
-            f"The LLM's share is off by at most {abs(worst['difference']):.3f} (at {self.price} "
-            f"{worst[self.price]:g})"
-        )
+        at = worst[self.by]
+        where = f"of {at}" if isinstance(at, str) else f"at {self.by} {at:g}"
+        said = f"The LLM's share is off by at most {abs(worst['difference']):.3f} ({where})"
         if self.margin is not None:
             done = "is shown" if self.equivalent else "is not shown"
             said += f"; that it is within {self.margin:g} everywhere {done}"
@@ -94,7 +111,7 @@ class Discrepancy:
             f"Discrepancy of an LLM from humans ({self.humans:,} humans, {self.llm:,} LLM "
             f"respondents, {self.both:,} of them the same)\n{self.verdict()}",
             self.table.to_string(float_format=show, na_rep="-"),
-            "shares by price\n" + self.curve.to_string(index=False, float_format=show),
+            f"shares by {self.by}\n" + self.curve.to_string(index=False, float_format=show),
             "balance of the two samples\n" + self.balance.to_string(float_format=show, na_rep="-"),
             "assumptions\n"
             + "\n".join(
@@ -117,7 +134,7 @@ class Discrepancy:
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Differences of shares by price, with the margin."""
+        """Differences of shares by price or alternative, with the margin."""
         from llmdemand.calibration.figures import differences
 
         return differences(self, ax)
@@ -128,13 +145,18 @@ def discrepancy(
     beliefs: pd.DataFrame | Panel,
     formula: str = "choice ~ price",
     *,
+    model: Model = "logit",
     covariates: Sequence[str] = (),
     margin: float | Mapping[str, float] | None = None,
     at: float | None = None,
     cluster: str = "respondent_id",
     price: str = "price",
     belief: str = "belief",
+    case: str | None = None,
+    alternative: str = "alternative",
+    base: str | None = None,
     focal: str | None = None,
+    attribute: str | None = None,
     alpha: float = 0.05,
 ) -> Discrepancy:
     """Compare a language model's demand with that of humans: heuristic validation.
@@ -146,11 +168,13 @@ def discrepancy(
     Parameters
     ----------
     humans : pandas.DataFrame
-        One row per answer, the outcome in [0, 1].
+        One row per answer (in a conditional logit per alternative of it), the outcome in [0, 1].
     beliefs : Panel or pandas.DataFrame
         Answers of the LLM, as the same respondents, as others, or both.
     formula : str
-        A binary logit, as in `calibrate`.
+        As in `calibrate`.
+    model : str
+        ``logit`` (``fraclogit`` is the same here) or ``clogit``.
     covariates : sequence of str
         Numeric columns of respondents whose means are compared.
     margin : float or mapping, optional
@@ -158,9 +182,13 @@ def discrepancy(
         ``share``, ``price``, ``elasticity``, ``wtp``. Two one-sided tests then say whether the
         difference is shown to be smaller (Schuirmann 1987).
     at : float, optional
-        Price of the elasticity and the share; the mean over the humans' answers by default.
-    cluster, price, belief, focal : str
-        See `calibrate`.
+        Price of the elasticity and the share. Of a binary logit the mean over the humans'
+        answers by default, of a conditional one the humans' choice sets as they are.
+    cluster, price, belief, case, alternative, base, attribute : str
+        See `calibrate`; `attribute` adds its willingness to pay to a conditional logit.
+    focal : str, optional
+        Alternative of a panel whose belief counts; in a conditional logit the one whose
+        elasticity and share are compared, by default the elasticities of all.
     alpha : float
         One minus the confidence level.
 
@@ -171,14 +199,17 @@ def discrepancy(
     Raises
     ------
     DesignError
-        For data to which no logit can be fitted.
+        For data to which no logit can be fitted, or sides that have no price in common or
+        other alternatives.
     UsageError
         For impossible options.
 
     Notes
     -----
     Errors are clustered by respondent over both sides together: where the LLM answered as the
-    same people, their answers are compared within persons.
+    same people, their answers are compared within persons. Quantities that are means over cases
+    are those over the humans' cases on both sides, which are taken as fixed; the shares in
+    `Discrepancy.curve` are plain means over each side's own answers.
 
     Examples
     --------
@@ -193,61 +224,96 @@ def discrepancy(
     margins = _margins(margin)
     if not 0 < alpha < 1:
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
+    check_option("model", model, get_args(Model))
     lost: list[str] = []
-    llm = belief_rows(beliefs, "logit", cluster, focal, lost)
+    llm = belief_rows(beliefs, model, cluster, focal, lost)
     outcome, parts = split(formula)
-    if len(parts) != 1:
-        raise UsageError("discrepancy is for binary logits: a formula without |")
-    left, right = list(map(str, humans.columns)), list(map(str, llm.columns))
-    named = variables(parts[0], left)
-    require([cluster, *named, *covariates, outcome], left, "among the humans")
-    require([cluster, *named, *covariates, belief], right, "among the beliefs")
-    h, p = humans.reset_index(drop=True), llm.reset_index(drop=True)
-    ids = respondent_ids(h[cluster], p[cluster])
-    code, known = pd.factorize(np.concatenate([np.asarray(i, object) for i in ids]))
-    who_h, who_p = code[: len(h)], code[len(h) :]
-    h = h.assign(**{_WHO: who_h})
-    p = p.assign(**{_WHO: who_p}).assign(**{outcome: p[belief]})
-    common: Any = {"vcov": {"CRV1": _WHO}, "separation": "raise"}
-    fits = fraclogit(formula, h, **common), fraclogit(formula, p, **common)
-    if at is None:
-        at = float(h[price].mean()) if price in named else None
-    size = len(known)
-    both = (
-        _influence(fits[0], h, outcome, who_h, size),
-        _influence(fits[1], p, outcome, who_p, size),
+    sets = model == "clogit"
+    if len(parts) > 1 and not sets:
+        raise UsageError("formulas with | are for model='clogit'")
+    left, right = columns_of(humans, llm)
+    named = [variables(part, left) for part in parts]
+    flat = [v for part in named for v in part]
+    cases = case, TASK if TASK in right else case
+    menus = [[alternative, *([c] if c else [])] if sets else [] for c in cases]
+    read = [[cluster, *m, *flat, *covariates] for m in menus]
+    require([*read[0], outcome], left, "among the humans")
+    require([*read[1], belief], right, "among the beliefs")
+    if price not in flat:
+        raise DesignError(
+            f"the formula {formula!r} has no {price!r}: name the price column with price=..."
+        )
+    h, p = (
+        plain(frame[list(dict.fromkeys([*columns, y]))].reset_index(drop=True))
+        for frame, columns, y in zip((humans, llm), read, (outcome, belief), strict=True)
     )
+    check_beliefs(p[belief], belief, "beliefs")
+    ids = respondent_ids(h[cluster], p[cluster])
+    common: dict[str, Any] = {"vcov": {"CRV1": _WHO}, "separation": "raise"}
+    if sets:
+        h, p, ids = _choice_sets(h, p, ids, cases, alternative)
+        check_sums(p, belief, "beliefs")
+        common |= {"case": CASE, "alternative": alternative, "base": base}
+    code, known = pd.factorize(np.concatenate([np.asarray(i, object) for i in ids]))
+    who, size = (code[: len(h)], code[len(h) :]), len(known)
+    h[_WHO], p[_WHO], p[outcome] = who[0], who[1], p[belief]
+    fit = clogit if sets else fraclogit
+    fits = fit(formula, h, **common), fit(formula, p, **common)
+    where = float(h[price].mean()) if at is None and not sets else at
+    errors = [_influence(f, r, outcome, w, size) for f, r, w in zip(fits, (h, p), who, strict=True)]
+    people = [len(np.unique(w)) for w in who]
     rows = {}
-    df = min(len(np.unique(who_h)), len(np.unique(who_p))) - 1
-    for target in _targets(fits[0], at, price, parts[0]):
-        try:
-            # A slope of exactly zero has no indifference price.
-            with np.errstate(divide="ignore", invalid="ignore"):
-                human, llm_value = (
-                    float(target.quantity(fit).table["estimate"].iloc[0]) for fit in fits
-                )
-                slopes = [target.gradient(fit) for fit in fits]
-        except DesignError:
-            continue
-        if np.isfinite([human, llm_value, *slopes[0], *slopes[1]]).all():
-            apart = both[1] @ slopes[1] - both[0] @ slopes[0]
-            rows[target.label] = _row(human, llm_value, apart, df, margins.get(target.name), alpha)
-    curve = _curve(h, p, outcome, belief, price, (who_h, who_p), size, margins.get("share"), alpha)
-    n_h, n_p = len(np.unique(who_h)), len(np.unique(who_p))
-    shared = len(np.intersect1d(who_h, who_p))
-    balance = _balance(h, p, price, covariates, (who_h, who_p))
+    for target in _targets(fits[0], where, price, focal, attribute):
+        # What was asked for has to be there; the rest where the model has it.
+        asked = at is not None or attribute is not None
+        values = _values(target, fits, asked=asked)
+        if values is not None:
+            (human, slope), (told, llm_slope) = values
+            apart = errors[1] @ llm_slope - errors[0] @ slope
+            whose = f", {target.alternative}" if sets and target.name in _OF_ONE else ""
+            rows[target.label + whose] = _row(
+                human, told, apart, min(people) - 1, margins.get(target.name), alpha
+            )
+    by = alternative if sets else price
+    made_of = balance(
+        attributes(h, p, alternative, named) if sets else price_shares(h, p, price),
+        h,
+        p,
+        covariates,
+        who,
+    )
+    shared = len(np.intersect1d(*who))
     return Discrepancy(
         pd.DataFrame(rows).T.infer_objects(),
-        curve,
-        balance,
-        pd.DataFrame(_assumptions(balance, covariates, shared, n_h, lost)),
+        _curve((h, p), (outcome, belief), by, who, size, margins.get("share"), alpha),
+        made_of,
+        comparison_assumptions(made_of, covariates, shared, people[0], lost, prices=not sets),
         margins.get("share"),
-        price,
-        n_h,
-        n_p,
+        by,
+        people[0],
+        people[1],
         shared,
         alpha,
     )
+
+
+def _choice_sets(
+    h: pd.DataFrame,
+    p: pd.DataFrame,
+    ids: tuple[Any, Any],
+    cases: tuple[str | None, str | None],
+    alternative: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[Any, Any]]:
+    """Both sides sorted by case, with their respondents; both have the same alternatives."""
+    h, left, _ = sorted_cases(h, ids[0], cases[0], alternative)
+    p, right, _ = sorted_cases(p, ids[1], cases[1], alternative)
+    own, told = (sorted(set(frame[alternative])) for frame in (h, p))
+    if own != told:
+        raise DesignError(
+            f"the humans chose among {', '.join(own)}, the LLM among {', '.join(told)}: give both "
+            f"the same names in {alternative!r}"
+        )
+    return h, p, (left, right)
 
 
 def _margins(margin: float | Mapping[str, float] | None) -> dict[str, float]:
@@ -262,32 +328,64 @@ def _margins(margin: float | Mapping[str, float] | None) -> dict[str, float]:
     return found
 
 
-def _targets(fit: LogitResults, at: float | None, price: str, text: str) -> list[Target]:
-    assert fit.design is not None
+def _targets(
+    fit: LogitResults,
+    at: float | None,
+    price: str,
+    focal: str | None,
+    attribute: str | None,
+) -> Iterator[Target]:
+    design = fit.design
+    assert design is not None
     terms = list(fit.params.index)
-    if price not in fit.design.variables:
-        raise DesignError(
-            f"the formula {text!r} has no {price!r}: name the price column with price=..."
-        )
-    found = []
     for name in _QUANTITIES:
         if name in ("price", "wtp") and price not in terms:
             continue
-        where = at if name in ("elasticity", "share") else None
-        found.append(Target.of(name, where, price, None, None, fit.design, terms))
-    return found
+        if name == "wtp" and not design.outside and attribute is None:
+            continue
+        whose: Sequence[str | None] = (focal,)
+        if focal is None and name == "elasticity" and at is None:
+            whose = design.alternatives
+        elif focal is None and not design.outside and name == "share" and at is None:
+            continue  # they are in the curve
+        where = at if name in _OF_ONE else None
+        for one in whose:
+            yield Target.of(name, where, price, one, attribute, design, terms)
 
 
-def _influence(fit: LogitResults, rows: pd.DataFrame, y: str, who: Any, size: int) -> Array:
+def _values(
+    target: Target, fits: tuple[LogitResults, ...], *, asked: bool
+) -> tuple[tuple[float, Array], tuple[float, Array]] | None:
+    """Estimate and derivatives on both sides, over the humans' cases; None if there are none."""
+    frame, weights = fits[0].frame, fits[0].weights
+    found = []
+    for fit in fits:
+        assert frame is not None and fit.design is not None
+        here = LogitFit(fit.params, fit.cov, fit.df, fit.design, frame, weights, fit.outcome)
+        try:
+            # A slope of exactly zero has no indifference price.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                quantity = target.quantity(here)
+        except DesignError:
+            if asked:
+                raise
+            return None
+        value, slopes = float(quantity), quantity.gradient
+        if slopes is None or not np.isfinite([value, *slopes[0]]).all():
+            return None
+        found.append((value, slopes[0]))
+    return found[0], found[1]
+
+
+def _influence(fit: LogitResults, rows: pd.DataFrame, y: str, who: Codes, size: int) -> Array:
     """Contributions of respondents to the error of the coefficients, (size, K)."""
     assert fit.design is not None
-    x, b = fit.design.expand(rows).x, fit.params.to_numpy(np.float64)
-    mu = sigmoid(x @ b)
-    residual = rows[y].to_numpy(np.float64) - mu
-    score = np.column_stack([np.bincount(who, residual * c, size) for c in x.T])
-    information = (x * (mu * (1 - mu))[:, None]).T @ x
+    x, start = fit.design.expand(rows).x, case_starts(rows)
+    b, outcome = np.asarray(fit.params, np.float64), np.asarray(rows[y], np.float64)
+    cases = logit_data(x, outcome, start, np.ones(len(start)), outside=fit.design.outside)
+    score = np.column_stack([np.bincount(who[start], c, size) for c in cases.scores(b).T])
     n = len(np.unique(who))
-    return np.asarray(score @ np.linalg.inv(information) * np.sqrt(n / (n - 1)))
+    return np.asarray(score @ np.linalg.inv(cases.information(b)) * np.sqrt(n / (n - 1)))
 
 
 def _row(
@@ -313,30 +411,28 @@ def _row(
 
 
 def _curve(
-    h: pd.DataFrame,
-    p: pd.DataFrame,
-    outcome: str,
-    belief: str,
-    price: str,
-    who: tuple[Any, Any],
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+    columns: tuple[str, str],
+    by: str,
+    who: tuple[Codes, Codes],
     size: int,
     margin: float | None,
     alpha: float,
 ) -> pd.DataFrame:
-    """Shares at the prices that both sides were asked, and their differences."""
+    """Shares at the prices that both sides were asked, or of alternatives, and differences."""
     import pandas as pd
 
-    levels = sorted(set(h[price]) & set(p[price]))
+    levels = sorted(set(frames[0][by]) & set(frames[1][by]))
     if not levels:
         raise DesignError(
-            f"humans and LLM have no {price!r} in common: shares cannot be compared; ask both the "
+            f"humans and LLM have no {by!r} in common: shares cannot be compared; ask both the "
             "same prices"
         )
     rows = []
     for level in levels:
         means, parts, people = [], [], []
-        for frame, column, codes in ((h, outcome, who[0]), (p, belief, who[1])):
-            at = (frame[price] == level).to_numpy()
+        for frame, column, codes in zip(frames, columns, who, strict=True):
+            at = (frame[by] == level).to_numpy()
             y, c = frame[column].to_numpy(np.float64)[at], codes[at]
             n = len(np.unique(c))
             factor = np.sqrt(n / (n - 1)) if n > 1 else np.nan
@@ -344,90 +440,5 @@ def _curve(
             people.append(n)
             parts.append(np.bincount(c, (y - y.mean()) / len(y), size) * factor)
         row = _row(means[0], means[1], parts[1] - parts[0], max(min(people) - 1, 1), margin, alpha)
-        rows.append({price: float(level), **row})
+        rows.append({by: level if isinstance(level, str) else float(level), **row})
     return pd.DataFrame(rows)
-
-
-def _balance(
-    h: pd.DataFrame,
-    p: pd.DataFrame,
-    price: str,
-    covariates: Sequence[str],
-    who: tuple[Any, Any],
-) -> pd.DataFrame:
-    """Shares of each price among the answers, and means of covariates among respondents."""
-    import pandas as pd
-    from scipy import stats
-
-    rows = {}
-    for level in sorted(set(h[price]) | set(p[price])):
-        a, b = (float((f[price] == level).mean()) for f in (h, p))
-        middle = (a * (1 - a) + b * (1 - b)) / 2
-        rows[f"{price} {level:g}, share of answers"] = {
-            "humans": a,
-            "llm": b,
-            "standardised_difference": (b - a) / np.sqrt(middle) if middle else 0.0,
-            "p": np.nan,
-        }
-    for name in covariates:
-        sides: list[Array] = []
-        for frame, codes in ((h, who[0]), (p, who[1])):
-            if frame[name].dtype.kind not in "fiub":
-                raise DesignError(f"covariate {name!r} holds {frame[name].dtype}: give numbers")
-            first = np.unique(codes, return_index=True)[1]
-            sides.append(frame[name].to_numpy(np.float64)[first])
-        own, other = sides
-        spread = float(np.sqrt((np.var(own, ddof=1) + np.var(other, ddof=1)) / 2))
-        means = float(np.mean(own)), float(np.mean(other))
-        rows[name] = {
-            "humans": means[0],
-            "llm": means[1],
-            "standardised_difference": (means[1] - means[0]) / spread if spread else 0.0,
-            # Of respondents on both sides the covariates are equal: the test is conservative then.
-            "p": float(stats.ttest_ind(own, other, equal_var=False)[1]) if spread else 1.0,
-        }
-    return pd.DataFrame(rows).T
-
-
-def _assumptions(
-    balance: pd.DataFrame, covariates: Sequence[str], shared: int, n: int, lost: list[str]
-) -> list[dict[str, Any]]:
-    design = balance[balance["p"].isna()]
-    off = float(np.abs(design["humans"] - design["llm"]).max())
-    people = balance[balance["p"].notna()]
-    worst = float(np.abs(people["standardised_difference"]).max()) if len(people) else 0.0
-    rows = [
-        (
-            "both sides were asked the same prices, equally often",
-            "holds" if off < 0.02 else "in doubt",
-            f"shares of answers differ by at most {off:.3f}",
-        ),
-        (
-            "the two samples are alike in covariates",
-            "not stated" if not covariates else "holds" if worst < 0.1 else "in doubt",
-            "no covariates were given"
-            if not covariates
-            else f"largest standardised difference {worst:.2f} ({', '.join(covariates)})",
-        ),
-        (
-            "the LLM answered as the same people",
-            "holds" if shared == n else "in doubt",
-            f"{shared:,} of {n:,} humans have LLM answers of their own",
-        ),
-        (
-            "every LLM answer could be read",
-            "holds" if not lost else "in doubt",
-            "; ".join(lost) or "no answer was left out",
-        ),
-        (
-            "agreement carries over to other prices, products and people",
-            "cannot be checked",
-            "that is what makes this validation heuristic",
-        ),
-        (
-            "the LLM has not read these data in its training",
-            "cannot be checked",
-            "published data sets may be known to it",
-        ),
-    ]
-    return [dict(zip(("assumption", "verdict", "evidence"), row, strict=True)) for row in rows]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.demand import demand_frame, market_frame
 from llmdemand.modeling.likelihood import Codes
-from llmdemand.modeling.sample import codes
+from llmdemand.modeling.sample import codes, column_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +21,12 @@ __all__ = [
     "Model",
     "belief_rows",
     "check_beliefs",
+    "check_option",
     "check_outcomes",
+    "columns_of",
     "complete",
     "respondent_ids",
+    "shown",
 ]
 
 Model = Literal["logit", "fraclogit", "clogit"]
@@ -94,6 +97,31 @@ def complete(
     return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
 
 
+def check_option(name: str, value: Any, known: Sequence[str]) -> None:
+    """Refuse an option that is none of the known ones."""
+    if value not in known:
+        raise UsageError(
+            f"{name}={value!r}{nearest(str(value), list(known))}: use one of {', '.join(known)}"
+        )
+
+
+def columns_of(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Columns of both sides, which must be frames with rows."""
+    import pandas as pd
+
+    if isinstance(humans, Panel):
+        raise UsageError(
+            "humans is a panel of a language model: give the humans' answers as a data frame "
+            "first, the beliefs second"
+        )
+    if not isinstance(humans, pd.DataFrame):
+        raise UsageError(f"humans is {type(humans).__name__}: give a pandas DataFrame")
+    for name, frame in (("humans", humans), ("beliefs", llm)):
+        if frame.empty:
+            raise DesignError(f"{name} has no rows: there is nothing to compare or to calibrate")
+    return column_names(humans), column_names(llm)
+
+
 def check_outcomes(values: Any, name: str, model: Model) -> None:
     """Refuse outcomes other than 0/1 (fractions in a fractional logit), with their codes."""
     if values.dtype.kind not in "fiub":
@@ -142,3 +170,8 @@ def _text(ids: Any) -> Any:
     # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
     whole = ids.map(lambda v: int(v) if isinstance(v, float) and v % 1 == 0 else v)
     return whole.astype(str).to_numpy(object)
+
+
+def shown(value: Any) -> Any:
+    """A number of numpy's as one of Python's, for messages."""
+    return value.item() if isinstance(value, np.generic) else value

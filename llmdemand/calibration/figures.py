@@ -146,7 +146,7 @@ def demand(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
 
 
 def differences(found: Discrepancy, ax: Axes | None = None) -> Axes:
-    """LLM minus humans at each price, with intervals, and the margin of equivalence.
+    """LLM minus humans by price or alternative, with intervals, and the margin of equivalence.
 
     Parameters
     ----------
@@ -157,14 +157,14 @@ def differences(found: Discrepancy, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(ax)
     shares = found.curve
-    x = shares[found.price].to_numpy(np.float64)
+    x = shares[found.by].to_numpy()
     y = shares["difference"].to_numpy(np.float64)
     ends = np.abs(shares[["lower", "upper"]].to_numpy(np.float64).T - y)
     ax.errorbar(x, y, ends, fmt="o", color=COLOURS[1], capsize=3, label="LLM minus humans")
     ax.axhline(0, color="k", lw=0.8)
     if found.margin is not None:
         ax.axhspan(-found.margin, found.margin, color=COLOURS[2], alpha=0.12, lw=0, label="margin")
-    return _named(ax, "Discrepancy of shares", found.price, "difference of shares")
+    return _named(ax, "Discrepancy of shares", found.by, "difference of shares")
 
 
 def respondents(found: SamplePlan, ax: Axes | None = None) -> Axes:

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmdemand.calibration.choice_sets import CASE
+from llmdemand.calibration.entries import shown
 from llmdemand.errors import DesignError
 from llmdemand.modeling.likelihood import Array, Codes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CASE", "own_beliefs", "shown", "unmatched"]
-
-#: Column that numbers the choice sets of sorted rows.
-CASE = "case of calibration"
+__all__ = ["own_beliefs", "unmatched"]
 
 
 def own_beliefs(
@@ -102,8 +101,3 @@ def unmatched(
         h[np.repeat(found, sizes)].reset_index(drop=True),
         f"{missing:,} of {len(found):,} human answers without a belief of their own left out",
     )
-
-
-def shown(value: Any) -> Any:
-    """A number of numpy's as one of Python's, for messages."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -8,32 +8,33 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from llmdemand.calibration.choice_sets import CASE, case_starts, check_sums, sorted_cases
 from llmdemand.calibration.entries import (
     TASK,
     Model,
     belief_rows,
     check_beliefs,
+    check_option,
     check_outcomes,
+    columns_of,
     complete,
     respondent_ids,
 )
-from llmdemand.calibration.matching import CASE, own_beliefs, shown, unmatched
+from llmdemand.calibration.matching import own_beliefs, unmatched
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError
 from llmdemand.modeling.designs import Design
 from llmdemand.modeling.formula import split, variables
 from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import codes, column_names, plain, require
+from llmdemand.modeling.sample import codes, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Pairs", "Sample", "pair"]
-
-_SUM = 1e-6
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,12 @@ def pair(
     UsageError
         For impossible options.
     """
-    _options(model, na)
-    if isinstance(humans, Panel):
-        raise UsageError(
-            "humans is a panel of a language model: give the humans' answers as a data frame "
-            "first, the beliefs second"
-        )
+    check_option("model", model, get_args(Model))
+    check_option("na", na, ("raise", "drop"))
     dropped: list[str] = []
     outcome, parts = split(formula)
     llm = belief_rows(beliefs, model, cluster, focal, dropped)
-    left, right = _columns(humans, llm)
+    left, right = columns_of(humans, llm)
     require([cluster], left, "of respondents among the humans (cluster=...)")
     require([cluster], right, "of respondents among the beliefs (cluster=...)")
     require([outcome], left, "of outcomes among the humans")
@@ -193,15 +190,15 @@ def pair(
             check_beliefs(frame[belief], belief, name)
     h_ids, p_ids = respondent_ids(h[cluster], p[cluster])
     if model == "clogit":
-        h, h_ids, order_h = _sorted_cases(h, h_ids, case, alternative)
-        p, p_ids, order_p = _sorted_cases(p, p_ids, llm_case, alternative)
+        h, h_ids, order_h = sorted_cases(h, h_ids, case, alternative)
+        p, p_ids, order_p = sorted_cases(p, p_ids, llm_case, alternative)
         for name, frame in (("humans", h), ("beliefs", p)):
             if belief in frame:
-                _whole_sets(frame, belief, name)
+                check_sums(frame, belief, name)
         keep_h, keep_p = keep_h[order_h], keep_p[order_p]
     everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
     people_h, people_p = everyone[: len(h)], everyone[len(h) :]
-    start_h, start_p = _starts(h), _starts(p)
+    start_h, start_p = case_starts(h), case_starts(p)
     cell_h, cell_p, rows, begin, first_h, first_p = _cells(
         h, p, start_h, start_p, named, alternative if model == "clogit" else None
     )
@@ -241,7 +238,7 @@ def pair(
             dropped.append(lost)
             kept = np.repeat(found, np.diff(np.append(start_h, len(f))))
             f, people_h, keep_h = f[kept], people_h[kept], keep_h[kept]
-            cell_h, first_h, start_h = cell_h[found], first_h[found], _starts(h)
+            cell_h, first_h, start_h = cell_h[found], first_h[found], case_starts(h)
     pool_rows = ~is_human[people_p]
     if not pool_rows.any():
         raise DesignError(
@@ -261,7 +258,7 @@ def pair(
         Sample(
             resp_p,
             cell_p[pool_cases],
-            _starts(pool_frame),
+            case_starts(pool_frame),
             pool_frame[belief].to_numpy(np.float64),
             n_p,
             first_p[pool_cases],
@@ -278,72 +275,10 @@ def pair(
     )
 
 
-def _options(model: Any, na: Any) -> None:
-    for name, value, known in (("model", model, get_args(Model)), ("na", na, ("raise", "drop"))):
-        if value not in known:
-            raise UsageError(
-                f"{name}={value!r}{nearest(str(value), list(known))}: use one of {', '.join(known)}"
-            )
-
-
-def _columns(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:
-    import pandas as pd
-
-    if not isinstance(humans, pd.DataFrame):
-        raise UsageError(f"humans is {type(humans).__name__}: give a pandas DataFrame")
-    for name, frame in (("humans", humans), ("beliefs", llm)):
-        if frame.empty:
-            raise DesignError(f"{name} has no rows: nothing can be calibrated")
-    return column_names(humans), column_names(llm)
-
-
-def _whole_sets(frame: pd.DataFrame, belief: str, where: str) -> None:
-    """Refuse choice sets whose beliefs do not sum to 1."""
-    total = np.add.reduceat(frame[belief].to_numpy(np.float64), _starts(frame))
-    bad = np.flatnonzero(np.abs(total - 1) > _SUM)
-    if bad.size:
-        raise DesignError(
-            f"beliefs of {bad.size:,} of {len(total):,} choice sets of the {where} do not sum to 1 "
-            f"(one sums to {total[bad[0]]:g}): give one belief for each alternative of the set, "
-            "not buying included; nothing is renormalised"
-        )
-
-
 def _frame(ids: Any) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({"id": ids})
-
-
-def _sorted_cases(
-    frame: pd.DataFrame, ids: Any, case: str | None, alternative: str
-) -> tuple[pd.DataFrame, Any, Codes]:
-    """Rows sorted by case and alternative, with a column that numbers the cases."""
-    import pandas as pd
-
-    keys = pd.DataFrame({"id": ids})
-    keys["case"] = frame[case].to_numpy() if case else 0
-    group, _ = codes(keys, ["id", "case"])
-    labels = frame[alternative].astype(str).to_numpy(object)
-    order = np.lexsort((labels, group))
-    found = frame.iloc[order].reset_index(drop=True).assign(**{CASE: group[order]})
-    found[alternative] = labels[order]
-    twice = found.duplicated([CASE, alternative])
-    if twice.any():
-        row = int(np.flatnonzero(twice)[0])
-        hint = "" if case else "; if respondents answered several tasks, name them with case=..."
-        raise DesignError(
-            f"respondent {shown(np.asarray(ids)[order][row])!r} has alternative "
-            f"{found[alternative].iloc[row]!r} twice{hint}"
-        )
-    return found, np.asarray(ids)[order], order
-
-
-def _starts(frame: pd.DataFrame) -> Codes:
-    if CASE not in frame.columns:
-        return np.arange(len(frame))
-    group = frame[CASE].to_numpy()
-    return np.flatnonzero(np.append(True, group[1:] != group[:-1])).astype(np.intp)
 
 
 def _cells(

@@ -126,7 +126,20 @@ def calibrate(
             prompt_chosen_on=prompt_chosen_on,
             seed=seed,
         )
-        people_found = _compared(found, formula, belief, focal, answers, covariates or [], margin)
+        people_found = _compared(
+            found,
+            answers,
+            margin is not None or bool(covariates),
+            formula=formula,
+            model=model,
+            covariates=covariates or [],
+            margin=margin,
+            price=price,
+            belief=belief,
+            case=case,
+            focal=focal,
+            attribute=attribute,
+        )
     if folder is not None:
         _save(people_found, answers, folder, seed)
     if as_json:
@@ -206,42 +219,22 @@ def _calibrated(
 
 
 def _compared(
-    found: CalibratedDemand,
-    formula: str,
-    belief: str,
-    focal: str | None,
-    beliefs: pd.DataFrame | Panel,
-    covariates: list[str],
-    margin: float | None,
+    found: CalibratedDemand, beliefs: pd.DataFrame | Panel, asked: bool, **options: Any
 ) -> People:
-    """With the heuristic comparison, which is for binary logits."""
+    """With the heuristic comparison of the same humans."""
     from llmdemand.calibration.discrepancy import discrepancy
     from llmdemand.reporting.people import People
 
     pairs = found.moments.pairs
-    if not pairs.outside:
-        if margin is not None:
-            raise UsageError("--margin compares shares by price: it is for binary logits")
-        return People(found)
-    rest: dict[str, Any] = {
-        "cluster": pairs.cluster,
-        "price": found.target.price,
-        "belief": belief,
-        "focal": focal,
-    }
     try:
-        return People(
-            found,
-            discrepancy(
-                pairs.human_frame, beliefs, formula, covariates=covariates, margin=margin, **rest
-            ),
-        )
+        compared = discrepancy(pairs.human_frame, beliefs, cluster=pairs.cluster, **options)
     except DesignError as error:
-        if margin is not None or covariates:
+        if asked:
             raise
         # Nobody asked for the comparison; the calibration stands without it.
         typer.echo(f"warning: no comparison of shares: {error}", err=True)
         return People(found)
+    return People(found, compared)
 
 
 def _save(people: People, beliefs: pd.DataFrame | Panel, folder: Path, seed: int) -> None:

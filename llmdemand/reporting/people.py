@@ -180,9 +180,8 @@ def _discrepancy(found: Discrepancy) -> list[Table]:
             rows.append(line)
         return pd.DataFrame(rows)
 
-    curve = found.curve.assign(
-        **{found.price: [f"{v:g}" for v in found.curve[found.price]]}
-    ).set_index(found.price)
+    names = [v if isinstance(v, str) else f"{v:g}" for v in found.curve[found.by]]
+    curve = found.curve.assign(**{found.by: names}).set_index(found.by)
     balance = pd.DataFrame(
         {
             "what": str(name),
@@ -204,8 +203,8 @@ def _discrepancy(found: Discrepancy) -> list[Table]:
         ),
         Table(
             "discrepancy_shares",
-            "Heuristic validation: shares by price",
-            lines(curve, "price"),
+            f"Heuristic validation: shares by {found.by}",
+            lines(curve, found.by),
             found.curve,
         ),
         Table(
@@ -270,7 +269,7 @@ PEOPLE_FIGURES: dict[str, tuple[Callable[..., Axes], str, Callable[[Any], bool]]
     ),
     "discrepancy": (
         _of("discrepancy", figures.differences),
-        "Share of the LLM minus share of humans by price, with intervals.",
+        "Share of the LLM minus share of humans, with intervals.",
         lambda r: _has(r, "discrepancy"),
     ),
     "sample-plan": (

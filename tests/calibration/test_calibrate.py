@@ -19,6 +19,7 @@ from llmdemand.calibration.ppi import CalibrationWarning, calibrate
 from llmdemand.calibration.rectified import Combined, logit_data
 from llmdemand.calibration.samples import pair
 from llmdemand.calibration.target import Target
+from llmdemand.core.resources import data_file
 from llmdemand.errors import DesignError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -110,6 +111,23 @@ def test_at_lambda_zero_it_is_the_conditional_logit(design):
     agree(found, plain, 1e-9)
 
 
+def test_at_lambda_zero_a_panel_of_travellers_is_the_conditional_logit():
+    path = str(data_file("humans", "travel-mode.csv"))
+    humans = pd.read_csv(path, dtype={"respondent_id": str})
+    half = humans[humans["respondent_id"].astype(int) % 2 == 0]
+    panel = ld.load_panel("travel-mode")
+    options = {"model": "clogit", "design": "sampled", "prompt_chosen_on": "others", "reps": 2}
+    found = calibrate(half, panel, "choice ~ price", lam=0, **options)
+    plain = ld.clogit("choice ~ price", half, case="respondent_id", vcov=BY_RESPONDENT)
+    order = plain.params.index
+    np.testing.assert_allclose(found.params[order], plain.params, rtol=1e-9)
+    np.testing.assert_allclose(found.bse[order], plain.bse, rtol=1e-9)
+    assert "27 of 720 LLM answers have no belief" in found.notes[0]
+    tuned = calibrate(half, panel, "choice ~ price", **options)
+    assert 0 <= tuned.lam <= 1
+    assert tuned.n_eff >= tuned.tuning.humans == 90
+
+
 def test_the_llm_alone_and_naive_pooling_are_fractional_logits():
     humans, beliefs = complete()
     found = calibrate(humans, beliefs, reps=2)
@@ -197,6 +215,8 @@ def test_an_llm_that_knows_nothing_of_people_is_worth_no_humans():
     found = calibrate(humans, beliefs, reps=2)
     assert abs(found.rho) < 3 / np.sqrt(3000)
     assert 1 <= found.n_eff / 3000 < 1.005
+    se = found.table["se"]
+    assert se["calibrated"] <= 1.02 * se["humans only"]
 
 
 def test_a_belief_that_depends_on_price_alone_changes_nothing_and_says_so():

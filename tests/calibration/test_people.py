@@ -8,8 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmdemand import calibrate, compare, discrepancy, paired_panel, plan_sample
+from llmdemand import (
+    calibrate,
+    compare,
+    discrepancy,
+    load_panel,
+    paired_panel,
+    plan_sample,
+)
 from llmdemand.cli import main
+from llmdemand.core.resources import data_file
 from llmdemand.reporting.html import write_people
 from llmdemand.reporting.people import People, people_tables
 from llmdemand.reporting.tables import all_tables
@@ -67,6 +75,22 @@ def test_out_writes_page_tables_and_figures(files, monkeypatch, capsys):
     table = pd.read_csv(files / "results" / "tables" / "people.csv")
     assert list(table["estimator"])[2] == "calibrated" and np.isfinite(table["se"]).all()
     assert (files / "results" / "figures" / "people.svg").exists()
+
+
+def test_choices_among_several_alternatives_are_compared_too(monkeypatch, capsys, tmp_path):
+    humans = pd.read_csv(str(data_file("humans", "travel-mode.csv")))
+    humans[humans["respondent_id"] % 2 == 0].to_csv(tmp_path / "half.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    load_panel("travel-mode").write(tmp_path / "panel.parquet")
+    words = ["calibrate", "half.csv", "panel.parquet", "--model", "clogit", "--design", "sampled"]
+    code, out, _ = run(monkeypatch, capsys, *words, "--margin", "0.05", "--json")
+    found = json.loads(out)["discrepancy"]
+    assert code == 0 and [row["alternative"] for row in found["shares"]] == [
+        "air", "bus", "car", "train"
+    ]  # fmt: skip
+    assert found["table"][0]["quantity"] == "price coefficient"
+    code, out, _ = run(monkeypatch, capsys, *words, "--margin", "0.05")
+    assert code == 0 and "shares by alternative" in out and "is not shown" in out
 
 
 def test_recalibration_from_the_command_line(files, monkeypatch, capsys):

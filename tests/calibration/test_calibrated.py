@@ -1,0 +1,30 @@
+"""The result of a calibration: quantities of demand, bootstrap, figures and tables."""
+
+import pytest
+
+from llmdemand import calibrate, paired_panel
+
+
+@pytest.fixture(scope="module")
+def found():
+    data = paired_panel(humans=120, llm=600, answers=1, seed=1)
+    return calibrate(data.humans, data.beliefs, target="elasticity", at=35)
+
+
+def test_quantities_of_demand_are_those_of_the_table(found):
+    told = found.table.loc["calibrated"]
+    assert float(found.elasticity({"price": 35})) == pytest.approx(told["estimate"])
+    drawn = found.elasticity({"price": 35}, ci="bootstrap", reps=60)
+    assert float(drawn.se) == pytest.approx(told["se"], rel=0.35)
+
+
+def test_figures_show_all_estimators_and_the_shares_of_humans(found):
+    labels = {line.get_label() for line in found.plot_demand().lines}
+    assert {"humans only", "LLM only", "calibrated", "humans, share"} <= labels
+    assert len(found.plot().get_yticks()) == 4
+
+
+def test_summaries_have_the_warning_and_what_cannot_be_checked(found):
+    for words in ("humans only", "naive pooling", "WARNING", "cannot be checked", "rho"):
+        assert words in found.summary()
+    assert r"\toprule" in found.to_latex() and "<table" in found._repr_html_()
