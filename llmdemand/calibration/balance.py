@@ -162,7 +162,7 @@ def comparison_assumptions(
         alike, asked = off < 0.02, "both sides were asked the same prices, equally often"
         evidence = f"shares of answers differ by at most {off:.3f}"
     else:
-        off = float(np.abs(design["standardised_difference"]).max()) if len(design) else 0.0
+        off = float(np.abs(design["standardised_difference"]).max())
         alike, asked = off < 0.1, "both sides were asked about alike choice sets"
         evidence = f"largest standardised difference of an attribute {off:.2f}"
     rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from llmdemand.calibration.entries import (
     Model,
     belief_rows,
     check_beliefs,
-    check_option,
     columns_of,
     respondent_ids,
 )
@@ -30,6 +29,7 @@ from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.formula import split, variables
+from llmdemand.modeling.intervals import choose
 from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit
 from llmdemand.modeling.multinomial import clogit
@@ -224,7 +224,7 @@ def discrepancy(
     margins = _margins(margin)
     if not 0 < alpha < 1:
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
-    check_option("model", model, get_args(Model))
+    choose(model, Model, "model")
     lost: list[str] = []
     llm = belief_rows(beliefs, model, cluster, focal, lost)
     outcome, parts = split(formula)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.demand import demand_frame, market_frame
 from llmdemand.modeling.likelihood import Codes
 from llmdemand.modeling.sample import codes, column_names
@@ -21,7 +21,6 @@ __all__ = [
     "Model",
     "belief_rows",
     "check_beliefs",
-    "check_option",
     "check_outcomes",
     "columns_of",
     "complete",
@@ -95,14 +94,6 @@ def complete(
         rows = sets.to_numpy()
     dropped.append(said)
     return frame[~rows].reset_index(drop=True), np.flatnonzero(~rows)
-
-
-def check_option(name: str, value: Any, known: Sequence[str]) -> None:
-    """Refuse an option that is none of the known ones."""
-    if value not in known:
-        raise UsageError(
-            f"{name}={value!r}{nearest(str(value), list(known))}: use one of {', '.join(known)}"
-        )
 
 
 def columns_of(humans: Any, llm: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -28,13 +28,12 @@ def own_beliefs(
     start_p: Codes,
     is_human: Any,
     belief: str,
-    alternative: str,
 ) -> tuple[Array, Any]:
     """Each human row's mean belief over the LLM's answers as that human, and who has one."""
     own = np.flatnonzero(is_human[people_p])
     cells = int(max(cell_h.max(), cell_p.max())) + 1
-    key_h = _row_keys(people_h, cell_h, start_h, cells, h, alternative)
-    key_p = _row_keys(people_p, cell_p, start_p, cells, p, alternative)[own]
+    key_h = _row_keys(people_h, cell_h, start_h, cells, h)
+    key_p = _row_keys(people_p, cell_p, start_p, cells, p)[own]
     known, inverse, count = np.unique(key_p, return_inverse=True, return_counts=True)
     total = np.bincount(inverse, p[belief].to_numpy(np.float64)[own], len(known))
     place = np.searchsorted(known, key_h)
@@ -46,9 +45,7 @@ def own_beliefs(
     return f, np.logical_and.reduceat(hit, start_h)
 
 
-def _row_keys(
-    people: Codes, cell: Codes, start: Codes, cells: int, frame: pd.DataFrame, alternative: str
-) -> Any:
+def _row_keys(people: Codes, cell: Codes, start: Codes, cells: int, frame: pd.DataFrame) -> Any:
     sizes = np.diff(np.append(start, len(frame)))
     key = people.astype(np.int64) * cells + np.repeat(cell, sizes)
     # Within a cell the alternatives of a case always stand in the same order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from llmdemand.calibration.entries import (
     Model,
     belief_rows,
     check_beliefs,
-    check_option,
     check_outcomes,
     columns_of,
     complete,
@@ -25,11 +24,12 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.designs import Design
 from llmdemand.modeling.formula import split, variables
+from llmdemand.modeling.intervals import choose
 from llmdemand.modeling.likelihood import Array, Codes
 from llmdemand.modeling.logit import fraclogit, logit
 from llmdemand.modeling.multinomial import clogit
 from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import codes, plain, require
+from llmdemand.modeling.sample import NA, codes, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ def pair(
     alternative: str = "alternative",
     base: str | None = None,
     focal: str | None = None,
-    na: Literal["raise", "drop"] = "raise",
+    na: NA = "raise",
 ) -> Pairs:
     """Join humans and beliefs; parameters as in `llmdemand.calibration.ppi.calibrate`.
 
@@ -157,8 +157,8 @@ def pair(
     UsageError
         For impossible options.
     """
-    check_option("model", model, get_args(Model))
-    check_option("na", na, ("raise", "drop"))
+    choose(model, Model, "model")
+    choose(na, NA, "na")
     dropped: list[str] = []
     outcome, parts = split(formula)
     llm = belief_rows(beliefs, model, cluster, focal, dropped)
@@ -218,7 +218,6 @@ def pair(
             start_p,
             is_human,
             belief,
-            alternative,
         )
         if not found.all():
             h, lost = unmatched(

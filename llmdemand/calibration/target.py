@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling import quantities, worth
 from llmdemand.modeling.designs import Design
+from llmdemand.modeling.intervals import choose
 from llmdemand.modeling.likelihood import Array
 from llmdemand.modeling.quantity import Quantity
 
@@ -71,11 +72,7 @@ class Target:
         DesignError
             If the model has no such price or alternative.
         """
-        if name not in get_args(TargetName):
-            raise UsageError(
-                f"target={name!r}{nearest(str(name), get_args(TargetName))}: use "
-                f"{', '.join(get_args(TargetName))}"
-            )
+        choose(name, TargetName, "target")
         if name == "price" and price not in terms:
             raise DesignError(
                 f"no coefficient {price!r} among {', '.join(terms)}: name the price column with "

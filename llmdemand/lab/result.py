@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -27,7 +28,7 @@ MARKER = {"belief": "o", "choice": "s", "other": "^", "fourth": "D"}
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(ABC):
     """Base of all results.
 
     Attributes
@@ -45,23 +46,23 @@ class Result:
     title: ClassVar[str] = ""
 
     @property
+    @abstractmethod
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table by the name of its file."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def holds(self) -> bool:
         """Whether the numbers bear out what the experiment asks."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def verdict(self) -> str:
         """What the numbers say, in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the figure on `ax`, or on new axes, and return them."""
-        raise NotImplementedError
 
     def to_markdown(self) -> str:
         """Verdict and tables as a short text."""
