@@ -84,7 +84,7 @@ RIVALS = {
 
 
 def batch(table, fits, sample):
-    from llmdemand.modeling.batch import fit_batch
+    from llmdemand.modeling.batch.batch import fit_batch
 
     rng = np.random.default_rng(1)
     shares = np.broadcast_to(choice_share(PRICES)[:, None], (fits, len(PRICES), RUNS))

@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.errors import LLMDemandError
-    from llmdemand.modeling.batch import fit_batch
-    from llmdemand.modeling.comparison import compare_models
-    from llmdemand.modeling.demand import Demand, fit_demand
-    from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
-    from llmdemand.modeling.etable import etable
-    from llmdemand.modeling.hypotheses import lr_test
-    from llmdemand.modeling.logit import fraclogit, logit
-    from llmdemand.modeling.multinomial import clogit, mnlogit
-    from llmdemand.modeling.quantity import Quantity
-    from llmdemand.modeling.results import LogitResults
-    from llmdemand.modeling.round_numbers import round_number_test
-    from llmdemand.modeling.validation import cross_validate
+    from llmdemand.modeling.batch.batch import fit_batch
+    from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
+    from llmdemand.modeling.inference.hypotheses import lr_test
+    from llmdemand.modeling.inference.round_numbers import round_number_test
+    from llmdemand.modeling.models.demand import Demand, fit_demand
+    from llmdemand.modeling.models.logit import fraclogit, logit
+    from llmdemand.modeling.models.multinomial import clogit, mnlogit
+    from llmdemand.modeling.models.results import LogitResults
+    from llmdemand.modeling.quantities.quantity import Quantity
+    from llmdemand.modeling.scoring.validation import cross_validate
+    from llmdemand.modeling.tables.comparison import compare_models
+    from llmdemand.modeling.tables.etable import etable
     from llmdemand.reporting.compare import Report, compare
     from llmdemand.reporting.needed import runs_needed
     from llmdemand.reporting.plan import plan
@@ -73,49 +73,49 @@ _HOMES = {
     "CalibratedDemand": "calibration.calibrated",
     "CalibrationWarning": "calibration.ppi",
     "ChoiceOnlyBackend": "simulation.choice_only",
-    "Demand": "modeling.demand",
+    "Demand": "modeling.models.demand",
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
     "LocalBackend": "simulation.local",
-    "LogitResults": "modeling.results",
+    "LogitResults": "modeling.models.results",
     "Menu": "core.menu",
     "OpenAIBackend": "simulation.openai",
     "Panel": "core.panel",
     "Precision": "reporting.precision",
     "Prices": "simulation.cost",
-    "Quantity": "modeling.quantity",
+    "Quantity": "modeling.quantities.quantity",
     "RecordedBackend": "simulation.recorded",
     "Report": "reporting.compare",
     "Response": "belief.tokens",
-    "SeparationWarning": "modeling.estimate",
+    "SeparationWarning": "modeling.estimation.estimate",
     "Store": "simulation.store",
     "Study": "core.study",
     "SyntheticBackend": "simulation.synthetic",
     "Token": "belief.tokens",
-    "VarianceWarning": "modeling.estimate",
+    "VarianceWarning": "modeling.estimation.estimate",
     "Variant": "core.prompts",
     "audit": "belief.audit",
     "calibrate": "calibration.ppi",
     "check_equivalence": "belief.audit",
-    "clogit": "modeling.multinomial",
+    "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
-    "compare_models": "modeling.comparison",
-    "cross_validate": "modeling.validation",
+    "compare_models": "modeling.tables.comparison",
+    "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
     "discrepancy": "calibration.discrepancy",
     "effective_n": "calibration.power",
     "estimate": "simulation.run",
-    "etable": "modeling.etable",
+    "etable": "modeling.tables.etable",
     "extract": "belief.extract",
     "extract_panel": "belief.rows",
-    "fit_batch": "modeling.batch",
-    "fit_demand": "modeling.demand",
-    "fraclogit": "modeling.logit",
+    "fit_batch": "modeling.batch.batch",
+    "fit_demand": "modeling.models.demand",
+    "fraclogit": "modeling.models.logit",
     "load_panel": "core.panels",
     "load_study": "core.study",
-    "logit": "modeling.logit",
-    "lr_test": "modeling.hypotheses",
-    "mnlogit": "modeling.multinomial",
+    "logit": "modeling.models.logit",
+    "lr_test": "modeling.inference.hypotheses",
+    "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
     "paired_panel": "calibration.paired",
     "plan": "reporting.plan",
@@ -126,7 +126,7 @@ _HOMES = {
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "recalibrated": "calibration.recalibrate",
-    "round_number_test": "modeling.round_numbers",
+    "round_number_test": "modeling.inference.round_numbers",
     "runs_needed": "reporting.needed",
     "simulate": "simulation.run",
     "stored_answers": "simulation.recorded",

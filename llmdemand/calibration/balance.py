@@ -9,7 +9,7 @@ import numpy as np
 
 from llmdemand.calibration.choice_sets import CASE
 from llmdemand.errors import DesignError
-from llmdemand.modeling.likelihood import Array, Codes
+from llmdemand.modeling.arrays import Array, Codes
 
 if TYPE_CHECKING:
     import pandas as pd

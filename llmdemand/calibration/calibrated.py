@@ -10,9 +10,9 @@ import numpy as np
 from llmdemand.calibration.moments import Moments
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling import curves, pricing, quantities, welfare, worth
-from llmdemand.modeling.designs import Design
-from llmdemand.modeling.likelihood import Array
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.quantities import curves, pricing, responses, welfare, worth
+from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,10 +54,10 @@ class LogitFit:
     separated = False
     converged = True
 
-    shares = quantities.shares
-    elasticity = quantities.elasticity
-    marginal_effects = quantities.marginal_effects
-    diversion = quantities.diversion
+    shares = responses.shares
+    elasticity = responses.elasticity
+    marginal_effects = responses.marginal_effects
+    diversion = responses.diversion
     demand_curve = curves.demand_curve
     simulate = curves.simulate
     willingness_to_pay = worth.willingness_to_pay

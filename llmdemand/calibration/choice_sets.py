@@ -8,8 +8,8 @@ import numpy as np
 
 from llmdemand.calibration.entries import shown
 from llmdemand.errors import DesignError
-from llmdemand.modeling.likelihood import Codes
-from llmdemand.modeling.sample import codes
+from llmdemand.modeling.arrays import Codes
+from llmdemand.modeling.sample.sample import codes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.likelihood import Array
-from llmdemand.modeling.sample import require
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.sample.sample import require
 
 if TYPE_CHECKING:
     import pandas as pd

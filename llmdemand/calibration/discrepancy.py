@@ -28,13 +28,13 @@ from llmdemand.calibration.rectified import logit_data
 from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.formula import split, variables
-from llmdemand.modeling.intervals import choose
-from llmdemand.modeling.likelihood import Array, Codes
-from llmdemand.modeling.logit import fraclogit
-from llmdemand.modeling.multinomial import clogit
-from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import plain, require
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.models.logit import fraclogit
+from llmdemand.modeling.models.multinomial import clogit
+from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.quantities.intervals import choose
+from llmdemand.modeling.sample.formula import split, variables
+from llmdemand.modeling.sample.sample import plain, require
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ import numpy as np
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.demand import demand_frame, market_frame
-from llmdemand.modeling.likelihood import Codes
-from llmdemand.modeling.sample import codes, column_names
+from llmdemand.modeling.arrays import Codes
+from llmdemand.modeling.models.demand import demand_frame, market_frame
+from llmdemand.modeling.sample.sample import codes, column_names
 
 if TYPE_CHECKING:
     import pandas as pd

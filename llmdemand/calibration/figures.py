@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.errors import UsageError
-from llmdemand.modeling.quantity import COLOURS
+from llmdemand.modeling.quantities.quantity import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

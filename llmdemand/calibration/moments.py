@@ -13,9 +13,9 @@ import numpy as np
 from llmdemand.calibration.rectified import logit_data, solve
 from llmdemand.calibration.samples import Pairs, Sample
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.binary import Cells, sigmoid
-from llmdemand.modeling.choice import Cases, softmax
-from llmdemand.modeling.likelihood import Array, Codes
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.cases import Cases, softmax
+from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 
 __all__ = ["DESIGNS", "Moments", "Scores"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.errors import UsageError
-from llmdemand.modeling.binary import Cells, sigmoid
-from llmdemand.modeling.likelihood import Array
-from llmdemand.modeling.newton import newton
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.cells import Cells, sigmoid
+from llmdemand.modeling.optimum.newton import newton
 
 if TYPE_CHECKING:
     import pandas as pd

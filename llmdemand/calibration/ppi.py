@@ -17,7 +17,7 @@ from llmdemand.calibration.samples import pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
-from llmdemand.modeling.likelihood import Array
+from llmdemand.modeling.arrays import Array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,10 +23,10 @@ from llmdemand.calibration.samples import Pairs, Sample, pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.binary import sigmoid
-from llmdemand.modeling.choice import softmax
-from llmdemand.modeling.likelihood import Array
-from llmdemand.modeling.newton import newton
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.cases import softmax
+from llmdemand.modeling.likelihood.cells import sigmoid
+from llmdemand.modeling.optimum.newton import newton
 
 if TYPE_CHECKING:
     import pandas as pd

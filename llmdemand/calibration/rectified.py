@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.choice import Cases
-from llmdemand.modeling.likelihood import Array, Codes
-from llmdemand.modeling.newton import newton
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.optimum.newton import newton
 
 __all__ = ["Combined", "logit_data", "solve"]
 

@@ -22,14 +22,14 @@ from llmdemand.calibration.entries import (
 from llmdemand.calibration.matching import own_beliefs, unmatched
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
-from llmdemand.modeling.designs import Design
-from llmdemand.modeling.formula import split, variables
-from llmdemand.modeling.intervals import choose
-from llmdemand.modeling.likelihood import Array, Codes
-from llmdemand.modeling.logit import fraclogit, logit
-from llmdemand.modeling.multinomial import clogit
-from llmdemand.modeling.results import LogitResults
-from llmdemand.modeling.sample import NA, codes, plain, require
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.models.logit import fraclogit, logit
+from llmdemand.modeling.models.multinomial import clogit
+from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.quantities.intervals import choose
+from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.sample.formula import split, variables
+from llmdemand.modeling.sample.sample import NA, codes, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling import quantities, worth
-from llmdemand.modeling.designs import Design
-from llmdemand.modeling.intervals import choose
-from llmdemand.modeling.likelihood import Array
-from llmdemand.modeling.quantity import Quantity
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.quantities import responses, worth
+from llmdemand.modeling.quantities.intervals import choose
+from llmdemand.modeling.quantities.quantity import Quantity
+from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ class Target:
             return worth.willingness_to_pay(fit, self.attribute, **common)
         whose = self.price if fit.design.outside else self.alternative
         at = None if self.at is None else {whose: self.at}
-        ask = quantities.shares if self.name == "share" else quantities.elasticity
+        ask = responses.shares if self.name == "share" else responses.elasticity
         return ask(fit, at, alternative=self.alternative, **common)
 
     def gradient(self, fit: Any) -> Array:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from llmdemand.core.panel import Panel
 
 if TYPE_CHECKING:
-    from llmdemand.modeling.results import LogitResults
+    from llmdemand.modeling.models.results import LogitResults
 
 
 @app.command()
@@ -80,7 +80,7 @@ def fit(
     Example: [b]llmdemand fit panel.parquet --outcome belief --price 35 --cost 18[/b]
     """
     from llmdemand.core.panel import Panel
-    from llmdemand.modeling.demand import fit_demand
+    from llmdemand.modeling.models.demand import fit_demand
 
     options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
     with warnings_as_lines():

@@ -15,8 +15,8 @@ from llmdemand.core.study import Study, load_study
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.lab.ask import Ask, Respondent
 from llmdemand.lab.result import COLOUR, Result, axes, evidence
-from llmdemand.modeling.batch import fit_batch
-from llmdemand.modeling.demand import demand_frame
+from llmdemand.modeling.batch.batch import fit_batch
+from llmdemand.modeling.models.demand import demand_frame
 from llmdemand.simulation.synthetic import published
 
 if TYPE_CHECKING:

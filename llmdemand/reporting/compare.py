@@ -12,7 +12,7 @@ import pandas as pd
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.demand import Demand, fit_demand
+from llmdemand.modeling.models.demand import Demand, fit_demand
 from llmdemand.reporting.parts import BELIEF, CHOICE, Parts
 from llmdemand.reporting.precision import Precision, precision
 from llmdemand.reporting.quality import FEW, Quality, quality
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.calibrated import CalibratedDemand
     from llmdemand.calibration.discrepancy import Discrepancy
     from llmdemand.calibration.sample_plan import SamplePlan
-    from llmdemand.modeling.quantity import Quantity
+    from llmdemand.modeling.quantities.quantity import Quantity
     from llmdemand.reporting.needed import RunsNeeded
     from llmdemand.reporting.people import People
     from llmdemand.reporting.prediction import Prediction

@@ -11,8 +11,8 @@ import numpy as np
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.demand import Demand, demand_frame
-from llmdemand.modeling.round_numbers import RoundNumberTest, round_number_test
+from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
+from llmdemand.modeling.models.demand import Demand, demand_frame
 from llmdemand.reporting import style
 from llmdemand.reporting.people import PEOPLE_FIGURES
 from llmdemand.reporting.runplots import calibration, score_by_runs, se_by_runs, within_by_runs
@@ -187,7 +187,7 @@ def round_prices(
 
     Notes
     -----
-    See `llmdemand.modeling.hypotheses.round_number_test` for the test.
+    See `llmdemand.modeling.inference.hypotheses.round_number_test` for the test.
     """
     ax = style.new_axes(ax)
     found = report if isinstance(report, RoundNumberTest) else _round_test(report, step)

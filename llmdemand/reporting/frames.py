@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from llmdemand.modeling.etable import etable
+from llmdemand.modeling.tables.etable import etable
 from llmdemand.reporting.cells import asked_at, estimate, number, percent, short_span, span
 from llmdemand.reporting.precision import PUBLISHED
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
-from llmdemand.modeling.batch import BatchFit
-from llmdemand.modeling.binary import sigmoid
+from llmdemand.modeling.batch.batch import BatchFit
+from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.reporting.costs import RunCost, run_cost
 from llmdemand.reporting.draws import OUTCOMES, Draws, Pool, draw
 from llmdemand.reporting.targets import Target

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
-from llmdemand.modeling.estimate import SeparationWarning, VarianceWarning
+from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
 from llmdemand.reporting.quality import shortcomings, why_nothing
 
 __all__ = ["BELIEF", "CHOICE", "Parts"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.binary import sigmoid
+from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.reporting.allocation import Allocation, Problem, allocate, uniform
 from llmdemand.reporting.costs import RunCost, run_cost
 from llmdemand.reporting.draws import OUTCOMES, Pool

@@ -14,8 +14,8 @@ from scipy.special import xlogy
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.batch import fit_batch
-from llmdemand.modeling.binary import sigmoid
+from llmdemand.modeling.batch.batch import fit_batch
+from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.reporting.heldout import Aim, Drawn, Pool, by_price, draw
 
 __all__ = ["Prediction", "prediction"]

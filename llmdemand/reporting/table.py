@@ -11,8 +11,8 @@ from typing import Literal, get_args, overload
 import pandas as pd
 
 from llmdemand.errors import UsageError, nearest
-from llmdemand.modeling.demand import Demand
-from llmdemand.modeling.etable import etable
+from llmdemand.modeling.models.demand import Demand
+from llmdemand.modeling.tables.etable import etable
 
 __all__ = ["Format", "Table", "render", "write_table"]
 
@@ -37,7 +37,7 @@ class Table:
     notes : tuple of str
         What a reader has to know besides.
     fits : tuple of Demand
-        Of a table of coefficients: it is rendered by `llmdemand.modeling.etable.etable`.
+        Of a table of coefficients: it is rendered by `llmdemand.modeling.tables.etable.etable`.
     """
 
     name: str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmdemand.errors import UsageError, nearest
-from llmdemand.modeling.binary import sigmoid
+from llmdemand.modeling.likelihood.cells import sigmoid
 
 __all__ = ["TARGETS", "Target"]
 

@@ -12,9 +12,9 @@ from scipy import stats
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.batch import fit_batch
-from llmdemand.modeling.binary import sigmoid
-from llmdemand.modeling.demand import demand_frame
+from llmdemand.modeling.batch.batch import fit_batch
+from llmdemand.modeling.likelihood.cells import sigmoid
+from llmdemand.modeling.models.demand import demand_frame
 
 __all__ = ["Variance", "variance", "worth_number"]
 

@@ -16,8 +16,8 @@ from llmdemand.calibration.ppi import calibrate_moments
 from llmdemand.calibration.samples import pair
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError
-from llmdemand.modeling.intervals import fieller
-from llmdemand.modeling.quantity import Quantity
+from llmdemand.modeling.quantities.intervals import fieller
+from llmdemand.modeling.quantities.quantity import Quantity
 
 AT = 35.0
 LLMS = {

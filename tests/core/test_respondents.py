@@ -16,7 +16,7 @@ from llmdemand.core.resources import data_file
 from llmdemand.core.respondents import read_respondents
 from llmdemand.core.study import Study, load_study
 from llmdemand.errors import PanelError, StudyError, UsageError
-from llmdemand.modeling.demand import demand_frame, fit_demand, market_frame
+from llmdemand.modeling.models.demand import demand_frame, fit_demand, market_frame
 
 TRIP = """
 name = "trip"

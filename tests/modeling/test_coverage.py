@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from llmdemand.modeling.binary import Cells
-from llmdemand.modeling.firth import firth_fit, profile_interval
-from llmdemand.modeling.logit import fit
+from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.models.logit import fit
+from llmdemand.modeling.optimum.firth import firth_fit, profile_interval
 
 PRICE = np.tile(np.arange(30, 46.0), 3)
 X = np.column_stack([np.ones(len(PRICE)), PRICE - 37])

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmdemand.modeling import hypotheses
-from llmdemand.modeling.estimate import SeparationWarning
-from llmdemand.modeling.firth import lr_test
-from llmdemand.modeling.logit import fraclogit, logit
-from llmdemand.modeling.margins import get_margeff
-from llmdemand.modeling.multinomial import clogit, mnlogit
-from llmdemand.modeling.quantities import elasticity
-from llmdemand.modeling.worth import willingness_to_pay
+from llmdemand.modeling.estimation.estimate import SeparationWarning
+from llmdemand.modeling.inference import hypotheses
+from llmdemand.modeling.models.logit import fraclogit, logit
+from llmdemand.modeling.models.multinomial import clogit, mnlogit
+from llmdemand.modeling.optimum.firth import lr_test
+from llmdemand.modeling.quantities.margins import get_margeff
+from llmdemand.modeling.quantities.responses import elasticity
+from llmdemand.modeling.quantities.worth import willingness_to_pay
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 COMPUTED = 1e-6

@@ -10,7 +10,7 @@ from scipy import optimize
 from llmdemand import cli, load_study, simulate
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.batch import fit_batch
+from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.reporting.allocation import Problem, allocate, uniform
 from llmdemand.reporting.plan import plan
 

@@ -3,7 +3,7 @@ import pytest
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.demand import fit_demand
+from llmdemand.modeling.models.demand import fit_demand
 from llmdemand.reporting.precision import PUBLISHED, precision
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import llmdemand as ld
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.scoring import scores
+from llmdemand.modeling.scoring.scores import scores
 from llmdemand.reporting.variance import variance
 
 ICC = 0.054  # of the known-truth consumer

@@ -1,0 +1,377 @@
+"""Thousands of small logits at once, from sums per design point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.batch.newton import (
+    Bools,
+    Design,
+    inverses,
+    maximum,
+    means,
+    numbers,
+    penalised_maximum,
+)
+from llmdemand.modeling.batch.patterns import Patterns
+
+__all__ = ["BatchFit", "fit_batch"]
+
+_CHUNK = 1 << 16  # elements of a (points x fits) working array: some of them fit in the cache
+_SINGULAR = 1e-12  # share of an information's diagonal that is still information
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFit:
+    """Fits of ``logit E[y] = x'b``, one per row of the sums; B fits of K coefficients.
+
+    Attributes
+    ----------
+    params : (B, K) array
+        Coefficients; NaN where there is no estimate.
+    se_iid : (B, K) array
+        Standard errors from the inverse information.
+    se_robust : (B, K) array
+        Heteroskedasticity-robust (HC1) standard errors, factor N / (N - 1) with N the
+        sum of n; NaN without the sums of squares.
+    se_cluster : (B, K) array
+        Cluster-robust standard errors, factor G / (G - 1) with G the clusters that have
+        data in that fit; NaN without clusters or with one.
+    llf : (B,) array
+        Log (quasi-)likelihood at `params`; with Firth's penalty included if that was asked.
+    exists : (B,) bool array
+        Whether the likelihood has a maximum: K independent points with data, not separated.
+        Firth's estimate needs only the points.
+    converged : (B,) bool array
+        Whether the last step moved no log-odds by more than 1e-6 (and was still taken)
+        and the information there is not singular within rounding. Where it is False although
+        `exists` is True, the maximum lies in digits that doubles do not have, and standard
+        errors are NaN.
+    iterations : (B,) int array
+        Steps taken.
+    """
+
+    params: Array
+    se_iid: Array
+    se_robust: Array
+    se_cluster: Array
+    llf: Array
+    exists: Bools
+    converged: Bools
+    iterations: NDArray[np.int64]
+
+    @property
+    def const(self) -> Array:
+        """Constants of fits with one regressor, (B,)."""
+        return self._column(0)
+
+    @property
+    def slope(self) -> Array:
+        """Slopes of fits with one regressor, (B,)."""
+        return self._column(1)
+
+    def _column(self, k: int) -> Array:
+        if self.params.shape[1] != 2:
+            raise UsageError(
+                f"const and slope are for a constant and one regressor, these fits have "
+                f"{self.params.shape[1]} coefficients: take a column of params"
+            )
+        return self.params[:, k]
+
+
+def fit_batch(
+    x: Any,
+    n: Any,
+    total: Any,
+    squares: Any = None,
+    *,
+    clusters: Any = None,
+    cluster_sums: tuple[Any, Any] | None = None,
+    firth: bool = False,
+) -> BatchFit:
+    """Fit many logits with common regressors from sufficient statistics.
+
+    Parameters
+    ----------
+    x : (J,) or (J, K) array
+        Design points: one regressor, to which a constant is added, or all K columns, the
+        constant among them.
+    n : (B, J) array
+        Observations at each point in each fit, or sums of frequency weights.
+    total : (B, J) array
+        Sums of y in [0, 1], binary or fractional.
+    squares : (B, J) array, optional
+        Sums of y^2, for the robust standard errors.
+    clusters : (J,) array, optional
+        Labels of clusters made of whole points, for example personas in a design of
+        personas and prices.
+    cluster_sums : pair of (B, G, J) arrays, optional
+        ``n`` and ``total`` of each of G clusters that cut across points, for example one
+        replicate over all cells; they add up to `n` and `total`. Clusters without
+        observations in a fit do not count there.
+    firth : bool
+        Maximise the likelihood with Firth's penalty, which has a maximum for separated data.
+
+    Returns
+    -------
+    BatchFit
+
+    Raises
+    ------
+    UsageError
+        For arrays whose shapes do not fit together, or both kinds of clusters.
+    DesignError
+        For collinear regressors, numbers that are not finite, negative n, and sums that
+        no outcomes in [0, 1] can have.
+
+    Notes
+    -----
+    The likelihood ``sum_j total_j eta_j - n_j log(1 + exp(eta_j))`` with ``eta_j = x_j'b``
+    depends on the data through n and the sum of y alone; its maximum is found by Newton
+    steps, each damped such that the likelihood cannot fall. With ``A`` the inverse
+    information, covariances are A, and A M A with
+
+    - HC1: ``M = N / (N - 1) sum_j x_j x_j' (squares_j - 2 mu_j total_j + n_j mu_j^2)``,
+    - clusters: ``M = G / (G - 1) sum_g s_g s_g'``,
+      ``s_g = sum_j x_j (total_gj - n_gj mu_j)``.
+
+    Scores are linear in y given the point: sums per cluster and point are all that clusters
+    of any kind need, whatever the number of observations behind them. For runs that are
+    rows of outcomes ``y`` (B, R, J), NaN where missing, they are
+    ``(np.isfinite(y), np.nan_to_num(y))``.
+
+    Firth's estimate (1993) maximises the likelihood plus ``log det I(b) / 2``, that is
+    solves ``sum_j x_j (total_j - n_j mu_j + h_j (1/2 - mu_j)) = 0`` with
+    ``h_j = n_j mu_j (1 - mu_j) x_j' A x_j``.
+
+    Whether the maximum exists is decided beforehand and exactly: in closed form for one
+    regressor, otherwise once for every pattern of points with and without y > 0 and y < 1,
+    by certificates or, where these are silent, by linear programming. A total within
+    rounding of n counts as all ones.
+
+    Examples
+    --------
+    >>> ones = np.array([[3.0, 1.0], [4.0, 0.0]])                  # of four at each price
+    >>> found = fit_batch([1.0, 2.0], np.full((2, 2), 4.0), ones)
+    >>> found.slope.round(6).tolist()                              # logit(1/4) - logit(3/4)
+    [-2.197225, nan]
+    >>> found.exists.tolist()
+    [True, False]
+    >>> fit_batch([1.0, 2.0], np.full((2, 2), 4.0), ones, firth=True).slope.round(6).tolist()
+    [-1.694596, -4.394449]
+    """
+    design = Design.of(x)
+    sums = _Sums.of(design, n, total, squares, clusters, cluster_sums)
+    patterns = Patterns(design)
+    parts = [_fit(design, part, patterns, firth) for part in sums.chunks()]
+    if len(parts) == 1:
+        return parts[0]
+    return BatchFit(
+        *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(BatchFit))
+    )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The data of some fits."""
+
+    n: Array  # (J, B), as are the next two
+    total: Array
+    squares: Array | None
+    member: Array | None = None  # (G, J) one where a point is in a cluster
+    parts: tuple[Array, Array] | None = None  # (B, G, J)
+
+    @classmethod
+    def of(
+        cls, design: Design, n: Any, total: Any, squares: Any, clusters: Any, cluster_sums: Any
+    ) -> _Sums:
+        n, total = numbers(n, "n"), numbers(total, "total")
+        points = len(design.z)
+        given = {"n": n, "total": total}
+        if squares is not None:
+            given["squares"] = squares = numbers(squares, "squares")
+        rows = len(n) if n.ndim == 2 else "fits"
+        for name, array in given.items():
+            if array.ndim != 2 or n.ndim != 2 or array.shape != (len(n), points):
+                raise UsageError(
+                    f"{name} has shape {array.shape}, expected ({rows}, {points}): one row per "
+                    f"fit, one column for each of the {points} rows of x"
+                )
+        if clusters is not None and cluster_sums is not None:
+            raise UsageError("clusters and cluster_sums are both given: choose one")
+        member, parts = None, None
+        if clusters is not None:
+            labels = np.asarray(clusters)
+            if labels.shape != (points,):
+                raise UsageError(
+                    f"clusters has shape {labels.shape}, expected ({points},): one label for "
+                    "each row of x"
+                )
+            known, index = np.unique(labels, return_inverse=True)
+            member = (np.arange(len(known))[:, None] == index).astype(float)
+        if cluster_sums is not None:
+            count, ones = (numbers(cluster_sums[k], "cluster_sums") for k in (0, 1))
+            parts = count, ones
+            shape = parts[0].shape
+            if parts[1].shape != shape or len(shape) != 3 or shape[::2] != n.shape:
+                raise UsageError(
+                    f"cluster_sums have shapes {shape} and {parts[1].shape}, expected a pair of "
+                    f"({len(n)}, clusters, {points})"
+                )
+        return cls(n.T, total.T, None if squares is None else squares.T, member, parts)
+
+    def chunks(self) -> Iterator[_Sums]:
+        """Parts that stay in the cache, checked; an empty batch is one part."""
+        points, fits = self.n.shape
+        wide = points
+        if self.parts is not None:
+            wide = max(wide, self.parts[0].shape[1] * points)
+        if self.member is not None:
+            wide = max(wide, len(self.member))
+        size = max(1, _CHUNK // wide)
+        for start in range(0, max(fits, 1), size):
+            part = self.take(slice(start, start + size))
+            part.check(start)
+            yield part
+
+    def take(self, which: slice | Codes) -> _Sums:
+        return _Sums(
+            np.ascontiguousarray(self.n[:, which]),
+            np.ascontiguousarray(self.total[:, which]),
+            None if self.squares is None else np.ascontiguousarray(self.squares[:, which]),
+            self.member,
+            None if self.parts is None else (self.parts[0][which], self.parts[1][which]),
+        )
+
+    def check(self, start: int) -> None:
+        if not self.n.size:
+            return
+        _none_below(0.0, self.n, "n", "counts or weights are not negative", start)
+        _none_below(0.0, self.total, "total", "it is a sum of outcomes in [0, 1]", start)
+        _none_below(
+            self.total, self.n, "n", "total, a sum of n outcomes in [0, 1], is not larger", start
+        )
+        if self.squares is not None:
+            least = self.total**2 / np.where(self.n > 0, self.n, 1)
+            what = "total^2 / n, the least that squares of n outcomes can add up to"
+            _none_below(least, self.squares, "squares", what, start)
+            what = "squares, of outcomes in [0, 1], are not larger"
+            _none_below(self.squares, self.total, "total", what, start)
+        if self.parts is not None:
+            count, total = self.parts
+            _none_below(0.0, count, "cluster_sums", "counts are not negative", start)
+            for part, whole, name in ((count, self.n, "n"), (total, self.total, "total")):
+                gap = np.abs(part.sum(axis=1).T - whole)
+                if not (gap <= 1e-8 * (1 + whole)).all():
+                    b = start + int(np.argmax((~(gap <= 1e-8 * (1 + whole))).any(axis=0)))
+                    raise DesignError(
+                        f"cluster_sums of fit {b} do not add up to its {name}: give every "
+                        "observation to one cluster"
+                    )
+
+
+def _none_below(floor: Array | float, values: Array, name: str, why: str, start: int) -> None:
+    # NaN passes neither test.
+    if np.all(values >= floor) and values.max(initial=0.0) < np.inf:
+        return
+    # Sums of the same terms in another order differ by rounding.
+    bad = ~(values - floor >= -1e-9 * np.abs(values)) | (values == np.inf)
+    if not bad.any():
+        return
+    place = np.unravel_index(int(np.argmax(bad)), bad.shape)
+    fit, point = (place[0], place[-1]) if bad.ndim == 3 else (place[1], place[0])
+    found, least = values[place], np.broadcast_to(floor, values.shape)[place]
+    raise DesignError(
+        f"{name} is {found:g} in fit {start + fit} at design point {point}, expected a finite "
+        f"number of at least {least:g} ({why}): mend or leave out that fit"
+    )
+
+
+def _fit(design: Design, sums: _Sums, patterns: Patterns, firth: bool) -> BatchFit:
+    fits, size = sums.n.shape[1], design.z.shape[1]
+    exists, ranked = patterns.exist(sums.n, sums.total)
+    which = ranked if firth else exists
+    found = BatchFit(
+        params=np.full((fits, size), np.nan),
+        se_iid=np.full((fits, size), np.nan),
+        se_robust=np.full((fits, size), np.nan),
+        se_cluster=np.full((fits, size), np.nan),
+        llf=np.full(fits, np.nan),
+        exists=exists,
+        converged=np.zeros(fits, bool),
+        iterations=np.zeros(fits, np.int64),
+    )
+    if not which.any():
+        return found
+    # Rows of the result are filled by index; most often all fits exist and nothing is copied.
+    index = np.flatnonzero(which)
+    data = sums if len(index) == fits else sums.take(index)
+    search = penalised_maximum if firth else maximum
+    params, found.converged[index], found.iterations[index] = search(design, data.n, data.total)
+    found.params[index] = (design.back @ params).T
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        _covariances(design, data, params, found, index, firth)
+    # Without convergence there is nothing for errors to be errors of.
+    lost = ~found.converged
+    for errors in (found.se_iid, found.se_robust, found.se_cluster):
+        errors[lost] = np.nan
+    return found
+
+
+def _covariances(
+    design: Design, data: _Sums, params: Array, found: BatchFit, index: Any, firth: bool
+) -> None:
+    n, total = data.n, data.total
+    eta, mu, weight = means(design.z @ params, n)
+    inverse, log_det, left = inverses(design.gram(weight))
+    found.converged[index] &= left > _SINGULAR
+    # Rows of the inverse information, from the coefficients of x to the scores of z.
+    rows = np.tensordot(design.back, inverse, 1)
+    variance = (rows * design.back[:, :, None]).sum(axis=1)
+    found.se_iid[index] = np.sqrt(variance).T
+    # log(1 + exp(eta)) = eta - log(mu), with mu at hand.
+    llf = (n * np.log(mu) - (n - total) * eta).sum(axis=0)
+    if firth:
+        llf += log_det / 2 - np.linalg.slogdet(design.back)[1]
+    found.llf[index] = llf
+    if data.squares is not None:
+        spread = data.squares - 2 * mu * total + n * mu**2
+        count = n.sum(axis=0)
+        meat = design.gram(spread) * _factor(count)
+        found.se_robust[index] = _sandwich(rows, meat)
+    if data.member is not None:
+        residual = total - n * mu
+        scores = np.stack([(data.member * z) @ residual for z in design.z.T])
+        count = (data.member @ n > 0).sum(axis=0).astype(float)
+        found.se_cluster[index] = _sandwich(rows, _outer(scores) * _factor(count))
+    elif data.parts is not None:
+        # (B, G, J) @ (J, K): one product for all fits.
+        residual = data.parts[1] - data.parts[0] * mu.T[:, None, :]
+        scores = np.ascontiguousarray((residual @ design.z).transpose(2, 1, 0))
+        count = data.parts[0].any(axis=2).sum(axis=1).astype(float)
+        found.se_cluster[index] = _sandwich(rows, _outer(scores) * _factor(count))
+
+
+def _factor(count: Array) -> Array:
+    """``count / (count - 1)``, NaN where that is no correction."""
+    return np.where(count > 1, count / np.where(count > 1, count - 1, 1), np.nan)
+
+
+def _outer(scores: Array) -> Array:
+    """Sums over clusters of products of scores: (K, G, B) to (K, K, B)."""
+    return np.stack([(scores * one).sum(axis=1) for one in scores])
+
+
+def _sandwich(rows: Array, meat: Array) -> Array:
+    """Root of the diagonal of ``rows @ meat @ rows'``, as (B, K)."""
+    size = len(meat)
+    half = sum((rows[:, a, None] * meat[a] for a in range(size)), np.zeros(rows.shape))
+    # Rounding can leave a perfect fit a hair below zero.
+    return np.asarray(np.sqrt(np.maximum((half * rows).sum(axis=1), 0)).T)

@@ -1,0 +1,1 @@
+"""Data of a logit: log-likelihood, derivatives, pieces; and what makes shares of utilities."""

@@ -1,0 +1,249 @@
+"""Data of a multinomial or conditional logit: choice situations and their alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.optimum.separation import separating_differences
+
+__all__ = ["Cases", "log_sums", "softmax"]
+
+
+def log_sums(eta: Array, start: Codes) -> Array:
+    """``log sum exp`` of the utilities of each case, (N,), without overflow.
+
+    Parameters
+    ----------
+    eta : (R,) array
+        Utilities, the rows of a case side by side.
+    start : (N,) int array
+        First row of each case.
+    """
+    sizes = np.diff(np.append(start, len(eta)))
+    top = np.maximum.reduceat(eta, start)
+    return np.asarray(top + np.log(np.add.reduceat(np.exp(eta - np.repeat(top, sizes)), start)))
+
+
+def softmax(eta: Array, start: Codes) -> Array:
+    """Logit probabilities within each case, (R,).
+
+    >>> softmax(np.array([0.0, 0.0, 1000.0, 0.0]), np.array([0, 2])).tolist()
+    [0.5, 0.5, 1.0, 0.0]
+    """
+    sizes = np.diff(np.append(start, len(eta)))
+    return np.asarray(np.exp(eta - np.repeat(log_sums(eta, start), sizes)))
+
+
+@dataclass(frozen=True)
+class Cases:
+    """N choice situations with R rows of alternatives in all; choice sets may differ.
+
+    Attributes
+    ----------
+    x : (R, K) array
+        Regressors of each alternative; the rows of a case lie side by side.
+    y : (R,) array
+        Outcomes in [0, 1]; those of a case sum to 1.
+    start : (N,) int array
+        First row of each case.
+    count : (N,) array
+        How often each case is counted (frequency weight).
+    weight : (N,) array
+        Sampling weight of each case.
+    groups : mapping of str to (N,) int array
+        Cluster codes of the cases.
+    labels : (R,) int array
+        Alternative of each row.
+    """
+
+    x: Array
+    y: Array
+    start: Codes
+    count: Array
+    weight: Array
+    groups: Mapping[str, Codes] = field(default_factory=dict)
+    labels: Codes = field(default_factory=lambda: np.zeros(0, np.intp))
+
+    @property
+    def size(self) -> int:
+        """K, the number of coefficients."""
+        return int(self.x.shape[1])
+
+    @property
+    def observations(self) -> Array:
+        """Observations in each case: its count."""
+        return self.count
+
+    @property
+    def weights_vary(self) -> bool:
+        """Whether some sampling weight is not 1."""
+        return bool((self.weight != 1).any())
+
+    @cached_property
+    def nobs(self) -> float:
+        """Choice situations."""
+        return float(self.count.sum())
+
+    @cached_property
+    def fractional(self) -> bool:
+        """Whether some outcome lies strictly between 0 and 1."""
+        return bool(((self.y > 0) & (self.y < 1)).any())
+
+    @cached_property
+    def _sizes(self) -> Codes:
+        return np.diff(np.append(self.start, len(self.y)))
+
+    @cached_property
+    def _row_weight(self) -> Array:
+        return np.repeat(self.count * self.weight, self._sizes)
+
+    def shares(self, params: Array) -> Array:
+        """Fitted probabilities by row, (R,)."""
+        return softmax(self.x @ params, self.start)
+
+    def llf(self, params: Array) -> float:
+        """``sum_i w_i [sum_j y_ij v_ij - log sum_j exp(v_ij)]``."""
+        eta = self.x @ params
+        chosen = np.add.reduceat(self.y * eta, self.start)
+        return float((self.count * self.weight) @ (chosen - log_sums(eta, self.start)))
+
+    def llnull(self) -> float:
+        """The same with one constant per alternative and nothing else.
+
+        With unbalanced choice sets it is found by iteration, otherwise in closed form.
+        """
+        w, alternatives = self._row_weight, int(self.labels.max()) + 1
+        if np.all(self._sizes == alternatives):
+            total = np.bincount(self.labels, w * self.y, alternatives)
+            used = total[total > 0]
+            return float(used @ np.log(used / (self.count * self.weight).sum()))
+        from llmdemand.modeling.optimum.newton import newton
+
+        dummies = (self.labels[:, None] == np.arange(1, alternatives)).astype(float)
+        return newton(replace(self, x=dummies), gain=1e-12).llf
+
+    def _centred(self, params: Array) -> tuple[Array, Array]:
+        """Probabilities, and regressors less their mean in the case."""
+        p = self.shares(params)
+        middle = np.add.reduceat(p[:, None] * self.x, self.start)
+        return p, self.x - np.repeat(middle, self._sizes, axis=0)
+
+    def _case_scores(self, params: Array) -> Array:
+        """Score of one observation of each case, sampling weight included."""
+        residual = np.repeat(self.weight, self._sizes) * (self.y - self.shares(params))
+        return np.asarray(np.add.reduceat(residual[:, None] * self.x, self.start))
+
+    def scores(self, params: Array) -> Array:
+        """``w_i sum_j x_ij (y_ij - p_ij)``."""
+        return np.asarray(self.count[:, None] * self._case_scores(params))
+
+    def information(self, params: Array) -> Array:
+        """``sum_ij w_i p_ij (x_ij - xbar_i)(x_ij - xbar_i)'``."""
+        p, d = self._centred(params)
+        return np.asarray((d * (self._row_weight * p)[:, None]).T @ d)
+
+    def meat(
+        self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
+    ) -> Array:
+        """See `Likelihood.meat`; with power 1 the one-step leave-one-case-out jackknife."""
+        s = self._case_scores(params)
+        if power:
+            p, d = self._centred(params)
+            rows = (np.repeat(self.weight, self._sizes) * p)[:, None, None] * (
+                d[:, :, None] * d[:, None, :]
+            )
+            # In coordinates where the whole information is 1, a case's is symmetric.
+            root = np.linalg.cholesky(inverse)
+            part = root.T @ np.add.reduceat(rows, self.start) @ root
+            values, vectors = np.linalg.eigh(part)
+            free = np.maximum(1 - values, 1e-12) ** -power
+            turned = np.einsum("nij,ni->nj", vectors, s @ root)
+            s = np.einsum("nij,nj->ni", vectors, free * turned) @ np.linalg.inv(root)
+        w = self.count if factor is None else self.count * factor
+        return np.asarray((s * w[:, None]).T @ s)
+
+    def penalty_score(self, params: Array, inverse: Array) -> Array:
+        """``1/2 sum_ij w_i p_ij (d_ij' inverse d_ij) d_ij`` with d = x - xbar."""
+        p, d = self._centred(params)
+        leverage = self._row_weight * p * np.einsum("ij,ij->i", d @ inverse, d)
+        return np.asarray(leverage @ d / 2)
+
+    def reach(self, step: Array) -> float:
+        """Largest change of a difference of utilities within a case."""
+        moved = self.x @ step
+        low, high = np.minimum.reduceat(moved, self.start), np.maximum.reduceat(moved, self.start)
+        return float((high - low).max())
+
+    def differences(self) -> Array:
+        """``x_ij - x_ik`` for each alternative j with a positive outcome and each rival k.
+
+        They are what separation is about: see `separating_differences`.
+        """
+        case = np.repeat(np.arange(len(self.start)), self._sizes)
+        used = (self.y > 0) & (self._row_weight > 0)
+        best = np.flatnonzero(used)
+        sizes = self._sizes[case[best]]
+        first = np.repeat(best, sizes)
+        offset = np.arange(len(first)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        second = self.start[case[first]] + offset
+        return np.asarray((self.x[first] - self.x[second])[first != second])
+
+    def separating_direction(self) -> Array | None:
+        """See `llmdemand.modeling.optimum.separation.separating_differences`."""
+        return separating_differences(self.differences())
+
+    def merged(self) -> Cases:
+        """The cases themselves: each has regressors of its own."""
+        return self
+
+    def undecided(self, direction: Array) -> Cases | None:
+        """The alternatives that tie for the best in the limit, in cases where several do."""
+        moved = self.x @ direction
+        best = np.repeat(np.maximum.reduceat(moved, self.start), self._sizes)
+        rows = best - moved <= 1e-9 * np.abs(moved).max()
+        sizes = np.add.reduceat(rows.astype(np.intp), self.start)
+        if (sizes < 2).all():
+            return None
+        kept = replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            start=np.cumsum(sizes) - sizes,
+            labels=self.labels[rows],
+        )
+        return kept.weighted((sizes > 1).astype(float))
+
+    def projected(self, basis: Array) -> Cases:
+        """The data in the regressors ``x @ basis``."""
+        return replace(self, x=self.x @ basis)
+
+    def weighted(self, factor: Array) -> Cases:
+        """Each case counted `factor` times; cases counted 0 times leave."""
+        used = factor > 0
+        rows = np.repeat(used, self._sizes)
+        sizes = self._sizes[used]
+        return replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            start=np.cumsum(sizes) - sizes,
+            count=(self.count * factor)[used],
+            weight=self.weight[used],
+            groups={name: codes[used] for name, codes in self.groups.items()},
+            labels=self.labels[rows],
+        )
+
+    def standardised(self) -> tuple[Cases, Array]:
+        """Regressors less their mean in the case (utilities are relative), scaled to [-1, 1]."""
+        middle = np.add.reduceat(self.x, self.start) / self._sizes[:, None]
+        z = self.x - np.repeat(middle, self._sizes, axis=0)
+        spread = np.abs(z).max(axis=0)
+        # What remains of a regressor of the case is rounding: exactly nothing.
+        z[:, spread <= 1e-12 * np.abs(self.x).max(axis=0)] = 0.0
+        spread[spread <= 1e-12 * np.abs(self.x).max(axis=0)] = 1.0
+        return replace(self, x=z / spread), np.diag(1 / spread)

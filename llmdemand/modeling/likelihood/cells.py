@@ -1,0 +1,242 @@
+"""Data of a binary or fractional logit, as cells of equal regressors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.optimum.separation import separating_direction
+
+__all__ = ["Cells", "log_likelihood", "sigmoid", "standardise"]
+
+
+def sigmoid(eta: Array) -> Array:
+    """``1 / (1 + exp(-eta))``, without overflow.
+
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    e = np.exp(-np.abs(eta))
+    return np.where(eta >= 0, 1.0, e) / (1.0 + e)
+
+
+def log_likelihood(eta: Array, n: Array, total: Array) -> float:
+    """``sum total eta - n log(1 + exp(eta))``: Bernoulli for 0/1, quasi for fractions."""
+    return float(total @ eta - n @ np.logaddexp(0.0, eta))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Observations of an outcome in [0, 1], grouped where their regressors are equal.
+
+    The likelihood depends on the outcomes of a cell through their number and mean alone;
+    robust variances need their scatter besides. A cell may be a single observation.
+
+    Attributes
+    ----------
+    x : (M, K) array
+        Regressors, the constant included.
+    count : (M,) array
+        Observations (frequency weights summed).
+    mean : (M,) array
+        Mean outcome.
+    within : (M,) array
+        Sum of squared deviations of the outcomes from their mean.
+    weight : (M,) array
+        Sampling weight that each observation of the cell has; 1 without weights.
+    groups : mapping of str to (M,) int array
+        Cluster codes.
+    alike : (M,) int array or None
+        Cells with the same number, 0 to D - 1, have equal regressors and
+        weights: clusters divide them, estimates need them once.
+    """
+
+    x: Array
+    count: Array
+    mean: Array
+    within: Array
+    weight: Array
+    groups: Mapping[str, Codes] = field(default_factory=dict)
+    alike: Codes | None = None
+
+    @classmethod
+    def of_rows(cls, x: Array, y: Array, groups: Mapping[str, Codes] | None = None) -> Cells:
+        """Every observation a cell of its own."""
+        one = np.ones(len(y))
+        return cls(x, one, y, np.zeros(len(y)), one, groups or {})
+
+    @property
+    def size(self) -> int:
+        """K, the number of coefficients."""
+        return int(self.x.shape[1])
+
+    @property
+    def observations(self) -> Array:
+        """Observations in each cell."""
+        return self.count
+
+    @property
+    def weights_vary(self) -> bool:
+        """Whether some sampling weight is not 1."""
+        return bool((self.weight != 1).any())
+
+    @cached_property
+    def nobs(self) -> float:
+        """Observations."""
+        return float(self.count.sum())
+
+    @cached_property
+    def fractional(self) -> bool:
+        """Whether some outcome lies strictly between 0 and 1."""
+        # 0/1 outcomes with mean m scatter by exactly n m (1 - m), fractions by less.
+        scatter = self.count * self.mean * (1 - self.mean)
+        return bool((scatter - self.within > 1e-9 * scatter).any())
+
+    @cached_property
+    def _n(self) -> Array:
+        return self.count * self.weight
+
+    @cached_property
+    def _total(self) -> Array:
+        return self._n * self.mean
+
+    def shares(self, params: Array) -> Array:
+        """Fitted means by cell, (M,)."""
+        return sigmoid(self.x @ params)
+
+    def llf(self, params: Array) -> float:
+        """``sum w [y eta - log(1 + exp(eta))]``."""
+        return log_likelihood(self.x @ params, self._n, self._total)
+
+    def llnull(self) -> float:
+        """The same with a constant alone."""
+        mean = float(self._total.sum() / self._n.sum())
+        if not 0 < mean < 1:
+            return 0.0
+        eta = np.full(len(self.mean), np.log(mean) - np.log1p(-mean))
+        return log_likelihood(eta, self._n, self._total)
+
+    def scores(self, params: Array) -> Array:
+        """``w x (sum y - n mu)`` by cell."""
+        residual: Array = self._n * (self.mean - self.shares(params))
+        return residual[:, None] * self.x
+
+    def information(self, params: Array) -> Array:
+        """``sum w n mu (1 - mu) x x'``."""
+        return _weighted_square(self.x, self._variances(params))
+
+    def _variances(self, params: Array) -> Array:
+        mu = self.shares(params)
+        return np.asarray(self._n * mu * (1 - mu))
+
+    def meat(
+        self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
+    ) -> Array:
+        """``sum w^2 (y - mu)^2 x x' / (1 - h)^(2 power)``, h = w mu (1 - mu) x' inverse x."""
+        mu = self.shares(params)
+        # About the cell's own mean: no cancellation where the fit is close.
+        spread = self.weight**2 * (self.within + self.count * (self.mean - mu) ** 2)
+        if power:
+            leverage = self.weight * mu * (1 - mu) * _quadratic(self.x, inverse)
+            # An observation that alone fixes a coefficient has leverage 1, residual 0.
+            free = np.maximum(1 - leverage, 1e-12)
+            spread = spread / free ** (2 * power)
+        return _weighted_square(self.x, spread if factor is None else spread * factor)
+
+    def penalty_score(self, params: Array, inverse: Array) -> Array:
+        """``sum h (1/2 - mu) x`` with h the leverage of the cell."""
+        leverage = self._variances(params) * _quadratic(self.x, inverse)
+        return np.asarray((leverage * (0.5 - self.shares(params))) @ self.x)
+
+    def reach(self, step: Array) -> float:
+        """Largest ``|x' step|``."""
+        return float(np.abs(self.x @ step).max())
+
+    def separating_direction(self) -> Array | None:
+        """See `llmdemand.modeling.optimum.separation.separating_direction`."""
+        used = self._n > 0
+        # A mean of exactly 1 can be rounded from outcomes below 1; the scatter tells.
+        mean = np.where(self.within > 0, np.clip(self.mean, 1e-9, 1 - 1e-9), self.mean)
+        return separating_direction(self.x[used], mean[used])
+
+    def merged(self) -> Cells:
+        """The same observations without clusters, in one cell for each number in `alike`."""
+        if self.alike is None:
+            return self
+        code = self.alike
+        size = int(code.max()) + 1
+        first = np.zeros(size, np.intp)
+        first[code] = np.arange(len(code))
+        count = sums(code, self.count, size)
+        mean = sums(code, self.count * self.mean, size) / count
+        between = self.count * (self.mean - mean[code]) ** 2
+        within = sums(code, self.within + between, size)
+        return Cells(self.x[first], count, mean, within, self.weight[first])
+
+    def undecided(self, direction: Array) -> Cells | None:
+        """The cells on the separating plane; the others are fitted perfectly in the limit."""
+        moved = np.abs(self.x @ direction)
+        still = moved <= 1e-9 * moved.max()
+        return self.weighted(still.astype(float)) if still.any() else None
+
+    def projected(self, basis: Array) -> Cells:
+        """The data in the regressors ``x @ basis``."""
+        return replace(self, x=self.x @ basis)
+
+    def weighted(self, factor: Array) -> Cells:
+        """Each cell's observations counted `factor` times; cells counted 0 times leave."""
+        used = factor > 0
+        return replace(
+            self,
+            x=self.x[used],
+            count=(self.count * factor)[used],
+            mean=self.mean[used],
+            within=(self.within * factor)[used],
+            weight=self.weight[used],
+            groups={name: codes[used] for name, codes in self.groups.items()},
+            alike=None,
+        )
+
+    def standardised(self) -> tuple[Cells, Array]:
+        """Regressors centred and scaled: see `standardise`."""
+        z, back = standardise(self.x)
+        return replace(self, x=z), back
+
+
+def _weighted_square(x: Array, weight: Array) -> Array:
+    return np.asarray((x * weight[:, None]).T @ x)
+
+
+def _quadratic(x: Array, matrix: Array) -> Array:
+    return np.asarray(np.einsum("ij,ij->i", x @ matrix, x))
+
+
+def standardise(x: Array) -> tuple[Array, Array]:
+    """Regressors centred (where there is a constant) and scaled to [-1, 1], and the way back.
+
+    Parameters
+    ----------
+    x : (N, K) array
+        Regressors.
+
+    Returns
+    -------
+    z : (N, K) array
+        Standardised regressors that span the same space.
+    back : (K, K) array
+        ``params = back @ params_of_z``, so that ``x @ params == z @ params_of_z``.
+    """
+    constant = np.flatnonzero((np.ptp(x, axis=0) == 0) & (x[0] != 0))
+    middle = x.mean(axis=0) if len(constant) else np.zeros(x.shape[1])
+    middle[constant] = 0.0
+    spread = np.abs(x - middle).max(axis=0)
+    spread[spread == 0] = 1.0
+    back = np.diag(1 / spread)
+    if len(constant):
+        back[constant[0]] -= middle / spread / x[0, constant[0]]
+        back[constant[0], constant[0]] = 1 / spread[constant[0]]
+    return (x - middle) / spread, back

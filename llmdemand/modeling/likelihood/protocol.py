@@ -1,0 +1,96 @@
+"""What an estimator asks of data: a log-likelihood, its derivatives, its pieces.
+
+Two kinds of data answer: `cells.Cells` (binary and fractional logit) and `cases.Cases`
+(multinomial and conditional logit). Newton's method, covariances, bootstraps and tests are
+written once, against this protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from llmdemand.modeling.arrays import Array, Codes
+
+__all__ = ["Likelihood"]
+
+
+class Likelihood(Protocol):
+    """Data with a concave log (quasi-)likelihood in K coefficients, held in M rows.
+
+    A row is what a bootstrap can leave out: a group of equal observations of a binary
+    outcome, or one choice situation.
+    """
+
+    @property
+    def nobs(self) -> float:
+        """Observations; a frequency weight of 3 counts as three."""
+
+    @property
+    def observations(self) -> Array:
+        """Observations in each row, (M,)."""
+
+    @property
+    def fractional(self) -> bool:
+        """Whether some outcome lies strictly between 0 and 1: a quasi-likelihood then."""
+
+    @property
+    def weights_vary(self) -> bool:
+        """Whether there are sampling weights: the likelihood is then no likelihood."""
+
+    @property
+    def size(self) -> int:
+        """K, the number of coefficients."""
+
+    @property
+    def groups(self) -> Mapping[str, Codes]:
+        """Cluster codes of the rows, 0 to G - 1, by name; each (M,)."""
+
+    def llf(self, params: Array) -> float:
+        """Log (quasi-)likelihood."""
+
+    def llnull(self) -> float:
+        """Log-likelihood of the model with constants alone."""
+
+    def scores(self, params: Array) -> Array:
+        """Sum of the scores of each row's observations, (M, K)."""
+
+    def information(self, params: Array) -> Array:
+        """Minus the Hessian, (K, K)."""
+
+    def meat(
+        self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
+    ) -> Array:
+        """Sum over observations of the outer product of adjusted scores, (K, K).
+
+        With A_i the information of observation i, its score is taken times
+        ``(1 - A_i inverse)^-power``: 0 for HC0, 1/2 for HC2, 1 for HC3. `factor` (M,)
+        multiplies the contribution of each row.
+        """
+
+    def penalty_score(self, params: Array, inverse: Array) -> Array:
+        """Gradient of ``1/2 log det information``, (K,): Firth's modified score adds it."""
+
+    def reach(self, step: Array) -> float:
+        """The largest change of a log-odds that `step` makes."""
+
+    def separating_direction(self) -> Array | None:
+        """A direction in which the likelihood rises for ever, or None: see `separation`."""
+
+    def merged(self) -> Likelihood:
+        """The same likelihood in fewer rows, where clusters alone tell rows apart."""
+
+    def undecided(self, direction: Array) -> Likelihood | None:
+        """What is still uncertain infinitely far along a separating direction; None if nothing."""
+
+    def projected(self, basis: Array) -> Likelihood:
+        """The data in the regressors ``x @ basis``, basis (K, F)."""
+
+    def weighted(self, factor: Array) -> Likelihood:
+        """The same data with each row's observations counted `factor` times, (M,)."""
+
+    def standardised(self) -> tuple[Likelihood, Array]:
+        """The data in regressors of comparable scale, and `back` (K, K).
+
+        ``params = back @ params_of_standardised``.
+        """

@@ -1,0 +1,1 @@
+"""The doors: from a formula and a table to results."""

@@ -1,0 +1,408 @@
+"""Demand from a panel: price sensitivity, elasticities, prices and surplus."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.estimation.estimate import Separation, VarianceWarning, Vcov
+from llmdemand.modeling.models.logit import fraclogit, logit
+from llmdemand.modeling.models.multinomial import clogit, mnlogit
+from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.quantities import curves, pricing, responses, welfare, worth
+from llmdemand.modeling.quantities.quantity import Quantity
+from llmdemand.modeling.sample.designs import BinaryDesign
+from llmdemand.modeling.variance.vcov import SSC
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Demand", "demand_frame", "fit_demand", "market_frame"]
+
+Outcome = Literal["belief", "choice"]
+Model = Literal["logit", "clogit", "mnlogit"]
+
+# Within-cell share of the variance below which runs of a prompt count as one.
+_NEARLY_CONSTANT = 0.001
+# Beliefs this close to 0 or 1 in all runs say no more than choices.
+_SURE = 1e-6
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A fitted demand system, and whose demand it is about.
+
+    All quantities of `LogitResults` are here too, with the study's names: prices are given in
+    the study's unit and `alternative` is the one that was asked for.
+
+    Attributes
+    ----------
+    fit : LogitResults
+        The logit underneath.
+    outcome : str
+        ``belief`` or ``choice``.
+    alternative : str
+        Whose demand it is.
+    unit : str
+        Unit of prices.
+    prices : tuple of float
+        The price grid of the data.
+    """
+
+    fit: LogitResults
+    outcome: str
+    alternative: str
+    unit: str
+    prices: tuple[float, ...]
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Coefficients by term."""
+        return self.fit.params
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors by term."""
+        return self.fit.bse
+
+    @property
+    def separated(self) -> bool:
+        """Whether the maximum does not exist."""
+        return self.fit.separated
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Intervals by term."""
+        return self.fit.conf_int(alpha)
+
+    @property
+    def price_sensitivity(self) -> float:
+        """The price coefficient: change in log-odds per unit of price.
+
+        Raises
+        ------
+        DesignError
+            If price does not enter linearly: one number does not describe it.
+        """
+        if "price" not in self.params.index:
+            raise DesignError(
+                f"no coefficient 'price' among {', '.join(self.params.index)}: price sensitivity "
+                "changes with the price; ask for elasticity() or marginal_effects()"
+            )
+        return float(self.params["price"])
+
+    def elasticity(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Price elasticity of the share: see `llmdemand.modeling.quantities.responses.elasticity`.
+
+        Parameters
+        ----------
+        price : float or array, optional
+            Own prices at which to evaluate; averaged over the sample by default.
+        **options
+            ``kind="cross"`` with ``rival=...``, ``kind="matrix"``, ``average=``, ``ci=``,
+            ``at=`` and the others.
+        """
+        return self._named(responses.elasticity(self.fit, **self._whose(self._at(price, options))))
+
+    def marginal_effects(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Change of the share per unit of price: see `responses.marginal_effects`."""
+        return self._named(
+            responses.marginal_effects(self.fit, **self._whose(self._at(price, options)))
+        )
+
+    def shares(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Mean probabilities of all alternatives: see `responses.shares`."""
+        return self._named(responses.shares(self.fit, **self._at(price, options)))
+
+    def demand_curve(self, grid: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Share by own price, with a band: see `curves.demand_curve`."""
+        return self._named(curves.demand_curve(self.fit, grid, **self._whose(options)))
+
+    def diversion(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
+        """Where lost demand goes: see `responses.diversion`."""
+        return self._named(responses.diversion(self.fit, **self._whose(self._at(price, options))))
+
+    def willingness_to_pay(self, attribute: str | None = None, **options: Any) -> Quantity:
+        """Indifference price, or the worth of an attribute: see `worth.willingness_to_pay`."""
+        return self._named(worth.willingness_to_pay(self.fit, attribute, **options))
+
+    def consumer_surplus(self, change: Mapping[str, float] | float, **options: Any) -> Quantity:
+        """Expected surplus of a change of prices, per choice: see `welfare.consumer_surplus`.
+
+        Parameters
+        ----------
+        change : float or mapping
+            The new own price; or new prices by alternative.
+        **options
+            See `welfare.consumer_surplus`.
+        """
+        change = change if isinstance(change, Mapping) else {self.alternative: float(change)}
+        return self._named(welfare.consumer_surplus(self.fit, change, **options))
+
+    def optimal_price(self, cost: float = 0.0, **options: Any) -> Quantity:
+        """The price of the highest profit, or revenue: see `pricing.optimal_price`."""
+        return self._named(pricing.optimal_price(self.fit, cost, **self._whose(options)))
+
+    def simulate(self, prices: Any, **options: Any) -> Quantity:
+        """Shares and revenue under scenarios: see `curves.simulate`."""
+        return self._named(curves.simulate(self.fit, prices, **options))
+
+    def _named(self, found: Quantity) -> Quantity:
+        """The study's unit in place of "units of price"."""
+        return replace(found, unit=found.unit.replace("units of price", self.unit))
+
+    def _whose(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, about this demand's alternative unless they are about all."""
+        everyone = options.get("kind") == "matrix"
+        return options if everyone else {"alternative": self.alternative, **options}
+
+    def _at(self, price: ArrayLike | None, options: dict[str, Any]) -> dict[str, Any]:
+        if price is None:
+            return options
+        if "at" in options:
+            raise UsageError("give price=... or at=..., not both")
+        # With one price in the model it needs no name.
+        own = "price" if self.fit.design is not None and self.fit.design.outside else None
+        return {"at": {own or self.alternative: price}, **options}
+
+    def summary(self, alpha: float = 0.05) -> str:
+        """The logit's table, with what it is about."""
+        return (
+            f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}\n"
+            + self.fit.summary(alpha)
+        )
+
+    def _repr_html_(self) -> str:
+        return self.fit._repr_html_()
+
+
+def demand_frame(
+    panel: Panel, alternative: str | None = None, statuses: Sequence[str] = ("ok",)
+) -> pd.DataFrame:
+    """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
+
+    Fields of personas are columns of their own, numeric where all their values are
+    numbers, so that a formula may use them; what a respondent has no value of is missing.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs.
+    alternative : str, optional
+        Whose demand; the study's focal alternative by default.
+    statuses : sequence of str
+        Rows to keep, of those that have a choice.
+
+    Raises
+    ------
+    UsageError
+        If the alternative is not on the menu or has no price.
+    """
+    name = panel.study.focal if alternative is None else alternative
+    panel.study.menu.index(name)
+    if name not in panel.study.prices:
+        raise UsageError(
+            f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
+        )
+    frame = _kept(panel, statuses)
+    return frame.assign(
+        belief=frame[f"belief_{name}"],
+        choice=(frame["choice"] == name).astype(float),
+        price=frame[f"price_{name}"],
+    )
+
+
+def market_frame(panel: Panel, statuses: Sequence[str] = ("ok",)) -> pd.DataFrame:
+    """The rows that enter a conditional logit: one per run and alternative.
+
+    Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one),
+    ``alternative``, ``case`` (the run), and those of the panel.
+    """
+    import pandas as pd
+
+    frame, menu = _kept(panel, statuses), panel.study.menu
+    parts = [
+        frame.assign(
+            case=np.arange(len(frame)),
+            alternative=a,
+            belief=frame[f"belief_{a}"],
+            choice=(frame["choice"] == a).astype(float),
+            price=frame[f"price_{a}"] if a in panel.study.prices else 0.0,
+        )
+        for a in menu.ids
+    ]
+    found = pd.concat(parts).sort_values("case", kind="stable", ignore_index=True)
+    return found.assign(alternative=pd.Categorical(found["alternative"], list(menu.ids)))
+
+
+def _kept(panel: Panel, statuses: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    kept = panel.frame["status"].isin(list(statuses)) & panel.frame["choice"].notna()
+    frame = panel.frame[kept]
+    fields = {k for p in panel.study.personas for k in p} - {"id", *map(str, frame.columns)}
+    for name in sorted(fields):
+        values = frame["persona_id"].map({p["id"]: p.get(name) for p in panel.study.personas})
+        if panel.study.respondents:
+            values = values.mask(values == "")
+        with contextlib.suppress(ValueError, TypeError):
+            values = pd.to_numeric(values)
+        frame = frame.assign(**{name: values})
+    return frame
+
+
+def fit_demand(
+    panel: Panel,
+    outcome: Outcome = "belief",
+    *,
+    alternative: str | None = None,
+    formula: str | None = None,
+    model: Model = "logit",
+    vcov: Vcov | None = None,
+    ssc: SSC = "stata",
+    separation: Separation = "warn",
+    statuses: Sequence[str] | None = None,
+) -> Demand:
+    """Fit demand to the runs of a panel.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs.
+    outcome : str
+        ``belief`` (fractional) or ``choice`` (0/1).
+    alternative : str, optional
+        Whose demand; the study's focal alternative by default.
+    formula : str, optional
+        Right-hand side: ``price`` by default; for ``mnlogit`` the prices that vary.
+        ``price`` is the own price; rivals' are ``price_<alternative>``;
+        variants, arms, orders and fields of personas are columns too. Prices may enter as
+        ``log(price)``, ``C(price)``, ``bs(price, df=4)``, ``price + round(price, 5)``.
+        For ``clogit`` it may have parts: ``price | income``.
+    model : str
+        ``logit``: the alternative is bought or not. ``clogit``: all alternatives, one price
+        coefficient, a constant for each. ``mnlogit``: all alternatives, each with
+        coefficients of its own.
+    vcov : str or mapping, optional
+        By default clustered by the study's own cluster column where it has personas;
+        else by cell where the outcome hardly varies between the runs of a prompt
+        (they are then no independent evidence), and HC1 otherwise.
+    ssc, separation : str
+        See `llmdemand.modeling.models.logit.fraclogit`.
+    statuses : sequence of str, optional
+        Rows that enter; what is left out is counted in the summary. By default
+        ``ok``; for choice in a panel without a single belief (a model that gives no
+        log-probabilities) ``no_logprobs``.
+
+    Returns
+    -------
+    Demand
+
+    Raises
+    ------
+    DesignError
+        No usable rows, one price, one cluster.
+    UsageError
+        For an unknown outcome, alternative or model.
+
+    Warns
+    -----
+    SeparationWarning
+        If the maximum does not exist.
+    VarianceWarning
+        If belief is 0 or 1 in every run, or does not vary about the fit.
+
+    Examples
+    --------
+    >>> from llmdemand import load_study, simulate
+    >>> panel = simulate(load_study("pampers"), "synthetic", runs=20, seed=1)
+    >>> demand = fit_demand(panel, "belief")
+    >>> bool(-0.65 < demand.price_sensitivity < -0.45)
+    True
+    """
+    if outcome not in get_args(Outcome):
+        raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
+    if model not in get_args(Model):
+        raise UsageError(
+            f"model {model!r}{nearest(str(model), get_args(Model))}: use 'logit', 'clogit' or "
+            "'mnlogit'"
+        )
+    if statuses is None:
+        statuses = ("ok",)
+        if outcome == "choice" and panel.usable.empty:
+            statuses = ("no_logprobs",)
+    frame = demand_frame(panel, alternative, statuses)
+    name = panel.study.focal if alternative is None else alternative
+    if frame.empty:
+        raise DesignError(_nothing(panel))
+    _tell_of_certainty(frame, outcome)
+    asked = _default_vcov(frame, outcome, panel.study.cluster) if vcov is None else vcov
+    if formula is None:
+        varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
+        formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
+    common: dict[str, Any] = {"vcov": asked, "ssc": ssc, "separation": separation}
+    menu = panel.study.menu
+    if model == "logit":
+        door = fraclogit if outcome == "belief" else logit
+        found = door(f"{outcome} ~ {formula}", frame, **common)
+        assert isinstance(found.design, BinaryDesign)
+        found = replace(found, design=replace(found.design, name=name))
+    else:
+        base = next((a.id for a in menu.alternatives if a.outside), None)
+        common["base"] = base or next((a for a in menu.ids if a != name), None)
+        if model == "clogit":
+            long = market_frame(panel, statuses)
+            found = clogit(f"{outcome} ~ {formula}", long, **common)
+        else:
+            shares = {
+                a: frame[f"belief_{a}"]
+                if outcome == "belief"
+                else (panel.frame.loc[frame.index, "choice"] == a).astype(float)
+                for a in menu.ids
+            }
+            found = mnlogit(f"{' + '.join(menu.ids)} ~ {formula}", frame.assign(**shares), **common)
+        found = replace(found, outcome=outcome)
+    found = replace(found, dropped=len(panel) - len(frame))
+    grid = tuple(float(p) for p in np.unique(frame["price"]))
+    return Demand(found, outcome, name, panel.study.unit, grid)
+
+
+def _nothing(panel: Panel) -> str:
+    counts = panel.statuses[panel.statuses > 0].to_dict()
+    return (
+        f"no usable run among {len(panel)} (statuses: {counts}): demand cannot be fitted; "
+        "see the answers with panel.frame['text'], or try another prompt or model"
+        + (
+            "; without log-probabilities only choice can be fitted (outcome 'choice')"
+            if counts.get("no_logprobs")
+            else ""
+        )
+    )
+
+
+def _tell_of_certainty(frame: pd.DataFrame, outcome: str) -> None:
+    if outcome == "belief" and (np.minimum(frame["belief"], 1 - frame["belief"]) < _SURE).all():
+        warnings.warn(
+            f"belief is 0 or 1 (within {_SURE:g}) in all {len(frame)} runs: the model is sure of "
+            "every answer, so belief says what choice says",
+            VarianceWarning,
+            stacklevel=3,
+        )
+
+
+def _default_vcov(frame: pd.DataFrame, outcome: str, cluster: str) -> Vcov | None:
+    """See `fit_demand`: replicated prompts whose outcome is a constant are one observation."""
+    if cluster != "cell":
+        return {"CRV1": cluster}
+    within = frame.groupby("cell")[outcome].var(ddof=0).mean()
+    replicated = frame["cell"].duplicated().any()
+    constant = within < _NEARLY_CONSTANT * frame[outcome].var(ddof=0)
+    # None is the estimator's own default: HC1, or iid for Firth's estimates of choices.
+    return {"CRV1": "cell"} if replicated and constant else None

@@ -1,0 +1,1 @@
+"""What a fitted demand says of shares, prices, worth and welfare."""

@@ -1,0 +1,368 @@
+"""The price that earns most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.quantities.intervals import (
+    CI,
+    Fit,
+    Numbers,
+    choose,
+    coefficients,
+    infer,
+    ready,
+)
+from llmdemand.modeling.quantities.prices import price_column
+from llmdemand.modeling.quantities.quantity import Quantity
+from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
+from llmdemand.modeling.quantities.scenes import At, Average, scenes
+
+__all__ = ["Goal", "optimal_price"]
+
+Goal = Literal["profit", "revenue"]
+
+_GRID, _FINE = 161, 33
+_CELLS = 1 << 20  # utilities that are held at a time
+_REACH = 4.0  # a non-linear price is searched up to so many times the highest one seen
+
+
+def optimal_price(
+    fit: Fit,
+    cost: float = 0.0,
+    kind: Goal = "profit",
+    *,
+    alternative: str | None = None,
+    price: str = "price",
+    bounds: tuple[float, float] | None = None,
+    at: At = None,
+    average: Average = "mean",
+    ci: CI | None = None,
+    alpha: float = 0.05,
+    reps: int = 1000,
+    seed: int = 1,
+) -> Quantity:
+    """One price for all observations that maximises ``(p - cost) S(p)``, rivals' prices given.
+
+    With a linear price and one kind of observation, ``p = c + [1 + W(exp(a + b c - 1))] / -b``,
+    ``W`` Lambert's function and ``a`` the utility at price zero less the log-sum of the
+    other alternatives. Otherwise the maximum is searched on a grid and refined to the root of ``S +
+    (p - c) dS/dp``, which is the inverse-elasticity rule ``(p - c) / p = -1 / e``.
+
+    Parameters
+    ----------
+    fit, price, at, average, alpha, reps, seed
+        See `responses.shares`; the alternative's own price in the sample
+        plays no part.
+    cost : float
+        Marginal cost, in units of price.
+    kind : str
+        ``profit``, or ``revenue``, for which there is no cost.
+    alternative : str, optional
+        Whose price; needed where there are several alternatives.
+    bounds : pair of float, optional
+        Lowest and highest price; required only where profit rises without end.
+    ci : str, optional
+        ``delta`` (implicit derivatives of the first-order condition), ``krinsky-robb`` or
+        ``bootstrap``. Draws in which demand does not fall count as an infinite price.
+
+    Returns
+    -------
+    Quantity
+        One row per value of `at`. A note says when the optimum lies outside the observed prices,
+        where nothing but the formula speaks for it, or at a bound.
+
+    Raises
+    ------
+    DesignError
+        If demand does not fall with the price, or profit rises up to the end of the search.
+    UsageError
+        For unknown options.
+
+    Notes
+    -----
+    A derivation of the Lambert form for logit demand: Aravindakshan & Ratchford (2011),
+    Review of Marketing Science 9.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import llmdemand as ld
+    >>> df = pd.DataFrame({"price": [1, 2, 3, 4] * 2, "buy": [1, 1, 0, 0, 1, 0, 1, 0]})
+    >>> fit = ld.logit("buy ~ price", df)
+    >>> p = float(optimal_price(fit, cost=0.5))
+    >>> s = 1 / (1 + np.exp(-(fit.params["const"] + fit.params["price"] * p)))
+    >>> bool(abs((p - 0.5) * -fit.params["price"] * (1 - s) - 1) < 1e-9)
+    True
+    """
+    choose(kind, Goal, "kind")
+    if not np.isfinite(cost):
+        raise UsageError(f"cost={cost!r}: give a finite number")
+    if kind == "revenue" and cost:
+        raise UsageError(f"kind='revenue' has no cost, found {cost:g}: use kind='profit'")
+    if average == "share_weighted":
+        raise UsageError("average='share_weighted' is for elasticities: use 'mean'")
+    if bounds is not None and not -np.inf < bounds[0] < bounds[1] < np.inf:
+        raise UsageError(f"bounds={bounds!r}: give a lower and a higher price")
+    design, sample = ready(fit, "an optimal price")
+    if alternative is None:
+        if len(design.alternatives) > 1:
+            raise UsageError(
+                f"optimal_price: name the alternative, one of {', '.join(design.alternatives)}"
+            )
+        alternative = design.alternatives[0]
+    price_column(design, alternative, price, sample)
+    where = scenes(
+        fit,
+        at,
+        what="an optimal price",
+        average=average,
+        price=price,
+        alternative=alternative,
+        apart=True,
+    )
+    problems = [_Problem(scene, alternative, price, cost, bounds) for scene in where.blocks]
+    params = coefficients(fit)
+    optima = [problem.solve(params) for problem in problems]
+    notes = _notes(problems, optima, params, kind)
+
+    def value(b: Numbers) -> Numbers:
+        if not np.iscomplexobj(b):
+            exact = bool(np.array_equal(b, params))
+            return np.array([_or_infinite(problem, b, exact) for problem in problems])
+        # Complex steps are taken about the estimates: one Newton step from their optimum.
+        return np.array(
+            [problem.implicit(p, b, params) for problem, p in zip(problems, optima, strict=True)]
+        )
+
+    return infer(
+        fit,
+        value,
+        name=f"{kind}-maximising price of {alternative}"
+        + (f" at cost {cost:g}" if kind == "profit" else ""),
+        keys=where.keys,
+        rule=f"of mean {kind}; " + where.rule,
+        unit=f"units of {price}",
+        notes=notes,
+        ci=ci,
+        alpha=alpha,
+        reps=reps,
+        seed=seed,
+    )
+
+
+def _or_infinite(problem: _Problem, b: Array, exact: bool) -> float:
+    try:
+        return problem.solve(b, exact=exact)
+    except _Rising:
+        return np.inf
+
+
+def _notes(problems: list[_Problem], optima: list[float], params: Array, kind: str) -> list[str]:
+    notes = []
+    for problem, p in zip(problems, optima, strict=True):
+        share, slope = problem.demand(p, params)
+        s, d = float(np.real(share)), float(np.real(slope))
+        notes.append(
+            f"at {p:.5g} the share is {s:.4g}, its elasticity "
+            f"{d * p / s if s else float('nan'):.4g} and {kind} "
+            f"{(p - problem.cost) * s:.5g} per observation"
+        )
+        low, high = problem.seen
+        if not low <= p <= high:
+            notes.append(
+                f"{p:.5g} lies outside the observed prices, {low:g} to {high:g}: an extrapolation "
+                "that rests on the formula alone"
+            )
+        if problem.bound(p):
+            notes.append(
+                f"{p:.5g} is at a bound of the search: the optimum may lie beyond it, and it has "
+                "no standard error"
+            )
+    return notes
+
+
+class _Rising(DesignError):
+    """Profit rises without end."""
+
+
+class _Problem:
+    """Mean profit of one alternative by its price."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        alternative: str,
+        price: str,
+        cost: float,
+        bounds: tuple[float, float] | None,
+    ) -> None:
+        self.scene, self.alternative, self.price = scene, alternative, price
+        self.cost, self.bounds = cost, bounds
+        self.seen = price_range(scene, alternative, price)
+        self.linear = linear_in_price(scene, alternative, price)
+        low = self.seen[0]
+        self._first = scene.at_price(alternative, price, low)
+        self._slope = self._first.pull(alternative, price).x
+        self._rows = scene.rows(alternative)
+        self._kept: dict[tuple[float, float], Array] = {}
+        self._ends = (np.nan, np.nan)
+        if not self.linear:
+            self._ends = self._reach()
+
+    def _reach(self) -> tuple[float, float]:
+        """Where a non-linear price is searched: the bounds, as far as the formula goes."""
+        low, high = self.seen
+        if self.bounds is not None:
+            return self.bounds
+        wide = (max(self.cost, low / _REACH), high * _REACH) if low > 0 else self.seen
+        try:
+            for p in wide:
+                self._at(p)
+        except DesignError:
+            return self.seen
+        return wide
+
+    def _at(self, p: float) -> tuple[Array, Array]:
+        """Regressors and their derivatives."""
+        if self.linear:
+            return self._first.x + self._slope * (p - self.seen[0]), self._slope
+        there = self.scene.at_price(self.alternative, self.price, p)
+        return there.x, there.pull(self.alternative, self.price).x
+
+    def demand(self, p: float, b: Numbers, at: tuple[Array, Array] | None = None) -> Numbers:
+        """Mean share and its derivative by the price."""
+        x, slope = self._at(p) if at is None else at
+        scene, rows = self.scene, self._rows
+        s, v = scene.shares(b, x), slope @ b
+        response = s * (v - np.add.reduceat(s * v, scene.start)[scene.case])
+        everyone = scene.total(np.ones(len(scene.start)))
+        sums = [scene.total(values[rows], scene.case[rows]) for values in (s, response)]
+        return np.asarray(np.concatenate(sums) / everyone[0])
+
+    def _first_order(self, p: float, b: Numbers) -> Numbers:
+        share, slope = self.demand(p, b)
+        return np.asarray(share + (p - self.cost) * slope)
+
+    def solve(self, b: Array, exact: bool = True) -> float:
+        """The best price."""
+        low, high = self._ends
+        if self.linear:
+            low, high = self._bracket(b)
+            if self.bounds is not None:
+                low, high = (float(np.clip(p, *self.bounds)) for p in (low, high))
+            if high - low <= 1e-12 * abs(high):
+                return (low + high) / 2
+            return self._refine(*self._best(np.linspace(low, high, _GRID), b), b)
+        grid = np.linspace(low, high, _GRID)
+        best = int(np.argmax(self._profits(grid, b)))
+        if best in (0, _GRID - 1):
+            if best and self.bounds is None and self._ends != self.seen:
+                raise _Rising(
+                    f"profit still rises at {self.price} {high:g}, {_REACH:g} times the highest "
+                    "observed: no optimum can be told; give bounds=(low, high)"
+                )
+            return float(grid[best])
+        low, high = float(grid[best - 1]), float(grid[best + 1])
+        if exact:
+            return self._refine(low, high, b)
+        # For draws a parabola through the best of a finer grid is precise enough.
+        grid = np.linspace(low, high, _FINE)
+        profit = self._profits(grid, b)
+        best = min(max(int(np.argmax(profit)), 1), _FINE - 2)
+        left, top, right = profit[best - 1 : best + 2]
+        bend = left - 2 * top + right
+        shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
+        return float(grid[best] + np.clip(shift, -1, 1) * (grid[1] - grid[0]))
+
+    def _best(self, grid: Array, b: Array) -> tuple[float, float]:
+        """The neighbours of the best price of a grid."""
+        best = int(np.argmax(self._profits(grid, b)))
+        return float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
+
+    def _profits(self, grid: Array, b: Array) -> Array:
+        """Profit on a grid; regressors of a non-linear price are kept, they serve every draw."""
+        scene = self.scene
+        key = (float(grid[0]), float(grid[-1]))
+        if not self.linear and key not in self._kept:
+            self._kept[key] = scene.priced(self.alternative, self.price, grid)
+        base, slope = self._first.x @ b, self._slope @ b
+        everyone = scene.total(np.ones(len(scene.start)))[0]
+        weight = scene.weight[scene.case[self._rows]] / everyone
+        share = np.empty(len(grid))
+        size = max(1, _CELLS // len(base))
+        for first in range(0, len(grid), size):
+            some = slice(first, first + size)
+            if self.linear:
+                eta = base + (grid[some, None] - self.seen[0]) * slope
+            else:
+                eta = self._kept[key][some] @ b
+            top = np.maximum.reduceat(eta, scene.start, axis=1)[:, scene.case]
+            e = np.exp(eta - top)
+            sums = np.add.reduceat(e, scene.start, axis=1)[:, scene.case[self._rows]]
+            share[some] = (e[:, self._rows] / sums) @ weight
+        return np.asarray((grid - self.cost) * share)
+
+    def _refine(self, low: float, high: float, b: Array) -> float:
+        from scipy.optimize import brentq
+
+        f: Callable[[float], float] = lambda p: float(self._first_order(p, b))  # noqa: E731
+        if f(low) <= 0 or f(high) >= 0:
+            # A kink, or a bound of the search.
+            return low if f(low) <= 0 else high
+        return float(brentq(f, low, high, xtol=1e-13 * max(abs(high), 1e-300), rtol=1e-14))
+
+    def _bracket(self, b: Array) -> tuple[float, float]:
+        """The optima of the single observations hold that of their sum between them."""
+        from scipy.special import wrightomega
+
+        v = self._slope @ b
+        own = v[self._rows]
+        if (own >= 0).any() or not len(own):
+            raise _Rising(
+                f"demand for {self.alternative!r} does not fall with {self.price!r} (utility "
+                f"changes by {own.max(initial=0):.3g} per unit): no price is the best"
+            )
+        others = v.copy()
+        others[self._rows] = 0
+        if others.any():
+            # The price moves rivals' utilities, too: no closed form, but a range that is wide.
+            span = 1 / np.abs(own).min()
+            top = max(self.cost, self.seen[1]) + 50 * span
+            return min(self.cost, self.seen[0]), top
+        scene, c = self.scene, self.cost
+        eta = self._at(c)[0] @ b
+        rest = eta.copy()
+        rest[self._rows] = -np.inf
+        case = scene.case[self._rows]
+        top = np.maximum.reduceat(rest, scene.start)
+        with np.errstate(invalid="ignore"):
+            sums = np.add.reduceat(np.exp(rest - top[scene.case]), scene.start)
+        if np.isinf(top[case]).any():
+            raise _Rising(
+                f"{self.alternative!r} is the only alternative in a choice set: its demand does "
+                "not fall with the price"
+            )
+        a = eta[self._rows] - (top + np.log(sums))[case]
+        best = c + (1 + np.real(wrightomega(a - 1))) / -own
+        return float(best.min()), float(best.max())
+
+    def bound(self, p: float) -> bool:
+        """Whether a price is an end of the search."""
+        ends = self._ends if self.bounds is None else self.bounds
+        return any(abs(p - e) <= 1e-12 * max(abs(e), 1e-300) for e in ends)
+
+    def implicit(self, p: float, b: Numbers, real: Array) -> complex:
+        """Optimum at coefficients a complex step from the real ones, to first order."""
+        if self.bound(p):
+            return complex(p, np.nan)
+        h = 2.0**-12 * (abs(p) or 1.0)
+        f = [float(self._first_order(p + k * h, real)) for k in (-2, -1, 1, 2)]
+        curvature = (8 * (f[2] - f[1]) - (f[3] - f[0])) / (12 * h)
+        moved = self._first_order(p, b)
+        return complex(p - 1j * np.imag(moved) / curvature)

@@ -1,0 +1,330 @@
+"""The cases at which a quantity is evaluated, and averages over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.quantities.intervals import Fit, Numbers, Value, choose, ready
+from llmdemand.modeling.quantities.prices import names, price_column, with_price
+from llmdemand.modeling.quantities.scene import Scene
+from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["At", "Average", "Scenes", "scenes"]
+
+Average = Literal["mean", "at_means", "share_weighted"]
+#: ``None`` (the sample), values of some variables, or rows.
+At = Any
+_BLOCK = 1 << 17  # rows of regressors that are handled at a time
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Everything a quantity is evaluated at.
+
+    Attributes
+    ----------
+    keys : pandas.DataFrame
+        One row per answer: the values that were asked for.
+    blocks : tuple of Scene
+        The cases, some answers at a time.
+    rule : str
+        How they are averaged.
+    """
+
+    keys: pd.DataFrame
+    blocks: tuple[Scene, ...]
+    rule: str
+
+    def value(self, of_block: Any) -> Value:
+        """From ``of_block(scene, b) -> (answers, P)`` to a vector, answer by answer."""
+
+        def value(b: Numbers) -> Numbers:
+            return np.concatenate([of_block(scene, b).ravel() for scene in self.blocks])
+
+        return value
+
+    def labelled(self, labels: Mapping[str, list[str]]) -> pd.DataFrame:
+        """The keys, each repeated for P labels."""
+        import pandas as pd
+
+        size = len(next(iter(labels.values())))
+        keys = self.keys.loc[np.repeat(np.arange(len(self.keys)), size)].reset_index(drop=True)
+        more = pd.DataFrame({k: list(v) * len(self.keys) for k, v in labels.items()})
+        return pd.concat([keys, more], axis=1)
+
+
+def scenes(
+    fit: Fit,
+    at: At = None,
+    *,
+    what: str,
+    average: Average = "mean",
+    price: str = "price",
+    alternative: str | None = None,
+    apart: bool = False,
+) -> Scenes:
+    """The cases that are asked for.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fitted demand.
+    at : optional
+        None: the sample. A mapping: the sample with these columns, or prices of these
+        alternatives, set to one value or to several, one answer each. A data frame: each
+        row (each case, in a conditional logit) an answer.
+    what : str
+        What is asked, for messages.
+    average : str
+        ``at_means`` makes one case of means of each answer.
+    price, alternative : str
+        What the price column is called, and whose price `price` is among the keys of `at`.
+    apart : bool
+        One block per answer.
+
+    Raises
+    ------
+    DesignError, UsageError
+        For columns that the model does not have, missing or infinite values.
+    """
+    import pandas as pd
+
+    design, sample = ready(fit, what)
+    choose(average, Average, "average")
+    if at is None or isinstance(at, Mapping):
+        keys = _keys(design, sample, {} if at is None else dict(at), price, alternative)
+        frames = _replaced(fit, design, sample, keys, price, alternative)
+        where = "" if at is None else ", other variables as in the sample"
+        many = f"{average.replace('_', ' ')} over observations (sample enumeration)"
+        rule = many if average != "at_means" else "none: at the sample means of all variables"
+        if average == "share_weighted":
+            rule = "share-weighted over observations (sample enumeration)"
+        rule += where
+    elif isinstance(at, pd.DataFrame):
+        keys, frames = _given(design, sample, at)
+        rule = "none: each answer at the values given"
+    else:
+        raise UsageError(
+            f"at={type(at).__name__}: give None for the sample, a mapping such as "
+            "{'price': 35}, or a data frame"
+        )
+    if average == "at_means":
+        frames = (_means(design, frame, weight) for frame, weight in frames)
+    return Scenes(keys, tuple(_blocks(fit, design, frames, apart)), rule)
+
+
+def _keys(
+    design: Design,
+    sample: pd.DataFrame,
+    at: dict[Any, Any],
+    price: str,
+    alternative: str | None,
+) -> pd.DataFrame:
+    """One row per answer: the values asked for, checked."""
+    import pandas as pd
+
+    size = 1
+    for key, given in at.items():
+        known = (*design.variables, *design.alternatives)
+        if key not in known:
+            raise DesignError(
+                f"at: no variable or alternative {key!r} in the model{nearest(str(key), known)}: "
+                f"it has {', '.join(known)}"
+            )
+        if isinstance(design, ChoiceDesign) and key == price and alternative is None:
+            raise UsageError(
+                f"at: whose {price!r}? Name the alternative, as in "
+                f"at={{{design.alternatives[0]!r}: 35}}"
+            )
+        values = [given] if np.ndim(given) == 0 else list(given)
+        if not values:
+            raise UsageError(f"at: {key!r} has no values")
+        column = key
+        if key not in design.variables:
+            column = price_column(design, str(key), price, sample)[0]
+        if column in sample.columns and sample[column].dtype.kind in "fiub":
+            _check_numbers(values, key)
+        elif any(v is None or v != v for v in values):
+            raise UsageError(f"at: {key!r} has a missing value")
+        if size > 1 and len(values) not in (1, size):
+            raise UsageError(
+                f"at: {key!r} has {len(values)} values and another variable {size}: give lists "
+                "of equal length, one answer each"
+            )
+        size = max(size, len(values))
+        at[key] = values
+    wide = {k: v * size if len(v) == 1 else v for k, v in at.items()}
+    return pd.DataFrame(wide, index=range(size))
+
+
+def _check_numbers(values: list[Any], key: Any) -> None:
+    for v in values:
+        number = isinstance(v, int | float | np.number | np.bool_)
+        if not number or not np.isfinite(v):
+            raise UsageError(f"at: {key!r} is {v!r}: give finite numbers")
+
+
+def _replaced(
+    fit: Fit,
+    design: Design,
+    sample: pd.DataFrame,
+    keys: pd.DataFrame,
+    price: str,
+    alternative: str | None,
+) -> Iterator[tuple[pd.DataFrame, Array]]:
+    """The sample with the values of each answer."""
+    weight = np.asarray(fit.weights, np.float64)
+    if not isinstance(design, ChoiceDesign):
+        set_ = [
+            c if c in design.variables else price_column(design, str(c), price, sample)[0]
+            for c in keys.columns
+        ]
+        sample, weight = _distinct(sample, weight, [v for v in design.variables if v not in set_])
+    for k in range(len(keys)):
+        frame = sample
+        for key in keys.columns:
+            value = keys[key].iloc[k]
+            if key not in design.variables:
+                frame = with_price(design, frame, str(key), price, value)
+            elif isinstance(design, ChoiceDesign) and key == price and alternative is not None:
+                frame = with_price(design, frame, alternative, price, value)
+            else:
+                frame = frame.assign(**{str(key): value})
+        yield frame, weight
+
+
+def _distinct(
+    sample: pd.DataFrame, weight: Array, columns: list[str]
+) -> tuple[pd.DataFrame, Array]:
+    """Rows that differ in these columns, and their weights."""
+    if not columns:
+        return sample.iloc[:1].reset_index(drop=True), weight.sum(keepdims=True)
+    code = sample.groupby(columns, sort=False, observed=True, dropna=False).ngroup().to_numpy()
+    first = np.unique(code, return_index=True)[1]
+    return sample.iloc[first].reset_index(drop=True), np.bincount(code, weight).astype(np.float64)
+
+
+def _given(
+    design: Design, sample: pd.DataFrame, at: pd.DataFrame
+) -> tuple[pd.DataFrame, Iterator[tuple[pd.DataFrame, Array]]]:
+    """Rows of the caller's: each case an answer."""
+    import pandas as pd
+
+    choice = isinstance(design, ChoiceDesign)
+    needed = [
+        *design.variables,
+        *([design.alternative] if isinstance(design, ChoiceDesign) else []),
+    ]
+    columns = tuple(str(c) for c in at.columns)
+    for name in needed:
+        if name not in columns:
+            raise DesignError(
+                f"at: no column {name!r}{nearest(name, columns)}: the model needs "
+                f"{', '.join(needed)}"
+            )
+    if not len(at):
+        raise UsageError("at: the data frame has no rows")
+    frame = at.reset_index(drop=True)
+    for name in needed:
+        if frame[name].isna().any():
+            raise UsageError(f"at: column {name!r} has a missing value")
+        numeric = name in sample.columns and sample[name].dtype.kind in "fiub"
+        if numeric and not (frame[name].dtype.kind in "fiub" and np.isfinite(frame[name]).all()):
+            raise UsageError(f"at: column {name!r} must hold finite numbers")
+    if not choice:
+        keys = frame[list(design.variables)]
+        return keys, iter([(frame.iloc[[k]], np.ones(1)) for k in range(len(frame))])
+    assert isinstance(design, ChoiceDesign)
+    if design.group not in columns:
+        return pd.DataFrame(index=range(1)), iter([(frame, np.ones(1))])
+    code, found = pd.factorize(frame[design.group])
+    keys = pd.DataFrame({design.group: found})
+    return keys, iter([(frame[code == k], np.ones(1)) for k in range(len(found))])
+
+
+def _means(design: Design, frame: pd.DataFrame, weight: Array) -> tuple[pd.DataFrame, Array]:
+    """One case of weighted means; by alternative in a conditional logit."""
+    import pandas as pd
+
+    for name in design.variables:
+        if frame[name].dtype.kind not in "fiub":
+            raise DesignError(
+                f"average='at_means': {name!r} holds {frame[name].dtype}, which has no mean; use "
+                "average='mean', or give the values in at={...}"
+            )
+    columns = list(design.variables)
+    if not isinstance(design, ChoiceDesign):
+        mean = np.average(frame[columns].to_numpy(np.float64), axis=0, weights=weight)
+        return pd.DataFrame([mean], columns=columns), weight.sum(keepdims=True)
+    start = design.expand(frame).start
+    sizes = np.diff(np.append(start, len(frame)))
+    by_row, labels = np.repeat(weight, sizes), design.labels(frame)
+    if (sizes != len(design.alternatives)).any():
+        raise DesignError(
+            "average='at_means': choice sets differ between cases, so there is no mean case; use "
+            "average='mean', or give a market in at=..."
+        )
+    parts = [
+        np.average(
+            frame[columns].to_numpy(np.float64)[labels == k], axis=0, weights=by_row[labels == k]
+        )
+        for k in range(len(design.alternatives))
+    ]
+    made = pd.DataFrame(parts, columns=columns)
+    made[design.alternative] = list(design.alternatives)
+    return made, weight.sum(keepdims=True)
+
+
+def _blocks(
+    fit: Fit, design: Design, frames: Iterator[tuple[pd.DataFrame, Array]], apart: bool
+) -> Iterator[Scene]:
+    held: list[tuple[pd.DataFrame, Array]] = []
+    rows = 0
+    for frame, weight in frames:
+        held.append((frame, weight))
+        rows += len(frame) * len(names(design))
+        if apart or rows > _BLOCK:
+            yield _scene(fit, design, held)
+            held, rows = [], 0
+    if held:
+        yield _scene(fit, design, held)
+
+
+def _scene(fit: Fit, design: Design, held: list[tuple[pd.DataFrame, Array]]) -> Scene:
+    import pandas as pd
+
+    read = list(design.variables)
+    if isinstance(design, ChoiceDesign):
+        read.append(design.alternative)
+        groups, first = [], 0
+        for frame, _ in held:
+            # Cases are numbered anew: two answers may hold the same ones.
+            start = design.expand(frame).start if len(frame) else np.zeros(0, np.intp)
+            sizes = np.diff(np.append(start, len(frame)))
+            groups.append(first + np.repeat(np.arange(len(start)), sizes))
+            first += len(start)
+    whole = (
+        pd.concat([f[read] for f, _ in held], ignore_index=True) if len(held) > 1 else held[0][0]
+    )
+    whole = whole[read].reset_index(drop=True)
+    if isinstance(design, ChoiceDesign):
+        whole[design.group] = np.concatenate(groups)
+    made = design.expand(whole)
+    labels, x, start = made.labels, made.x, made.start
+    if design.outside:
+        x = np.zeros((2 * len(made.x), made.x.shape[1]))
+        x[::2] = made.x
+        labels = np.tile(np.array([0, 1], np.intp), len(made.x))
+        start = 2 * np.arange(len(made.x))
+    weight = np.concatenate([w for _, w in held])
+    answer = np.repeat(np.arange(len(held)), [len(w) for _, w in held])
+    return Scene(fit, whole, weight, answer, len(held), x, start, labels)

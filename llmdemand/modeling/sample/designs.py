@@ -1,0 +1,237 @@
+"""From data frames to utilities: the sample and any counterfactual by the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from llmdemand.errors import DesignError, nearest
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.sample.formula import Part
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BinaryDesign", "ChoiceDesign", "Design", "MultinomialDesign", "Rows"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Regressors of every alternative in every case.
+
+    Attributes
+    ----------
+    x : (R, K) array
+        Regressors; the rows of a case lie side by side.
+    start : (N,) int array
+        First row of each case.
+    labels : (R,) int array
+        Alternative of each row, as its place in the design's `alternatives`.
+    """
+
+    x: Array
+    start: Codes
+    labels: Codes
+
+
+class Design(Protocol):
+    """What turns data into utilities ``x @ params``.
+
+    Shares are ``exp(v) / sum exp(v)`` within a case; where `outside` is true the sum has one
+    more term, 1, for not buying. A binary logit is one alternative beside the outside.
+    """
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Columns that the regressors are made of."""
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The alternatives that have utilities."""
+
+    @property
+    def outside(self) -> bool:
+        """Whether not buying is one more alternative, with utility 0."""
+
+    def expand(self, frame: pd.DataFrame) -> Rows:
+        """Regressors of these rows."""
+
+    def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
+        """Where an alternative's price stands: its column, and which rows (R',) of the frame."""
+
+
+def _index(alternative: str, known: tuple[str, ...]) -> int:
+    if alternative not in known:
+        raise DesignError(
+            f"no alternative {alternative!r}{nearest(alternative, known)}: "
+            f"this model has {', '.join(known)}"
+        )
+    return known.index(alternative)
+
+
+@dataclass(frozen=True)
+class BinaryDesign:
+    """One alternative, bought or not.
+
+    Attributes
+    ----------
+    part : Part
+        The right-hand side.
+    variables : tuple of str
+        Columns that it reads.
+    name : str
+        What the outcome is about.
+    """
+
+    part: Part
+    variables: tuple[str, ...]
+    name: str
+
+    outside = True
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        return self.part.terms
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The one alternative."""
+        return (self.name,)
+
+    def expand(self, frame: pd.DataFrame) -> Rows:
+        """One row per case."""
+        n = len(frame)
+        return Rows(self.part.matrix(frame), np.arange(n), np.zeros(n, np.intp))
+
+    def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
+        """The price column; a rival is named by the column of its price."""
+        column = price if alternative in self.alternatives else alternative
+        return column, np.ones(len(frame))
+
+
+@dataclass(frozen=True)
+class MultinomialDesign:
+    """Several alternatives, regressors of the case, one coefficient per alternative but the base.
+
+    Attributes
+    ----------
+    part : Part
+        The right-hand side.
+    variables : tuple of str
+        Columns that it reads.
+    alternatives : tuple of str
+        All of them, the base first.
+    """
+
+    part: Part
+    variables: tuple[str, ...]
+    alternatives: tuple[str, ...]
+
+    outside = False
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """``term:alternative``, alternative by alternative."""
+        return tuple(f"{t}:{a}" for a in self.alternatives[1:] for t in self.part.terms)
+
+    def expand(self, frame: pd.DataFrame) -> Rows:
+        """J rows per case; those of the base are zero."""
+        x = self.part.matrix(frame)
+        n, j, k = len(frame), len(self.alternatives), len(self.part.terms)
+        wide = np.zeros((n, j, (j - 1) * k))
+        for a in range(1, j):
+            wide[:, a, (a - 1) * k : a * k] = x
+        return Rows(wide.reshape(n * j, -1), np.arange(n) * j, np.tile(np.arange(j), n))
+
+    def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
+        """A column of the case: ``price_<alternative>`` where there is one, else as named."""
+        named = f"{price}_{alternative}"
+        return (named if named in self.variables else alternative), np.ones(len(frame))
+
+
+@dataclass(frozen=True)
+class ChoiceDesign:
+    """One row per case and alternative; choice sets may differ between cases.
+
+    Attributes
+    ----------
+    generic, case, own : Part
+        Regressors with one coefficient; those of the case with a coefficient per
+        alternative but the base; those of alternatives with a coefficient for each.
+    variables : tuple of str
+        Columns that they read.
+    alternatives : tuple of str
+        All of them, the base first.
+    alternative, group : str
+        Columns that name the alternative and the case.
+    """
+
+    generic: Part
+    case: Part
+    own: Part
+    variables: tuple[str, ...]
+    alternatives: tuple[str, ...]
+    alternative: str
+    group: str
+
+    outside = False
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Generic terms first, then ``term:alternative``."""
+        return (
+            *(t for t in self.generic.terms if t != "const"),
+            *(f"{t}:{a}" for t in self.case.terms for a in self.alternatives[1:]),
+            *(f"{t}:{a}" for t in self.own.terms if t != "const" for a in self.alternatives),
+        )
+
+    def labels(self, frame: pd.DataFrame) -> Codes:
+        """Alternative of each row."""
+        names = frame[self.alternative].astype(str)
+        place = {a: k for k, a in enumerate(self.alternatives)}
+        found = names.map(place)
+        if found.isna().any():
+            _index(str(names[found.isna()].iloc[0]), self.alternatives)
+        return np.asarray(found, np.intp)
+
+    def expand(self, frame: pd.DataFrame) -> Rows:
+        """The rows as they are; without a column of cases they are one case."""
+        labels = self.labels(frame)
+        dummies = (labels[:, None] == np.arange(len(self.alternatives))).astype(float)
+        case, own = self.case.matrix(frame), _without_constant(self.own, frame)
+        x = np.hstack(
+            [
+                _without_constant(self.generic, frame),
+                *(case[:, [k]] * dummies[:, 1:] for k in range(case.shape[1])),
+                *(own[:, [k]] * dummies for k in range(own.shape[1])),
+            ]
+        )
+        start = np.zeros(1, np.intp)
+        if self.group not in frame.columns and len(np.unique(labels)) < len(labels):
+            raise DesignError(
+                f"an alternative is there twice and no column {self.group!r} divides the rows "
+                "into cases: add it"
+            )
+        if self.group in frame.columns:
+            groups = frame[self.group].to_numpy()
+            new = np.append(True, groups[1:] != groups[:-1])
+            start = np.flatnonzero(new).astype(np.intp)
+        return Rows(x, start, labels)
+
+    def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
+        """The price column, in the rows of the alternative."""
+        at = self.labels(frame) == _index(alternative, self.alternatives)
+        return price, at.astype(float)
+
+
+def _without_constant(part: Part, frame: pd.DataFrame) -> Array:
+    # Made with a constant, so that categories are coded against a base: utilities are relative.
+    keep = [k for k, t in enumerate(part.terms) if t != "const"]
+    return part.matrix(frame)[:, keep]

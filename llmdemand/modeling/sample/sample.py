@@ -1,0 +1,378 @@
+"""From rows to groups of equal rows, chunk by chunk: what a fit needs of a large sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.sample.formula import evaluate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "NA",
+    "Data",
+    "Sample",
+    "WeightsType",
+    "chunks",
+    "codes",
+    "column_names",
+    "complete",
+    "grouped",
+    "in_unit_interval",
+    "plain",
+    "require",
+    "used_levels",
+]
+
+NA = Literal["raise", "drop"]
+WeightsType = Literal["frequency", "sampling"]
+Data = Any  # pandas.DataFrame, or the path of a parquet file
+
+_CHUNK = 1 << 20  # rows at a time
+_ROUNDING = 1e-9  # of sums of probabilities
+_TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Groups of rows that are equal in all that a model reads but the outcome.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        One row per group: the variables, clusters and sampling weight that define it.
+    count : (M,) array
+        Rows in each group, frequency weights summed.
+    mean, within : (M,) arrays
+        Mean outcome, and sum of squared deviations from it.
+    weight : (M,) array
+        Sampling weight of each observation in the group.
+    nobs : float
+        Observations.
+    dropped : int
+        Rows left out because a value was missing.
+    """
+
+    frame: pd.DataFrame
+    count: Array
+    mean: Array
+    within: Array
+    weight: Array
+    nobs: float
+    dropped: int
+
+
+def column_names(data: Data) -> list[str]:
+    """The columns of a data frame or of a parquet file.
+
+    Raises
+    ------
+    UsageError
+        For anything else, or a file that cannot be read.
+    """
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        twice = data.columns[data.columns.duplicated()]
+        if len(twice):
+            raise DesignError(f"column {twice[0]!r} is in the data twice: rename one of them")
+        return [str(c) for c in data.columns]
+    if isinstance(data, str | Path):
+        return [str(n) for n in _parquet(data).schema_arrow.names]
+    raise UsageError(
+        f"data is {type(data).__name__}: give a pandas DataFrame or the path of a parquet file"
+    )
+
+
+def chunks(data: Data, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """The columns in slices of a million rows."""
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        for start in range(0, len(data), _CHUNK):
+            yield plain(data.iloc[start : start + _CHUNK][list(columns)])
+        return
+    for batch in _parquet(data).iter_batches(batch_size=_CHUNK, columns=list(columns)):
+        yield plain(batch.to_pandas())
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with decimals (as databases give prices) as floats."""
+    from decimal import Decimal
+
+    for column in frame.columns:
+        values = frame[column]
+        if values.dtype.kind != "O":
+            continue
+        known = values.dropna()
+        if len(known) and isinstance(known.iloc[0], Decimal):
+            frame = frame.assign(**{str(column): values.astype(float)})
+    return frame
+
+
+def _parquet(path: str | Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not Path(path).is_file():
+        raise UsageError(f"no file {path}: give a pandas DataFrame or the path of a parquet file")
+    try:
+        return pq.ParquetFile(path, memory_map=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{path} is not a parquet file that can be read ({reason})") from None
+
+
+def require(columns: Iterable[str | None], known: list[str], role: str) -> None:
+    """Raise for a column that the data do not have."""
+    for column in columns:
+        if column is not None and not isinstance(column, str):
+            raise UsageError(
+                f"{type(column).__name__} {role}: give the name of a column of the data"
+            )
+        if column is not None and column not in known:
+            raise DesignError(f"no column {column!r} {role}{nearest(column, known)}")
+
+
+def grouped(
+    data: Data,
+    outcome: str | None,
+    keys: Sequence[str],
+    *,
+    outcome_columns: Sequence[str] = (),
+    weights: str | None = None,
+    weights_type: WeightsType = "frequency",
+    na: NA = "raise",
+    bounded: bool = True,
+) -> Sample:
+    """Group rows that are equal in `keys`.
+
+    Parameters
+    ----------
+    data : pandas.DataFrame or path
+        Rows, or a parquet file, which is read a million rows at a time.
+    outcome : str, optional
+        Column or expression; without one the groups are only counted.
+    keys : sequence of str
+        Columns that define a group.
+    outcome_columns : sequence of str
+        Columns that the outcome reads.
+    weights : str, optional
+        Column of weights: numbers of equal rows (``frequency``), or inverse
+        probabilities of being sampled (``sampling``), which enter robust variances
+        squared.
+    na : str
+        ``raise`` or ``drop``, for rows with a missing value; they are counted.
+    bounded : bool
+        Require outcomes in [0, 1].
+
+    Raises
+    ------
+    DesignError
+        No rows; missing values under ``raise``; infinite values; weights that are negative,
+        missing or all zero; outcomes outside [0, 1].
+
+    Notes
+    -----
+    Means and scatter of chunks are merged by the pairwise update of Chan, Golub &
+    LeVeque (1983): exact to rounding, at any number of rows.
+    """
+    if na not in ("raise", "drop"):
+        raise UsageError(f"na={na!r}: use 'raise' or 'drop'")
+    if weights_type not in ("frequency", "sampling"):
+        raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
+    by_weight = [weights] if weights is not None and weights_type == "sampling" else []
+    defining = list(dict.fromkeys([*keys, *by_weight]))
+    extra = [weights] if weights is not None else []
+    read = list(dict.fromkeys([*defining, *outcome_columns, *extra]))
+    parts, first, dropped = [], 0, 0
+    for chunk in chunks(data, read):
+        kept = complete(chunk, na, first)
+        first, dropped = first + len(chunk), dropped + len(chunk) - len(kept)
+        if len(kept):
+            parts.append(_group(kept, defining, outcome, weights, weights_type, bounded))
+            # Groups of many chunks are merged early: memory holds groups, not rows.
+            if sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
+                parts = [_merge(parts, defining)]
+    if not parts:
+        left = f" ({dropped} left out for missing values)" if dropped else ""
+        raise DesignError(f"no rows to fit: every run was left out or there were none{left}")
+    merged = _merge(parts, defining)
+    weight = np.ones(len(merged.frame))
+    if by_weight:
+        weight = merged.frame[weights].to_numpy(np.float64)
+    if not (merged.count * weight).sum() > 0:
+        raise DesignError(f"weights {weights!r} are all zero: nothing is left to fit")
+    used = (merged.count > 0) & (weight > 0)
+    return Sample(
+        used_levels(merged.frame[used].reset_index(drop=True)),
+        merged.count[used],
+        merged.mean[used],
+        merged.within[used],
+        weight[used],
+        float(merged.count[used].sum()),
+        dropped,
+    )
+
+
+def used_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without categories that no row has: they would make empty dummies."""
+    import pandas as pd
+
+    for column in frame.columns:
+        if isinstance(frame[column].dtype, pd.CategoricalDtype):
+            frame = frame.assign(**{str(column): frame[column].cat.remove_unused_categories()})
+    return frame
+
+
+@dataclass(frozen=True)
+class _Groups:
+    frame: pd.DataFrame
+    count: Array
+    mean: Array
+    within: Array
+
+
+def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
+    """The rows without missing values; `first` is the number of the first row, for messages."""
+    for column in chunk.columns:
+        if chunk[column].dtype.kind != "f":
+            continue
+        infinite = np.isinf(chunk[column].to_numpy(np.float64, na_value=np.nan))
+        if infinite.any():
+            row = first + int(np.flatnonzero(infinite)[0])
+            raise DesignError(
+                f"column {column!r} is infinite in row {row}: values must be finite, mend it first"
+            )
+    missing = chunk.isna()
+    bad = missing.any(axis=1).to_numpy()
+    if not bad.any():
+        return chunk
+    if na == "raise":
+        columns = ", ".join(repr(str(c)) for c in chunk.columns[missing.any()])
+        raise DesignError(
+            f"{int(bad.sum())} rows have missing values in {columns} (the first is row "
+            f"{first + int(np.flatnonzero(bad)[0])}): mend them, or leave them out with na='drop'"
+        )
+    return chunk[~bad]
+
+
+def _group(
+    chunk: pd.DataFrame,
+    keys: list[str],
+    outcome: str | None,
+    weights: str | None,
+    weights_type: WeightsType,
+    bounded: bool,
+) -> _Groups:
+    y = np.zeros(len(chunk)) if outcome is None else evaluate(outcome, chunk)
+    if bounded:
+        y = in_unit_interval(y)
+    one = np.ones(len(chunk))
+    if weights is not None:
+        if chunk[weights].dtype.kind not in "fiub":
+            raise DesignError(f"weights {weights!r} hold {chunk[weights].dtype}, not numbers")
+        w = chunk[weights].to_numpy(np.float64)
+        if (w < 0).any():
+            raise DesignError(f"weights {weights!r} are negative ({w.min():g}): give weights >= 0")
+        if weights_type == "frequency" and (w % 1 != 0).any():
+            raise DesignError(
+                f"frequency weights {weights!r} count rows, but {w[w % 1 != 0][0]:g} is no whole "
+                "number: for inverse sampling probabilities give weights_type='sampling'"
+            )
+        one = w if weights_type == "frequency" else one
+    code, place = codes(chunk, keys)
+    groups = len(place)
+    count = sums(code, one, groups)
+    mean = sums(code, one * y, groups) / np.where(count > 0, count, 1)
+    within = sums(code, one * (y - mean[code]) ** 2, groups)
+    return _Groups(chunk[keys].iloc[place].reset_index(drop=True), count, mean, within)
+
+
+def in_unit_interval(y: Array) -> Array:
+    """Outcomes in [0, 1]; sums of probabilities that exceed it by rounding are put on the bound.
+
+    Raises
+    ------
+    DesignError
+        For values outside by more than 1e-9.
+    """
+    if y.min() < -_ROUNDING or y.max() > 1 + _ROUNDING:
+        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():.12g} to {y.max():.12g}")
+    return np.clip(y, 0.0, 1.0)
+
+
+def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:
+    if len(parts) == 1:
+        return parts[0]
+    import pandas as pd
+
+    frame = pd.concat([p.frame for p in parts], ignore_index=True)
+    count, mean, within = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("count", "mean", "within")
+    )
+    code, place = codes(frame, keys)
+    groups = len(place)
+    n = sums(code, count, groups)
+    middle = sums(code, count * mean, groups) / np.where(n > 0, n, 1)
+    scatter = sums(code, within + count * (mean - middle[code]) ** 2, groups)
+    return _Groups(frame.iloc[place].reset_index(drop=True), n, middle, scatter)
+
+
+def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
+    """Group of each row, 0 to G - 1, and a row of each group.
+
+    >>> import pandas as pd
+    >>> found, place = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
+    >>> found.tolist(), place.tolist()
+    ([1, 2, 0, 1], [2, 3, 1])
+    """
+    code, place = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
+    size = 1  # numbers that `code` may have
+    for key in keys:
+        own, levels = _levels(frame[key])
+        if size * levels > _TABLE:
+            # The product of many levels would not fit: only those that occur count.
+            code, place = _renumbered(code, size)
+            size = len(place)
+        code, size = code * levels + own if levels > 1 else code, size * levels
+    code, place = _renumbered(code, size) if size > 1 else (code, place)
+    if len(place) == len(code):
+        rows = np.arange(len(code))  # nothing is merged: the order of the data is kept
+        return rows, rows
+    return code, place
+
+
+def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
+    """A number for each value, below the second part of the answer."""
+    import pandas as pd
+
+    if column.dtype.kind in "iu" and len(column):
+        values = column.to_numpy()
+        low, high = int(values.min()), int(values.max())
+        if high - low < _TABLE:
+            return values.astype(np.intp) - low, high - low + 1
+    own, levels = pd.factorize(column)
+    return own, len(levels)
+
+
+def _renumbered(code: Codes, size: int) -> tuple[Codes, Codes]:
+    """Codes 0 to G - 1 in the same order, and a row of each."""
+    import pandas as pd
+
+    if size > _TABLE:
+        code, numbers = pd.factorize(code, sort=True)
+        size = len(numbers)
+    place = np.full(size, -1)
+    place[code] = np.arange(len(code))
+    present = place >= 0
+    rank = np.cumsum(present) - 1
+    return rank[code], place[present]

@@ -1,0 +1,272 @@
+"""Predictions of a fitted logit beside outcomes, in or out of sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.cases import Cases, log_sums
+from llmdemand.modeling.likelihood.cells import Cells, sigmoid
+from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign
+from llmdemand.modeling.sample.formula import evaluate
+from llmdemand.modeling.sample.sample import codes, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Predicted", "distinct", "predicted", "predicted_rows", "side_by_side"]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions and outcomes by row: of an alternative in a case, or of a binary cell.
+
+    `y` is the mean outcome of a row's observations and `within` their squared deviations
+    from it, times the sampling weight; `log_p` and `log_q` are log p and log(1 - p).
+    """
+
+    y: Array
+    p: Array
+    log_p: Array
+    log_q: Array
+    within: Array
+    n: Array  # weight of each row
+    start: Codes  # first row of each case
+    labels: Codes
+    alternatives: tuple[str, ...]
+    key: Codes  # cells of the demand curve
+    binary: bool
+    merged: bool  # whether single outcomes are gone
+
+    @property
+    def cases(self) -> Array:
+        """Weight of each case."""
+        return self.n[self.start]
+
+    def log_scores(self) -> Array:
+        """Sum of the observations' log scores by case."""
+        own = _times(self.y, self.log_p)
+        if self.binary:
+            return np.asarray(self.n * (own + _times(1 - self.y, self.log_q)))
+        return np.asarray(self.cases * np.add.reduceat(own, self.start), np.float64)
+
+    def brier_scores(self) -> Array:
+        """Sum of the observations' squared errors by case."""
+        return np.asarray(
+            np.add.reduceat(self.within + self.n * (self.y - self.p) ** 2, self.start)
+        )
+
+    def means(self) -> dict[str, float]:
+        """Log score, Brier score and RMSE of the demand curve."""
+        total = float(self.cases.sum())
+        n, observed, fitted = self.cells()
+        return {
+            "log_score": float(self.log_scores().sum()) / total,
+            "brier": float(self.brier_scores().sum()) / total,
+            "rmse": float(np.sqrt(n @ (observed - fitted) ** 2 / n.sum())),
+        }
+
+    def cells(self) -> tuple[Array, Array, Array]:
+        """Weight, mean outcome and mean prediction of each cell and alternative."""
+        both = self.key * len(self.alternatives) + self.labels
+        _, code = np.unique(both, return_inverse=True)
+        n = np.bincount(code, self.n).astype(np.float64)
+        return n, np.bincount(code, self.n * self.y) / n, np.bincount(code, self.n * self.p) / n
+
+
+def _times(y: Array, log: Array) -> Array:
+    """``y log p``, zero where y is."""
+    return np.asarray(np.where(y > 0, y * np.where(y > 0, log, 0.0), 0.0))
+
+
+def _no_infinite(fit: LogitResults) -> Array:
+    if fit.separated:
+        raise DesignError(
+            f"{fit.outcome}: no prediction from a separated fit, whose estimates are infinite; "
+            "fit with separation='firth'"
+        )
+    return np.asarray(fit.params, np.float64)
+
+
+def _assembled(fit: LogitResults, data: Likelihood, key: Codes | None, merged: bool) -> Predicted:
+    """Predictions for data that have the model's regressors."""
+    b = _no_infinite(fit)
+    assert isinstance(data, Cells | Cases)
+    w, eta = data.count * data.weight, data.x @ b
+    if isinstance(data, Cells):
+        rows = np.arange(len(eta))
+        names = fit.design.alternatives if fit.design is not None else (fit.outcome,)
+        return Predicted(
+            y=data.mean,
+            p=sigmoid(eta),
+            log_p=-np.logaddexp(0.0, -eta),
+            log_q=-np.logaddexp(0.0, eta),
+            within=data.weight * data.within,
+            n=w,
+            start=rows,
+            labels=np.zeros(len(eta), np.intp),
+            alternatives=names,
+            key=distinct(data.x) if key is None else key,
+            binary=True,
+            merged=merged,
+        )
+    sizes = np.diff(np.append(data.start, len(eta)))
+    log_p = eta - np.repeat(log_sums(eta, data.start), sizes)
+    assert fit.design is not None
+    return Predicted(
+        y=data.y,
+        p=np.exp(log_p),
+        log_p=log_p,
+        log_q=np.log1p(-np.minimum(np.exp(log_p), 1 - 1e-16)),
+        within=np.zeros(len(eta)),
+        n=np.repeat(w, sizes),
+        start=data.start,
+        labels=data.labels,
+        alternatives=fit.design.alternatives,
+        key=distinct(data.x) if key is None else key,
+        binary=False,
+        merged=False,
+    )
+
+
+def distinct(x: Array) -> Codes:
+    """A number for each row, the same for equal rows."""
+    found = np.unique(x, axis=0, return_inverse=True)[1]
+    return np.asarray(found, np.intp).reshape(-1)
+
+
+def _in_sample(fit: LogitResults, by: str | None) -> Predicted:
+    data, frame = fit.data, fit.frame
+    merged = isinstance(data, Cells) and bool(data.within.any()) and fit.fractional
+    return _assembled(fit, data, _cells_of(fit, frame, by), merged)
+
+
+def _cells_of(fit: LogitResults, frame: pd.DataFrame | None, by: str | None) -> Codes | None:
+    """Cell of each row of predictions by a column; None for distinct regressors."""
+    known = [] if frame is None else [str(c) for c in frame.columns]
+    if by is not None and by not in known:
+        raise UsageError(
+            f"by={by!r}{nearest(by, known)}: the data have {', '.join(known) or 'no columns'}"
+        )
+    column = by or ("price" if "price" in known else None)
+    if column is None or frame is None:
+        return None
+    found = codes(frame, [column])[0]
+    wide = isinstance(fit.design, MultinomialDesign)
+    return np.repeat(found, len(fit.design.alternatives)) if wide and fit.design else found
+
+
+def predicted_rows(
+    fit: LogitResults, frame: pd.DataFrame, weights: str | None, key: Codes | None
+) -> Predicted:
+    """Predictions for other rows, which hold the outcome too."""
+    design = fit.design
+    if design is None:
+        raise UsageError("the model was fitted to arrays: it cannot read a data frame")
+    known = [str(c) for c in frame.columns]
+    require(design.variables, known, "in the data")
+    require([weights], known, "of weights")
+    w = np.ones(len(frame)) if weights is None else frame[weights].to_numpy(np.float64)
+    if not (np.isfinite(w).all() and (w >= 0).all() and w.sum() > 0):
+        raise DesignError(f"weights {weights!r} must be finite, not negative and not all zero")
+    rows = design.expand(frame)
+    one = np.ones(len(rows.start))
+    if isinstance(design, MultinomialDesign):
+        y = _labels_or_shares(fit, design, frame)
+        return _assembled(fit, Cases(rows.x, y, rows.start, w, one, {}, rows.labels), key, False)
+    y = evaluate(fit.outcome, frame)
+    if y.min() < 0 or y.max() > 1:
+        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
+    if isinstance(design, ChoiceDesign):
+        sums = np.add.reduceat(y, rows.start)
+        if (np.abs(sums - 1) > 1e-6).any():
+            bad = frame[design.group].iloc[rows.start[int(np.argmax(np.abs(sums - 1)))]]
+            raise DesignError(
+                f"outcomes of case {bad} sum to {sums[np.argmax(np.abs(sums - 1))]:g}: give "
+                "whole cases, whose outcomes sum to 1"
+            )
+        data: Likelihood = Cases(rows.x, y, rows.start, w[rows.start], one, {}, rows.labels)
+    else:
+        data = replace(Cells.of_rows(rows.x, y), weight=w)
+    return _assembled(fit, data, key, False)
+
+
+def _labels_or_shares(fit: LogitResults, design: MultinomialDesign, frame: pd.DataFrame) -> Array:
+    """Outcomes (N * J,), from columns of fractions or from one of labels."""
+    known, names = [str(c) for c in frame.columns], design.alternatives
+    read = [] if fit.frame is None else [str(c) for c in fit.frame.columns]
+    if set(names) <= set(read):
+        require(names, known, "of outcomes")
+        y = frame[list(names)].to_numpy(np.float64)
+        if y.min() < 0 or (np.abs(y.sum(axis=1) - 1) > 1e-6).any():
+            raise DesignError(
+                f"outcomes {', '.join(names)} must be fractions that sum to 1 in every row"
+            )
+        return y.ravel()
+    require([fit.outcome], known, "of outcomes")
+    labels = np.array(
+        [f"{v:g}" if isinstance(v, float) else str(v) for v in frame[fit.outcome].to_list()]
+    )
+    strange = sorted(set(labels) - set(names))
+    if strange:
+        raise DesignError(
+            f"alternative {str(strange[0])!r} is not in the data that were fitted: this model has "
+            f"{', '.join(names)}"
+        )
+    return np.column_stack([(labels == a).astype(float) for a in names]).ravel()
+
+
+def side_by_side(frame: pd.DataFrame, case: str) -> pd.DataFrame:
+    """The rows of each case together."""
+    order = np.argsort(codes(frame, [case])[0], kind="stable")
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _new_rows(fit: LogitResults, data: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame) or not len(data):
+        what = "an empty data frame" if isinstance(data, pd.DataFrame) else type(data).__name__
+        raise UsageError(f"data is {what}: give a pandas DataFrame with the model's columns")
+    if isinstance(fit.design, ChoiceDesign):
+        require([fit.design.group], [str(c) for c in data.columns], "of cases")
+        return side_by_side(data, fit.design.group)
+    return data
+
+
+def predicted(
+    fit: LogitResults, data: Any, by: str | None = None, weights: str | None = None
+) -> Predicted:
+    """Predictions beside outcomes.
+
+    Parameters
+    ----------
+    fit : LogitResults
+        A model with an estimate.
+    data : pandas.DataFrame or None
+        Other rows, outcome included; None for the sample.
+    by : str, optional
+        Column whose values are the cells of the demand curve; ``price`` where there is one,
+        else every set of regressors is a cell.
+    weights : str, optional
+        Column of weights in `data`.
+
+    Raises
+    ------
+    DesignError
+        For a separated fit; for columns or outcomes that are missing or impossible.
+    UsageError
+        For arrays where a data frame is needed, and for an unknown `by`.
+    """
+    if data is None:
+        if weights is not None:
+            raise UsageError("weights= goes with data=: a fit has its own weights")
+        return _in_sample(fit, by)
+    frame = _new_rows(fit, data)
+    return predicted_rows(fit, frame, weights, _cells_of(fit, frame, by))

@@ -1,0 +1,1 @@
+"""Covariances and bootstraps."""

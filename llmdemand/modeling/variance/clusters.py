@@ -1,0 +1,47 @@
+"""Clusters of a fit's rows: their codes, and sums over them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.likelihood.protocol import Likelihood
+
+__all__ = ["cluster_codes", "cluster_sums", "observed"]
+
+
+def observed(data: Likelihood) -> Likelihood:
+    """The data without rows of no observations."""
+    empty = data.observations <= 0
+    return data.weighted((~empty).astype(float)) if empty.any() else data
+
+
+def cluster_codes(data: Likelihood, group: str) -> tuple[Codes, int]:
+    """Cluster codes of the rows that hold observations, renumbered 0 to G - 1, and G.
+
+    Raises
+    ------
+    UsageError
+        For a column that the data do not have.
+    DesignError
+        With one cluster.
+    """
+    if group not in data.groups:
+        known = [str(name) for name in data.groups]
+        raise UsageError(
+            f"no clusters {group!r}{nearest(group, known)}: the data have "
+            f"{', '.join(known) or 'none'}"
+        )
+    known_codes, codes = np.unique(data.groups[group], return_inverse=True)
+    if len(known_codes) < 2:
+        raise DesignError(
+            f"clustering needs at least two clusters, found {len(known_codes)} in {group!r}: "
+            "cluster by another column, or use vcov='HC1'"
+        )
+    return np.asarray(codes, np.intp).reshape(-1), len(known_codes)
+
+
+def cluster_sums(scores: Array, codes: Codes, clusters: int) -> Array:
+    """Sums of the rows of each cluster, (G, K)."""
+    return np.stack([sums(codes, column, clusters) for column in scores.T], axis=1)
