@@ -18,6 +18,8 @@ Every message says what was found, what was expected and what to do.
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 __all__ = [
     "BackendError",
     "BudgetReached",
@@ -31,7 +33,9 @@ __all__ = [
     "StudyError",
     "TransportError",
     "UsageError",
+    "choose",
     "nearest",
+    "warn",
 ]
 
 
@@ -120,3 +124,28 @@ def nearest(word: str, known: list[str] | tuple[str, ...]) -> str:
 
     hits = get_close_matches(word, known, n=1)
     return f" (did you mean {hits[0]!r}?)" if hits else ""
+
+
+def choose(value: object, known: Any, what: str) -> None:
+    """Raise for an option that is not one of a Literal's.
+
+    >>> from typing import Literal
+    >>> choose("mean", Literal["mean", "sum"], "average")
+    """
+    options = get_args(known)
+    if value not in options:
+        raise UsageError(
+            f"{what}={value!r}{nearest(str(value), options)}: use {' or '.join(map(repr, options))}"
+        )
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the caller's own code that led here, however deep inside this is."""
+    import sys
+    import warnings
+
+    package = __name__.partition(".")[0]
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

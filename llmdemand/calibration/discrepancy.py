@@ -27,12 +27,11 @@ from llmdemand.calibration.entries import (
 from llmdemand.calibration.rectified import logit_data
 from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit
 from llmdemand.modeling.models.multinomial import clogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.quantities.intervals import choose
 from llmdemand.modeling.sample.formula import split, variables
 from llmdemand.modeling.sample.sample import plain, require
 

@@ -21,12 +21,11 @@ from llmdemand.calibration.entries import (
 )
 from llmdemand.calibration.matching import own_beliefs, unmatched
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError
+from llmdemand.errors import DesignError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.quantities.intervals import choose
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.sample.formula import split, variables
 from llmdemand.modeling.sample.sample import NA, codes, plain, require

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.quantities import responses, worth
-from llmdemand.modeling.quantities.intervals import choose
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
 

@@ -9,12 +9,9 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, need_likelihood
 from llmdemand.modeling.inference.nesting import aligned, differing_sample, placed, without
 from llmdemand.modeling.inference.restrictions import Hypothesis, restrictions
-from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
 
@@ -104,7 +101,7 @@ def wald_test(fit: Fitted, hypothesis: Hypothesis) -> TestResult:
     Wald test of price = -1.5
     chi-squared(1) = 1.3665, p = 0.242
     """
-    found = results_of(fit)
+    found = fit_of(fit)
     matrix, value, text = restrictions([str(t) for t in found.params.index], hypothesis)
     if found.separated:
         raise DesignError(
@@ -116,7 +113,7 @@ def wald_test(fit: Fitted, hypothesis: Hypothesis) -> TestResult:
     return TestResult("Wald test", *test, text, iid_of_fractions(found))
 
 
-def iid_of_fractions(found: LogitResults) -> tuple[str, ...]:
+def iid_of_fractions(found: Fit) -> tuple[str, ...]:
     """A note where the covariance is wrong."""
     if found.fractional and found.asked.kind == "iid":
         return ("the iid covariance is wrong for fractions: refit with vcov='HC1' or clusters",)
@@ -215,9 +212,9 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
     """
     from scipy import stats
 
-    small, large = results_of(restricted), results_of(full)
+    small, large = fit_of(restricted), fit_of(full)
     for found in (small, large):
-        _need_likelihood(found)
+        need_likelihood(found, "a likelihood ratio")
     if small.firth != large.firth:
         raise UsageError(
             "one fit has Firth's penalty and the other has not: fit both with "
@@ -262,22 +259,3 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
         without(small, large),
         tuple(notes),
     )
-
-
-def _need_likelihood(found: LogitResults) -> None:
-    wald = "use wald_test with a robust or clustered covariance"
-    if found.fractional:
-        raise UsageError(
-            f"{found.outcome!r} is fractional: its quasi-likelihood ratio has no chi-squared law; "
-            f"{wald}, or score_test"
-        )
-    if found.data.groups:
-        raise UsageError(
-            f"the fit is clustered by {', '.join(found.data.groups)}: a likelihood ratio takes "
-            f"its observations for independent; {wald}, or refit without clusters if they are"
-        )
-    assert isinstance(found.data, Cells | Cases)
-    if (found.data.weight != 1).any():
-        raise UsageError(
-            f"with sampling weights the likelihood is no likelihood of the sample; {wald}"
-        )

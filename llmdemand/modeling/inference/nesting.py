@@ -8,10 +8,10 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, standardise
 from llmdemand.modeling.likelihood.protocol import Likelihood
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.designs import BinaryDesign, ChoiceDesign, Design, MultinomialDesign
 
 __all__ = ["aligned", "differing_sample", "placed", "regressors", "without"]
@@ -22,7 +22,7 @@ _SPANNED = (
 )
 
 
-def differing_sample(a: LogitResults, b: LogitResults) -> str | None:
+def differing_sample(a: Fit, b: Fit) -> str | None:
     """Why two fits are not of one outcome on one sample, as far as can be seen; or None.
 
     Two fits merge equal rows in different ways, so it goes by what merging leaves as it was:
@@ -41,7 +41,7 @@ def differing_sample(a: LogitResults, b: LogitResults) -> str | None:
     return None
 
 
-def _totals(fit: LogitResults) -> Array:
+def _totals(fit: Fit) -> Array:
     """How often each alternative was chosen, in the order of their names."""
     data = fit.data
     w, y = _outcomes(data)
@@ -61,7 +61,7 @@ def _outcomes(data: Likelihood) -> tuple[Array, Array]:
     return np.repeat(w, np.diff(np.append(data.start, len(data.y)))), data.y
 
 
-def aligned(restricted: LogitResults, full: LogitResults) -> Array:
+def aligned(restricted: Fit, full: Fit) -> Array:
     """The restricted model's regressors in the rows of the full model's data."""
     small, large = restricted.data, full.data
     if restricted.design is None or full.design is None or full.frame is None:
@@ -110,14 +110,12 @@ def _moments(data: Likelihood, x: Array) -> Array:
     return np.concatenate([(w * y) @ x, w @ x**2])
 
 
-def placed(
-    restricted: LogitResults, data: Likelihood, x: Array
-) -> tuple[Likelihood, Array, Array, Array]:
+def placed(restricted: Fit, data: Likelihood, x: Array) -> tuple[Likelihood, Array, Array, Array]:
     """The full data standardised, and where the restricted model lies in their coefficients.
 
     Parameters
     ----------
-    restricted : LogitResults
+    restricted : Fit
         The smaller model.
     data : Likelihood
         The larger one's data.
@@ -172,7 +170,7 @@ def regressors(data: Likelihood) -> Array:
     return data.x
 
 
-def without(small: LogitResults, large: LogitResults) -> str:
+def without(small: Fit, large: Fit) -> str:
     """What makes the large model the small one, in words."""
     names = [str(t) for t in large.params.index if t not in small.params.index]
     if len(names) == len(large.params) - len(small.params):

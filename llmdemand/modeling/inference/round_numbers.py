@@ -10,12 +10,13 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.estimate import Source, check_regressors, estimate
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
+from llmdemand.modeling.estimation.estimate import Source, estimate
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
+from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.estimation.regressors import check_regressors
 from llmdemand.modeling.inference.added_terms import Both
 from llmdemand.modeling.inference.hypotheses import TestResult, wald_test
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.printed import Printed
 from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.sample.designs import BinaryDesign
@@ -36,7 +37,7 @@ class RoundNumberTest(Printed):
     ----------
     test : TestResult
         Wald test that the indicator of round prices has no coefficient.
-    fit : LogitResults
+    fit : Fit
         The model with the indicator.
     price : str
         Column of prices.
@@ -55,7 +56,7 @@ class RoundNumberTest(Printed):
     """
 
     test: TestResult
-    fit: LogitResults
+    fit: Fit
     price: str
     step: float
     log_odds: float
@@ -160,7 +161,7 @@ def round_number_test(
     >>> print(str(found).splitlines()[1])
     log-odds 0.6529 (SE 0.04561, HC1)
     """
-    found = results_of(fit)
+    found = fit_of(fit)
     if not 0 < alpha < 1:
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
     if not (np.isfinite(step) and step > 0):
@@ -193,7 +194,7 @@ def round_number_test(
     )
 
 
-def _readable(found: LogitResults, price: str) -> tuple[BinaryDesign, pd.DataFrame]:
+def _readable(found: Fit, price: str) -> tuple[BinaryDesign, pd.DataFrame]:
     """Design and sample of a fit in which round prices can be tested."""
     design, frame = found.design, found.frame
     if not isinstance(design, BinaryDesign) or frame is None:
@@ -216,9 +217,7 @@ def _readable(found: LogitResults, price: str) -> tuple[BinaryDesign, pd.DataFra
     return design, frame
 
 
-def _with_indicator(
-    found: LogitResults, design: BinaryDesign, indicator: Part
-) -> tuple[LogitResults, str]:
+def _with_indicator(found: Fit, design: BinaryDesign, indicator: Part) -> tuple[Fit, str]:
     """The fit with the indicator, and the indicator's term in it."""
     (term,) = (t for t in indicator.terms if t != "const")
     squeezed = {re.sub(r"\s", "", t): t for t in design.terms}
@@ -227,25 +226,19 @@ def _with_indicator(
     return _estimated(found, replace(design, part=Both.of(design.part, indicator))), term
 
 
-def _estimated(found: LogitResults, design: BinaryDesign) -> LogitResults:
+def _estimated(found: Fit, design: BinaryDesign) -> Fit:
     """The same sample, estimator and covariance with another right-hand side."""
     assert isinstance(found.data, Cells) and found.frame is not None
     x = design.part.matrix(found.frame)
     check_regressors(x, design.terms, found.nobs)
     kind: Any = found.kind
     source = Source(design, found.frame, found.outcome, kind, found.dropped)
-    return estimate(
-        replace(found.data, x=x),
-        design.terms,
-        source,
-        asked=found.asked,
-        ssc=found.asked_ssc,
-        separation="firth" if found.firth else "raise",
-    )
+    options = Options(found.asked, found.asked_ssc, separation="firth" if found.firth else "raise")
+    return estimate(replace(found.data, x=x), design.terms, source, options)
 
 
 def _upticks(
-    fit: LogitResults, prices: Array, is_round: Any, k: int, alpha: float
+    fit: Fit, prices: Array, is_round: Any, k: int, alpha: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the indicator does at each round price, and the shares at every price."""
     import pandas as pd
@@ -276,9 +269,7 @@ def _upticks(
     return pd.DataFrame(points), pd.DataFrame(shares)
 
 
-def _smooth(
-    fit: LogitResults, frame: pd.DataFrame, price: str, prices: Array, k: int
-) -> pd.DataFrame:
+def _smooth(fit: Fit, frame: pd.DataFrame, price: str, prices: Array, k: int) -> pd.DataFrame:
     """Mean share were every observation offered one price, without the indicator."""
     import pandas as pd
 

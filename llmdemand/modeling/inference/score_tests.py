@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.estimate import check_regressors
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
+from llmdemand.modeling.estimation.binary import fit_binary
+from llmdemand.modeling.estimation.conditional import fit_conditional
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
+from llmdemand.modeling.estimation.multinomial import fit_multinomial
+from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.estimation.regressors import check_regressors
 from llmdemand.modeling.inference.added_terms import with_terms
 from llmdemand.modeling.inference.hypotheses import TestResult, iid_of_fractions, quadratic_test
 from llmdemand.modeling.inference.nesting import aligned, placed, regressors, without
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
-from llmdemand.modeling.models.logit import fraclogit, logit
-from llmdemand.modeling.models.multinomial import clogit, mnlogit
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.designs import BinaryDesign, ChoiceDesign, MultinomialDesign
 from llmdemand.modeling.variance.covariance import covariance
 from llmdemand.modeling.variance.vcov import SSC, Covariance
@@ -90,7 +90,7 @@ def score_test(
     Score test of price = 0
     chi-squared(1) = 0.66667, p = 0.414
     """
-    found = results_of(restricted)
+    found = fit_of(restricted)
     if found.firth:
         raise UsageError(
             "a score test needs the maximum of the likelihood itself: fit the restricted model "
@@ -125,7 +125,7 @@ def score_test(
     return TestResult("Score test", *test, text, (*notes, *iid_of_fractions(found)))
 
 
-def _sandwich(found: LogitResults) -> tuple[Covariance, SSC, tuple[str, ...]]:
+def _sandwich(found: Fit) -> tuple[Covariance, SSC, tuple[str, ...]]:
     """The fit's covariance, or the sandwich that stands in for one that refits the model."""
     asked = found.asked
     if asked.kind not in ("CRV3", "pairs"):
@@ -135,7 +135,7 @@ def _sandwich(found: LogitResults) -> tuple[Covariance, SSC, tuple[str, ...]]:
     return stead, "stata", (note,)
 
 
-def _widened(found: LogitResults, added: str | Array) -> tuple[Likelihood, list[str]]:
+def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
     """The fit's data with regressors added, and their names."""
     data = found.data
     assert isinstance(data, Cells | Cases)
@@ -164,30 +164,32 @@ def _widened(found: LogitResults, added: str | Array) -> tuple[Likelihood, list[
     return larger, [t for t in terms if t not in names]
 
 
-def _refitted(found: LogitResults, added: str, data: Any, options: dict[str, Any]) -> LogitResults:
+def _refitted(found: Fit, added: str, data: Any, options: dict[str, Any]) -> Fit:
     """The full model on the caller's rows, for its data (its estimate is not used)."""
     design = found.design
     if design is None:
         raise UsageError("the model was fitted to arrays: give the added regressors as an array")
     columns = found.asked.columns
-    vcov = Covariance("CRV1", columns) if columns else Covariance("HC0")
-    if isinstance(design, ChoiceDesign):
+    asked = Options(Covariance("CRV1", columns) if columns else Covariance("HC0"))
+    known = {f.name for f in fields(Options)}
+    asked = replace(asked, **{k: v for k, v in options.items() if k in known})
+    own = {k: v for k, v in options.items() if k not in known}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if isinstance(design, BinaryDesign):
+            formula = f"{found.outcome} ~ {design.part.text} + {added}"
+            binary = found.kind != "Fractional logit"
+            return fit_binary(formula, data, asked, binary=binary, **own)
+        own = {"base": design.alternatives[0], **own}
+        if isinstance(design, MultinomialDesign):
+            formula = f"{found.outcome} ~ {design.part.text} + {added}"
+            return fit_multinomial(formula, data, asked, **own)
+        assert isinstance(design, ChoiceDesign)
         texts = [t.strip() for t in added.split("|")]
         old = [design.generic.text, design.case.text, design.own.text]
         right = " | ".join(
             f"{o} + {texts[k]}" if k < len(texts) and texts[k] not in ("0", "") else o
             for k, o in enumerate(old)
         )
-        own = {"case": design.group, "alternative": design.alternative}
-        options = {**own, "base": design.alternatives[0], **options}
-        door: Callable[..., LogitResults] = clogit
-    elif isinstance(design, MultinomialDesign):
-        right, door = f"{design.part.text} + {added}", mnlogit
-        options = {"base": design.alternatives[0], **options}
-    else:
-        assert isinstance(design, BinaryDesign)
-        right = f"{design.part.text} + {added}"
-        door = fraclogit if found.kind == "Fractional logit" else logit
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return door(f"{found.outcome} ~ {right}", data, vcov=vcov, **options)
+        own = {"case": design.group, "alternative": design.alternative, **own}
+        return fit_conditional(f"{found.outcome} ~ {right}", data, asked, **own)

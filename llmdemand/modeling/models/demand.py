@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.estimation.estimate import Separation, VarianceWarning, Vcov
+from llmdemand.modeling.estimation.estimate import VarianceWarning
+from llmdemand.modeling.estimation.options import Separation, Vcov
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.models.results import LogitResults

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.cases import Cases, softmax
+from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
+from llmdemand.modeling.likelihood.cases import softmax
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
-from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
-from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,84 +24,21 @@ if TYPE_CHECKING:
     from llmdemand.modeling.scoring.calibration_curve import Calibration
     from llmdemand.modeling.scoring.scores import Scores
     from llmdemand.modeling.variance.score_bootstrap import ScoreInterval, ScoreTest
-    from llmdemand.modeling.variance.vcov import SSC, Covariance
 
 __all__ = ["LogitResults"]
 
 
 @dataclass(frozen=True)
-class LogitResults:
+class LogitResults(Fit):
     """A fitted logit: binary, fractional, multinomial or conditional.
 
-    Attributes
-    ----------
-    params : pandas.Series, (K,)
-        Coefficients by term, ``const`` for the intercept, ``term:alternative`` where each
-        alternative has its own; -inf or inf along a separating direction.
-    cov : pandas.DataFrame, (K, K)
-        Covariance of `params`; infinite on the diagonal where separated.
-    kind : str
-        ``Binary logit``, ``Fractional logit``, ``Multinomial logit``, ``Conditional logit``.
-    outcome : str
-        Name of the outcome.
-    llf, llnull : float
-        Log (quasi-)likelihood at the estimate and with constants alone. With sampling
-        weights it is the weighted sum.
-    nobs : float
-        Observations (choice situations), frequency weights counted.
-    dropped : int
-        Rows left out by the caller's rule.
-    vcov, ssc : str
-        Names of the covariance and of its small-sample factor, for print.
-    clusters : int or None
-        Number of clusters, G; the smaller one of two ways.
-    df : float
-        Degrees of freedom of the reference t law: G - 1 with clusters, else inf.
-    weighting : str
-        Column and type of the weights, or ``none``.
-    notes : tuple of str
-        What the reader should know of the covariance.
-    converged, separated : bool
-        Whether the maximum was found, and whether it fails to exist.
-    firth : bool
-        Whether Firth's penalty was used.
-    iterations : int
-        Newton steps.
-    data : Likelihood
-        What was fitted.
-    design : Design or None
-        From data frames to regressors; None if fitted from arrays.
-    frame : pandas.DataFrame or None
-        The sample's variables, equal rows merged.
-    asked : Covariance
-        The covariance that was asked for, to be asked for once more.
-    asked_ssc : str
-        Its small-sample factor: ``stata``, ``sandwich``, ``fixest`` or ``none``.
+    Its attributes are those of `Fit`; its methods are functions of a fit in the rooms below.
     """
 
-    params: pd.Series[float]
-    cov: pd.DataFrame
-    kind: str
-    outcome: str
-    llf: float
-    llnull: float
-    nobs: float
-    dropped: int
-    vcov: str
-    ssc: str
-    clusters: int | None
-    df: float
-    weighting: str
-    notes: tuple[str, ...]
-    converged: bool
-    separated: bool
-    firth: bool
-    iterations: int
-    data: Likelihood = field(repr=False)
-    design: Design | None = field(repr=False)
-    frame: pd.DataFrame | None = field(repr=False)
-    asked: Covariance = field(repr=False)
-    asked_ssc: SSC = field(repr=False)
+    @classmethod
+    def of(cls, fit: Fit) -> LogitResults:
+        """The same fit, with its methods."""
+        return cls(**{f.name: getattr(fit, f.name) for f in fields(Fit)})
 
     # Demand quantities: functions of a fit, here as its methods.
     shares = responses.shares
@@ -116,120 +52,9 @@ class LogitResults:
     optimal_price = pricing.optimal_price
     get_margeff = margins.get_margeff
 
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors by term."""
-        import pandas as pd
-
-        with np.errstate(invalid="ignore"):
-            return pd.Series(np.sqrt(np.diag(self.cov)), index=self.params.index)
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """``params / bse``; NaN where separated or where the SE is zero."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = self.params / self.bse
-        return found.where(np.isfinite(found))
-
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values by the t law with `df` degrees of freedom."""
-        import pandas as pd
-        from scipy import stats
-
-        return pd.Series(2 * stats.t.sf(np.abs(self.tvalues), self.df), index=self.params.index)
-
-    def conf_int(
-        self, alpha: float = 0.05, kind: Literal["wald", "profile"] = "wald"
-    ) -> pd.DataFrame:
-        """Intervals with columns ``lower`` and ``upper``.
-
-        Parameters
-        ----------
-        alpha : float
-            One minus the confidence level.
-        kind : str
-            ``wald``: estimate -+ t * SE, the whole line where separated. ``profile``: the
-            values that a (penalised) likelihood-ratio test at `alpha` does not reject; it
-            is the likelihood's own, so it knows nothing of robust covariances.
-
-        Raises
-        ------
-        UsageError
-            For an impossible `alpha` or `kind`; profiles of fractional outcomes, whose
-            likelihood ratios have no known law.
-        """
-        import pandas as pd
-        from scipy import stats
-
-        if not 0 < alpha < 1:
-            raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
-        if kind == "profile":
-            return self._profiles(alpha)
-        if kind != "wald":
-            raise UsageError(f"kind={kind!r}: use 'wald' or 'profile'")
-        half = stats.t.ppf(1 - alpha / 2, self.df) * self.bse
-        if self.separated:
-            infinite = pd.Series(np.inf, index=self.params.index)
-            finite = np.isfinite(half)
-            lower = (self.params - half).where(finite, -infinite)
-            return pd.DataFrame(
-                {"lower": lower, "upper": (self.params + half).where(finite, infinite)}
-            )
-        return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
-
-    def _profiles(self, alpha: float) -> pd.DataFrame:
-        import pandas as pd
-
-        from llmdemand.modeling.optimum.firth import profile_intervals
-
-        self._need_likelihood("a profile interval")
-        rows = profile_intervals(self.data, self.params.to_numpy(), alpha, firth=self.firth)
-        return pd.DataFrame(rows, columns=["lower", "upper"], index=self.params.index)
-
-    def _need_likelihood(self, what: str) -> None:
-        if self.fractional:
-            raise UsageError(
-                f"{self.outcome!r} is fractional, so its likelihood is a quasi-likelihood and "
-                f"{what} has no known law: use Wald statistics with a robust covariance"
-            )
-        if self.data.weights_vary or self.clusters is not None:
-            reason = "clusters" if self.clusters is not None else "sampling weights"
-            raise UsageError(
-                f"{what} takes observations for independent and equally informative, which "
-                f"{reason} deny: use wald_test, or score_bootstrap with clusters"
-            )
-
-    @property
-    def fractional(self) -> bool:
-        """Whether the outcome takes values strictly between 0 and 1."""
-        return self.data.fractional
-
-    @property
-    def weights(self) -> Array:
-        """Observations times sampling weight of each case of `frame`, (N,)."""
-        data = self.data
-        assert isinstance(data, Cells | Cases)
-        return data.count * data.weight
-
     def cov_params(self) -> pd.DataFrame:
         """The covariance matrix."""
         return self.cov
-
-    @property
-    def prsquared(self) -> float:
-        """McFadden's ``1 - llf / llnull``; NaN where the outcome is one constant."""
-        return 1 - self.llf / self.llnull if self.llnull else float("nan")
-
-    @property
-    def aic(self) -> float:
-        """``2 K - 2 llf``."""
-        return 2 * len(self.params) - 2 * self.llf
-
-    @property
-    def bic(self) -> float:
-        """``K log N - 2 llf``."""
-        return float(len(self.params) * np.log(self.nobs) - 2 * self.llf)
 
     def coef(self) -> pd.Series[float]:
         """Coefficients, by the name that pyfixest uses."""
@@ -238,22 +63,6 @@ class LogitResults:
     def se(self) -> pd.Series[float]:
         """Standard errors, by the name that pyfixest uses."""
         return self.bse
-
-    def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
-        """One row per term: estimate, SE, t, p and interval."""
-        import pandas as pd
-
-        interval = self.conf_int(alpha)
-        return pd.DataFrame(
-            {
-                "Estimate": self.params,
-                "Std. Error": self.bse,
-                "t value": self.tvalues,
-                "Pr(>|t|)": self.pvalues,
-                "lower": interval["lower"],
-                "upper": interval["upper"],
-            }
-        )
 
     def predict(self, data: Any = None) -> Array:
         """Probabilities.
@@ -319,7 +128,7 @@ class LogitResults:
         from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 
         matrix, value, _ = restrictions(list(self.params.index), hypothesis)
-        group = self._cluster(cluster)
+        group = cluster_of(self, cluster)
         return score_bootstrap(self.data, matrix, value, group, firth=self.firth, **options)
 
     def score_interval(
@@ -328,26 +137,9 @@ class LogitResults:
         """Interval with few clusters, by inverting `score_bootstrap`: see its module."""
         from llmdemand.modeling.variance.score_bootstrap import score_interval
 
-        group, index = self._cluster(cluster), self._index(term)
+        group, index = cluster_of(self, cluster), place_of(self, term)
         params = self.params.to_numpy()
         return score_interval(self.data, params, index, group, firth=self.firth, **options)
-
-    def _cluster(self, name: str | None) -> str:
-        known = list(self.data.groups)
-        if name is None and known:
-            return known[0]
-        if name is None or name not in known:
-            found = f"has the clusters {', '.join(known)}, not {name!r}" if known else "has none"
-            raise UsageError(
-                f"this needs clusters, and the fit {found}: use vcov={{'CRV1': column}}"
-            )
-        return name
-
-    def _index(self, term: str) -> int:
-        known = list(self.params.index)
-        if term not in known:
-            raise UsageError(f"no term {term!r}{nearest(term, known)}: use {', '.join(known)}")
-        return known.index(term)
 
     def lr_test(self, terms: str | Sequence[str]) -> LRTest:
         """(Penalised) likelihood-ratio test that coefficients are zero: see `firth.lr_test`.
@@ -359,9 +151,9 @@ class LogitResults:
         """
         from llmdemand.modeling.optimum.firth import lr_test
 
-        self._need_likelihood("a likelihood ratio")
+        need_likelihood(self, "a likelihood ratio")
         asked = [terms] if isinstance(terms, str) else list(terms)
-        return lr_test(self.data, [self._index(t) for t in asked], firth=self.firth)
+        return lr_test(self.data, [place_of(self, t) for t in asked], firth=self.firth)
 
     def score_test(self, added: str | Array, data: Any = None) -> TestResult:
         """Score test of terms that are left out: see `score_tests.score_test`."""
@@ -380,25 +172,6 @@ class LogitResults:
         from llmdemand.modeling.scoring.calibration_curve import calibration
 
         return calibration(self, bins, data)
-
-    def draws(self, reps: int = 999, seed: int = 1, cluster: str | None = None) -> Array:
-        """Coefficients of bootstrap samples (pairs, by cluster where there is one), (reps, K).
-
-        Samples without an estimate are rows of NaN.
-
-        Parameters
-        ----------
-        reps, seed : int
-            Number of samples, and their seed.
-        cluster : str, optional
-            A cluster column of the fit; the first one by default.
-        """
-        from llmdemand.modeling.variance.bootstrap import pairs_bootstrap
-
-        group = self._cluster(cluster) if cluster or self.data.groups else None
-        return pairs_bootstrap(
-            self.data, self.params.to_numpy(), group, reps=reps, seed=seed, firth=self.firth
-        ).params
 
     def to_statsmodels(self) -> Any:
         """The same fit by statsmodels, for its toolbox.
@@ -429,13 +202,6 @@ class LogitResults:
         y = pd.Series(data.mean, name=self.outcome)
         model = sm.GLM(y, x, family=sm.families.Binomial(), freq_weights=data.count)
         return model.fit(tol=1e-14, maxiter=200, scale=1.0)
-
-    @property
-    def title(self) -> str:
-        """What the model is, in words."""
-        firth = ", Firth's penalised likelihood" if self.firth else ""
-        quasi = " (quasi-likelihood)" if self.fractional else ""
-        return f"{self.kind}{quasi} of {self.outcome}{firth}"
 
     def summary(self, alpha: float = 0.05) -> str:
         """The table that people read first."""

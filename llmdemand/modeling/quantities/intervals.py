@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
@@ -21,7 +21,6 @@ __all__ = [
     "Fit",
     "Numbers",
     "Value",
-    "choose",
     "coefficients",
     "fieller",
     "gradient",
@@ -84,15 +83,6 @@ class Fit(Protocol):
 def coefficients(fit: Fit) -> Array:
     """The coefficients as an array."""
     return np.asarray(fit.params, np.float64)
-
-
-def choose(value: object, known: Any, what: str) -> None:
-    """Raise for an option that is not one of a Literal's."""
-    options = get_args(known)
-    if value not in options:
-        raise UsageError(
-            f"{what}={value!r}{nearest(str(value), options)}: use {' or '.join(map(repr, options))}"
-        )
 
 
 def ready(fit: Fit, what: str) -> tuple[Design, pd.DataFrame]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError
+from llmdemand.errors import DesignError, choose
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, Value, choose, infer, ready
+from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, Value, infer, ready
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene

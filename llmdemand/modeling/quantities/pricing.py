@@ -7,13 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.quantities.intervals import (
     CI,
     Fit,
     Numbers,
-    choose,
     coefficients,
     infer,
     ready,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, choose, infer, ready
+from llmdemand.errors import DesignError, UsageError, choose
+from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, infer, ready
 from llmdemand.modeling.quantities.prices import asked_for, names, price_column, priced
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene

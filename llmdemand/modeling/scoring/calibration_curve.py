@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.errors import UsageError
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
+from llmdemand.modeling.estimation.fit import Fitted, fit_of
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
@@ -145,7 +145,7 @@ def calibration(
 
     if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 1:
         raise UsageError(f"bins={bins!r}: give a number of bins, such as 10")
-    found = results_of(fit)
+    found = fit_of(fit)
     rows = predicted(found, data, weights=weights)
     place = np.minimum((rows.p * bins).astype(np.intp), bins - 1)
     both = rows.labels * bins + place

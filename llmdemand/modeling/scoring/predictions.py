@@ -9,10 +9,10 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.cases import Cases, log_sums
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.protocol import Likelihood
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign
 from llmdemand.modeling.sample.formula import evaluate
 from llmdemand.modeling.sample.sample import codes, require
@@ -85,7 +85,7 @@ def _times(y: Array, log: Array) -> Array:
     return np.asarray(np.where(y > 0, y * np.where(y > 0, log, 0.0), 0.0))
 
 
-def _no_infinite(fit: LogitResults) -> Array:
+def _no_infinite(fit: Fit) -> Array:
     if fit.separated:
         raise DesignError(
             f"{fit.outcome}: no prediction from a separated fit, whose estimates are infinite; "
@@ -94,7 +94,7 @@ def _no_infinite(fit: LogitResults) -> Array:
     return np.asarray(fit.params, np.float64)
 
 
-def _assembled(fit: LogitResults, data: Likelihood, key: Codes | None, merged: bool) -> Predicted:
+def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> Predicted:
     """Predictions for data that have the model's regressors."""
     b = _no_infinite(fit)
     assert isinstance(data, Cells | Cases)
@@ -141,13 +141,13 @@ def distinct(x: Array) -> Codes:
     return np.asarray(found, np.intp).reshape(-1)
 
 
-def _in_sample(fit: LogitResults, by: str | None) -> Predicted:
+def _in_sample(fit: Fit, by: str | None) -> Predicted:
     data, frame = fit.data, fit.frame
     merged = isinstance(data, Cells) and bool(data.within.any()) and fit.fractional
     return _assembled(fit, data, _cells_of(fit, frame, by), merged)
 
 
-def _cells_of(fit: LogitResults, frame: pd.DataFrame | None, by: str | None) -> Codes | None:
+def _cells_of(fit: Fit, frame: pd.DataFrame | None, by: str | None) -> Codes | None:
     """Cell of each row of predictions by a column; None for distinct regressors."""
     known = [] if frame is None else [str(c) for c in frame.columns]
     if by is not None and by not in known:
@@ -163,7 +163,7 @@ def _cells_of(fit: LogitResults, frame: pd.DataFrame | None, by: str | None) -> 
 
 
 def predicted_rows(
-    fit: LogitResults, frame: pd.DataFrame, weights: str | None, key: Codes | None
+    fit: Fit, frame: pd.DataFrame, weights: str | None, key: Codes | None
 ) -> Predicted:
     """Predictions for other rows, which hold the outcome too."""
     design = fit.design
@@ -197,7 +197,7 @@ def predicted_rows(
     return _assembled(fit, data, key, False)
 
 
-def _labels_or_shares(fit: LogitResults, design: MultinomialDesign, frame: pd.DataFrame) -> Array:
+def _labels_or_shares(fit: Fit, design: MultinomialDesign, frame: pd.DataFrame) -> Array:
     """Outcomes (N * J,), from columns of fractions or from one of labels."""
     known, names = [str(c) for c in frame.columns], design.alternatives
     read = [] if fit.frame is None else [str(c) for c in fit.frame.columns]
@@ -228,7 +228,7 @@ def side_by_side(frame: pd.DataFrame, case: str) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _new_rows(fit: LogitResults, data: Any) -> pd.DataFrame:
+def _new_rows(fit: Fit, data: Any) -> pd.DataFrame:
     import pandas as pd
 
     if not isinstance(data, pd.DataFrame) or not len(data):
@@ -240,14 +240,12 @@ def _new_rows(fit: LogitResults, data: Any) -> pd.DataFrame:
     return data
 
 
-def predicted(
-    fit: LogitResults, data: Any, by: str | None = None, weights: str | None = None
-) -> Predicted:
+def predicted(fit: Fit, data: Any, by: str | None = None, weights: str | None = None) -> Predicted:
     """Predictions beside outcomes.
 
     Parameters
     ----------
-    fit : LogitResults
+    fit : Fit
         A model with an estimate.
     data : pandas.DataFrame or None
         Other rows, outcome included; None for the sample.

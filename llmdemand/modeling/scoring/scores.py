@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.scoring.calibration_curve import recalibrated
 from llmdemand.modeling.scoring.predictions import Predicted, distinct, predicted
@@ -133,7 +132,7 @@ def scores(
     RMSE of the demand curve 0.017842 (3 cells)
     calibration slope 1, intercept 0
     """
-    found = results_of(fit)
+    found = fit_of(fit)
     rows = predicted(found, data, by, weights)
     total = float(rows.cases.sum())
     slope, intercept, note = recalibrated(rows)
@@ -165,7 +164,7 @@ def scores(
     )
 
 
-def _saturated(rows: Predicted, fit: LogitResults, data: Any) -> float:
+def _saturated(rows: Predicted, fit: Fit, data: Any) -> float:
     """Log score of the mean outcome at each set of regressors."""
     # Predictions are equal where regressors are, and nearly never elsewhere.
     if data is None:

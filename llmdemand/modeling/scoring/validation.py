@@ -13,7 +13,7 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
-from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.sample.designs import MultinomialDesign
 from llmdemand.modeling.sample.formula import split, variables
@@ -99,7 +99,7 @@ class CrossValidation(Printed):
 
 
 def cross_validate(
-    door: Callable[..., LogitResults],
+    door: Callable[..., Fit],
     formula: str,
     data: pd.DataFrame,
     folds: int | str = 10,
@@ -223,7 +223,7 @@ class _Separated(DesignError):
 
 
 def _fold(
-    door: Callable[..., LogitResults],
+    door: Callable[..., Fit],
     formula: str,
     rest: pd.DataFrame,
     held: pd.DataFrame,
@@ -266,7 +266,7 @@ def _nothing(errors: list[DesignError]) -> DesignError:
     )
 
 
-def _case_column(door: Callable[..., LogitResults], options: dict[str, Any]) -> str | None:
+def _case_column(door: Callable[..., Fit], options: dict[str, Any]) -> str | None:
     """The column of cases, for a door that takes one."""
     try:
         default = inspect.signature(door).parameters.get("case")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.errors import UsageError
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 from llmdemand.modeling.inference.nesting import differing_sample
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.scoring.scores import scores
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def compare_models(*fits: Fitted, names: Sequence[str] | None = None) -> pd.Data
 
     if not fits:
         raise UsageError("no model to compare: compare_models(fit, another, ...)")
-    found = [results_of(fit) for fit in fits]
+    found = [fit_of(fit) for fit in fits]
     rows = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
     if isinstance(names, str) or len(rows) != len(found):
         raise UsageError(f"{len(rows)} names for {len(found)} fits: give one name for each")
@@ -67,7 +66,7 @@ def compare_models(*fits: Fitted, names: Sequence[str] | None = None) -> pd.Data
     return pd.DataFrame(table, index=pd.Index([str(r) for r in rows], name="name"))
 
 
-def _compared(fit: LogitResults, first: LogitResults, name: str) -> dict[str, Any]:
+def _compared(fit: Fit, first: Fit, name: str) -> dict[str, Any]:
     notes = []
     if why := differing_sample(first, fit):
         notes.append(f"llf, AIC and BIC not comparable with {name}: {why}")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args, overload
 import numpy as np
 
 from llmdemand.errors import UsageError, nearest
-from llmdemand.modeling.estimation.fitted import Fitted, results_of
-from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +150,7 @@ def etable(
         raise UsageError("no fit to show: etable(fit) or etable(fit, another, ...)")
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15:
         raise UsageError(f"digits={digits!r}: give a number of decimals from 0 to 15")
-    found = [results_of(fit) for fit in fits]
+    found = [fit_of(fit) for fit in fits]
     heads = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
     if isinstance(names, str) or len(heads) != len(found):
         raise UsageError(f"{len(heads)} names for {len(found)} fits: give one name for each")
@@ -162,7 +161,7 @@ def etable(
 
 
 def _table(
-    fits: list[LogitResults],
+    fits: list[Fit],
     names: list[str],
     stars: bool,
     keep: str | Sequence[str] | None,
@@ -175,7 +174,7 @@ def _table(
         above, below = zip(*(_estimate(f, term, stars, digits) for f in fits), strict=True)
         rows += [(term, list(above)), ("", list(below))]
 
-    def line(what: str, value: Callable[[LogitResults], str]) -> tuple[str, list[_Cell]]:
+    def line(what: str, value: Callable[[Fit], str]) -> tuple[str, list[_Cell]]:
         return what, [_Cell(value(f)) for f in fits]
 
     head = [line("outcome", lambda f: f.outcome), line("model", lambda f: f.kind.lower())]
@@ -214,7 +213,7 @@ def _matches(term: str, patterns: str | Sequence[str]) -> bool:
         ) from None
 
 
-def _estimate(fit: LogitResults, term: str, stars: bool, digits: int) -> tuple[_Cell, _Cell]:
+def _estimate(fit: Fit, term: str, stars: bool, digits: int) -> tuple[_Cell, _Cell]:
     if term not in fit.params.index:
         return _Cell(""), _Cell("")
     value, se = float(fit.params[term]), float(fit.bse[term])
@@ -227,11 +226,11 @@ def _estimate(fit: LogitResults, term: str, stars: bool, digits: int) -> tuple[_
     return _Cell(_number(value, digits), mark), _Cell(f"({width})")
 
 
-def _fit_of(fit: LogitResults, digits: int) -> str:
+def _fit_of(fit: Fit, digits: int) -> str:
     return "none (constant outcome)" if np.isnan(fit.prsquared) else _number(fit.prsquared, digits)
 
 
-def _estimator(fit: LogitResults) -> str:
+def _estimator(fit: Fit) -> str:
     if fit.separated:
         return "none (separated)"
     name = "quasi-ML" if fit.fractional else "ML"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from llmdemand.errors import DesignError
+from llmdemand.errors import DesignError, warn
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
@@ -242,7 +241,7 @@ def _defects(cov: Array, bread: Array) -> tuple[str, ...]:
         "with a negative variance have no standard error (NaN), joint tests may mean nothing; "
         "cluster one way, by the column with fewer clusters"
     )
-    warnings.warn(note, CovarianceWarning, stacklevel=4)
+    warn(note, CovarianceWarning)
     return (note,)
 
 
@@ -296,7 +295,7 @@ def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: C
             "zero, for the same cells would give the same answers; use {'CRV1': "
             f"{column!r}}} for other cells"
         )
-        warnings.warn(note, CovarianceWarning, stacklevel=3)
+        warn(note, CovarianceWarning)
         notes = (note,)
     elif (free := float(size.sum()) - len(size)) < _FEW:
         notes = (f"only {free:g} observations more than cells: the scatter is known roughly",)
@@ -310,7 +309,7 @@ def _pairs(data: Likelihood, params: Array, asked: Covariance, firth: bool) -> E
     notes: tuple[str, ...] = ()
     cov = draws.covariance()
     if draws.failed.any():
-        warnings.warn(draws.text, CovarianceWarning, stacklevel=3)
+        warn(draws.text, CovarianceWarning)
         notes = (draws.text,)
     what = "observations" if column is None else f"clusters: {column}"
     name = f"pairs bootstrap ({what}; {asked.reps} draws, seed {asked.seed})"

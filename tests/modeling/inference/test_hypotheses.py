@@ -13,7 +13,7 @@ from scipy import stats
 from llmdemand import fit_demand, load_study, simulate
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
-from llmdemand.modeling.estimation.fitted import results_of
+from llmdemand.modeling.estimation.fit import fit_of
 from llmdemand.modeling.inference.hypotheses import lr_test, wald_test
 from llmdemand.modeling.inference.restrictions import restrictions
 from llmdemand.modeling.inference.round_numbers import round_number_test
@@ -207,7 +207,7 @@ def test_infinite_estimates_have_no_wald_test():
 
 def test_only_fits_are_tested():
     with pytest.raises(UsageError, match="DataFrame is no fitted logit"):
-        results_of(pd.DataFrame())
+        fit_of(pd.DataFrame())
 
 
 # --- Likelihood ratio ---------------------------------------------------------------------
@@ -241,7 +241,9 @@ def test_a_model_lies_within_another_that_spans_it(data):
 def test_lr_refuses_what_has_no_chi_squared_law(data):
     small, large = "~ price", "~ price + income"
     pairs = {
-        "quasi-likelihood ratio": [fraclogit(f"belief {f}", data) for f in (small, large)],
+        "a quasi-likelihood and a likelihood ratio": [
+            fraclogit(f"belief {f}", data) for f in (small, large)
+        ],
         "clustered by household": [
             logit(f"choice {f}", data, vcov={"CRV1": "household"}) for f in (small, large)
         ],

@@ -1,0 +1,131 @@
+"""Multinomial logit: from a formula and a table to a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.estimate import Source, estimate
+from llmdemand.modeling.estimation.fit import Fit
+from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
+from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.sample.designs import MultinomialDesign
+from llmdemand.modeling.sample.formula import part, split, variables
+from llmdemand.modeling.sample.sample import Data, codes, column_names, grouped, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["base_place", "check_sums", "fit_multinomial"]
+
+_SUM_TOLERANCE = 1e-6
+_MOST = 100  # alternatives
+
+
+def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | None = None) -> Fit:
+    """A multinomial logit: see `llmdemand.modeling.models.multinomial.mnlogit`."""
+    left, parts = split(formula)
+    if len(parts) != 1:
+        raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
+    known, asked = column_names(data), options.asked()
+    weights, weights_type, na = options.weights, options.weights_type, options.na
+    outcomes = [name.strip().strip("`") for name in left.split("+")]
+    require(outcomes, known, "of outcomes")
+    require([weights], known, "of weights")
+    require(asked.columns, known, "to cluster by")
+    named = variables(parts[0], known)
+    sample = grouped(
+        data,
+        None,
+        [*named, *asked.columns, *outcomes],
+        weights=weights,
+        weights_type=weights_type,
+        na=na,
+    )
+    frame = sample.frame
+    check_variables(frame, named, sample.nobs)
+    alternatives, y = _outcomes(frame, outcomes, base)
+    design = MultinomialDesign(part(parts[0], frame), tuple(named), alternatives)
+    rows = design.expand(frame)
+    cases = Cases(
+        rows.x,
+        y.ravel(),
+        rows.start,
+        sample.count,
+        sample.weight,
+        {c: codes(frame, [c])[0] for c in asked.columns},
+        rows.labels,
+    )
+    check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
+    source = Source(
+        design,
+        frame,
+        " + ".join(outcomes),
+        "Multinomial logit",
+        sample.dropped,
+        options.weighting,
+    )
+    return estimate(cases, design.terms, source, options)
+
+
+def _outcomes(
+    frame: pd.DataFrame, outcomes: list[str], base: str | None
+) -> tuple[tuple[str, ...], Array]:
+    """Alternatives, the base first, and outcomes (N, J)."""
+    import pandas as pd
+
+    if len(outcomes) == 1:
+        column = frame[outcomes[0]]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            levels = [c for c in column.cat.categories if (column == c).any()]
+        else:
+            levels = sorted(column.unique())
+        if column.dtype.kind == "f" and (column % 1 != 0).any():
+            raise DesignError(
+                f"outcome {outcomes[0]!r} holds fractions: a column of labels, or one column of "
+                "fractions per alternative (a + b + c ~ ...), is expected"
+            )
+        if len(levels) > _MOST:
+            raise DesignError(
+                f"outcome {outcomes[0]!r} has {len(levels)} values: is it the alternative that was "
+                f"chosen? At most {_MOST} are taken"
+            )
+        names = [f"{level:g}" if isinstance(level, float) else str(level) for level in levels]
+        y = np.column_stack([(column == level).to_numpy(float) for level in levels])
+    else:
+        names = outcomes
+        y = frame[outcomes].to_numpy(np.float64)
+        check_sums(y.sum(axis=1), y, "row", range(len(y)))
+    if len(names) < 2:
+        raise DesignError(f"outcome {outcomes[0]!r} has one value: a choice needs two alternatives")
+    first = base_place(base, names)
+    order = [first, *(k for k in range(len(names)) if k != first)]
+    return tuple(names[k] for k in order), y[:, order]
+
+
+def base_place(base: str | None, names: Sequence[str]) -> int:
+    """The place of the alternative that is the base; the first by default."""
+    if base is None:
+        return 0
+    if str(base) not in names:
+        raise UsageError(
+            f"base={base!r}{nearest(str(base), list(names))}: use one of {', '.join(names)}"
+        )
+    return list(names).index(str(base))
+
+
+def check_sums(totals: Array, y: Array, what: str, names: Sequence[Any]) -> None:
+    """Refuse outcomes outside [0, 1], or that do not sum to 1."""
+    if y.min() < 0 or y.max() > 1:
+        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
+    bad = np.flatnonzero(np.abs(totals - 1) > _SUM_TOLERANCE)
+    if bad.size:
+        raise DesignError(
+            f"outcomes of {what} {names[int(bad[0])]} sum to {totals[bad[0]]:g} ({bad.size} such "
+            f"{what}s): they must sum to 1; nothing is renormalised"
+        )
