@@ -13,9 +13,10 @@ from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cells import standardise
 from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
-from llmdemand.modeling.optimum.separation import divergence, in_units
+from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.covariance import Estimated, covariance
 from llmdemand.modeling.variance.vcov import SSC, Covariance, parse_vcov
@@ -203,7 +204,7 @@ def _results(
         kind=source.kind,
         outcome=source.outcome,
         llf=llf,
-        llnull=data.llnull(),
+        llnull=_llnull(data),
         nobs=data.nobs,
         dropped=source.dropped,
         vcov=estimated.name,
@@ -222,6 +223,12 @@ def _results(
         asked=asked,
         asked_ssc=ssc,
     )
+
+
+def _llnull(data: Likelihood) -> float:
+    """Log-likelihood with constants alone; its supremum, where it has no maximum."""
+    closed = data.llnull()
+    return newton(data.constants(), gain=1e-12).llf if closed is None else closed
 
 
 def _tell(direction: Array, terms: Sequence[str], source: Source, separation: Separation) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.cases import Cases, softmax
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
 from llmdemand.modeling.sample.designs import Design
 
@@ -291,7 +292,7 @@ class LogitResults:
         rows = self.design.expand(frame)
         if self.design.outside:
             return sigmoid(rows.x @ b)
-        found = softmax(rows.x @ b, rows.start)
+        found = ChoiceSets(rows.start, len(rows.x)).shares(rows.x @ b)
         wide = self.kind == "Multinomial logit"
         return found.reshape(-1, len(self.design.alternatives)) if wide else found
 
