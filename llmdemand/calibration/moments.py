@@ -14,8 +14,9 @@ from llmdemand.calibration.rectified import logit_data, solve
 from llmdemand.calibration.samples import Pairs, Sample
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.likelihood.cases import Cases, softmax
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 
 __all__ = ["DESIGNS", "Moments", "Scores"]
 
@@ -262,7 +263,8 @@ class Moments:
         if self.sampled:
             x = self.regressors(side)
             eta = x @ params
-            mu = sigmoid(eta) if self.pairs.outside else softmax(eta, side.start)
+            sets = ChoiceSets(side.start, len(eta))
+            mu = sigmoid(eta) if self.pairs.outside else sets.shares(eta)
             residual = weight * (values - mu)
         else:
             people = self.people(side)

@@ -24,8 +24,8 @@ from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.cases import softmax
 from llmdemand.modeling.likelihood.cells import sigmoid
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.optimum.newton import newton
 
 if TYPE_CHECKING:
@@ -224,4 +224,4 @@ def _regression(pairs: Pairs, features: Array, train: Any, sizes: Any) -> Array:
 
 
 def _predicted(pairs: Pairs, eta: Array, start: Any) -> Array:
-    return sigmoid(eta) if pairs.outside else softmax(eta, start)
+    return sigmoid(eta) if pairs.outside else ChoiceSets(start, len(eta)).shares(eta)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.batch.newton import Bools, Design, maximum, means, solve
-from llmdemand.modeling.optimum.separation import separating_direction
+from llmdemand.modeling.likelihood.separating import separating_direction
 
 __all__ = ["Patterns"]
 

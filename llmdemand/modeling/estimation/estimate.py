@@ -14,8 +14,9 @@ from llmdemand.modeling.estimation.fit import Fit, Kind
 from llmdemand.modeling.estimation.limits import limit, supremum
 from llmdemand.modeling.estimation.options import Options, Separation
 from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
-from llmdemand.modeling.optimum.separation import divergence, in_units
+from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.covariance import Estimated, covariance
 from llmdemand.modeling.variance.vcov import SSC, Covariance
@@ -140,7 +141,7 @@ def _results(
         kind=source.kind,
         outcome=source.outcome,
         llf=llf,
-        llnull=data.llnull(),
+        llnull=_llnull(data),
         nobs=data.nobs,
         dropped=source.dropped,
         vcov=estimated.name,
@@ -159,6 +160,12 @@ def _results(
         asked=asked,
         asked_ssc=ssc,
     )
+
+
+def _llnull(data: Likelihood) -> float:
+    """Log-likelihood with constants alone; its supremum, where it has no maximum."""
+    closed = data.llnull()
+    return newton(data.constants(), gain=1e-12).llf if closed is None else closed
 
 
 def _tell(direction: Array, terms: Sequence[str], source: Source, separation: Separation) -> None:

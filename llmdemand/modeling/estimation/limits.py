@@ -9,8 +9,8 @@ import numpy as np
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import newton
-from llmdemand.modeling.optimum.separation import in_units
 from llmdemand.modeling.variance.covariance import Estimated, covariance
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 

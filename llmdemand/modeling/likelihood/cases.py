@@ -9,34 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.optimum.separation import separating_differences
+from llmdemand.modeling.likelihood.separating import separating_differences
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 
-__all__ = ["Cases", "log_sums", "softmax"]
-
-
-def log_sums(eta: Array, start: Codes) -> Array:
-    """``log sum exp`` of the utilities of each case, (N,), without overflow.
-
-    Parameters
-    ----------
-    eta : (R,) array
-        Utilities, the rows of a case side by side.
-    start : (N,) int array
-        First row of each case.
-    """
-    sizes = np.diff(np.append(start, len(eta)))
-    top = np.maximum.reduceat(eta, start)
-    return np.asarray(top + np.log(np.add.reduceat(np.exp(eta - np.repeat(top, sizes)), start)))
-
-
-def softmax(eta: Array, start: Codes) -> Array:
-    """Logit probabilities within each case, (R,).
-
-    >>> softmax(np.array([0.0, 0.0, 1000.0, 0.0]), np.array([0, 2])).tolist()
-    [0.5, 0.5, 1.0, 0.0]
-    """
-    sizes = np.diff(np.append(start, len(eta)))
-    return np.asarray(np.exp(eta - np.repeat(log_sums(eta, start), sizes)))
+__all__ = ["Cases"]
 
 
 @dataclass(frozen=True)
@@ -95,48 +71,48 @@ class Cases:
         return bool(((self.y > 0) & (self.y < 1)).any())
 
     @cached_property
-    def _sizes(self) -> Codes:
-        return np.diff(np.append(self.start, len(self.y)))
+    def sets(self) -> ChoiceSets:
+        """The alternatives of each case."""
+        return ChoiceSets(self.start, len(self.y))
 
     @cached_property
     def _row_weight(self) -> Array:
-        return np.repeat(self.count * self.weight, self._sizes)
+        return self.sets.spread(self.count * self.weight)
 
     def shares(self, params: Array) -> Array:
         """Fitted probabilities by row, (R,)."""
-        return softmax(self.x @ params, self.start)
+        return self.sets.shares(self.x @ params)
 
     def llf(self, params: Array) -> float:
         """``sum_i w_i [sum_j y_ij v_ij - log sum_j exp(v_ij)]``."""
         eta = self.x @ params
-        chosen = np.add.reduceat(self.y * eta, self.start)
-        return float((self.count * self.weight) @ (chosen - log_sums(eta, self.start)))
+        chosen = self.sets.sum(self.y * eta)
+        return float((self.count * self.weight) @ (chosen - self.sets.log_sums(eta)))
 
-    def llnull(self) -> float:
-        """The same with one constant per alternative and nothing else.
+    def llnull(self) -> float | None:
+        """The same with one constant per alternative; None where choice sets differ."""
+        alternatives = int(self.labels.max()) + 1
+        if self.sets.balanced != alternatives:
+            return None
+        total = np.bincount(self.labels, self._row_weight * self.y, alternatives)
+        used = total[total > 0]
+        return float(used @ np.log(used / (self.count * self.weight).sum()))
 
-        With unbalanced choice sets it is found by iteration, otherwise in closed form.
-        """
-        w, alternatives = self._row_weight, int(self.labels.max()) + 1
-        if np.all(self._sizes == alternatives):
-            total = np.bincount(self.labels, w * self.y, alternatives)
-            used = total[total > 0]
-            return float(used @ np.log(used / (self.count * self.weight).sum()))
-        from llmdemand.modeling.optimum.newton import newton
-
-        dummies = (self.labels[:, None] == np.arange(1, alternatives)).astype(float)
-        return newton(replace(self, x=dummies), gain=1e-12).llf
+    def constants(self) -> Cases:
+        """The same outcomes with one constant per alternative but the first."""
+        dummies = self.labels[:, None] == np.arange(1, int(self.labels.max()) + 1)
+        return replace(self, x=dummies.astype(float))
 
     def _centred(self, params: Array) -> tuple[Array, Array]:
         """Probabilities, and regressors less their mean in the case."""
         p = self.shares(params)
-        middle = np.add.reduceat(p[:, None] * self.x, self.start)
-        return p, self.x - np.repeat(middle, self._sizes, axis=0)
+        middle = self.sets.sum(p[:, None] * self.x)
+        return p, self.x - self.sets.spread(middle)
 
     def _case_scores(self, params: Array) -> Array:
         """Score of one observation of each case, sampling weight included."""
-        residual = np.repeat(self.weight, self._sizes) * (self.y - self.shares(params))
-        return np.asarray(np.add.reduceat(residual[:, None] * self.x, self.start))
+        residual = self.sets.spread(self.weight) * (self.y - self.shares(params))
+        return self.sets.sum(residual[:, None] * self.x)
 
     def scores(self, params: Array) -> Array:
         """``w_i sum_j x_ij (y_ij - p_ij)``."""
@@ -154,12 +130,12 @@ class Cases:
         s = self._case_scores(params)
         if power:
             p, d = self._centred(params)
-            rows = (np.repeat(self.weight, self._sizes) * p)[:, None, None] * (
+            rows = (self.sets.spread(self.weight) * p)[:, None, None] * (
                 d[:, :, None] * d[:, None, :]
             )
             # In coordinates where the whole information is 1, a case's is symmetric.
             root = np.linalg.cholesky(inverse)
-            part = root.T @ np.add.reduceat(rows, self.start) @ root
+            part = root.T @ self.sets.sum(rows) @ root
             values, vectors = np.linalg.eigh(part)
             free = np.maximum(1 - values, 1e-12) ** -power
             turned = np.einsum("nij,ni->nj", vectors, s @ root)
@@ -176,25 +152,24 @@ class Cases:
     def reach(self, step: Array) -> float:
         """Largest change of a difference of utilities within a case."""
         moved = self.x @ step
-        low, high = np.minimum.reduceat(moved, self.start), np.maximum.reduceat(moved, self.start)
-        return float((high - low).max())
+        return float((self.sets.max(moved) - self.sets.min(moved)).max())
 
     def differences(self) -> Array:
         """``x_ij - x_ik`` for each alternative j with a positive outcome and each rival k.
 
         They are what separation is about: see `separating_differences`.
         """
-        case = np.repeat(np.arange(len(self.start)), self._sizes)
+        case = self.sets.case
         used = (self.y > 0) & (self._row_weight > 0)
         best = np.flatnonzero(used)
-        sizes = self._sizes[case[best]]
+        sizes = self.sets.sizes[case[best]]
         first = np.repeat(best, sizes)
         offset = np.arange(len(first)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         second = self.start[case[first]] + offset
         return np.asarray((self.x[first] - self.x[second])[first != second])
 
     def separating_direction(self) -> Array | None:
-        """See `llmdemand.modeling.optimum.separation.separating_differences`."""
+        """See `llmdemand.modeling.likelihood.separating.separating_differences`."""
         return separating_differences(self.differences())
 
     def merged(self) -> Cases:
@@ -204,9 +179,9 @@ class Cases:
     def undecided(self, direction: Array) -> Cases | None:
         """The alternatives that tie for the best in the limit, in cases where several do."""
         moved = self.x @ direction
-        best = np.repeat(np.maximum.reduceat(moved, self.start), self._sizes)
+        best = self.sets.spread(self.sets.max(moved))
         rows = best - moved <= 1e-9 * np.abs(moved).max()
-        sizes = np.add.reduceat(rows.astype(np.intp), self.start)
+        sizes = self.sets.sum(rows.astype(np.intp))
         if (sizes < 2).all():
             return None
         kept = replace(
@@ -225,8 +200,7 @@ class Cases:
     def weighted(self, factor: Array) -> Cases:
         """Each case counted `factor` times; cases counted 0 times leave."""
         used = factor > 0
-        rows = np.repeat(used, self._sizes)
-        sizes = self._sizes[used]
+        rows, sizes = self.sets.spread(used), self.sets.sizes[used]
         return replace(
             self,
             x=self.x[rows],
@@ -240,8 +214,7 @@ class Cases:
 
     def standardised(self) -> tuple[Cases, Array]:
         """Regressors less their mean in the case (utilities are relative), scaled to [-1, 1]."""
-        middle = np.add.reduceat(self.x, self.start) / self._sizes[:, None]
-        z = self.x - np.repeat(middle, self._sizes, axis=0)
+        z = self.x - self.sets.spread(self.sets.sum(self.x) / self.sets.sizes[:, None])
         spread = np.abs(z).max(axis=0)
         # What remains of a regressor of the case is rounding: exactly nothing.
         z[:, spread <= 1e-12 * np.abs(self.x).max(axis=0)] = 0.0

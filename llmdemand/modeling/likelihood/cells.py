@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes, sums
-from llmdemand.modeling.optimum.separation import separating_direction
+from llmdemand.modeling.likelihood.separating import separating_direction
 
 __all__ = ["Cells", "log_likelihood", "sigmoid", "standardise"]
 
@@ -120,6 +120,10 @@ class Cells:
         eta = np.full(len(self.mean), np.log(mean) - np.log1p(-mean))
         return log_likelihood(eta, self._n, self._total)
 
+    def constants(self) -> Cells:
+        """The same outcomes with a constant alone."""
+        return replace(self, x=np.ones((len(self.mean), 1)))
+
     def scores(self, params: Array) -> Array:
         """``w x (sum y - n mu)`` by cell."""
         residual: Array = self._n * (self.mean - self.shares(params))
@@ -156,8 +160,14 @@ class Cells:
         """Largest ``|x' step|``."""
         return float(np.abs(self.x @ step).max())
 
+    def differences(self) -> Array:
+        """Regressors where some outcome is positive, and minus them where some is below 1."""
+        used, inner = self._n > 0, self.within > 0
+        some, other = used & (inner | (self.mean > 0)), used & (inner | (self.mean < 1))
+        return np.concatenate([self.x[some], -self.x[other]])
+
     def separating_direction(self) -> Array | None:
-        """See `llmdemand.modeling.optimum.separation.separating_direction`."""
+        """See `llmdemand.modeling.likelihood.separating.separating_direction`."""
         used = self._n > 0
         # A mean of exactly 1 can be rounded from outcomes below 1; the scatter tells.
         mean = np.where(self.within > 0, np.clip(self.mean, 1e-9, 1 - 1e-9), self.mean)

@@ -49,8 +49,11 @@ class Likelihood(Protocol):
     def llf(self, params: Array) -> float:
         """Log (quasi-)likelihood."""
 
-    def llnull(self) -> float:
-        """Log-likelihood of the model with constants alone."""
+    def llnull(self) -> float | None:
+        """Log-likelihood of the model with constants alone; None without a closed form."""
+
+    def constants(self) -> Likelihood:
+        """The same outcomes with constants alone."""
 
     def scores(self, params: Array) -> Array:
         """Sum of the scores of each row's observations, (M, K)."""
@@ -74,8 +77,14 @@ class Likelihood(Protocol):
     def reach(self, step: Array) -> float:
         """The largest change of a log-odds that `step` makes."""
 
+    def differences(self) -> Array:
+        """Regressors of what happened less those of what might have happened, (D, K).
+
+        See `llmdemand.modeling.likelihood.separating.separating_differences`.
+        """
+
     def separating_direction(self) -> Array | None:
-        """A direction in which the likelihood rises for ever, or None: see `separation`."""
+        """A direction in which the likelihood rises for ever, or None: see `separating`."""
 
     def merged(self) -> Likelihood:
         """The same likelihood in fewer rows, where clusters alone tell rows apart."""

@@ -11,8 +11,8 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
-from llmdemand.modeling.likelihood.cases import softmax
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class LogitResults(Fit):
         rows = self.design.expand(frame)
         if self.design.outside:
             return sigmoid(rows.x @ b)
-        found = softmax(rows.x @ b, rows.start)
+        found = ChoiceSets(rows.start, len(rows.x)).shares(rows.x @ b)
         wide = self.kind == "Multinomial logit"
         return found.reshape(-1, len(self.design.alternatives)) if wide else found
 

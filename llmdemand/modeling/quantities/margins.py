@@ -142,7 +142,7 @@ class _Slope:
         if self._own:
             effect = s * (1 - s) * v
         else:
-            effect = s * (v - np.add.reduceat(s * v, scene.start)[scene.case])
+            effect = s * (v - scene.sets.spread(scene.sets.sum(s * v)))
         everyone = scene.total(np.ones(len(scene.start)))
         rows = [scene.rows(a) for a in self._shown]
         return np.concatenate([scene.total(effect[r], scene.case[r]) / everyone for r in rows])

@@ -239,7 +239,7 @@ class _Problem:
         x, slope = self._at(p) if at is None else at
         scene, rows = self.scene, self._rows
         s, v = scene.shares(b, x), slope @ b
-        response = s * (v - np.add.reduceat(s * v, scene.start)[scene.case])
+        response = s * (v - scene.sets.spread(scene.sets.sum(s * v)))
         everyone = scene.total(np.ones(len(scene.start)))
         sums = [scene.total(values[rows], scene.case[rows]) for values in (s, response)]
         return np.asarray(np.concatenate(sums) / everyone[0])
@@ -301,10 +301,7 @@ class _Problem:
                 eta = base + (grid[some, None] - self.seen[0]) * slope
             else:
                 eta = self._kept[key][some] @ b
-            top = np.maximum.reduceat(eta, scene.start, axis=1)[:, scene.case]
-            e = np.exp(eta - top)
-            sums = np.add.reduceat(e, scene.start, axis=1)[:, scene.case[self._rows]]
-            share[some] = (e[:, self._rows] / sums) @ weight
+            share[some] = scene.sets.shares(eta, axis=1)[:, self._rows] @ weight
         return np.asarray((grid - self.cost) * share)
 
     def _refine(self, low: float, high: float, b: Array) -> float:
@@ -339,9 +336,9 @@ class _Problem:
         rest = eta.copy()
         rest[self._rows] = -np.inf
         case = scene.case[self._rows]
-        top = np.maximum.reduceat(rest, scene.start)
+        top = scene.sets.max(rest)
         with np.errstate(invalid="ignore"):
-            sums = np.add.reduceat(np.exp(rest - top[scene.case]), scene.start)
+            sums = scene.sets.sum(np.exp(rest - top[scene.case]))
         if np.isinf(top[case]).any():
             raise _Rising(
                 f"{self.alternative!r} is the only alternative in a choice set: its demand does "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities.intervals import Fit, Numbers, ready
 from llmdemand.modeling.quantities.prices import names, price_column, with_price
 from llmdemand.modeling.quantities.slopes import numbers, slopes
@@ -87,10 +89,12 @@ class Scene:
     @property
     def case(self) -> Codes:
         """Case of each row."""
-        if "case" not in self._kept:
-            sizes = np.diff(np.append(self.start, len(self.labels)))
-            self._kept["case"] = np.repeat(np.arange(len(self.start)), sizes)
-        return np.asarray(self._kept["case"])
+        return self.sets.case
+
+    @cached_property
+    def sets(self) -> ChoiceSets:
+        """The alternatives of each case."""
+        return ChoiceSets(self.start, len(self.labels))
 
     def rows(self, alternative: str) -> Codes:
         """The rows of an alternative."""
@@ -102,18 +106,11 @@ class Scene:
 
     def shares(self, b: Numbers, x: Array | None = None) -> Numbers:
         """Probabilities by row; complex coefficients pass through."""
-        eta = (self.x if x is None else x) @ b
-        # The largest utility only keeps exp in range: no derivative goes through it.
-        top = np.maximum.reduceat(np.real(eta), self.start)
-        e = np.exp(eta - top[self.case])
-        return np.asarray(e / np.add.reduceat(e, self.start)[self.case])
+        return self.sets.shares((self.x if x is None else x) @ b)
 
     def log_sums(self, b: Numbers) -> Numbers:
         """``log sum exp`` of the utilities by case."""
-        eta = self.x @ b
-        top = np.maximum.reduceat(np.real(eta), self.start)
-        e = np.exp(eta - top[self.case])
-        return np.asarray(top + np.log(np.add.reduceat(e, self.start)))
+        return self.sets.log_sums(self.x @ b)
 
     def spread(self, x: Array) -> Array:
         """Regressors as the design makes them, with the rows for not buying."""
@@ -156,7 +153,7 @@ class Scene:
         ``d ln s_j / dp = dv_j / dp - sum_m s_m dv_m / dp``.
         """
         s, v = self.shares(b), pull.x @ b
-        return s, v - np.add.reduceat(s * v, self.start)[self.case]
+        return s, v - self.sets.spread(self.sets.sum(s * v))
 
     def total(self, values: Numbers, case: Codes | slice = slice(None)) -> Numbers:
         """Weighted sums by answer, of values that belong to these cases."""

@@ -10,7 +10,7 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.fit import Fit
-from llmdemand.modeling.likelihood.cases import Cases, log_sums
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign
@@ -116,8 +116,8 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
             binary=True,
             merged=merged,
         )
-    sizes = np.diff(np.append(data.start, len(eta)))
-    log_p = eta - np.repeat(log_sums(eta, data.start), sizes)
+    sets = data.sets
+    log_p = eta - sets.spread(sets.log_sums(eta))
     assert fit.design is not None
     return Predicted(
         y=data.y,
@@ -125,7 +125,7 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
         log_p=log_p,
         log_q=np.log1p(-np.minimum(np.exp(log_p), 1 - 1e-16)),
         within=np.zeros(len(eta)),
-        n=np.repeat(w, sizes),
+        n=sets.spread(w),
         start=data.start,
         labels=data.labels,
         alternatives=fit.design.alternatives,

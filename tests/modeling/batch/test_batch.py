@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch import batch, patterns
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
-from llmdemand.modeling.optimum.separation import separating_direction
+from llmdemand.modeling.likelihood.separating import separating_direction
 
 PRICES = np.arange(30, 46.0)
 FIELDS = [f.name for f in dataclasses.fields(BatchFit)]

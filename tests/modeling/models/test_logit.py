@@ -9,8 +9,8 @@ import statsmodels.api as sm
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
+from llmdemand.modeling.likelihood.separating import separating_direction
 from llmdemand.modeling.models.logit import fit, fraclogit, logit
-from llmdemand.modeling.optimum.separation import separating_direction
 
 
 @pytest.fixture(scope="module")

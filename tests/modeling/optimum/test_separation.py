@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.optimum.newton import newton
-from llmdemand.modeling.optimum.separation import (
-    divergence,
-    exists,
+from llmdemand.modeling.likelihood.separating import (
     in_units,
     separating_differences,
     separating_direction,
 )
+from llmdemand.modeling.optimum.newton import newton
+from llmdemand.modeling.optimum.separation import divergence, exists
 
 
 def rows_of(x, y):
