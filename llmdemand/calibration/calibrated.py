@@ -11,6 +11,7 @@ from llmdemand.calibration.moments import Moments
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.kernels import LOGIT
 from llmdemand.modeling.quantities import curves, pricing, responses, welfare, worth
 from llmdemand.modeling.sample.designs import Design
 
@@ -52,6 +53,7 @@ class LogitFit:
     outcome: str
 
     separated = False
+    kernel = LOGIT
     converged = True
 
     shares = responses.shares

@@ -11,6 +11,7 @@ from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.likelihood.kernels import LOGIT, Kernel
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.vcov import SSC, Covariance
@@ -71,6 +72,8 @@ class Fit:
         The covariance that was asked for, to be asked for once more.
     asked_ssc : str
         Its small-sample factor: ``stata``, ``sandwich``, ``fixest`` or ``none``.
+    kernel : Kernel
+        From utilities to shares: all that quantities need to know of the model.
     """
 
     params: pd.Series[float]
@@ -96,6 +99,7 @@ class Fit:
     frame: pd.DataFrame | None = field(repr=False)
     asked: Covariance = field(repr=False)
     asked_ssc: SSC = field(repr=False)
+    kernel: Kernel = field(default=LOGIT, repr=False)
 
     @property
     def bse(self) -> pd.Series[float]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, infer, ready
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
 from llmdemand.modeling.quantities.prices import asked_for, names, price_column, priced
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
 
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 CI = Literal["delta", "krinsky-robb", "bootstrap", "fieller"]
-#: Real, or complex where a derivative is taken.
-Numbers = NDArray[Any]
 Value = Callable[[Numbers], Numbers]
 
 _WEAK = 3.0  # |b| / SE under which a ratio with b below is not nearly normal
@@ -75,6 +73,10 @@ class Fit(Protocol):
     @property
     def outcome(self) -> str:
         """Name of the outcome."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """From utilities to shares."""
 
     def draws(self, reps: int = ..., seed: int = ...) -> Array:
         """Coefficients of bootstrap samples."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from llmdemand.errors import DesignError, choose
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, Value, infer, ready
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import CI, Fit, Value, infer, ready
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
@@ -138,14 +139,17 @@ class _Slope:
         self._scene, self._slope, self._shown, self._own = scene, slope, shown, own
 
     def __call__(self, b: Numbers) -> Numbers:
-        scene, s, v = self._scene, self._scene.shares(b), self._slope @ b
-        if self._own:
-            effect = s * (1 - s) * v
-        else:
-            effect = s * (v - scene.sets.spread(scene.sets.sum(s * v)))
-        everyone = scene.total(np.ones(len(scene.start)))
-        rows = [scene.rows(a) for a in self._shown]
-        return np.concatenate([scene.total(effect[r], scene.case[r]) / everyone for r in rows])
+        scene, everyone = self._scene, self._scene.total(np.ones(len(self._scene.start)))
+        whole = None if self._own else scene.responses(b, self._slope)
+        effects = []
+        for r in (scene.rows(a) for a in self._shown):
+            if whole is None:
+                # What is an alternative's own moves its utility alone.
+                moved = np.zeros_like(self._slope)
+                moved[r] = self._slope[r]
+            s, by = scene.responses(b, moved) if whole is None else whole
+            effects.append(scene.total(s[r] * by[r], scene.case[r]) / everyone)
+        return np.concatenate(effects)
 
 
 class _Change:

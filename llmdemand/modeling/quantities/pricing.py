@@ -211,7 +211,9 @@ class _Problem:
         self._rows = scene.rows(alternative)
         self._kept: dict[tuple[float, float], Array] = {}
         self._ends = (np.nan, np.nan)
-        if not self.linear:
+        # Plain logits with a linear price have a bracket that is known.
+        self._closed = self.linear and scene.kernel.plain
+        if not self._closed:
             self._ends = self._reach()
 
     def _reach(self) -> tuple[float, float]:
@@ -238,10 +240,9 @@ class _Problem:
         """Mean share and its derivative by the price."""
         x, slope = self._at(p) if at is None else at
         scene, rows = self.scene, self._rows
-        s, v = scene.shares(b, x), slope @ b
-        response = s * (v - scene.sets.spread(scene.sets.sum(s * v)))
+        s, by = scene.responses(b, slope, x)
         everyone = scene.total(np.ones(len(scene.start)))
-        sums = [scene.total(values[rows], scene.case[rows]) for values in (s, response)]
+        sums = [scene.total(values[rows], scene.case[rows]) for values in (s, s * by)]
         return np.asarray(np.concatenate(sums) / everyone[0])
 
     def _first_order(self, p: float, b: Numbers) -> Numbers:
@@ -251,7 +252,7 @@ class _Problem:
     def solve(self, b: Array, exact: bool = True) -> float:
         """The best price."""
         low, high = self._ends
-        if self.linear:
+        if self._closed:
             low, high = self._bracket(b)
             if self.bounds is not None:
                 low, high = (float(np.clip(p, *self.bounds)) for p in (low, high))
@@ -290,18 +291,18 @@ class _Problem:
         key = (float(grid[0]), float(grid[-1]))
         if not self.linear and key not in self._kept:
             self._kept[key] = scene.priced(self.alternative, self.price, grid)
-        base, slope = self._first.x @ b, self._slope @ b
+        base, slope = scene.utilities(b, self._first.x), scene.utilities(b, self._slope)
         everyone = scene.total(np.ones(len(scene.start)))[0]
         weight = scene.weight[scene.case[self._rows]] / everyone
         share = np.empty(len(grid))
-        size = max(1, _CELLS // len(base))
+        size = max(1, _CELLS // base.size)
         for first in range(0, len(grid), size):
             some = slice(first, first + size)
             if self.linear:
-                eta = base + (grid[some, None] - self.seen[0]) * slope
+                v = base[:, None] + (grid[some, None] - self.seen[0]) * slope[:, None]
             else:
-                eta = self._kept[key][some] @ b
-            share[some] = scene.sets.shares(eta, axis=1)[:, self._rows] @ weight
+                v = scene.utilities(b, self._kept[key][some])
+            share[some] = scene.shares_of(b, v)[:, self._rows] @ weight
         return np.asarray((grid - self.cost) * share)
 
     def _refine(self, low: float, high: float, b: Array) -> float:
@@ -317,7 +318,7 @@ class _Problem:
         """The optima of the single observations hold that of their sum between them."""
         from scipy.special import wrightomega
 
-        v = self._slope @ b
+        v = self.scene.utilities(b, self._slope)[0]
         own = v[self._rows]
         if (own >= 0).any() or not len(own):
             raise _Rising(
@@ -332,7 +333,7 @@ class _Problem:
             top = max(self.cost, self.seen[1]) + 50 * span
             return min(self.cost, self.seen[0]), top
         scene, c = self.scene, self.cost
-        eta = self._at(c)[0] @ b
+        eta = scene.utilities(b, self._at(c)[0])[0]
         rest = eta.copy()
         rest[self._rows] = -np.inf
         case = scene.case[self._rows]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose
-from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, infer, ready
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
 from llmdemand.modeling.quantities.prices import asked_for, names, price_column, priced
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene
@@ -253,7 +254,7 @@ def _responses(
         for j, k in pairs:
             pull = scene.pull(k, price)
             if k not in done:
-                done[k] = scene.responses(b, pull)
+                done[k] = scene.responses(b, pull.x)
             s, response = done[k]
             rows = scene.rows(j)
             case = scene.case[rows]
@@ -412,7 +413,7 @@ def diversion(
         columns, done = [], {}
         for j, k in pairs:
             if j not in done:
-                s, response = scene.responses(b, scene.pull(j, price))
+                s, response = scene.responses(b, scene.pull(j, price).x)
                 done[j] = s * response
             lost, gained = (
                 scene.total(done[j][scene.rows(a)], scene.case[scene.rows(a)]) for a in (j, k)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
 from llmdemand.modeling.likelihood.sets import ChoiceSets
-from llmdemand.modeling.quantities.intervals import Fit, Numbers, ready
+from llmdemand.modeling.quantities.intervals import Fit, ready
 from llmdemand.modeling.quantities.prices import names, price_column, with_price
 from llmdemand.modeling.quantities.slopes import numbers, slopes
 from llmdemand.modeling.sample.designs import Design
@@ -87,14 +87,23 @@ class Scene:
         return ready(self.fit, "a quantity")[0]
 
     @property
+    def sets(self) -> ChoiceSets:
+        """The alternatives of each case."""
+        if "sets" not in self._kept:
+            self._kept["sets"] = ChoiceSets(self.start, len(self.labels))
+        found = self._kept["sets"]
+        assert isinstance(found, ChoiceSets)
+        return found
+
+    @property
     def case(self) -> Codes:
         """Case of each row."""
         return self.sets.case
 
-    @cached_property
-    def sets(self) -> ChoiceSets:
-        """The alternatives of each case."""
-        return ChoiceSets(self.start, len(self.labels))
+    @property
+    def kernel(self) -> Kernel:
+        """From utilities to shares."""
+        return self.fit.kernel
 
     def rows(self, alternative: str) -> Codes:
         """The rows of an alternative."""
@@ -104,13 +113,21 @@ class Scene:
             self._kept[key] = np.flatnonzero(self.labels == place)
         return np.asarray(self._kept[key])
 
+    def utilities(self, b: Numbers, x: Array | None = None) -> Numbers:
+        """Utilities by taste and row, (D, ..., R)."""
+        return self.kernel.utilities(b, self.x if x is None else x)
+
     def shares(self, b: Numbers, x: Array | None = None) -> Numbers:
         """Probabilities by row; complex coefficients pass through."""
-        return self.sets.shares((self.x if x is None else x) @ b)
+        return self.shares_of(b, self.utilities(b, x))
+
+    def shares_of(self, b: Numbers, v: Numbers) -> Numbers:
+        """Probabilities by row at given utilities."""
+        return self.kernel.mean(self.kernel.shares(b, v, self.sets, self.labels))
 
     def log_sums(self, b: Numbers) -> Numbers:
-        """``log sum exp`` of the utilities by case."""
-        return self.sets.log_sums(self.x @ b)
+        """Expected utility of the best alternative, by taste and case, (D, N)."""
+        return self.kernel.log_sums(b, self.utilities(b), self.sets, self.labels)
 
     def spread(self, x: Array) -> Array:
         """Regressors as the design makes them, with the rows for not buying."""
@@ -147,13 +164,15 @@ class Scene:
         assert isinstance(found, Pull)
         return found
 
-    def responses(self, b: Numbers, pull: Pull) -> tuple[Numbers, Numbers]:
-        """Shares, and derivatives of log shares by a price, by row.
-
-        ``d ln s_j / dp = dv_j / dp - sum_m s_m dv_m / dp``.
-        """
-        s, v = self.shares(b), pull.x @ b
-        return s, v - self.sets.spread(self.sets.sum(s * v))
+    def responses(self, b: Numbers, pull: Array, x: Array | None = None) -> tuple[Numbers, Numbers]:
+        """Shares, and derivatives of their logarithms where regressors move by `pull`, by row."""
+        kernel = self.kernel
+        v, moved = self.utilities(b, x), self.utilities(b, pull)
+        s, by = kernel.responses(b, v, moved, self.sets, self.labels)
+        if len(s) == 1:  # shares that underflow have a derivative, too
+            return kernel.mean(s), kernel.mean(by)
+        mean = kernel.mean(s)
+        return mean, kernel.mean(s * by) / mean
 
     def total(self, values: Numbers, case: Codes | slice = slice(None)) -> Numbers:
         """Weighted sums by answer, of values that belong to these cases."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.quantities.intervals import Fit, Numbers, Value, ready
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import Fit, Value, ready
 from llmdemand.modeling.quantities.prices import names, price_column, with_price
 from llmdemand.modeling.quantities.scene import Scene
 from llmdemand.modeling.sample.designs import ChoiceDesign, Design

@@ -9,7 +9,8 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.quantities.intervals import CI, Fit, Numbers, coefficients, infer, ready
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import CI, Fit, coefficients, infer, ready
 from llmdemand.modeling.quantities.prices import price_column, with_price
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price
@@ -93,7 +94,9 @@ def consumer_surplus(
         def value(b: Numbers) -> Numbers:
             parts = []
             for scene, then, money in zip(where.blocks, after, moneys, strict=True):
-                gain = (then.log_sums(b) - scene.log_sums(b)) / -(money @ b)
+                gain = scene.kernel.mean(
+                    (then.log_sums(b) - scene.log_sums(b)) / -scene.utilities(b, money)
+                )
                 parts.append(scene.total(gain) / scene.total(np.ones(len(gain))))
             return np.concatenate(parts)
 
@@ -211,7 +214,8 @@ def _flow(scene: Scene, b: Numbers, path: _Path) -> Numbers:
 
 
 def _check_falls(fit: Fit, moneys: list[Array], price: str) -> None:
-    highest = max(float((m @ coefficients(fit)).max()) for m in moneys)
+    b = coefficients(fit)
+    highest = max(float(np.max(fit.kernel.utilities(b, m))) for m in moneys)
     if highest >= 0:
         raise DesignError(
             f"a consumer surplus needs utilities that fall with {price!r}: they change by "

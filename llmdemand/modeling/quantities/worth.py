@@ -191,10 +191,13 @@ def _ratio(
     def value(b: Numbers) -> Numbers:
         parts = []
         for scene, (above, below, case) in zip(blocks, worth, strict=True):
-            of_case = -(above @ b) / (below @ b)
+            ratios = -scene.utilities(b, above) / scene.utilities(b, below)
+            of_case = scene.kernel.mean(ratios)
             parts.append(scene.total(of_case, case) / scene.total(np.ones(len(case)), case))
         return np.concatenate(parts)
 
+    if not all(scene.kernel.plain for scene in blocks):
+        return value, None  # a mean of ratios over tastes
     tops, bottoms = [], []
     for scene, (above, below, case) in zip(blocks, worth, strict=True):
         for k in range(scene.answers):
@@ -227,6 +230,11 @@ def _indifference(
             slope = there.pull(alternative, price).x[rows]
             worth.append((there.x[rows] - low * slope, slope, scene.case[rows]))
         value, ratio = _ratio(blocks, worth)
+    elif not fit.kernel.plain:
+        raise DesignError(
+            "no indifference price where tastes vary or alternatives are nested and the price "
+            "does not enter linearly: ask for optimal_price, or let it enter as it is"
+        )
     else:
         solved: dict[bytes, list[Array]] = {}
 
@@ -242,16 +250,12 @@ def _indifference(
                 there = scene.at_price(alternative, price, root)
                 rows = scene.rows(alternative)
                 # At the root a Newton step with complex coefficients is the implicit derivative.
-                v = there.x[rows] @ b
-                slope = there.pull(alternative, price).x[rows] @ real
+                v = scene.utilities(b, there.x[rows])[0]
+                slope = scene.utilities(real, there.pull(alternative, price).x[rows])[0]
                 parts.append(scene.total(root - v / slope) / scene.total(np.ones(len(scene.start))))
             return np.concatenate(parts)
 
-    if ratio is not None:
-        b = coefficients(fit)
-        found = -(ratio[0] @ b) / (ratio[1] @ b)
-    else:
-        found = np.real(value(coefficients(fit)))
+    found = np.real(value(coefficients(fit)))
     if ((found < low) | (found > high)).any():
         notes.append(f"extrapolated beyond the observed prices, {low:g} to {high:g}")
     return infer(
@@ -276,7 +280,7 @@ def _root(scene: Scene, alternative: str, price: str, b: Array, low: float, high
     rows = scene.rows(alternative)
 
     def utility(p: Array) -> Array:
-        return np.asarray(scene.at_price(alternative, price, p).x[rows] @ b)
+        return np.asarray(scene.utilities(b, scene.at_price(alternative, price, p).x[rows])[0])
 
     left, right = np.full(len(rows), low), np.full(len(rows), high)
     at_left, at_right = utility(left), utility(right)

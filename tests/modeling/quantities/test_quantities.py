@@ -9,6 +9,7 @@ import pytest
 from scipy import optimize, stats
 
 from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.likelihood.kernels import LOGIT
 from llmdemand.modeling.models.logit import logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.quantities.curves import demand_curve, simulate
@@ -36,6 +37,7 @@ class Stand:
     separated: bool = False
     converged: bool = True
     outcome: str = "buy"
+    kernel: object = LOGIT
     refits: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def draws(self, reps=999, seed=1):
