@@ -1,0 +1,1 @@
+"""What a panel says of the choices: beliefs, corrected beliefs, choices."""

@@ -1,0 +1,136 @@
+"""Corrected belief where answers were stopped at their pivot, some of them not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.outcomes.corrected import Corrected, Readings, indicators
+
+__all__ = ["augmented", "whole_probability"]
+
+_STAYS = 1.0  # observations' worth of prior belief that an answer keeps to its pivot
+
+
+def augmented(
+    readings: Readings, stratum: Codes | None = None, fold: Codes | None = None
+) -> Corrected:
+    """Corrected beliefs when a whole answer was drawn with a known probability.
+
+    Parameters
+    ----------
+    readings : Readings
+        `whole` is the probability pi of a whole answer, `stopped` says which were not drawn.
+    stratum : (N,) int array, optional
+        What is known before the pivot token is drawn, such as the cell, numbered from 0.
+    fold : (N,) int array, optional
+        0 or 1; by default runs in turn.
+
+    Returns
+    -------
+    Corrected
+
+    Raises
+    ------
+    UsageError
+        For probabilities outside (0, 1], or a stopped answer whose probability is 1.
+    DesignError
+        If a fold has no whole answer to learn from.
+
+    Notes
+    -----
+    ``b~_a = sum_k b_k q_a(k, w) + (R / pi) (1{F_a} - q_a(P, w))`` with R = 1 for whole answers
+    and q_a(k, w) the share of those with pivot k that end with a, learnt in the other fold
+    (augmented inverse probability weighting: Robins, Rotnitzky & Zhao 1994). Exact for any q
+    that the run itself did not shape: the mean of the second part over R is ``1{F_a} - q_a(P)``,
+    and that of q_a(P) over the pivot token is the first part. Where belief cannot be used, the
+    pivot itself takes its place.
+
+    Examples
+    --------
+    >>> n = 4
+    >>> read = Readings(np.full((n, 2), 0.5), np.array([0, 1, 0, 1]), np.array([0, 1, -1, -1]),
+    ...                 np.ones(n, bool), whole=np.full(n, 0.5),
+    ...                 stopped=np.array([False, False, True, True]))
+    >>> augmented(read, fold=np.array([0, 1, 1, 0])).outcomes.sum(axis=1).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    size, n = readings.belief.shape[1], len(readings.pivot)
+    stopped = np.zeros(n, bool) if readings.stopped is None else readings.stopped
+    pi = np.ones(n) if readings.whole is None else np.asarray(readings.whole, np.float64)
+    if not ((pi > 0) & (pi <= 1)).all() or (stopped & (pi >= 1)).any():
+        raise UsageError(
+            "the probability of a whole answer must lie in (0, 1], and below 1 where answers were "
+            "stopped: ask with whole answers, or with a probability of them"
+        )
+    w = np.zeros(n, np.intp) if stratum is None else stratum
+    fold = np.arange(n) % 2 if fold is None else fold
+    final, pivot = indicators(readings.final, size), indicators(readings.pivot, size)
+    first = np.where(readings.usable[:, None], readings.belief, pivot)
+    weight = np.where(stopped, 0.0, 1 / pi)
+    outcomes, read = np.empty((n, size)), np.empty(n)
+    for k in (0, 1):
+        here, there = fold == k, (fold != k) & ~stopped & (readings.pivot >= 0)
+        if stopped[here].any() and not there.any():
+            raise DesignError(
+                "no whole answer to learn from in one half of the runs: ask for more of them"
+            )
+        q = _ends(final[there], readings.pivot[there], w[there], 1 / pi[there], int(w.max()) + 1)
+        expected = np.einsum("nk,nka->na", first[here], q[w[here]])
+        at = q[w[here], np.maximum(readings.pivot[here], 0)]
+        at = np.where(readings.pivot[here, None] >= 0, at, 0.0)
+        outcomes[here] = expected + weight[here, None] * (final[here] - at)
+    read = outcomes.sum(axis=1)
+    changes = int((readings.changed & ~stopped).sum())
+    share = 1 - float(stopped.mean())
+    note = (
+        f"whole answers {100 * share:.3g} %: what they say is extended to those that were stopped"
+    )
+    return Corrected(outcomes, read, changes, "augmented", (note,))
+
+
+def _ends(final: Array, pivot: Codes, stratum: Codes, weight: Array, strata: int) -> Array:
+    """``q[w, k, a]``: how answers with pivot k end; shrunken to all strata, and those to k."""
+    size = final.shape[1]
+    whole = np.zeros((size, size))
+    np.add.at(whole, pivot, weight[:, None] * final)
+    base = (whole + _STAYS * np.eye(size)) / (np.bincount(pivot, weight, size)[:, None] + _STAYS)
+    cube, total = np.zeros((strata, size, size)), np.zeros((strata, size))
+    np.add.at(cube, (stratum, pivot), weight[:, None] * final)
+    np.add.at(total, (stratum, pivot), weight)
+    return np.asarray((cube + _STAYS * base) / (total[:, :, None] + _STAYS))
+
+
+def whole_probability(mismatch: float, within: float, prefix: float) -> float:
+    """The probability of a whole answer that gives the least variance per token.
+
+    Parameters
+    ----------
+    mismatch : float
+        m, share of answers that end with another alternative than their pivot's.
+    within : float
+        V, variance of the expected final choice between runs of a prompt.
+    prefix : float
+        tau, the tokens up to the pivot as a share of those of a whole answer.
+
+    Returns
+    -------
+    float
+        ``min(1, sqrt(m (1 - m) tau / (V (1 - tau))))``; 1 where belief hardly varies: stopping
+        never pays then.
+
+    Examples
+    --------
+    >>> round(whole_probability(0.02, 0.05, 0.3), 3), whole_probability(0.02, 0.0, 0.3)
+    (0.41, 1.0)
+    """
+    if not (0 <= mismatch <= 1 and within >= 0 and 0 < prefix <= 1):
+        raise UsageError(
+            f"mismatch {mismatch:g}, within {within:g}, prefix {prefix:g}: shares lie in [0, 1], "
+            "variances are not negative, and a prefix has some tokens"
+        )
+    gain = within * (1 - prefix)
+    if gain <= 0:
+        return 1.0
+    return min(1.0, float(np.sqrt(mismatch * (1 - mismatch) * prefix / gain)))
