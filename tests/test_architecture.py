@@ -79,7 +79,7 @@ def test_the_wheel_holds_the_studies_and_the_page_template(tmp_path):
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     names = zipfile.ZipFile(built).namelist()
     assert "llmdemand/data/studies/pampers.toml" in names
-    assert "llmdemand/reporting/templates/report.html" in names
+    assert "llmdemand/reporting/page/templates/report.html" in names
 
 
 def test_nothing_points_at_one_machine():

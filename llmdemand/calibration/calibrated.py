@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmdemand.calibration.moments import Moments
+from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array

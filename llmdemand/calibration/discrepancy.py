@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.calibration.balance import (
+from llmdemand.calibration.calibrated import LogitFit
+from llmdemand.calibration.moments.rectified import logit_data
+from llmdemand.calibration.samples.balance import (
     attributes,
     balance,
     comparison_assumptions,
     price_shares,
 )
-from llmdemand.calibration.calibrated import LogitFit
-from llmdemand.calibration.choice_sets import CASE, case_starts, check_sums, sorted_cases
-from llmdemand.calibration.entries import (
+from llmdemand.calibration.samples.choice_sets import CASE, case_starts, check_sums, sorted_cases
+from llmdemand.calibration.samples.entries import (
     TASK,
     Model,
     belief_rows,
@@ -24,7 +25,6 @@ from llmdemand.calibration.entries import (
     columns_of,
     respondent_ids,
 )
-from llmdemand.calibration.rectified import logit_data
 from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, choose

@@ -136,8 +136,8 @@ def extract(
     """
     from llmdemand.belief.readers import read_answers
     from llmdemand.belief.rows import extract_panel
-    from llmdemand.simulation.recorded import stored_answers
-    from llmdemand.simulation.store import is_store
+    from llmdemand.simulation.backends.recorded import stored_answers
+    from llmdemand.simulation.storing.store import is_store
 
     chosen = study_of(study, respondents, respondent_id)
     refuse_overwriting(path, file)

@@ -240,7 +240,7 @@ def _compared(
 def _save(people: People, beliefs: pd.DataFrame | Panel, folder: Path, seed: int) -> None:
     """The page, tables and figures; of a panel with everything that is said of it."""
     from llmdemand.core.panel import Panel
-    from llmdemand.reporting.html import write_people
+    from llmdemand.reporting.page.html import write_people
     from llmdemand.reporting.people import save_people
 
     if isinstance(beliefs, Panel):

@@ -15,13 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.cell import Cell
-from llmdemand.core.checks import check
-from llmdemand.core.design import fraction, shuffled, williams
 from llmdemand.core.menu import Menu
-from llmdemand.core.prompts import DISCLOSURE, Variant, disclosed, names, offered, scaled
-from llmdemand.core.reading import arguments, plain_data
+from llmdemand.core.questionnaire.checks import check
+from llmdemand.core.questionnaire.design import fraction, shuffled, williams
+from llmdemand.core.questionnaire.prompts import (
+    DISCLOSURE,
+    Variant,
+    disclosed,
+    names,
+    offered,
+    scaled,
+)
+from llmdemand.core.questionnaire.reading import arguments, plain_data
+from llmdemand.core.questionnaire.respondents import ID, prices_of, read_respondents
 from llmdemand.core.resources import data_file, data_names
-from llmdemand.core.respondents import ID, prices_of, read_respondents
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import MenuError, StudyError, nearest
 
@@ -347,7 +354,7 @@ class Study:
         ----------
         table : path or DataFrame
             A CSV or parquet file or a data frame, one row per respondent: see
-            `llmdemand.core.respondents.read_respondents`. Columns fill the templates.
+            `llmdemand.core.questionnaire.respondents.read_respondents`. Columns fill the templates.
         id : str
             The column that identifies respondents.
 

@@ -13,13 +13,13 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import StoreError, UsageError
 from llmdemand.simulation.backend import Backend
+from llmdemand.simulation.backends.named import backend_named
+from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.cost import Budget, Estimate, Prices
-from llmdemand.simulation.named import backend_named
-from llmdemand.simulation.records import Source, key
 from llmdemand.simulation.requests import Asked
 from llmdemand.simulation.run import estimate, simulate
-from llmdemand.simulation.store import Store
-from llmdemand.simulation.synthetic import SyntheticBackend
+from llmdemand.simulation.storing.records import Source, key
+from llmdemand.simulation.storing.store import Store
 
 __all__ = ["Answerer", "Ask", "Progress", "Respondent", "blocks"]
 

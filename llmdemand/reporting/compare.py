@@ -13,9 +13,9 @@ import pandas as pd
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.models.demand import Demand, fit_demand
+from llmdemand.reporting.measures.precision import Precision, precision
+from llmdemand.reporting.measures.quality import FEW, Quality, quality
 from llmdemand.reporting.parts import BELIEF, CHOICE, Parts
-from llmdemand.reporting.precision import Precision, precision
-from llmdemand.reporting.quality import FEW, Quality, quality
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from llmdemand.calibration.discrepancy import Discrepancy
     from llmdemand.calibration.sample_plan import SamplePlan
     from llmdemand.modeling.quantities.quantity import Quantity
-    from llmdemand.reporting.needed import RunsNeeded
+    from llmdemand.reporting.measures.needed import RunsNeeded
+    from llmdemand.reporting.measures.prediction import Prediction
+    from llmdemand.reporting.measures.variance import Variance
     from llmdemand.reporting.people import People
-    from llmdemand.reporting.prediction import Prediction
-    from llmdemand.reporting.variance import Variance
 
 __all__ = ["Report", "compare"]
 
@@ -248,14 +248,14 @@ class Report:
         UsageError
             If the path is a folder.
         """
-        from llmdemand.reporting.html import write_page
+        from llmdemand.reporting.page.html import write_page
 
         write_page([(self, note)], path, command=command, cost=cost, responses=[responses])
 
     def save(self, folder: str | Path) -> None:
         """Write ``panel.parquet``, ``tables/`` (CSV, markdown) and ``figures/`` (SVG, PNG)."""
-        from llmdemand.reporting.figures import save_figures
-        from llmdemand.reporting.tables import save_tables
+        from llmdemand.reporting.figures.figures import save_figures
+        from llmdemand.reporting.tables.tables import save_tables
 
         folder = Path(folder)
         self.panel.write(folder / "panel.parquet")
@@ -265,7 +265,7 @@ class Report:
     def _repr_html_(self) -> str:
         from html import escape
 
-        from llmdemand.reporting.tables import estimates_table, precision_table
+        from llmdemand.reporting.tables.tables import estimates_table, precision_table
 
         said = "".join(f"<p>{escape(text)}</p>" for text in (self.verdict(), *self.problems))
         parts = [estimates_table(self)] if self.demands else []
@@ -294,7 +294,7 @@ def compare(
     panel : Panel
         Runs of one study.
     runs, replications, tolerance, confidence, seed
-        See `llmdemand.reporting.precision.precision`. Predictions take at most 200
+        See `llmdemand.reporting.measures.precision.precision`. Predictions take at most 200
         replications: each is a fit and its scores.
     cost : float, optional
         Unit cost, in the study's unit, for the price of the highest profit.
@@ -321,9 +321,9 @@ def compare(
     >>> report.problems
     ()
     """
-    from llmdemand.reporting.needed import runs_needed
-    from llmdemand.reporting.prediction import prediction
-    from llmdemand.reporting.variance import variance
+    from llmdemand.reporting.measures.needed import runs_needed
+    from llmdemand.reporting.measures.prediction import prediction
+    from llmdemand.reporting.measures.variance import variance
 
     given = {
         "runs": tuple(runs),

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.calibration import figures
-from llmdemand.reporting import style
-from llmdemand.reporting.cells import number, short_span, span
-from llmdemand.reporting.table import Table, write_table
+from llmdemand.reporting.figures import style
+from llmdemand.reporting.tables.cells import number, short_span, span
+from llmdemand.reporting.tables.table import Table, write_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def save_people(people: People, folder: Path) -> None:
     """Write ``tables/`` (CSV, markdown, LaTeX) and ``figures/`` (SVG, PNG) of people alone."""
     from types import SimpleNamespace
 
-    from llmdemand.reporting.figures import render as drawn
+    from llmdemand.reporting.figures.figures import render as drawn
 
     for name in ("tables", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -17,18 +17,18 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
 from llmdemand.simulation.backend import Backend, Request
-from llmdemand.simulation.call import Call
+from llmdemand.simulation.backends.named import backend_named
+from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.backends.thinking import ThinkingBackend
+from llmdemand.simulation.calls.call import Call
+from llmdemand.simulation.calls.options import Options
+from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
+from llmdemand.simulation.calls.progress import Progress, progress_bar
+from llmdemand.simulation.calls.sync import run_async
 from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
-from llmdemand.simulation.named import backend_named
-from llmdemand.simulation.options import Options
-from llmdemand.simulation.pool import Gate, Pace, Retries, stream
-from llmdemand.simulation.progress import Progress, progress_bar
-from llmdemand.simulation.recorded import RecordedBackend
-from llmdemand.simulation.records import Source, Stored, key
 from llmdemand.simulation.requests import Asked, checked_runs
-from llmdemand.simulation.store import Store, rescue
-from llmdemand.simulation.sync import run_async
-from llmdemand.simulation.thinking import ThinkingBackend
+from llmdemand.simulation.storing.records import Source, Stored, key
+from llmdemand.simulation.storing.store import Store, rescue
 
 __all__ = ["estimate", "simulate"]
 
@@ -64,7 +64,7 @@ def simulate(
         Makes the panel reproducible; a run's seed depends on nothing but this,
         its cell and its replicate index.
     store : path, optional
-        The file that keeps every raw response (`llmdemand.simulation.store`). By
+        The file that keeps every raw response (`llmdemand.simulation.storing.store`). By
         default ``llmdemand.responses.sqlite`` in the current folder where answers
         cost money or hours, and a temporary one otherwise; ``":memory:"`` keeps
         nothing.

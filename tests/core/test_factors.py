@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from llmdemand.core.prompts import DISCLOSURE
+from llmdemand.core.questionnaire.prompts import DISCLOSURE
 from llmdemand.core.study import Study, Variant, load_study
 from llmdemand.errors import StudyError
 

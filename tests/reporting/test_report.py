@@ -8,11 +8,11 @@ import pytest
 from llmdemand import cli, compare, load_study, simulate
 from llmdemand.cli.reports import kept_responses
 from llmdemand.core.panel import Panel
-from llmdemand.reporting import tables
-from llmdemand.reporting.figures import FIGURES
-from llmdemand.reporting.inspector import inspected
+from llmdemand.reporting.figures.figures import FIGURES
+from llmdemand.reporting.measures.quality import quality
+from llmdemand.reporting.page.inspector import inspected
 from llmdemand.reporting.people import PEOPLE_FIGURES
-from llmdemand.reporting.quality import quality
+from llmdemand.reporting.tables import tables
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_progress_runs_from_nothing_to_all(synthetic_panel):
 
 
 def test_figures_are_the_same_bytes_in_every_run(report):
-    from llmdemand.reporting.figures import render
+    from llmdemand.reporting.figures.figures import render
 
     assert render(report, "demand", "svg") == render(report, "demand", "svg")
 
