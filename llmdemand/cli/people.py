@@ -240,8 +240,7 @@ def _compared(
 def _save(people: People, beliefs: pd.DataFrame | Panel, folder: Path, seed: int) -> None:
     """The page, tables and figures; of a panel with everything that is said of it."""
     from llmdemand.core.panel import Panel
-    from llmdemand.reporting.page.html import write_people
-    from llmdemand.reporting.people import save_people
+    from llmdemand.reporting.page.people import save_people, write_people
 
     if isinstance(beliefs, Panel):
         report = compared(beliefs, seed).with_people(people.calibration, people.discrepancy)

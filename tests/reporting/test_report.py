@@ -9,9 +9,9 @@ from llmdemand import cli, compare, load_study, simulate
 from llmdemand.cli.reports import kept_responses
 from llmdemand.core.panel import Panel
 from llmdemand.reporting.figures.figures import FIGURES
+from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 from llmdemand.reporting.measures.quality import quality
 from llmdemand.reporting.page.inspector import inspected
-from llmdemand.reporting.people import PEOPLE_FIGURES
 from llmdemand.reporting.tables import tables
 
 

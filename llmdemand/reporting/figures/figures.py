@@ -14,19 +14,19 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.modeling.models.demand import Demand, demand_frame
 from llmdemand.reporting.figures import style
+from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 from llmdemand.reporting.figures.runplots import (
     calibration,
     score_by_runs,
     se_by_runs,
     within_by_runs,
 )
-from llmdemand.reporting.people import PEOPLE_FIGURES
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.findings import Findings
 
 __all__ = [
     "FIGURES",
@@ -47,7 +47,7 @@ _MANY = 2000  # points of a strip that are drawn one by one into an SVG; more ar
 _GRID = 81
 
 
-def demand_curve(report: Report, ax: Axes | None = None) -> Axes:
+def demand_curve(report: Findings, ax: Axes | None = None) -> Axes:
     """Share by price: cell means, fitted curves and 95 % bands of both outcomes."""
     ax, panel = style.new_axes(ax), report.panel
     for outcome in ("belief", "choice"):
@@ -89,7 +89,7 @@ def demand_curve(report: Report, ax: Axes | None = None) -> Axes:
     )
 
 
-def beliefs_by_price(report: Report | Panel, ax: Axes | None = None) -> Axes:
+def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
     """Every run's belief by price, with its mean and the share of choices beside it.
 
     Parameters
@@ -138,7 +138,7 @@ def beliefs_by_price(report: Report | Panel, ax: Axes | None = None) -> Axes:
     return style.finish(ax, title=title, x=style.price_label(panel), y=_share(panel), columns=3)
 
 
-def elasticity_curve(report: Report | Demand, ax: Axes | None = None) -> Axes:
+def elasticity_curve(report: Findings | Demand, ax: Axes | None = None) -> Axes:
     """Own-price elasticity by price, with 95 % bands.
 
     Parameters
@@ -176,7 +176,7 @@ def elasticity_curve(report: Report | Demand, ax: Axes | None = None) -> Axes:
 
 
 def round_prices(
-    report: Report | RoundNumberTest, ax: Axes | None = None, step: float | None = None
+    report: Findings | RoundNumberTest, ax: Axes | None = None, step: float | None = None
 ) -> Axes:
     """Whether belief ticks up at round prices: means, the smooth curve, and the upticks.
 
@@ -253,12 +253,12 @@ _READY: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def available(report: Report) -> tuple[str, ...]:
+def available(report: Findings) -> tuple[str, ...]:
     """Names of the figures for which the report has the parts, in the order of `FIGURES`."""
     return tuple(name for name in FIGURES if _READY[name](report))
 
 
-def save_figures(report: Report, folder: Path) -> None:
+def save_figures(report: Findings, folder: Path) -> None:
     """Write every figure that is available as SVG and PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in available(report):
@@ -266,7 +266,7 @@ def save_figures(report: Report, folder: Path) -> None:
             (folder / f"{name}.{kind}").write_bytes(render(report, name, kind))
 
 
-def render(report: Report, name: str, kind: str) -> bytes:
+def render(report: Findings, name: str, kind: str) -> bytes:
     """One figure as the bytes of an SVG or PNG file, the same in every run."""
     import matplotlib
 

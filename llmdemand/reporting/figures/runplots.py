@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.findings import Findings
     from llmdemand.reporting.measures.needed import RunsNeeded
     from llmdemand.reporting.measures.prediction import Prediction
 
@@ -28,7 +28,7 @@ _METRIC = {
 }
 
 
-def se_by_runs(report: Report | Precision, ax: Axes | None = None) -> Axes:
+def se_by_runs(report: Findings | Precision, ax: Axes | None = None) -> Axes:
     """Standard error of the price sensitivity by runs per cell, on log axes.
 
     Full markers are the spread of the estimates over draws, hollow ones the mean robust
@@ -72,7 +72,7 @@ def se_by_runs(report: Report | Precision, ax: Axes | None = None) -> Axes:
     return style.finish(ax, title="Precision by runs", x="runs per cell", y=y)
 
 
-def within_by_runs(report: Report | RunsNeeded | Precision, ax: Axes | None = None) -> Axes:
+def within_by_runs(report: Findings | RunsNeeded | Precision, ax: Axes | None = None) -> Axes:
     """Probability of an estimate within the tolerance, by runs, with both crossings marked.
 
     Parameters
@@ -146,7 +146,7 @@ def _mark_crossing(
 
 
 def score_by_runs(
-    report: Report | Prediction, ax: Axes | None = None, metric: str = "log_score"
+    report: Findings | Prediction, ax: Axes | None = None, metric: str = "log_score"
 ) -> Axes:
     """A predictive score by runs, with two standard errors, and what is attainable.
 
@@ -201,7 +201,7 @@ def _limit(ax: Axes, found: Prediction, metric: str) -> None:
 
 
 def calibration(
-    report: Report | Prediction, ax: Axes | None = None, runs: int | None = None
+    report: Findings | Prediction, ax: Axes | None = None, runs: int | None = None
 ) -> Axes:
     """Observed shares by predicted shares of held-out choices; on the diagonal both agree.
 

@@ -11,7 +11,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study, load_study, studies
 
 if TYPE_CHECKING:
-    from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.findings import Findings
 
 __all__ = ["again", "design_facts", "prompts", "provenance", "simulate"]
 
@@ -142,7 +142,7 @@ def _versions() -> str:
     return f"llmdemand {__version__}, Python {platform.python_version()}, {packages}"
 
 
-def again(report: Report) -> str:
+def again(report: Findings) -> str:
     """Python that computes the report's numbers from its panel."""
     options = ", ".join(f"{k}={v!r}" for k, v in report.settings.items())
     return "\n".join(

@@ -7,16 +7,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.panel import STATUSES
 from llmdemand.errors import UsageError
 from llmdemand.reporting.figures.figures import FIGURES, available, render
+from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 from llmdemand.reporting.measures.variance import worth_number
 from llmdemand.reporting.page.answers import answers_of
 from llmdemand.reporting.page.background import again, design_facts, prompts, provenance, simulate
-from llmdemand.reporting.people import PEOPLE_FIGURES, People, people_tables
 from llmdemand.reporting.tables import tables
 from llmdemand.reporting.tables.tables import number, percent
 
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from llmdemand.belief.tokens import Response
-    from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.findings import Findings
     from llmdemand.reporting.tables.table import Table
 
-__all__ = ["write_page", "write_people"]
+__all__ = ["SECTIONS", "Row", "figure_part", "table_part", "write", "write_page"]
 
 #: The sections of a report, in the order in which they are read.
-_SECTIONS = {
+SECTIONS = {
     "answer": "Question and answer",
     "design": "Design and prompt",
     "quality": "Data quality",
@@ -97,7 +96,7 @@ Row = dict[str, Any]
 
 
 def write_page(
-    parts: Sequence[tuple[Report, str]],
+    parts: Sequence[tuple[Findings, str]],
     path: str | Path,
     *,
     command: str = "",
@@ -127,7 +126,7 @@ def write_page(
     known = responses if responses is not None else [None] * len(parts)
     several = len(parts) > 1
     study = parts[0][0].panel.study
-    _write(
+    write(
         path,
         title="Demand from a language model: belief against choice"
         if several
@@ -140,82 +139,7 @@ def write_page(
     )
 
 
-def write_people(people: People, path: str | Path, *, command: str = "") -> None:
-    """Write one self-contained page on people alone, for beliefs that come without a panel.
-
-    Parameters
-    ----------
-    people : People
-        What is shown.
-    path : path
-        The file; its folder is made.
-    command : str
-        The command that reproduces the page.
-
-    Raises
-    ------
-    UsageError
-        If the path is a folder, or its folder a file.
-    """
-    found = people.calibration
-    holder = SimpleNamespace(people=people)
-    part = {
-        "id": "people",
-        "title": _SECTIONS["people"],
-        "texts": people.texts,
-        "tables": [_table(t) for t in people_tables(people)],
-        "figures": [
-            _figure(holder, n) for n, (_, _, ready) in PEOPLE_FIGURES.items() if ready(holder)
-        ],
-    }
-    t = found.tuning
-    row = found.table.to_dict("index")["calibrated"]
-    section = {
-        "id": "",
-        "name": "",
-        "label": "calibrated",
-        "people": True,
-        "note": "",
-        "question": f"What is the {found.target.label} of people?",
-        "model": f"{t.humans:,} people and a language model as {t.llm:,} more",
-        "verdict": found.verdict(),
-        "problems": found.notes,
-        "tiles": [
-            {
-                "name": f"{found.target.label}, calibrated",
-                "value": number(row["estimate"]),
-                "note": f"{100 * (1 - found.alpha):g} % interval {number(row['lower'])} to "
-                f"{number(row['upper'])}",
-            },
-            {
-                "name": "Effective humans",
-                "value": f"{t.n_eff:,.0f}",
-                "note": f"{t.humans:,} were asked; lambda {t.lam:.2f}, rho {t.rho:.2f}",
-            },
-        ],
-        "parts": [
-            {
-                "id": "answer",
-                "title": _SECTIONS["answer"],
-                "texts": [],
-                "tables": [],
-                "figures": [],
-            },
-            part,
-        ],
-        "answers": [],
-        "again": "",
-        "simulate": "",
-    }
-    _write(
-        path,
-        title=f"Calibrated to people: {found.target.label}",
-        sections=[section],
-        command=command,
-    )
-
-
-def _write(path: str | Path, *, title: str, sections: list[Row], command: str) -> None:
+def write(path: str | Path, *, title: str, sections: list[Row], command: str) -> None:
     """Fill the template and write the file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -242,7 +166,7 @@ def _write(path: str | Path, *, title: str, sections: list[Row], command: str) -
 
 
 def _section(
-    report: Report,
+    report: Findings,
     note: str,
     cost: float | None,
     responses: Mapping[str, Response] | None,
@@ -276,7 +200,7 @@ def _section(
     }
 
 
-def _parts(report: Report, cost: float | None) -> list[Row]:
+def _parts(report: Findings, cost: float | None) -> list[Row]:
     """The sections of a report, each with what stands in it."""
     shown, drawn = _tables(report, cost), _figures(report)
     told: list[str] = []
@@ -288,12 +212,12 @@ def _parts(report: Report, cost: float | None) -> list[Row]:
             "tables": shown.get(id_, []),
             "figures": drawn.get(id_, []),
         }
-        for id_, title in _SECTIONS.items()
+        for id_, title in SECTIONS.items()
         if id_ != "people" or report.people is not None
     ]
 
 
-def _lacking(report: Report, id_: str, told: list[str]) -> list[str]:
+def _lacking(report: Findings, id_: str, told: list[str]) -> list[str]:
     """Which parts a section lacks, and why; a reason that was `told` is not told again."""
     said: list[str] = []
     for name, field in _PARTS.get(id_, {}).items():
@@ -304,14 +228,14 @@ def _lacking(report: Report, id_: str, told: list[str]) -> list[str]:
         why = next((reason for names, _, reason in causes if words in names), "")
         again = why in told
         told.append(why)
-        why = f", for the reason given under {_SECTIONS['demand']}." if again else f": {why}"
+        why = f", for the reason given under {SECTIONS['demand']}." if again else f": {why}"
         said.append(f"This panel gives no {name}{why}")
     if id_ == "pricing" and not report.demands:
         said.append("Without an estimate of demand there are no prices to name.")
     return said
 
 
-def _texts(report: Report, id_: str, cost: float | None) -> list[str]:
+def _texts(report: Findings, id_: str, cost: float | None) -> list[str]:
     """What the numbers of a section mean."""
     if id_ == "people" and report.people is not None:
         return report.people.texts
@@ -335,16 +259,16 @@ def _texts(report: Report, id_: str, cost: float | None) -> list[str]:
     return []
 
 
-def _tables(report: Report, cost: float | None) -> dict[str, list[Row]]:
+def _tables(report: Findings, cost: float | None) -> dict[str, list[Row]]:
     """The tables of the report by section, cells with a flag for numbers."""
     found: dict[str, list[Row]] = {"quality": [_statuses(report)]}
     for table in tables.all_tables(report, cost):
         if not table.frame.empty:
-            found.setdefault(_TABLES.get(table.name, "demand"), []).append(_table(table))
+            found.setdefault(_TABLES.get(table.name, "demand"), []).append(table_part(table))
     return found
 
 
-def _table(table: Table) -> Row:
+def table_part(table: Table) -> Row:
     """A table as the template takes it: cells with a flag for numbers."""
     frame = table.frame.astype(str)
     body = frame.to_numpy().tolist()
@@ -359,7 +283,7 @@ def _table(table: Table) -> Row:
     }
 
 
-def _statuses(report: Report) -> Row:
+def _statuses(report: Findings) -> Row:
     """How many answers have which status, and what the statuses mean."""
     counts, total = report.quality.statuses, max(1, len(report.panel))
     return {
@@ -385,15 +309,15 @@ def _statuses(report: Report) -> Row:
     }
 
 
-def _figures(report: Report) -> dict[str, list[Row]]:
+def _figures(report: Findings) -> dict[str, list[Row]]:
     """The figures that the report has the parts for, by section."""
     found: dict[str, list[Row]] = {}
     for name in available(report):
-        found.setdefault(_FIGURES.get(name, "demand"), []).append(_figure(report, name))
+        found.setdefault(_FIGURES.get(name, "demand"), []).append(figure_part(report, name))
     return found
 
 
-def _figure(report: Any, name: str) -> Row:
+def figure_part(report: Any, name: str) -> Row:
     """A figure as the template takes it."""
     drawn = render(report, name, "svg")
     size = re.search(rb'<svg[^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', drawn)
@@ -409,7 +333,7 @@ def _figure(report: Any, name: str) -> Row:
     }
 
 
-def _tiles(report: Report) -> list[Row]:
+def _tiles(report: Findings) -> list[Row]:
     """The numbers that people look for first."""
     tiles = []
     estimates = report.estimates()

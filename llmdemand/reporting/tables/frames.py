@@ -12,7 +12,7 @@ from llmdemand.reporting.measures.precision import PUBLISHED
 from llmdemand.reporting.tables.cells import asked_at, estimate, number, percent, short_span, span
 
 if TYPE_CHECKING:
-    from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.findings import Findings
 
 __all__ = [
     "by_outcome",
@@ -32,7 +32,7 @@ __all__ = [
 _METRICS = {"log_score": "log score", "brier": "Brier score", "rmse": "RMSE"}
 
 
-def estimates_table(report: Report) -> pd.DataFrame:
+def estimates_table(report: Findings) -> pd.DataFrame:
     """Price sensitivity and elasticity from all usable runs, as text."""
     numbers, rows = report.estimates(), []
     for demand in report.demands:
@@ -52,7 +52,7 @@ def estimates_table(report: Report) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def regression_table(report: Report) -> pd.DataFrame:
+def regression_table(report: Findings) -> pd.DataFrame:
     """Both models side by side, standard errors in brackets, the covariance named."""
     names = [d.outcome for d in report.demands]
     if not names:
@@ -61,7 +61,7 @@ def regression_table(report: Report) -> pd.DataFrame:
     return found.rename_axis("").reset_index()
 
 
-def precision_table(report: Report) -> pd.DataFrame:
+def precision_table(report: Findings) -> pd.DataFrame:
     """Both outcomes by number of runs, as text; no rows without a precision."""
     if report.precision is None:
         return pd.DataFrame()
@@ -84,7 +84,7 @@ def precision_table(report: Report) -> pd.DataFrame:
     )
 
 
-def needed_table(report: Report, *, published: bool = False) -> pd.DataFrame:
+def needed_table(report: Findings, *, published: bool = False) -> pd.DataFrame:
     """Runs needed by outcome, as text; with the published figures where asked."""
     found = report.needed
     if found is None and report.precision is not None:
@@ -112,7 +112,7 @@ def needed_table(report: Report, *, published: bool = False) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def cost_table(report: Report) -> pd.DataFrame:
+def cost_table(report: Findings) -> pd.DataFrame:
     """What the runs needed cost, as text; no rows where tokens are not counted."""
     cost = None if report.needed is None else report.needed.cost
     if cost is None:
@@ -130,7 +130,7 @@ def cost_table(report: Report) -> pd.DataFrame:
     )
 
 
-def prediction_table(report: Report) -> pd.DataFrame:
+def prediction_table(report: Findings) -> pd.DataFrame:
     """Predictive scores by runs and outcome, standard errors in brackets, as text."""
     if report.prediction is None:
         return pd.DataFrame()
@@ -146,7 +146,7 @@ def prediction_table(report: Report) -> pd.DataFrame:
     )
 
 
-def differences_table(report: Report) -> pd.DataFrame:
+def differences_table(report: Findings) -> pd.DataFrame:
     """Paired differences of predictive scores, as text."""
     if report.prediction is None:
         return pd.DataFrame()
@@ -162,7 +162,7 @@ def differences_table(report: Report) -> pd.DataFrame:
     )
 
 
-def variance_table(report: Report) -> pd.DataFrame:
+def variance_table(report: Findings) -> pd.DataFrame:
     """Means and variances of belief and choice by price, as text."""
     if report.variance is None:
         return pd.DataFrame()
@@ -181,7 +181,7 @@ def variance_table(report: Report) -> pd.DataFrame:
     )
 
 
-def worth_table(report: Report) -> pd.DataFrame:
+def worth_table(report: Findings) -> pd.DataFrame:
     """In-sample fit of both outcomes to the mean choices, as text."""
     if report.variance is None:
         return pd.DataFrame()
@@ -196,7 +196,7 @@ def worth_table(report: Report) -> pd.DataFrame:
     )
 
 
-def quality_table(report: Report) -> pd.DataFrame:
+def quality_table(report: Findings) -> pd.DataFrame:
     """Data quality, one line per question, as text."""
     q = report.quality
     statuses = ", ".join(f"{s} {n}" for s, n in q.statuses.items())
@@ -218,7 +218,7 @@ def quality_table(report: Report) -> pd.DataFrame:
     )
 
 
-def pricing_table(report: Report, cost: float | None = None) -> pd.DataFrame:
+def pricing_table(report: Findings, cost: float | None = None) -> pd.DataFrame:
     """Elasticities, indifference price and best prices of both outcomes, as text.
 
     Parameters
@@ -243,7 +243,7 @@ def by_outcome(table: pd.DataFrame) -> pd.DataFrame:
     return table if "outcome" in table else table.rename_axis("outcome").reset_index()
 
 
-def _one_run(report: Report, outcome: str) -> Any:
+def _one_run(report: Findings, outcome: str) -> Any:
     """The row of one run per cell in the precision table, or None."""
     if report.precision is None:
         return None

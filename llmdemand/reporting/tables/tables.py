@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.reporting.measures.targets import Target
-from llmdemand.reporting.people import people_tables
 from llmdemand.reporting.tables.cells import asked_at, number, percent, span
 from llmdemand.reporting.tables.frames import (
     by_outcome,
@@ -25,10 +24,11 @@ from llmdemand.reporting.tables.frames import (
     variance_table,
     worth_table,
 )
+from llmdemand.reporting.tables.people import people_tables
 from llmdemand.reporting.tables.table import Table, render, write_table
 
 if TYPE_CHECKING:
-    from llmdemand.reporting.compare import Report
+    from llmdemand.reporting.findings import Findings
 
 __all__ = [
     "all_tables",
@@ -53,20 +53,20 @@ __all__ = [
 ]
 
 
-def label(report: Report) -> str:
+def label(report: Findings) -> str:
     """What kind of demand the report is about."""
     if report.panel.provenance.get("backend") == "synthetic":
         return "reconstruction"
     return report.panel.study.label
 
 
-def is_published(report: Report) -> bool:
+def is_published(report: Findings) -> bool:
     """Whether this is the known-truth replay of the published study."""
     backend = report.panel.provenance.get("backend")
     return backend == "synthetic" and report.panel.study.name == "pampers"
 
 
-def all_tables(report: Report, cost: float | None = None) -> tuple[Table, ...]:
+def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]:
     """Every table for which the report has the parts, in the order in which they are read.
 
     Parameters
@@ -95,7 +95,7 @@ def all_tables(report: Report, cost: float | None = None) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def save_tables(report: Report, folder: Path) -> None:
+def save_tables(report: Findings, folder: Path) -> None:
     """Write every table: CSV with full numbers, markdown and LaTeX to read, all in tables.md.
 
     Besides, ``reach.csv`` and ``calibration.csv`` hold the curves of the figures.
@@ -113,7 +113,7 @@ def save_tables(report: Report, folder: Path) -> None:
     (folder / "tables.md").write_text(text + "\n", encoding="utf-8")
 
 
-def _demand_tables(report: Report, cost: float | None) -> list[Table]:
+def _demand_tables(report: Findings, cost: float | None) -> list[Table]:
     estimates = report.estimates().reset_index()
     fits = tuple(report.demands)
     terms = pd.concat(
@@ -160,7 +160,7 @@ def _pricing_notes(pricing: pd.DataFrame) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _precision(report: Report) -> Table:
+def _precision(report: Findings) -> Table:
     found = report.precision
     assert found is not None
     notes = [
@@ -176,7 +176,7 @@ def _precision(report: Report) -> Table:
     return Table("precision", title, precision_table(report), found.table, tuple(notes))
 
 
-def _needed(report: Report) -> list[Table]:
+def _needed(report: Findings) -> list[Table]:
     found = report.needed
     if found is None:
         assert report.precision is not None
@@ -214,7 +214,7 @@ def _needed(report: Report) -> list[Table]:
     return tables
 
 
-def _prediction(report: Report) -> list[Table]:
+def _prediction(report: Findings) -> list[Table]:
     found = report.prediction
     assert found is not None
     best = found.best
@@ -241,7 +241,7 @@ def _prediction(report: Report) -> list[Table]:
     ]
 
 
-def _variance(report: Report) -> list[Table]:
+def _variance(report: Findings) -> list[Table]:
     found = report.variance
     assert found is not None
     notes = found.notes

@@ -25,7 +25,8 @@ from llmdemand import (
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.figures.figures import available
-from llmdemand.reporting.page.html import write_page, write_people
+from llmdemand.reporting.page.html import write_page
+from llmdemand.reporting.page.people import write_people
 from llmdemand.reporting.people import People
 
 BELIEFS = [
