@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.calibration.calibrated import LogitFit
+from llmdemand.calibration.estimates import LogitFit
 from llmdemand.calibration.moments.rectified import logit_data
 from llmdemand.calibration.samples.balance import (
     attributes,
@@ -136,7 +136,7 @@ class Discrepancy:
         """Differences of shares by price or alternative, with the margin."""
         from llmdemand.calibration.figures import differences
 
-        return differences(self, ax)
+        return differences(self.curve, self.by, self.margin, ax)
 
 
 def discrepancy(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.calibration.calibrated import CalibratedDemand, Calibration, LogitFit
+from llmdemand.calibration.calibrated import CalibratedDemand
+from llmdemand.calibration.estimates import Calibration, LogitFit
 from llmdemand.calibration.moments.assumptions import Prompt, assumptions
 from llmdemand.calibration.moments.moments import Moments, Parts, Scores
 from llmdemand.calibration.samples.entries import Model
