@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llmdemand.core.questionnaire.prompts import Variant, names, placeholders
+from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import reserved
 from llmdemand.errors import StudyError, nearest
-
-if TYPE_CHECKING:
-    from llmdemand.core.study import Study
 
 __all__ = ["ARMS", "check"]
 
@@ -22,7 +19,7 @@ MODES = ("chat", "completion")
 ARMS = ("blind", "unblinded")
 
 
-def check(study: Study) -> None:
+def check(study: Questionnaire) -> None:
     """Raise for whatever is wrong with a study.
 
     Raises
@@ -82,7 +79,7 @@ def _own_ids(ids: Sequence[str | None], what: str) -> None:
         raise StudyError(f"every {what} needs an 'id' of its own, found {list(ids)}: rename one")
 
 
-def _arms(study: Study) -> None:
+def _arms(study: Questionnaire) -> None:
     for arm in study.arms:
         _one_of("an arm", arm, ARMS)
     if not study.arms or len(set(study.arms)) < len(study.arms):
@@ -94,7 +91,7 @@ def _arms(study: Study) -> None:
         )
 
 
-def _personas(study: Study) -> None:
+def _personas(study: Questionnaire) -> None:
     _own_ids([p.get("id") for p in study.personas], "persona")
     filled = _design_fields(study)
     for persona in study.personas:
@@ -111,11 +108,11 @@ def _personas(study: Study) -> None:
             )
 
 
-def _design_fields(study: Study) -> set[str]:
+def _design_fields(study: Questionnaire) -> set[str]:
     return {"offers", "unit", "disclosure", *(f"price_{a}" for a in study.prices)}
 
 
-def _templates(study: Study) -> None:
+def _templates(study: Questionnaire) -> None:
     """The study's own templates, then those of each variant with what it inherits."""
     _own_ids([v.id for v in study.variants], "variant")
     if study.outside_offer:
@@ -133,12 +130,12 @@ def _templates(study: Study) -> None:
         _template(study, study.wording(variant.id), f" of variant {variant.id!r}", fields)
 
 
-def _persona_fields(study: Study) -> set[str]:
+def _persona_fields(study: Questionnaire) -> set[str]:
     # All personas have the fields of the first.
     return set(study.personas[0]) - {"id"} if study.personas else set()
 
 
-def _template(study: Study, wording: Variant, whose: str, fields: set[str]) -> None:
+def _template(study: Questionnaire, wording: Variant, whose: str, fields: set[str]) -> None:
     focal = study.focal
     scale = wording.price_scale
     if scale is None or not (math.isfinite(scale) and scale > 0):
@@ -153,7 +150,11 @@ def _template(study: Study, wording: Variant, whose: str, fields: set[str]) -> N
 
 
 def _offer(
-    study: Study, template: str, where: str, fixed: tuple[str, ...], alternatives: Iterable[str]
+    study: Questionnaire,
+    template: str,
+    where: str,
+    fixed: tuple[str, ...],
+    alternatives: Iterable[str],
 ) -> None:
     """What is not fixed is an attribute: each alternative needs its field of the personas."""
     fields, listed = _persona_fields(study), list(alternatives)
@@ -179,7 +180,7 @@ def _offer(
                 )
 
 
-def _respondents(study: Study) -> None:
+def _respondents(study: Questionnaire) -> None:
     """What a table of people can lack, and names that their panel has already."""
     if not study.respondents:
         return
@@ -200,7 +201,7 @@ def _respondents(study: Study) -> None:
                 )
 
 
-def _used(study: Study) -> set[str]:
+def _used(study: Questionnaire) -> set[str]:
     """Names of everything that a prompt can show."""
     found = {f"{x}_{a.id}" for x in names(study.outside_offer) for a in study.menu if a.outside}
     for wording in (study.wording(id) for id in (None, *(v.id for v in study.variants))):
@@ -209,7 +210,7 @@ def _used(study: Study) -> set[str]:
     return found
 
 
-def _fraction(study: Study) -> None:
+def _fraction(study: Questionnaire) -> None:
     if study.design_seed < 0:
         raise StudyError(f"design_seed is {study.design_seed}: give a whole number from 0")
     if study.points is not None and not 1 <= study.points <= study.full_size:
@@ -219,7 +220,7 @@ def _fraction(study: Study) -> None:
         )
 
 
-def _filling(study: Study) -> None:
+def _filling(study: Questionnaire) -> None:
     """Formats after ':' show their errors only when they are filled."""
     first = study.full_cell(0)
     variants: list[str | None] = [None, *(v.id for v in study.variants)]

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.questionnaire.fields import only_known, price_grid, texts, typed
 from llmdemand.core.questionnaire.prompts import Variant
+from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import named_table
 from llmdemand.core.sampling import Sampling, Thinking
 from llmdemand.errors import StudyError
-
-if TYPE_CHECKING:
-    from llmdemand.core.study import Study
 
 __all__ = ["DESIGN", "PLAIN", "arguments", "plain_data"]
 
@@ -120,7 +118,7 @@ def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> d
     }
 
 
-def plain_data(study: Study) -> dict[str, Any]:
+def plain_data(study: Questionnaire) -> dict[str, Any]:
     """Plain data from which `arguments` makes an equal study.
 
     >>> from llmdemand.core.study import load_study
@@ -149,7 +147,7 @@ def plain_data(study: Study) -> dict[str, Any]:
     return data
 
 
-def _price(study: Study, alternative: str) -> list[float] | dict[str, str]:
+def _price(study: Questionnaire, alternative: str) -> list[float] | dict[str, str]:
     if alternative in study.price_fields:
         return {"field": study.price_fields[alternative]}
     return list(study.prices[alternative])

@@ -12,7 +12,9 @@ from typing import Any
 
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.tokens import Response, Token
-from llmdemand.core.study import Cell, Sampling, Study
+from llmdemand.core.cell import Cell
+from llmdemand.core.sampling import Sampling
+from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.consumers import Consumer, Wording, uniform

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from llmdemand import load_study, simulate
-from llmdemand.core.study import Sampling
+from llmdemand.core.sampling import Sampling
 from llmdemand.errors import ResponseError, StoreError
 from llmdemand.simulation.backend import Request
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
