@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.estimates import Calibrated
     from llmdemand.calibration.power import Mix
 
-__all__ = ["demand", "differences", "estimates", "new_axes", "respondents"]
+__all__ = ["LEGEND", "demand", "differences", "estimates", "new_axes", "respondents"]
 
 #: Humans, LLM, both, and what is no estimate: colours that the colour-blind tell apart.
 COLOUR = {
@@ -24,6 +24,17 @@ COLOUR = {
     "LLM only": COLOURS[1],
     "calibrated": COLOURS[0],
     "naive pooling": COLOURS[3],
+}
+#: The legend, above the data, where it hides nothing.
+LEGEND: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (-0.02, 1.0),
+    "frameon": False,
+    "fontsize": 10,
+    "borderaxespad": 0.2,
+    "handlelength": 1.9,
+    "columnspacing": 1.2,
+    "labelspacing": 0.3,
 }
 _DASH = {"humans only": ":", "LLM only": "--", "calibrated": "-", "naive pooling": "-."}
 
@@ -33,6 +44,7 @@ def new_axes(ax: Axes | None) -> Axes:
     if ax is None:
         from matplotlib.figure import Figure
 
+        # Made small and scaled up: at 390 pixels the smallest letters keep 10 of them.
         ax = Figure(figsize=(4.8, 3.9), layout="constrained").subplots()
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, lw=0.5)
@@ -42,23 +54,13 @@ def new_axes(ax: Axes | None) -> Axes:
 
 
 def _named(ax: Axes, title: str, x: str, y: str, columns: int = 2) -> Axes:
-    """Names, and the legend above the data, where it hides nothing."""
+    """Names and legend."""
     ax.set_xlabel(x, fontsize=11)
     ax.set_ylabel(y, fontsize=11)
     entries = len(ax.get_legend_handles_labels()[1])
     rows = -(-entries // columns)
     if entries:
-        ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
-            ncols=columns,
-            frameon=False,
-            fontsize=10,
-            borderaxespad=0.2,
-            handlelength=1.9,
-            columnspacing=1.2,
-            labelspacing=0.3,
-        )
+        ax.legend(ncols=columns, **LEGEND)
     ax.set_title(title, fontsize=11.5, pad=9 + rows * 14.2)
     return ax
 

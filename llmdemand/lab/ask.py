@@ -10,18 +10,18 @@ from typing import Any
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.rows import Answer, PanelBuilder, extract_panel
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study
+from llmdemand.core.study import Study, load_study
 from llmdemand.errors import StoreError, UsageError
 from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.backends.named import backend_named
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.cost import Budget, Estimate, Prices
-from llmdemand.simulation.requests import Asked
+from llmdemand.simulation.requests import Asked, answer_to
 from llmdemand.simulation.run import estimate, simulate
 from llmdemand.simulation.storing.records import Source, key
 from llmdemand.simulation.storing.store import Store
 
-__all__ = ["Answerer", "Ask", "Progress", "Respondent", "blocks"]
+__all__ = ["Answerer", "Ask", "Progress", "Respondent", "blocks", "study_of"]
 
 #: A backend's name, a backend, or a function that makes one for a study.
 Answerer = str | Backend | Callable[[Study], Backend]
@@ -178,14 +178,7 @@ class Respondent:
             request = asked[position]
             # Through the stored form, which rounds log-probabilities.
             response = compact(to_compact(backend.answer(request)))
-            answer = Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                response,
-                backend.name,
-                backend.model,
-            )
+            answer = answer_to(request, response, backend)
             for builder in builders.values():
                 builder.add(answer)
             if self.progress is not None and position % 500 == 0:
@@ -227,14 +220,12 @@ def _kept(ask: Ask, backend: Backend, seed: int, store: str | Path) -> Iterator[
                     f"{store} holds no answer to run {request.run_id} although it was asked: "
                     "this experiment does not work with models that think first"
                 )
-            yield Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                backend.parse(raw),
-                backend.name,
-                backend.model,
-            )
+            yield answer_to(request, backend.parse(raw), backend)
+
+
+def study_of(study: Study | str) -> Study:
+    """A study, or the one of that name."""
+    return load_study(study) if isinstance(study, str) else study
 
 
 def blocks(panel: Panel, size: int) -> Any:

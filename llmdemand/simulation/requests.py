@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llmdemand.belief.rows import Answer
+from llmdemand.belief.tokens import Response
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
-from llmdemand.simulation.backend import AnswerFormat, Request, run_seed
+from llmdemand.simulation.backend import AnswerFormat, Backend, Request, run_seed
 
-__all__ = ["Asked", "checked_runs", "requests"]
+__all__ = ["Asked", "answer_to", "checked_runs", "requests"]
 
 
 def checked_runs(study: Study, runs: int | None, seed: int) -> int:
@@ -81,3 +83,10 @@ class Asked:
             replicate,
             self._format,
         )
+
+
+def answer_to(request: Request, response: Response, backend: Backend) -> Answer:
+    """A response with the design point of its request and who gave it."""
+    return Answer(
+        request.cell, request.replicate, request.order, response, backend.name, backend.model
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from llmdemand.belief.rows import Answer, PanelBuilder
+from llmdemand.belief.rows import PanelBuilder
 from llmdemand.belief.tokens import Response, shortened
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
@@ -26,7 +26,7 @@ from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.calls.progress import Progress, progress_bar
 from llmdemand.simulation.calls.sync import run_async
 from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
-from llmdemand.simulation.requests import Asked, checked_runs
+from llmdemand.simulation.requests import Asked, answer_to, checked_runs
 from llmdemand.simulation.storing.records import Source, Stored, key
 from llmdemand.simulation.storing.store import Store, rescue
 
@@ -263,14 +263,7 @@ class _Run:
         most = self.study.sampling.top_logprobs
 
         def add(request: Request, response: Response) -> None:
-            answer = Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                shortened(response, most),
-                self.backend.name,
-                self.backend.model,
-            )
+            answer = answer_to(request, shortened(response, most), self.backend)
             self.progress.row(builder.add(answer))
 
         return add

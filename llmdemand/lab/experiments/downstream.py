@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,11 +62,7 @@ class DownstreamResult(Result):
 
     name: ClassVar[str] = "downstream"
     title: ClassVar[str] = "Downstream robustness: the price coefficient of small studies"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``estimators`` and ``estimates``."""
-        return {"estimators": self.table, "estimates": self.estimates}
+    files: ClassVar[Mapping[str, str]] = {"estimators": "table", "estimates": "estimates"}
 
     @property
     def holds(self) -> bool:
@@ -160,16 +157,12 @@ def downstream(
 
     Parameters
     ----------
-    backend : Respondent, optional
-        The known-truth consumer by default.
-    study : Study or str
-        The design.
+    backend, study, seed
+        See `llmdemand.lab.experiments.equivalence.equivalence`.
     experiments, runs : int
         Number of experiments, and runs per cell in each.
     tolerance : float
         A coefficient is a hit within this share of the target.
-    seed : int
-        Of the panel.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study, load_study
+from llmdemand.core.study import Study
 from llmdemand.errors import DesignError
-from llmdemand.lab.ask import Ask, Respondent
+from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.result import COLOUR, Result, axes, evidence
 from llmdemand.modeling.models.demand import demand_frame
 
@@ -53,11 +53,7 @@ class EquivalenceResult(Result):
 
     name: ClassVar[str] = "equivalence"
     title: ClassVar[str] = "Asymptotic equivalence: mean choice against mean belief"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``prices`` and ``growth``."""
-        return {"prices": self.prices, "growth": self.growth}
+    files: ClassVar[Mapping[str, str]] = {"prices": "prices", "growth": "growth"}
 
     @property
     def holds(self) -> bool:
@@ -108,7 +104,7 @@ class EquivalenceResult(Result):
 
 def asks(study: Study | str = "pampers", *, runs: int = 1000) -> tuple[Ask, ...]:
     """One panel of many runs per price."""
-    return (Ask("panel", _study(study), runs),)
+    return (Ask("panel", study_of(study), runs),)
 
 
 def equivalence(
@@ -244,7 +240,3 @@ def chi_square(table: pd.DataFrame) -> tuple[float, int]:
     """Sum of squared z over prices with any randomness, and how many these are."""
     z = table["z"].dropna().to_numpy(float)
     return float((z**2).sum()), len(z)
-
-
-def _study(study: Study | str) -> Study:
-    return load_study(study) if isinstance(study, str) else study

@@ -12,9 +12,9 @@ import pandas as pd
 
 from llmdemand.core.menu import Alternative, Menu, MenuWarning
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study, load_study
+from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
-from llmdemand.lab.ask import Ask, Respondent
+from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.experiments.equivalence import by_price, chi_square
 from llmdemand.lab.repeated import Experiments, wilson
 from llmdemand.lab.result import COLOUR, Result, axes, evidence, percent
@@ -57,11 +57,7 @@ class MultiTokenResult(Result):
 
     name: ClassVar[str] = "multi-token"
     title: ClassVar[str] = "Multi-token menus: failure rate and efficiency"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``menus``."""
-        return {"menus": self.table}
+    files: ClassVar[Mapping[str, str]] = {"menus": "table"}
 
     @property
     def biased(self) -> tuple[str, ...]:
@@ -129,7 +125,7 @@ def asks(study: Study | str = "pampers", *, runs: int = 200) -> tuple[Ask, ...]:
         If the study does not have one focal brand, one rival with a price, and an outside
         option.
     """
-    chosen = load_study(study) if isinstance(study, str) else study
+    chosen = study_of(study)
     rivals = [a for a in chosen.menu.inside if a.id != chosen.focal]
     if len(rivals) != 1 or rivals[0].id not in chosen.prices:
         raise UsageError(

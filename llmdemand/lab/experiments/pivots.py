@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -56,11 +56,11 @@ class PivotsResult(Result):
 
     name: ClassVar[str] = "pivots"
     title: ClassVar[str] = "Pivot robustness: rules against hand labels"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``accuracy``, ``effect`` and ``answers``."""
-        return {"accuracy": self.accuracy, "effect": self.effect, "answers": self.answers}
+    files: ClassVar[Mapping[str, str]] = {
+        "accuracy": "accuracy",
+        "effect": "effect",
+        "answers": "answers",
+    }
 
     @property
     def holds(self) -> bool:

@@ -11,9 +11,9 @@ import pandas as pd
 
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study, load_study
+from llmdemand.core.study import Study
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.lab.ask import Ask, Respondent
+from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.result import COLOUR, Result, axes, evidence
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.models.demand import demand_frame
@@ -56,11 +56,11 @@ class PositionResult(Result):
 
     name: ClassVar[str] = "position"
     title: ClassVar[str] = "Position and label bias: fixed against balanced orders"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``effects``, ``averages`` and ``designs``."""
-        return {"effects": self.effects, "averages": self.averages, "designs": self.designs}
+    files: ClassVar[Mapping[str, str]] = {
+        "effects": "effects",
+        "averages": "averages",
+        "designs": "designs",
+    }
 
     @property
     def holds(self) -> bool:
@@ -138,7 +138,7 @@ def asks(
     UsageError
         If the study has not exactly one rival, or does not chat.
     """
-    chosen = load_study(study) if isinstance(study, str) else study
+    chosen = study_of(study)
     rivals = [a.id for a in chosen.menu.inside if a.id != chosen.focal]
     if len(rivals) != 1 or chosen.mode != "chat":
         raise UsageError(

@@ -51,11 +51,7 @@ class RoundPricesResult(Result):
 
     name: ClassVar[str] = "round-prices"
     title: ClassVar[str] = "Round prices: upticks tested"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``tests``."""
-        return {"tests": self.table}
+    files: ClassVar[Mapping[str, str]] = {"tests": "table"}
 
     @property
     def null(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study, load_study
+from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
-from llmdemand.lab.ask import Ask, Respondent
+from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.repeated import Experiments, jackknife_ratio
 from llmdemand.lab.result import COLOUR, Result, axes, evidence, percent
 
@@ -44,11 +45,7 @@ class SpreadResult(Result):
 
     name: ClassVar[str] = "variance"
     title: ClassVar[str] = "Variance: estimates over independent experiments"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``shares`` and ``coefficient``."""
-        return {"shares": self.shares, "coefficient": self.coefficient}
+    files: ClassVar[Mapping[str, str]] = {"shares": "shares", "coefficient": "coefficient"}
 
     @property
     def holds(self) -> bool:
@@ -120,8 +117,7 @@ def asks(
         raise UsageError(
             f"experiments={experiments}, runs={runs}: give at least 3 experiments of 1 run"
         )
-    chosen = load_study(study) if isinstance(study, str) else study
-    return (Ask("panel", chosen, experiments * runs),)
+    return (Ask("panel", study_of(study), experiments * runs),)
 
 
 def spread(
@@ -136,14 +132,10 @@ def spread(
 
     Parameters
     ----------
-    backend : Respondent, optional
-        The known-truth consumer by default.
-    study : Study or str
-        The design.
+    backend, study, seed
+        See `llmdemand.lab.experiments.equivalence.equivalence`.
     experiments, runs : int
         Number of experiments, and runs per cell in each. No run is used twice.
-    seed : int
-        Of the panel.
 
     Returns
     -------

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study, load_study
+from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
-from llmdemand.lab.ask import Ask, Respondent
+from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.experiments.equivalence import by_price, chi_square
 from llmdemand.lab.repeated import Experiments
 from llmdemand.lab.result import COLOUR, MARKER, Result, axes, evidence
@@ -49,11 +49,7 @@ class TemperatureResult(Result):
 
     name: ClassVar[str] = "temperature"
     title: ClassVar[str] = "Temperature: bias of belief with and without tempering"
-
-    @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """``temperatures``."""
-        return {"temperatures": self.table}
+    files: ClassVar[Mapping[str, str]] = {"temperatures": "table"}
 
     def rejected(self, reading: str) -> tuple[float, ...]:
         """Temperatures at which a reading's mean is not that of choice."""
@@ -134,7 +130,7 @@ def asks(
             f"temperatures={tuple(temperatures)}: give positive ones (at 0 choice is the argmax, "
             "and no belief has its mean)"
         )
-    chosen = load_study(study) if isinstance(study, str) else study
+    chosen = study_of(study)
     return tuple(
         Ask(
             f"{t:g}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -268,15 +267,7 @@ def save_figures(report: Findings, folder: Path) -> None:
 
 def render(report: Findings, name: str, kind: str) -> bytes:
     """One figure as the bytes of an SVG or PNG file, the same in every run."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure = FIGURES[name][0](report).get_figure(root=True)
-        assert figure is not None  # the functions above have just made it
-        dated = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=200, metadata=dated)
-    return buffer.getvalue()
+    return style.image(FIGURES[name][0](report), name, kind)
 
 
 def _panel(report: Any) -> Panel:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from llmdemand.calibration.figures import LEGEND, new_axes
 from llmdemand.core.panel import Panel
 
 if TYPE_CHECKING:
@@ -18,9 +20,9 @@ __all__ = [
     "GUIDE",
     "INK",
     "MARKER",
-    "SIZE",
     "decimal_axis",
     "finish",
+    "image",
     "new_axes",
     "nothing",
     "price_label",
@@ -38,30 +40,13 @@ INK = {"belief": "#00588A", "choice": "#A34700", "firth": "#006B4E"}
 #: Lines that are no data: guides, tolerances, diagonals.
 GUIDE = "#6B6B6B"
 
-# Figures are made small and scale up: at 390 pixels the smallest letters keep 10 of them.
-SIZE = (4.8, 3.9)
 _TITLE, _LABEL, _TICK = 11.5, 11.0, 10.0
 
 _RUNS = (1, 2, 5)  # of each power of ten, on axes of runs
 
 
-def new_axes(ax: Axes | None = None) -> Axes:
-    """The axes that were given, or new ones, in the style of the report.
-
-    A bare figure needs no display and leaves the state of pyplot alone.
-    """
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=SIZE, layout="constrained").subplots()
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25, lw=0.5)
-    ax.set_axisbelow(True)
-    return ax
-
-
 def finish(ax: Axes, *, title: str, x: str, y: str, columns: int = 2) -> Axes:
-    """Name the axes, and put the legend above the data, where it hides nothing."""
+    """Name the axes; legend above the data."""
     ax.set_xlabel(x, fontsize=_LABEL)
     ax.set_ylabel(y, fontsize=_LABEL)
     ax.tick_params(labelsize=_TICK)
@@ -73,16 +58,9 @@ def finish(ax: Axes, *, title: str, x: str, y: str, columns: int = 2) -> Axes:
         ax.legend(
             [handle for handle, _ in entries],
             [label for _, label in entries],
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
             ncols=columns,
-            frameon=False,
-            fontsize=_TICK,
-            borderaxespad=0.2,
-            handlelength=1.9,
             handletextpad=0.5,
-            columnspacing=1.2,
-            labelspacing=0.3,
+            **LEGEND,
         )
     ax.set_title(title, loc="center", fontsize=_TITLE, pad=9 + rows * 1.42 * _TICK)
     return ax
@@ -129,3 +107,15 @@ def price_label(panel: Panel) -> str:
 def line(outcome: str) -> dict[str, Any]:
     """Colour, marker and dash of an outcome's line."""
     return {"color": COLOUR[outcome], "marker": MARKER[outcome], "ls": DASH[outcome], "ms": 5}
+
+
+def image(ax: Axes, name: str, kind: str, dpi: int = 200) -> bytes:
+    """The figure of these axes as the bytes of an SVG or PNG file, the same in every run."""
+    import matplotlib
+
+    figure, buffer = ax.get_figure(root=True), io.BytesIO()
+    assert figure is not None  # whoever asks has just drawn it
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        dated = {"Date": None} if kind == "svg" else None
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=dated)
+    return buffer.getvalue()

@@ -15,7 +15,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Request, Traits
-from llmdemand.simulation.requests import checked_runs, requests
+from llmdemand.simulation.requests import answer_to, checked_runs, requests
 from llmdemand.simulation.storing.records import Source, key
 from llmdemand.simulation.storing.store import Store, is_store
 
@@ -143,16 +143,7 @@ def replay(
             missing.append(request.run_id)
             continue
         response = shortened(backend.parse(raw), most)
-        builder.add(
-            Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                response,
-                backend.name,
-                backend.model,
-            )
-        )
+        builder.add(answer_to(request, response, backend))
     provenance = {
         "seed": seed,
         "backend": backend.name,
