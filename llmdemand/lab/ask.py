@@ -16,7 +16,7 @@ from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.backends.named import backend_named
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.cost import Budget, Estimate, Prices
-from llmdemand.simulation.requests import Asked, answer_to
+from llmdemand.simulation.requests import Asked, answer_to, provenance_of
 from llmdemand.simulation.run import estimate, simulate
 from llmdemand.simulation.storing.records import Source, key
 from llmdemand.simulation.storing.store import Store
@@ -183,7 +183,7 @@ class Respondent:
                 builder.add(answer)
             if self.progress is not None and position % 500 == 0:
                 self.progress((done + position) / total)
-        provenance = _provenance(ask, backend, seed)
+        provenance = provenance_of(ask.study, backend, ask.runs, seed)
         return {name: builder.panel(provenance) for name, builder in builders.items()}
 
     def _asked(self, ask: Ask, backend: Backend, seed: int) -> dict[str, Panel]:
@@ -239,17 +239,3 @@ def blocks(panel: Panel, size: int) -> Any:
 
 def _sum(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sum(low for low, _ in pairs), sum(high for _, high in pairs)
-
-
-def _provenance(ask: Ask, backend: Backend, seed: int) -> dict[str, Any]:
-    from llmdemand import __version__
-
-    return {
-        "seed": seed,
-        "runs": ask.runs,
-        "backend": backend.name,
-        "model": backend.model,
-        "settings": dict(backend.settings),
-        "study_hash": ask.study.hash,
-        "llmdemand": __version__,
-    }

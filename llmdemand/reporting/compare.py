@@ -124,7 +124,7 @@ class Report(Findings):
     def _repr_html_(self) -> str:
         from html import escape
 
-        from llmdemand.reporting.tables.tables import estimates_table, precision_table
+        from llmdemand.reporting.tables.frames import estimates_table, precision_table
 
         said = "".join(f"<p>{escape(text)}</p>" for text in (self.verdict(), *self.problems))
         parts = [estimates_table(self)] if self.demands else []

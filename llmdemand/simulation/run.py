@@ -26,7 +26,7 @@ from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.calls.progress import Progress, progress_bar
 from llmdemand.simulation.calls.sync import run_async
 from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
-from llmdemand.simulation.requests import Asked, answer_to, checked_runs
+from llmdemand.simulation.requests import Asked, answer_to, checked_runs, provenance_of
 from llmdemand.simulation.storing.records import Source, Stored, key
 from llmdemand.simulation.storing.store import Store, rescue
 
@@ -241,17 +241,7 @@ class _Run:
             await self._ask()
         finally:
             await self.backend.close()
-        from llmdemand import __version__
-
-        provenance = {
-            "seed": self.seed,
-            "runs": self.runs,
-            "backend": self.backend.name,
-            "model": self.backend.model,
-            "settings": dict(self.backend.settings),
-            "study_hash": self.study.hash,
-            "llmdemand": __version__,
-        }
+        provenance = provenance_of(self.study, self.backend, self.runs, self.seed)
         if self.ledger.prices and self.backend.traits.paid:
             prices = self.ledger.prices
             provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]

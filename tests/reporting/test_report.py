@@ -12,7 +12,7 @@ from llmdemand.reporting.figures.figures import FIGURES
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 from llmdemand.reporting.measures.quality import quality
 from llmdemand.reporting.page.inspector import inspected
-from llmdemand.reporting.tables import tables
+from llmdemand.reporting.tables import frames
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_separated_choice_is_a_result_and_not_a_crash(synthetic_panel, tmp_pat
     frame = synthetic_panel.frame
     split = frame["price_pampers"].lt(36).map({True: "pampers", False: "huggies"})
     report = compare(altered(synthetic_panel, choice=split), runs=(1, 2), replications=20)
-    table = tables.estimates_table(report).set_index("outcome")
+    table = frames.estimates_table(report).set_index("outcome")
     assert table.loc["choice", "price coef."] == "-inf"
     report.to_html(tmp_path / "report.html")
     report.save(tmp_path)

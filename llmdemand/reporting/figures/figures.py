@@ -12,14 +12,8 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.modeling.models.demand import Demand, demand_frame
-from llmdemand.reporting.figures import style
+from llmdemand.reporting.figures import runplots, style
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
-from llmdemand.reporting.figures.runplots import (
-    calibration,
-    score_by_runs,
-    se_by_runs,
-    within_by_runs,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,15 +25,11 @@ __all__ = [
     "FIGURES",
     "available",
     "beliefs_by_price",
-    "calibration",
     "demand_curve",
     "elasticity_curve",
     "render",
     "round_prices",
     "save_figures",
-    "score_by_runs",
-    "se_by_runs",
-    "within_by_runs",
 ]
 
 _MANY = 2000  # points of a strip that are drawn one by one into an SVG; more are an image
@@ -221,18 +211,18 @@ FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "elasticity": (elasticity_curve, "Own-price elasticity by price, with 95 % bands."),
     "precision": (
-        se_by_runs,
+        runplots.se_by_runs,
         "Standard error of price sensitivity by runs per cell, with the closed form.",
     ),
     "runs-needed": (
-        within_by_runs,
+        runplots.within_by_runs,
         "Share of draws within the tolerance by runs per cell; rings mark the runs needed.",
     ),
     "prediction": (
-        score_by_runs,
+        runplots.score_by_runs,
         "Log score of held-out choices by runs per cell, with two standard errors.",
     ),
-    "calibration": (calibration, "Observed by predicted shares of held-out choices."),
+    "calibration": (runplots.calibration, "Observed by predicted shares of held-out choices."),
     "round-prices": (round_prices, "Mean belief by price, with round prices marked."),
     **{name: (draw, caption) for name, (draw, caption, _) in PEOPLE_FIGURES.items()},
 }

@@ -152,10 +152,8 @@ def score_by_runs(
 
     Parameters
     ----------
-    report : Report or Prediction
-        What is drawn.
-    ax : matplotlib Axes, optional
-        Where; new axes by default.
+    report, ax
+        See `se_by_runs`.
     metric : str
         ``log_score``, ``brier`` or ``rmse``.
     """
@@ -207,10 +205,8 @@ def calibration(
 
     Parameters
     ----------
-    report : Report or Prediction
-        What is drawn.
-    ax : matplotlib Axes, optional
-        Where; new axes by default.
+    report, ax
+        See `se_by_runs`.
     runs : int, optional
         Runs per cell that were fitted; the fewest by default.
     """

@@ -17,7 +17,7 @@ from llmdemand.reporting.measures.variance import worth_number
 from llmdemand.reporting.page.answers import answers_of
 from llmdemand.reporting.page.background import again, design_facts, prompts, provenance, simulate
 from llmdemand.reporting.tables import tables
-from llmdemand.reporting.tables.tables import number, percent
+from llmdemand.reporting.tables.cells import number, percent
 
 if TYPE_CHECKING:
     import pandas as pd

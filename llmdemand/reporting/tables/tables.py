@@ -9,48 +9,15 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.reporting.measures.targets import Target
-from llmdemand.reporting.tables.cells import asked_at, number, percent, span
-from llmdemand.reporting.tables.frames import (
-    by_outcome,
-    cost_table,
-    differences_table,
-    estimates_table,
-    needed_table,
-    precision_table,
-    prediction_table,
-    pricing_table,
-    quality_table,
-    regression_table,
-    variance_table,
-    worth_table,
-)
+from llmdemand.reporting.tables import frames
+from llmdemand.reporting.tables.cells import asked_at, number
 from llmdemand.reporting.tables.people import people_tables
 from llmdemand.reporting.tables.table import Table, render, write_table
 
 if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
 
-__all__ = [
-    "all_tables",
-    "cost_table",
-    "differences_table",
-    "estimates_table",
-    "is_published",
-    "label",
-    "needed_table",
-    "number",
-    "percent",
-    "precision_table",
-    "prediction_table",
-    "pricing_table",
-    "quality_table",
-    "regression_table",
-    "render",
-    "save_tables",
-    "span",
-    "variance_table",
-    "worth_table",
-]
+__all__ = ["all_tables", "is_published", "label", "save_tables"]
 
 
 def label(report: Findings) -> str:
@@ -79,7 +46,7 @@ def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]
     problems = tuple(report.problems)
     quality = pd.DataFrame([{**vars(report.quality), **report.quality.statuses}])
     quality = quality.drop(columns="statuses")
-    tables = [Table("quality", "Data quality", quality_table(report), quality, problems)]
+    tables = [Table("quality", "Data quality", frames.quality_table(report), quality, problems)]
     if report.demands:
         tables += _demand_tables(report, cost)
     if report.precision is not None:
@@ -127,14 +94,14 @@ def _demand_tables(report: Findings, cost: float | None) -> list[Table]:
         Table(
             "estimates",
             "Demand from all usable runs",
-            estimates_table(report),
+            frames.estimates_table(report),
             estimates,
             (f"price coef.: change in log-odds per unit of price ({unit}). Covariance: {named}.",),
         ),
         Table(
             "regression",
             "Demand models, standard errors in brackets",
-            regression_table(report),
+            frames.regression_table(report),
             terms,
             (),
             fits,
@@ -142,7 +109,7 @@ def _demand_tables(report: Findings, cost: float | None) -> list[Table]:
         Table(
             "pricing",
             "Elasticities and prices, with 95 % intervals",
-            pricing_table(report, cost),
+            frames.pricing_table(report, cost),
             pricing,
             _pricing_notes(pricing),
         ),
@@ -173,7 +140,7 @@ def _precision(report: Findings) -> Table:
         *found.notes,
     ]
     title = f"Precision by runs per cell, {found.replications} draws"
-    return Table("precision", title, precision_table(report), found.table, tuple(notes))
+    return Table("precision", title, frames.precision_table(report), found.table, tuple(notes))
 
 
 def _needed(report: Findings) -> list[Table]:
@@ -198,7 +165,7 @@ def _needed(report: Findings) -> list[Table]:
     title = (
         f"Runs needed for {aim} within {100 * found.tolerance:g} % at {100 * found.confidence:g} %"
     )
-    shown = needed_table(report, published=published)
+    shown = frames.needed_table(report, published=published)
     tables = [
         Table(
             "runs_needed",
@@ -210,7 +177,9 @@ def _needed(report: Findings) -> list[Table]:
     ]
     if found.cost is not None:
         numbers = found.cost.rename_axis("outcome").reset_index()
-        tables.append(Table("cost", "What the runs needed cost", cost_table(report), numbers))
+        tables.append(
+            Table("cost", "What the runs needed cost", frames.cost_table(report), numbers)
+        )
     return tables
 
 
@@ -230,11 +199,17 @@ def _prediction(report: Findings) -> list[Table]:
     aim = found.scored_on
     paired = ("Over the draws in which both have an estimate; in brackets Monte Carlo SEs.",)
     return [
-        Table("prediction", f"Prediction of {aim}", prediction_table(report), found.table, notes),
+        Table(
+            "prediction",
+            f"Prediction of {aim}",
+            frames.prediction_table(report),
+            found.table,
+            notes,
+        ),
         Table(
             "differences",
             f"Paired differences in the prediction of {aim}",
-            differences_table(report),
+            frames.differences_table(report),
             found.differences,
             paired,
         ),
@@ -253,14 +228,14 @@ def _variance(report: Findings) -> list[Table]:
         Table(
             "worth",
             "What a belief run is worth, and fit of the curves to mean choices",
-            worth_table(report),
-            by_outcome(found.fit),
+            frames.worth_table(report),
+            frames.by_outcome(found.fit),
             notes,
         ),
         Table(
             "variance",
             "Variance within cells by price",
-            variance_table(report),
+            frames.variance_table(report),
             found.by_price,
             ("within share: part of the variance that is sampling of an answer; ICC: the rest.",),
         ),

@@ -20,7 +20,7 @@ from llmdemand import (
     simulate,
 )
 from llmdemand.core.panel import Panel
-from llmdemand.reporting.figures import figures, style
+from llmdemand.reporting.figures import figures, runplots, style
 from llmdemand.reporting.figures.figures import FIGURES, available, render, save_figures
 
 
@@ -117,7 +117,7 @@ def test_the_elasticity_curve_is_that_of_the_fit(report):
 
 
 def test_precision_is_on_log_axes_with_the_guide_of_the_closed_form(report):
-    axes = figures.se_by_runs(report)
+    axes = runplots.se_by_runs(report)
     assert axes.get_xscale() == axes.get_yscale() == "log"
     table = report.precision.table
     (line,) = lines(axes, "belief, spread")
@@ -132,12 +132,12 @@ def test_precision_is_on_log_axes_with_the_guide_of_the_closed_form(report):
         first, last = guide.get_ydata()
         assert first / last == pytest.approx(np.sqrt(10))
     assert (
-        figures.se_by_runs(report.precision).get_ylabel().endswith("(log-odds per unit of price)")
+        runplots.se_by_runs(report.precision).get_ylabel().endswith("(log-odds per unit of price)")
     )
 
 
 def test_crossings_are_ringed_and_named(report):
-    axes = figures.within_by_runs(report)
+    axes = runplots.within_by_runs(report)
     runs = report.needed.table["runs"]
     ring = [line for line in axes.lines if line.get_markersize() == 10]
     known = runs[np.isfinite(runs)]
@@ -146,13 +146,13 @@ def test_crossings_are_ringed_and_named(report):
     assert f"{known['belief']:.0f} runs" in {t.get_text() for t in axes.texts}
     legend = [t.get_text() for t in axes.get_legend().get_texts()]
     assert any(t.startswith("choice, more than 29 runs") for t in legend)
-    again = figures.within_by_runs(report.precision)
+    again = runplots.within_by_runs(report.precision)
     assert len(again.lines) == len(axes.lines)
 
 
 @pytest.mark.parametrize("metric", ["log_score", "brier", "rmse"])
 def test_scores_stand_beside_what_is_attainable(report, metric):
-    axes = figures.score_by_runs(report, metric=metric)
+    axes = runplots.score_by_runs(report, metric=metric)
     labels = {t.get_text() for t in axes.get_legend().get_texts()}
     assert labels == {"belief", "choice", "firth", "attainable", "not all draws"}
     table = report.prediction.table
@@ -167,7 +167,7 @@ def test_scores_stand_beside_what_is_attainable(report, metric):
 def test_calibration_takes_the_fewest_runs_or_those_asked_for(report):
     table = report.prediction.calibration
     for runs in (None, 5):
-        axes = figures.calibration(report, runs=runs)
+        axes = runplots.calibration(report, runs=runs)
         (line,) = lines(axes, "belief")
         part = table[(table["outcome"] == "belief") & (table["runs"] == (runs or 1))]
         assert line.get_ydata() == pytest.approx(part.sort_values("predicted")["observed"])
@@ -252,8 +252,8 @@ def test_poor_panels_are_drawn_as_far_as_they_go(report, case):
     if case == "separated":
         axes = figures.demand_curve(poor)
         assert lines(axes, "choice, mean of runs") and not lines(axes, "choice, logit")
-        assert lines(figures.within_by_runs(poor), "choice, no estimate to reach")
-        assert lines(figures.score_by_runs(poor), "choice, no estimate")
+        assert lines(runplots.within_by_runs(poor), "choice, no estimate to reach")
+        assert lines(runplots.score_by_runs(poor), "choice, no estimate")
 
 
 def test_large_panels_are_drawn_as_images_into_small_files(report):

@@ -15,7 +15,7 @@ from rich.console import Console
 from llmdemand import compare, load_study, simulate
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
-from llmdemand.reporting.tables import tables
+from llmdemand.reporting.tables import frames, tables
 from llmdemand.reporting.tables.table import Table, render
 from llmdemand.reporting.terminal import print_report
 
@@ -101,19 +101,19 @@ def test_every_table_is_saved_with_full_numbers(report, tmp_path):
 
 
 def test_numbers_of_the_text_are_those_of_the_parts(report):
-    regression = tables.regression_table(report).set_index("")
+    regression = frames.regression_table(report).set_index("")
     place = list(regression.index).index("price")
     belief = report.belief
     assert regression["belief"].iloc[place] == f"{belief.params['price']:.3f}"
     assert regression["belief"].iloc[place + 1] == f"({belief.bse['price']:.3f})"
     assert regression.loc["covariance", "belief"] == belief.fit.vcov == "HC1"
-    pricing = tables.pricing_table(report).set_index("quantity")
+    pricing = frames.pricing_table(report).set_index("quantity")
     wtp = belief.willingness_to_pay()
     expected = f"{float(wtp):.4g} [{wtp.lower:.4g}, {wtp.upper:.4g}]"
     assert pricing.loc["indifference price", "belief"] == expected
     assert "profit-maximising price at cost 18" in pricing.index
     one = report.prediction.table.iloc[0]
-    shown = tables.prediction_table(report).iloc[0]
+    shown = frames.prediction_table(report).iloc[0]
     assert shown["log score"] == f"{one['log_score']:.4f} ({one['log_score_se']:.4f})"
 
 
@@ -154,16 +154,16 @@ def test_a_panel_of_refusals_is_told_and_no_traceback(report, tmp_path):
     assert "refusal 192" in text and nothing.problems
     assert text.count(" ".join(nothing.problems[0].split())) == 1, "said once"
     for make in (
-        tables.precision_table,
-        tables.needed_table,
-        tables.prediction_table,
-        tables.differences_table,
-        tables.variance_table,
-        tables.worth_table,
-        tables.regression_table,
-        tables.cost_table,
-        tables.pricing_table,
-        tables.estimates_table,
+        frames.precision_table,
+        frames.needed_table,
+        frames.prediction_table,
+        frames.differences_table,
+        frames.variance_table,
+        frames.worth_table,
+        frames.regression_table,
+        frames.cost_table,
+        frames.pricing_table,
+        frames.estimates_table,
     ):
         assert make(nothing).empty
 
@@ -176,8 +176,8 @@ def test_separated_choice_is_words_in_every_format(report):
     named = {t.name: t for t in tables.all_tables(found)}
     assert r"$-\infty$" in render(named["estimates"], "latex")
     assert "-inf (separated)" in render(named["regression"], "text")
-    assert tables.pricing_table(found)["choice"].eq("-").all()
-    needed = tables.needed_table(found).set_index("outcome")["runs needed"]
+    assert frames.pricing_table(found)["choice"].eq("-").all()
+    needed = frames.needed_table(found).set_index("outcome")["runs needed"]
     assert needed["choice"] == "no estimate to reach"
 
 
