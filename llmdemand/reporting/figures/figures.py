@@ -134,8 +134,8 @@ def elasticity_curve(report: Findings | Demand, ax: Axes | None = None) -> Axes:
     ----------
     report : Report or Demand
         What is drawn; of a report the fits that exist.
-    ax : matplotlib Axes, optional
-        Where; new axes by default.
+    ax
+        See `beliefs_by_price`.
     """
     ax = style.new_axes(ax)
     fits = _estimated(report)
@@ -173,8 +173,8 @@ def round_prices(
     ----------
     report : Report or RoundNumberTest
         What is drawn: of a report the test of its belief fit.
-    ax : matplotlib Axes, optional
-        Where; new axes by default.
+    ax
+        See `beliefs_by_price`.
     step : float, optional
         Multiples of it are round; by default the finest of 1, 5, 10, 50, ... (and their
         tenths) that is coarser than the grid of prices.
@@ -202,49 +202,55 @@ def round_prices(
     )
 
 
-#: File name, function and what it shows, for every figure of the report.
-FIGURES: dict[str, tuple[Callable[..., Any], str]] = {
-    "demand": (demand_curve, "Share by price: means of runs and fitted demand of both outcomes."),
+#: Every figure by the name of its file: function, what it shows, whether the report has the parts.
+FIGURES: dict[str, tuple[Callable[..., Any], str, Callable[[Any], bool]]] = {
+    "demand": (
+        demand_curve,
+        "Share by price: means of runs and fitted demand of both outcomes.",
+        lambda r: any(len(_means(r.panel, o)) for o in ("belief", "choice")),
+    ),
     "beliefs": (
         beliefs_by_price,
         "Belief of every run by price, its mean, and the share of choices beside it.",
+        lambda r: not demand_frame(r.panel).empty,
     ),
-    "elasticity": (elasticity_curve, "Own-price elasticity by price, with 95 % bands."),
+    "elasticity": (
+        elasticity_curve,
+        "Own-price elasticity by price, with 95 % bands.",
+        lambda r: bool(_estimated(r)),
+    ),
     "precision": (
         runplots.se_by_runs,
         "Standard error of price sensitivity by runs per cell, with the closed form.",
+        lambda r: r.precision is not None,
     ),
     "runs-needed": (
         runplots.within_by_runs,
         "Share of draws within the tolerance by runs per cell; rings mark the runs needed.",
+        lambda r: getattr(r, "needed", None) is not None or r.precision is not None,
     ),
     "prediction": (
         runplots.score_by_runs,
         "Log score of held-out choices by runs per cell, with two standard errors.",
+        lambda r: getattr(r, "prediction", None) is not None,
     ),
-    "calibration": (runplots.calibration, "Observed by predicted shares of held-out choices."),
-    "round-prices": (round_prices, "Mean belief by price, with round prices marked."),
-    **{name: (draw, caption) for name, (draw, caption, _) in PEOPLE_FIGURES.items()},
-}
-
-_READY: dict[str, Callable[[Any], bool]] = {
-    "demand": lambda r: any(len(_means(r.panel, o)) for o in ("belief", "choice")),
-    "beliefs": lambda r: not demand_frame(r.panel).empty,
-    "elasticity": lambda r: bool(_estimated(r)),
-    "precision": lambda r: r.precision is not None,
-    "runs-needed": lambda r: getattr(r, "needed", None) is not None or r.precision is not None,
-    "prediction": lambda r: getattr(r, "prediction", None) is not None,
-    "calibration": lambda r: (
-        getattr(r, "prediction", None) is not None and not r.prediction.calibration.empty
+    "calibration": (
+        runplots.calibration,
+        "Observed by predicted shares of held-out choices.",
+        lambda r: getattr(r, "prediction", None) is not None and not r.prediction.calibration.empty,
     ),
-    "round-prices": lambda r: _round_test(r, None) is not None,
-    **{name: ready for name, (_, _, ready) in PEOPLE_FIGURES.items()},
+    "round-prices": (
+        round_prices,
+        "Mean belief by price, with round prices marked.",
+        lambda r: _round_test(r, None) is not None,
+    ),
+    **PEOPLE_FIGURES,
 }
 
 
 def available(report: Findings) -> tuple[str, ...]:
     """Names of the figures for which the report has the parts, in the order of `FIGURES`."""
-    return tuple(name for name in FIGURES if _READY[name](report))
+    return tuple(name for name in FIGURES if FIGURES[name][2](report))
 
 
 def save_figures(report: Findings, folder: Path) -> None:

@@ -13,6 +13,7 @@ from llmdemand.reporting.tables.cells import asked_at, estimate, number, percent
 
 if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
+    from llmdemand.reporting.measures.needed import RunsNeeded
 
 __all__ = [
     "by_outcome",
@@ -20,6 +21,7 @@ __all__ = [
     "differences_table",
     "estimates_table",
     "needed_table",
+    "needs",
     "precision_table",
     "prediction_table",
     "pricing_table",
@@ -84,12 +86,16 @@ def precision_table(report: Findings) -> pd.DataFrame:
     )
 
 
+def needs(report: Findings) -> RunsNeeded | None:
+    """Runs needed: the report's, or those of its draws of precision."""
+    if report.needed is None and report.precision is not None:
+        return report.precision.runs_needed()
+    return report.needed
+
+
 def needed_table(report: Findings, *, published: bool = False) -> pd.DataFrame:
     """Runs needed by outcome, as text; with the published figures where asked."""
-    found = report.needed
-    if found is None and report.precision is not None:
-        found = report.precision.runs_needed()
-    if found is None:
+    if (found := needs(report)) is None:
         return pd.DataFrame()
     lines = []
     for outcome, row in found.table.iterrows():

@@ -16,6 +16,7 @@ from llmdemand.reporting.tables.table import Table, render, write_table
 
 if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
+    from llmdemand.reporting.measures.needed import RunsNeeded
 
 __all__ = ["all_tables", "is_published", "label", "save_tables"]
 
@@ -51,8 +52,8 @@ def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]
         tables += _demand_tables(report, cost)
     if report.precision is not None:
         tables.append(_precision(report))
-    if report.needed is not None or report.precision is not None:
-        tables += _needed(report)
+    if (needs := frames.needs(report)) is not None:
+        tables += _needed(report, needs)
     if report.prediction is not None:
         tables += _prediction(report)
     if report.variance is not None:
@@ -143,11 +144,7 @@ def _precision(report: Findings) -> Table:
     return Table("precision", title, frames.precision_table(report), found.table, tuple(notes))
 
 
-def _needed(report: Findings) -> list[Table]:
-    found = report.needed
-    if found is None:
-        assert report.precision is not None
-        found = report.precision.runs_needed()
+def _needed(report: Findings, found: RunsNeeded) -> list[Table]:
     published = is_published(report)
     aim = Target(found.target, found.at).label
     notes = [

@@ -18,15 +18,10 @@ class Options:
 
     Attributes
     ----------
-    store : path or None
-        A `Store` file. None keeps responses that cost money or hours in
-        ``llmdemand.responses.sqlite``, and others in a temporary file.
-    budget : Budget or None
-        The most that this run may use.
+    store, budget, concurrency
+        See `llmdemand.simulate`.
     prices : Prices or None
         Of the model; list prices where it is a known one.
-    concurrency : int or "auto"
-        Calls in flight: a number, or found by the runner.
     rpm, tpm : float or None
         Most requests and tokens per minute.
     patience : float
