@@ -19,35 +19,15 @@ from llmdemand.errors import StudyError
 __all__ = ["DESIGN", "PLAIN", "arguments", "plain_data"]
 
 #: Fields that plain data always hold, except where they are empty.
-PLAIN = [
-    "name",
-    "title",
-    "description",
-    "unit",
-    "focal",
-    "user",
-    "system",
-    "offer",
-    "separator",
-    "orders",
-    "mode",
-    "runs",
-    "cluster",
-    "label",
-    "answer_first",
-]
+PLAIN = (
+    "name title description unit focal user system "
+    "offer separator orders mode runs cluster label answer_first"
+).split()
 #: Fields that plain data hold only where they differ from their default, so that a study
 #: without them keeps its hash.
-DESIGN = [
-    "price_scale",
-    "outside_offer",
-    "outside_last",
-    "arms",
-    "disclosure",
-    "points",
-    "design_seed",
-    "respondents",
-]
+DESIGN = (
+    "price_scale outside_offer outside_last arms disclosure points design_seed respondents"
+).split()
 _TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
 _KINDS = {
     "runs": int,

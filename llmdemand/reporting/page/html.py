@@ -52,6 +52,10 @@ _PARTS = {
     "prediction": {"prediction": "prediction"},
     "worth": {"what a belief run is worth": "variance"},
 }
+_PEOPLE = (
+    "people people_tuning people_terms people_assumptions "
+    "discrepancy discrepancy_shares discrepancy_assumptions balance sample_plan"
+).split()
 # Sections of tables and figures; what is not named here stands with demand.
 _TABLES = {
     "quality": "quality",
@@ -63,20 +67,7 @@ _TABLES = {
     "worth": "worth",
     "variance": "worth",
     "pricing": "pricing",
-    **dict.fromkeys(
-        (
-            "people",
-            "people_tuning",
-            "people_terms",
-            "people_assumptions",
-            "discrepancy",
-            "discrepancy_shares",
-            "discrepancy_assumptions",
-            "balance",
-            "sample_plan",
-        ),
-        "people",
-    ),
+    **dict.fromkeys(_PEOPLE, "people"),
 }
 _FIGURES = {
     "precision": "precision",
