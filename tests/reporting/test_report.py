@@ -1,6 +1,8 @@
 import json
+import pickle
 import re
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,6 +20,11 @@ from llmdemand.reporting.tables import frames
 @pytest.fixture(scope="module")
 def report(synthetic_panel):
     return compare(synthetic_panel, runs=(1, 2, 5), replications=100)
+
+
+def test_a_report_is_one_after_pickling_and_replacing(report):
+    for again in (pickle.loads(pickle.dumps(report)), replace(report, cost=18.0)):
+        assert type(again) is type(report) and again.verdict() == report.verdict()
 
 
 def test_saved_tables_hold_the_numbers_of_the_report(report, tmp_path):
