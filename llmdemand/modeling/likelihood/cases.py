@@ -35,6 +35,8 @@ class Cases:
         Cluster codes of the cases.
     labels : (R,) int array
         Alternative of each row.
+    offset : (R,) array or None
+        Added to the utilities; None for nothing.
     """
 
     x: Array
@@ -44,6 +46,7 @@ class Cases:
     weight: Array
     groups: Mapping[str, Codes] = field(default_factory=dict)
     labels: Codes = field(default_factory=lambda: np.zeros(0, np.intp))
+    offset: Array | None = None
 
     @property
     def size(self) -> int:
@@ -79,20 +82,25 @@ class Cases:
     def _row_weight(self) -> Array:
         return self.sets.spread(self.count * self.weight)
 
+    def utilities(self, params: Array) -> Array:
+        """Utilities by row, (R,)."""
+        eta = self.x @ params
+        return eta if self.offset is None else eta + self.offset
+
     def shares(self, params: Array) -> Array:
         """Fitted probabilities by row, (R,)."""
-        return self.sets.shares(self.x @ params)
+        return self.sets.shares(self.utilities(params))
 
     def llf(self, params: Array) -> float:
         """``sum_i w_i [sum_j y_ij v_ij - log sum_j exp(v_ij)]``."""
-        eta = self.x @ params
+        eta = self.utilities(params)
         chosen = self.sets.sum(self.y * eta)
         return float((self.count * self.weight) @ (chosen - self.sets.log_sums(eta)))
 
     def llnull(self) -> float | None:
-        """The same with one constant per alternative; None where choice sets differ."""
+        """The same with one constant per alternative; None with an offset or unequal sets."""
         alternatives = int(self.labels.max()) + 1
-        if self.sets.balanced != alternatives:
+        if self.sets.balanced != alternatives or self.offset is not None:
             return None
         total = np.bincount(self.labels, self._row_weight * self.y, alternatives)
         used = total[total > 0]
@@ -190,6 +198,7 @@ class Cases:
             y=self.y[rows],
             start=np.cumsum(sizes) - sizes,
             labels=self.labels[rows],
+            offset=None if self.offset is None else self.offset[rows],
         )
         return kept.weighted((sizes > 1).astype(float))
 
@@ -210,6 +219,7 @@ class Cases:
             weight=self.weight[used],
             groups={name: codes[used] for name, codes in self.groups.items()},
             labels=self.labels[rows],
+            offset=None if self.offset is None else self.offset[rows],
         )
 
     def standardised(self) -> tuple[Cases, Array]:
