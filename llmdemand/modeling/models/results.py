@@ -90,7 +90,7 @@ class LogitResults(Fit):
                 "no prediction from a separated fit: its estimates are infinite; "
                 "fit with separation='firth'"
             )
-        b = self.params.to_numpy()
+        b = np.asarray(self.params, np.float64)
         if self.design is None or isinstance(data, np.ndarray):
             own = self.data
             if not isinstance(own, Cells):

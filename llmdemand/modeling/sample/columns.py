@@ -213,7 +213,7 @@ def _pandas(values: pd.Series[Any], name: str) -> pd.Series[Any]:
 
         return _arrow(pa.chunked_array(values.array.__arrow_array__()), name, values.index)
     if isinstance(dtype, pd.SparseDtype):
-        return _pandas(values.sparse.to_dense(), name)
+        return _pandas(values.astype(dtype.subtype), name)
     if isinstance(dtype, pd.StringDtype):
         return values if str(dtype) == "str" else values.astype(object)
     if hasattr(dtype, "numpy_dtype") and dtype.kind in "fiub":
@@ -236,7 +236,7 @@ def _category(values: pd.Series[Any], name: str) -> pd.Series[Any]:
     named = [str(v) for v in labels]
     if len(set(named)) < len(named):
         raise _refuse(name, "a category with labels that differ but are written the same")
-    return values.cat.rename_categories(pd.Index(named, dtype=object))
+    return values.cat.rename_categories(named)
 
 
 def _objects(values: pd.Series[Any], name: str) -> pd.Series[Any]:

@@ -282,7 +282,9 @@ def _readable(
             )
         if fresh and text_ and name in reading.bare:
             _check_levels(name, values.unique().tolist())
-    kinds = {c: given[c].dtype.kind for c in columns if given[c].dtype.kind in "iub"}
+    kinds: dict[str, str] = {
+        c: given[c].dtype.kind for c in columns if given[c].dtype.kind in "iub"
+    }
     return pd.DataFrame(columns, index=frame.index), kinds
 
 

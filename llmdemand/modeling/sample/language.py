@@ -156,12 +156,11 @@ def read(text: str) -> Reading:
     twice = [one for one in reader.offsets if reader.offsets.count(one) > 1]
     if twice:
         raise DesignError(f"formula {text!r}: {twice[0]} is there twice: write one offset of both")
-    return Reading(
-        plain,
-        *(tuple(dict.fromkeys(n)) for n in (reader.names, reader.fitted, reader.bare)),
-        tuple(dict.fromkeys(reader.computed)),
-        tuple(reader.offsets),
+    names, fitted, bare, computed = (
+        tuple(dict.fromkeys(found))
+        for found in (reader.names, reader.fitted, reader.bare, reader.computed)
     )
+    return Reading(plain, names, fitted, bare, computed, tuple(reader.offsets))
 
 
 def verify(expression: str, text: str) -> None:
@@ -190,7 +189,8 @@ def _tree(python: str, text: str) -> ast.expr:
 
 def _two_ways(text: str) -> tuple[str, str, dict[str, str]]:
     """The text for formulaic, and as Python with columns in backticks by stand-ins."""
-    plain, python, quoted = "", "", {}
+    plain, python = "", ""
+    quoted: dict[str, str] = {}
     inside: list[bool] = []  # whether each open bracket is that of a call
     previous = ""
     for match in _TOKEN.finditer(text):
@@ -237,7 +237,7 @@ class _Reader:
         return DesignError(f"formula {self.text!r}: {what}: {todo}")
 
     def strange(self, node: ast.AST) -> DesignError:
-        shown = _NAMES.get(type(node))  # type: ignore[arg-type]
+        shown = _NAMES.get(type(node))
         what = shown or f"{ast.unparse(node)[:60]!r}"
         return self.refuse(f"{what} is not of the language of formulas")
 
@@ -313,8 +313,7 @@ class _Reader:
                     f"write I({shown})",
                 )
             made = self.term(node.left)
-            assert isinstance(right, ast.Constant)
-            return int(min(made ** int(right.value), 10 * _MOST_TERMS))
+            return int(min(made ** int(ast.unparse(right)), 10 * _MOST_TERMS))
         if isinstance(node.op, ast.Mult | ast.MatMult):
             for side in (node.left, right):
                 if isinstance(side, ast.Constant | ast.UnaryOp):
@@ -413,8 +412,9 @@ class _Reader:
         if name == "C" and isinstance(node, ast.Call | ast.Name | ast.Attribute):
             contrast = node.func if isinstance(node, ast.Call) else node
             named = isinstance(contrast, ast.Name) and contrast.id in _CONTRASTS
-            registered = isinstance(contrast, ast.Attribute) and _owner(contrast) == "contr"
-            if not (named or (registered and contrast.attr in _REGISTERED)):  # type: ignore[union-attr]
+            if isinstance(contrast, ast.Attribute):
+                named = _owner(contrast) == "contr" and contrast.attr in _REGISTERED
+            if not named:
                 raise self.strange(contrast)
             listed = []
             if isinstance(node, ast.Call):

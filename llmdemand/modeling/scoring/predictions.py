@@ -237,13 +237,13 @@ def side_by_side(frame: pd.DataFrame, case: str) -> pd.DataFrame:
 
 def _new_rows(fit: Fit, data: Any) -> pd.DataFrame:
 
-    data = rows_of(data)
-    if not len(data):
-        raise UsageError("data is an empty table: give rows with the model's columns")
+    frame = rows_of(data)
+    if not len(frame):
+        raise UsageError("data is an empty data frame: give rows with the model's columns")
     if isinstance(fit.design, ChoiceDesign):
-        require([fit.design.group], [str(c) for c in data.columns], "of cases")
-        return side_by_side(data, fit.design.group)
-    return data
+        require([fit.design.group], [str(c) for c in frame.columns], "of cases")
+        return side_by_side(frame, fit.design.group)
+    return frame
 
 
 def predicted(fit: Fit, data: Any, by: str | None = None, weights: str | None = None) -> Predicted:
