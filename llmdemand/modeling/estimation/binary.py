@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def _codes(frame: Any, column: str) -> Any:
 
 
 def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) -> Fit:
-    check_regressors(data.x, terms, data.nobs)
+    source = replace(source, notes=check_regressors(data.x, terms, data.nobs))
     if source.kind == "Binary logit" and data.fractional:
         raise DesignError(f"{source.outcome!r} is not 0/1: use fraclogit for fractions")
     found = estimate(data, terms, source, options)

@@ -13,7 +13,7 @@ from llmdemand.modeling.estimation.estimate import Source, estimate
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
-from llmdemand.modeling.estimation.regressors import check_regressors
+from llmdemand.modeling.estimation.regressors import check_differences
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.sample.columns import Data, table
 from llmdemand.modeling.sample.designs import ChoiceDesign
@@ -111,9 +111,8 @@ def fit_conditional(
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
     cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
-    differences, _ = cases.standardised()
-    check_regressors(differences.x, design.terms, cases.nobs, within=True)
-    source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting)
+    notes = check_differences(cases, design.terms)
+    source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting, notes)
     return estimate(cases, design.terms, source, options)
 
 

@@ -73,7 +73,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         {c: codes(frame, [c])[0] for c in asked.columns},
         rows.labels,
     )
-    check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
+    notes = check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
     source = Source(
         design,
         frame,
@@ -81,6 +81,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         "Multinomial logit",
         sample.dropped,
         options.weighting,
+        notes,
     )
     return estimate(cases, design.terms, source, options)
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_differences
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 
@@ -223,6 +224,12 @@ class Cases:
         )
 
     def standardised(self) -> tuple[Cases, Array]:
+        """Regressors as `scaled` makes them, orthogonal where they are nearly collinear."""
+        z, back = self.scaled()
+        basis = orthogonal_basis(z.x)
+        return (z, back) if basis is None else (z.projected(basis), back @ basis)
+
+    def scaled(self) -> tuple[Cases, Array]:
         """Regressors less their mean in the case (utilities are relative), scaled to [-1, 1]."""
         z = self.x - self.sets.spread(self.sets.sum(self.x) / self.sets.sizes[:, None])
         spread = np.abs(z).max(axis=0)

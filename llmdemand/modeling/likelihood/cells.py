@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction
 
 __all__ = ["Cells", "log_likelihood", "sigmoid", "standardise"]
@@ -230,9 +231,12 @@ class Cells:
         )
 
     def standardised(self) -> tuple[Cells, Array]:
-        """Regressors centred and scaled: see `standardise`."""
+        """Regressors centred and scaled, orthogonal where they are nearly collinear."""
         z, back = standardise(self.x)
-        return replace(self, x=z), back
+        basis = orthogonal_basis(z)
+        if basis is None:
+            return replace(self, x=z), back
+        return replace(self, x=z @ basis), back @ basis
 
 
 def _weighted_square(x: Array, weight: Array) -> Array:
