@@ -320,10 +320,10 @@ def _scene(fit: Fit, design: Design, held: list[tuple[pd.DataFrame, Array]]) -> 
     if isinstance(design, ChoiceDesign):
         whole[design.group] = np.concatenate(groups)
     made = design.expand(whole)
-    labels, x, start = made.labels, made.x, made.start
+    labels, x, start = made.labels, made.wide, made.start
     if design.outside:
-        x = np.zeros((2 * len(made.x), made.x.shape[1]))
-        x[::2] = made.x
+        x = np.zeros((2 * len(made.x), x.shape[1]))
+        x[::2] = made.wide
         labels = np.tile(np.array([0, 1], np.intp), len(made.x))
         start = 2 * np.arange(len(made.x))
     weight = np.concatenate([w for _, w in held])

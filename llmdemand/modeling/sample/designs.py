@@ -38,6 +38,11 @@ class Rows:
     labels: Codes
     offset: Array | None = None
 
+    @property
+    def wide(self) -> Array:
+        """Regressors and, where there is one, the offset as one more column."""
+        return self.x if self.offset is None else np.column_stack([self.x, self.offset])
+
     def utilities(self, params: Array) -> Array:
         """``x @ params`` and the offset, (R,)."""
         found = self.x @ params
