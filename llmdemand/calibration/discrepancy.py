@@ -32,7 +32,7 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit
 from llmdemand.modeling.models.multinomial import clogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.sample.formula import split, variables
+from llmdemand.modeling.sample.formula import split, variables, without_offsets
 from llmdemand.modeling.sample.sample import plain, require
 
 if TYPE_CHECKING:
@@ -227,6 +227,7 @@ def discrepancy(
     lost: list[str] = []
     llm = belief_rows(beliefs, model, cluster, focal, lost)
     outcome, parts = split(formula)
+    without_offsets(parts, "a model of discrepancies")
     sets = model == "clogit"
     if len(parts) > 1 and not sets:
         raise UsageError("formulas with | are for model='clogit'")

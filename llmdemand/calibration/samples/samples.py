@@ -27,7 +27,7 @@ from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.designs import Design
-from llmdemand.modeling.sample.formula import split, variables
+from llmdemand.modeling.sample.formula import split, variables, without_offsets
 from llmdemand.modeling.sample.sample import NA, codes, plain, require
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def pair(
     choose(na, NA, "na")
     dropped: list[str] = []
     outcome, parts = split(formula)
+    without_offsets(parts, "a calibration")
     llm = belief_rows(beliefs, model, cluster, focal, dropped)
     left, right = columns_of(humans, llm)
     require([cluster], left, "of respondents among the humans (cluster=...)")

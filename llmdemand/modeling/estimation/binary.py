@@ -17,7 +17,14 @@ from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.sample.designs import BinaryDesign
-from llmdemand.modeling.sample.formula import apart, looks_at_all_rows, part, split, variables
+from llmdemand.modeling.sample.formula import (
+    apart,
+    looks_at_all_rows,
+    offset_note,
+    part,
+    split,
+    variables,
+)
 from llmdemand.modeling.sample.sample import (
     NA,
     Data,
@@ -111,7 +118,15 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         offset,
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
-    source = Source(design, sample.frame, outcome, kind, sample.dropped, options.weighting)
+    source = Source(
+        design,
+        sample.frame,
+        outcome,
+        kind,
+        sample.dropped,
+        options.weighting,
+        offset_note(parts[0]),
+    )
     return _fit(cells, design.terms, source, options)
 
 
@@ -147,7 +162,8 @@ def _codes(frame: Any, column: str) -> Any:
 
 
 def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) -> Fit:
-    source = replace(source, notes=check_regressors(data.x, terms, data.nobs))
+    near = check_regressors(data.x, terms, data.nobs)
+    source = replace(source, notes=(*source.notes, *near))
     if source.kind == "Binary logit" and data.fractional:
         raise DesignError(f"{source.outcome!r} is not 0/1: use fraclogit for fractions")
     found = estimate(data, terms, source, options)

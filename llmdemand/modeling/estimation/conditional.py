@@ -17,7 +17,15 @@ from llmdemand.modeling.estimation.regressors import check_differences
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.sample.columns import Data, table
 from llmdemand.modeling.sample.designs import ChoiceDesign
-from llmdemand.modeling.sample.formula import Part, apart, evaluate, part, split, variables
+from llmdemand.modeling.sample.formula import (
+    Part,
+    apart,
+    evaluate,
+    offset_note,
+    part,
+    split,
+    variables,
+)
 from llmdemand.modeling.sample.language import read
 from llmdemand.modeling.sample.sample import (
     NA,
@@ -111,7 +119,7 @@ def fit_conditional(
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
     cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
-    notes = check_differences(cases, design.terms)
+    notes = (*offset_note(generic), *check_differences(cases, design.terms))
     source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting, notes)
     return estimate(cases, design.terms, source, options)
 

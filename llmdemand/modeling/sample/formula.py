@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.errors import DesignError, LLMDemandError, nearest
+from llmdemand.errors import DesignError, LLMDemandError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.sample.columns import is_text, number, plain
 from llmdemand.modeling.sample.language import Reading, parts, read, verify
@@ -18,7 +18,17 @@ from llmdemand.modeling.sample.language import Reading, parts, read, verify
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Part", "apart", "evaluate", "looks_at_all_rows", "part", "split", "variables"]
+__all__ = [
+    "Part",
+    "apart",
+    "evaluate",
+    "looks_at_all_rows",
+    "offset_note",
+    "part",
+    "split",
+    "variables",
+    "without_offsets",
+]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STATEFUL = re.compile(r"\b(bs|cs|cc|cr|poly|center|scale|standardize)\s*\(")
@@ -142,6 +152,21 @@ def apart(outcomes: Sequence[str], texts: Sequence[str]) -> None:
                 )
 
 
+def without_offsets(texts: Sequence[str], what: str) -> None:
+    """Refuse offsets where nothing is made of them."""
+    for text in texts:
+        if read(text).offsets:
+            raise UsageError(
+                f"formula {text!r} has an offset, which {what} does not take: leave it out"
+            )
+
+
+def offset_note(text: str) -> tuple[str, ...]:
+    """What a summary says of the offsets."""
+    offsets = read(text).offsets
+    return (f"{' + '.join(offsets)}: the coefficient is fixed at 1",) if offsets else ()
+
+
 def variables(text: str, columns: Sequence[str], *, offsets: bool = True) -> list[str]:
     """The columns that a part names, in the order of the data.
 
@@ -221,13 +246,11 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
             )
         return np.asarray(number(column, text), np.float64)
     variables(text, [str(c) for c in frame.columns])
-    # A minus sign or a sum would be read as terms.
-    wrapped = text if text.startswith(("`", "I(")) or text.isidentifier() else f"I({text})"
-    reading = read(f"0 + {wrapped}")
+    reading = read(f"0 + {text}")
     if reading.offsets:
         raise DesignError(f"outcome {text!r}: an offset belongs to the right of ~")
     matrix, _, _ = _matrix(_parsed(reading, text), frame, reading, text)
-    if matrix.shape[1] == 2 and wrapped.startswith("I("):
+    if matrix.shape[1] == 2 and text.startswith("I("):
         return matrix[:, 1]  # formulaic makes two columns of a condition: false, true
     if matrix.shape[1] != 1:
         raise DesignError(f"outcome {text!r} must be one numeric column")
@@ -266,7 +289,10 @@ def _readable(
     known = [str(c) for c in frame.columns]
     for name in reading.names:
         if name not in known:
-            raise DesignError(f"{text!r} reads a column {name!r}, which the data do not have")
+            raise DesignError(
+                f"{text!r} reads a column {name!r}, which the data do not have"
+                f"{nearest(name, known)}: give it"
+            )
     given = plain(frame[list(reading.names)])
     columns = {}
     for name in reading.names:
@@ -364,6 +390,11 @@ def _matrix(
             raise DesignError(
                 f"{text!r}: a value lies outside the range of the data that the spline was fitted "
                 "to; stay within it, or write bs(..., extrapolation='extend')"
+            ) from None
+        if " specification: generated" in str(error):
+            raise DesignError(
+                f"{text!r}: a column is of another kind (numbers, text, a category) than in the "
+                "data that were fitted: give it as it was"
             ) from None
         raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
     names = tuple("const" if c == "Intercept" else str(c) for c in made.columns)

@@ -174,7 +174,9 @@ def verify(expression: str, text: str) -> None:
     from formulaic.utils.code import sanitize_variable_names
 
     tree = _tree(sanitize_variable_names(expression, {}, {}), text)
-    _Reader(text, {}).value(tree, False)
+    reader = _Reader(text, {})
+    reader.alone = True
+    reader.value(tree, False)
 
 
 def _tree(python: str, text: str) -> ast.expr:
@@ -183,7 +185,7 @@ def _tree(python: str, text: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise DesignError(
             f"formula {text!r} cannot be read: write terms with +, as in 'price + C(persona)', and "
-            "names of columns that hold spaces or signs in backticks"
+            "names that hold spaces or signs, or are words of Python, in backticks"
         ) from None
 
 
@@ -200,6 +202,11 @@ def _two_ways(text: str) -> tuple[str, str, dict[str, str]]:
             plain, python = plain + " ", python + " "
             continue
         if name:
+            if name[0].isdigit() and name.isalnum():
+                raise DesignError(
+                    f"formula {text!r}: column {name!r} has a number for a name, which a formula "
+                    "takes for the number: rename the column"
+                )
             stand = f"_quoted{len(quoted)}_"
             quoted[stand] = name
             plain, python, previous = f"{plain}`{name}`", python + stand, "name"
@@ -231,6 +238,7 @@ class _Reader:
         self.bare: list[str] = []
         self.computed: list[str] = []
         self.offsets: list[str] = []
+        self.alone = False  # whether the next call is a term of its own
         self._in_offset = False
 
     def refuse(self, what: str, todo: str = _COLUMN) -> DesignError:
@@ -287,14 +295,13 @@ class _Reader:
             if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
                 return self.term(node.operand)
             raise self.refuse(
-                f"{ast.unparse(node.op)}{self.shown(node.operand)} leaves a term out of nothing",
-                f"write I({ast.unparse(node.op)}{self.shown(node.operand)})",
+                f"{self.shown(node)} takes a term out of nothing", f"write I({self.shown(node)})"
             )
         if isinstance(node, ast.Call):
             offset = isinstance(node.func, ast.Name) and node.func.id == "offset"
             if offset and not addend:
                 raise self.refuse("an offset inside another term", "add it to the terms with +")
-            self._in_offset = offset
+            self._in_offset, self.alone = offset, True
             self.value(node, False)
             self._in_offset = False
             if offset:
@@ -376,7 +383,8 @@ class _Reader:
             )
 
     def _call(self, node: ast.Call) -> None:
-        function = node.func
+        function, alone = node.func, self.alone
+        self.alone = False
         if any(isinstance(a, ast.Starred) for a in node.args):
             raise self.refuse("a star", "write the arguments")
         if isinstance(function, ast.Attribute) and _owner(function) == "np":
@@ -395,10 +403,12 @@ class _Reader:
         if name not in _FUNCTIONS:
             hint = nearest(name, list(_FUNCTIONS))
             raise self.refuse(f"{self.quoted.get(name, name)} is not among the functions{hint}")
+        if name == "offset" and not alone:
+            raise self.refuse("an offset inside another term", "add it to the terms with +")
         options = _FUNCTIONS[name]
         if not node.args or len(node.args) > 1 + len(options):
             raise self.refuse(f"{name}() takes an expression and {len(options)} options at most")
-        self.value(node.args[0], name not in ("C", "I", "offset"))
+        self.value(node.args[0], name not in ("C", "I"))
         for argument in node.args[1:]:
             self._option(name, argument)
         for keyword in node.keywords:
@@ -426,7 +436,9 @@ class _Reader:
                 continue
             found = _number(one)
             if found is None:
-                raise self.refuse(f"{ast.unparse(one)[:60]!r} as an option of {name}()", "numbers")
+                raise self.refuse(
+                    f"{ast.unparse(one)[:60]!r} as an option of {name}()", "write a number"
+                )
             whole = bounded and not isinstance(node, ast.List | ast.Tuple)
             if whole and name not in ("C", "round") and abs(found) > _MOST_COLUMNS:
                 raise self.refuse(

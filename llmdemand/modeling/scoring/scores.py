@@ -11,6 +11,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.scoring.calibration_curve import recalibrated
 from llmdemand.modeling.scoring.predictions import Predicted, distinct, predicted, told_apart
 
@@ -172,7 +173,7 @@ def _saturated(rows: Predicted, fit: Fit, data: Any) -> float:
         code = distinct(told_apart(fit.data))
     else:
         assert fit.design is not None
-        code = distinct(told_apart(fit.design.expand(data)))
+        code = distinct(told_apart(fit.design.expand(rows_of(data))))
     n = np.bincount(code, rows.n)
     mean = np.bincount(code, rows.n * rows.y) / np.where(n > 0, n, 1)
     return float(n @ (_entropy(mean) + _entropy(np.maximum(1 - mean, 0)))) / float(n.sum())
