@@ -13,7 +13,10 @@ import numpy as np
 from llmdemand.errors import DesignError, LLMDemandError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.sample.columns import is_text, number, plain
-from llmdemand.modeling.sample.language import Reading, parts, read, verify
+from llmdemand.modeling.sample.language import Reading, read, verify
+from llmdemand.modeling.sample.readable import readable
+from llmdemand.modeling.sample.tokens import parts
+from llmdemand.modeling.sample.transforms import functions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,48 +38,6 @@ _STATEFUL = re.compile(r"\b(bs|cs|cc|cr|poly|center|scale|standardize)\s*\(")
 _KNOTTED = re.compile(r"\b(bs|cs|cc|cr)\s*\([^()]*knots\s*=")
 
 
-def _log(values: Any) -> Any:
-    """Natural logarithm of positive numbers."""
-    found = np.asarray(values, float)
-    if (found <= 0).any():
-        raise DesignError(
-            f"log of {found.min():g}: logarithms need positive values; use the price itself, or "
-            "leave out rows at zero"
-        )
-    return np.log(values)
-
-
-def _round_number(values: Any, step: float | None = None) -> Any:
-    """One where a price is a multiple of `step`, else zero."""
-    if step is None or not step > 0:
-        raise DesignError(
-            "round(price, 5) marks prices that are multiples of 5: give a positive step "
-            "(it does not round; use np.round for that)"
-        )
-    ratio = np.asarray(values, float) / step
-    return (np.abs(ratio - np.round(ratio)) < 1e-9 * np.maximum(1, np.abs(ratio))) * 1.0
-
-
-def _same(values: Any) -> Any:
-    """An offset's values: its column is taken out of the matrix."""
-    return np.asarray(values, np.float64)
-
-
-#: What formulas know beside formulaic's own transforms.
-_CONTEXT = {
-    "abs": np.abs,
-    "log": _log,
-    "log1p": np.log1p,
-    "offset": _same,
-    "round": _round_number,
-    "sqrt": np.sqrt,
-}
-_LEVELS = 100  # of text that stands in a formula as it is
-_MONEY = re.compile(
-    r"[-+]?\s*(?:[$€£¥]|[A-Z]{3}\s)?\s*[-+]?(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][-+]?\d+)?"
-    r"\s*(?:[$€£¥%]|[A-Z]{3})?"
-)
-_MOSTLY = 0.9  # of the levels of text that is numbers
 _INTERCEPT = ("const", "Intercept")
 
 
@@ -280,55 +241,6 @@ def _parsed(reading: Reading, text: str) -> Any:
     return found
 
 
-def _readable(
-    reading: Reading, frame: pd.DataFrame, text: str, fresh: bool
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The columns that a formula reads, as it takes them, and the kinds of whole numbers."""
-    import pandas as pd
-
-    known = [str(c) for c in frame.columns]
-    for name in reading.names:
-        if name not in known:
-            raise DesignError(
-                f"{text!r} reads a column {name!r}, which the data do not have"
-                f"{nearest(name, known)}: give it"
-            )
-    given = plain(frame[list(reading.names)])
-    columns = {}
-    for name in reading.names:
-        values = columns[name] = number(given[name], name)
-        if not len(values) or values.dtype.kind in "fiub":
-            continue
-        text_ = is_text(values)
-        if name in reading.computed:
-            todo = f"pd.to_numeric(data[{name!r}])" if text_ else f"data[{name!r}].astype(float)"
-            raise DesignError(
-                f"formula {text!r} computes with {name!r}, which is {'text' if text_ else 'a'}"
-                f"{'' if text_ else ' category'}: make it numbers ({todo}), or write C({name})"
-            )
-        if fresh and text_ and name in reading.bare:
-            _check_levels(name, values.unique().tolist())
-    kinds: dict[str, str] = {
-        c: given[c].dtype.kind for c in columns if given[c].dtype.kind in "iub"
-    }
-    return pd.DataFrame(columns, index=frame.index), kinds
-
-
-def _check_levels(name: str, levels: list[str]) -> None:
-    """Refuse text that is likely no category: every level would have a coefficient."""
-    as_numbers = sum(bool(_MONEY.fullmatch(level.strip())) for level in levels)
-    if as_numbers >= _MOSTLY * len(levels):
-        found, why = repr(levels[0]), ""
-    elif len(levels) > _LEVELS:
-        found, why = f"{len(levels)} levels", f" (more than {_LEVELS} levels are asked for)"
-    else:
-        return
-    raise DesignError(
-        f"{name} is text ({found}): make it numbers (pd.to_numeric, currency signs left out), or "
-        f"write C({name}) for a coefficient of each of its {len(levels)} levels{why}"
-    )
-
-
 def _divided(
     matrix: Array, names: tuple[str, ...], reading: Reading
 ) -> tuple[Array, tuple[str, ...], Array | None]:
@@ -342,31 +254,18 @@ def _divided(
     return matrix[:, keep], tuple(names[k] for k in keep), matrix[:, place].sum(axis=1)
 
 
-def _context(kinds: dict[str, str]) -> dict[str, Any]:
-    """Functions, with levels of whole numbers and of flags named as the data have them."""
-    from formulaic.transforms import C
-
-    def levels(values: Any, *given: Any, **options: Any) -> Any:
-        kind = kinds.get(str(getattr(values, "name", "")))
-        if kind and values.dtype == np.float64 and (values % 1 == 0).all():
-            values = values.astype(np.bool_ if kind == "b" else np.int64)
-        return C(values, *given, **options)
-
-    return {**_CONTEXT, "C": levels}
-
-
 def _matrix(
     spec: Any, frame: pd.DataFrame, reading: Reading, text: str
 ) -> tuple[Array, tuple[str, ...], Any]:
     from formulaic import ModelSpec
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
-    readable, kinds = _readable(reading, frame, text, not isinstance(spec, ModelSpec))
+    frame_, kinds = readable(reading, frame, text, not isinstance(spec, ModelSpec))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)  # values are checked below
             warnings.simplefilter("error", DataMismatchWarning)
-            made = spec.get_model_matrix(readable, context=_context(kinds), na_action="ignore")
+            made = spec.get_model_matrix(frame_, context=functions(kinds), na_action="ignore")
     except DataMismatchWarning as error:
         named = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
         levels = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", named).split(", ")

@@ -3,67 +3,31 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from llmdemand.errors import DesignError, UsageError, nearest
-
-__all__ = ["Reading", "parts", "read", "verify"]
-
-_TOKEN = re.compile(
-    r"""(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
-      | (?P<quoted>`[^`]+`)
-      | Q\s*\(\s*(?:'(?P<single>[^'\\`]+)'|"(?P<double>[^"\\`]+)")\s*\)
-      | (?P<word>[^\W\d]\w*)
-      | (?P<number>\d[\w.]*)
-      | (?P<power>\*\*)
-      | (?P<space>\s+)
-      | (?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
+from llmdemand.errors import DesignError, nearest
+from llmdemand.modeling.sample.tokens import two_ways
+from llmdemand.modeling.sample.vocabulary import (
+    ARITHMETIC,
+    COMPARISONS,
+    CONTRASTS,
+    FUNCTIONS,
+    NUMPY,
+    REGISTERED,
+    constant,
+    is_number,
+    is_whole,
+    names_in,
+    owner,
 )
+
+__all__ = ["Reading", "read", "verify"]
+
 _LONGEST = 20_000  # characters
 _MOST_TERMS = 1_000
 _MOST_COLUMNS = 100  # of one spline or polynomial
 _LARGEST_POWER = 100
-
-# The names of arguments beside the first, which is an expression; all others are constants.
-_BASIS = ("df", "knots", "degree", "include_intercept", "lower_bound", "upper_bound")
-_CUBIC = ("df", "knots", "lower_bound", "upper_bound", "constraints", "extrapolation")
-_FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "C": ("contrasts", "levels", "spans_intercept"),
-    "bs": (*_BASIS, "extrapolation"),
-    "center": (),
-    "poly": ("degree", "raw"),
-    "round": ("step",),
-    "scale": ("center", "scale", "ddof"),
-    "standardize": ("center", "rescale", "ddof"),
-    **dict.fromkeys(("cr", "cs", "cc"), _CUBIC),
-    **dict.fromkeys(("I", "abs", "exp", "log", "log1p", "log2", "log10", "offset", "sqrt"), ()),
-}
-_CONTRASTS = ("Treatment", "Sum", "Helmert", "Diff", "Poly")
-# numpy's element-wise functions by the number of their arguments: one more would be written to.
-_NUMPY = {
-    **dict.fromkeys(
-        "abs absolute arctan cbrt ceil cos cosh exp exp2 expm1 fabs floor isfinite log log10 "
-        "log1p log2 logical_not negative reciprocal rint sign sin sinh sqrt square tan tanh "
-        "trunc".split(),
-        (1, 1),
-    ),
-    **dict.fromkeys(
-        "arctan2 equal floor_divide fmax fmin greater greater_equal hypot less less_equal "
-        "logaddexp logical_and logical_or logical_xor maximum minimum mod not_equal power "
-        "remainder".split(),
-        (2, 2),
-    ),
-    "clip": (3, 3),
-    "round": (1, 2),
-    "where": (3, 3),
-}
-_NUMBERS = ("pi", "e")
-_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.BitAnd, ast.BitOr)
-_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 _NAMES = {
     ast.Lambda: "a lambda",
     ast.Subscript: "a subscript",
@@ -108,28 +72,6 @@ class Reading:
     offsets: tuple[str, ...]
 
 
-def parts(formula: str) -> list[list[str]]:
-    """The sides of a formula, and their parts, divided by ``~`` and ``|`` outside of brackets.
-
-    >>> parts("choice ~ price + I((arm == 'a') | (arm == 'b')) | income")
-    [['choice'], ["price + I((arm == 'a') | (arm == 'b'))", 'income']]
-    """
-    if not isinstance(formula, str):
-        raise UsageError(f"formula {formula!r}: give text, as in 'choice ~ price'")
-    sides, depth = [[""]], 0
-    for match in _TOKEN.finditer(formula):
-        piece = match.group()
-        depth += (piece in "([") - (piece in ")]")
-        if depth == 0 and piece in "~|":
-            if piece == "~":
-                sides.append([""])
-            else:
-                sides[-1].append("")
-            continue
-        sides[-1][-1] += piece
-    return [[one.strip() for one in side] for side in sides]
-
-
 @lru_cache(maxsize=512)
 def read(text: str) -> Reading:
     """Read one part of a formula.
@@ -141,7 +83,7 @@ def read(text: str) -> Reading:
     """
     if len(text) > _LONGEST:
         raise DesignError(f"formula of {len(text)} characters: at most {_LONGEST} are read")
-    plain, python, quoted = _two_ways(text)
+    plain, python, quoted = two_ways(text)
     tree = _tree(python, text)
     reader = _Reader(text, quoted)
     try:
@@ -189,45 +131,6 @@ def _tree(python: str, text: str) -> ast.expr:
         ) from None
 
 
-def _two_ways(text: str) -> tuple[str, str, dict[str, str]]:
-    """The text for formulaic, and as Python with columns in backticks by stand-ins."""
-    plain, python = "", ""
-    quoted: dict[str, str] = {}
-    inside: list[bool] = []  # whether each open bracket is that of a call
-    previous = ""
-    for match in _TOKEN.finditer(text):
-        piece, kind = match.group(), match.lastgroup
-        name = match["single"] or match["double"] or (kind == "quoted" and piece[1:-1])
-        if kind == "space":
-            plain, python = plain + " ", python + " "
-            continue
-        if name:
-            if name[0].isdigit() and name.isalnum():
-                raise DesignError(
-                    f"formula {text!r}: column {name!r} has a number for a name, which a formula "
-                    "takes for the number: rename the column"
-                )
-            stand = f"_quoted{len(quoted)}_"
-            quoted[stand] = name
-            plain, python, previous = f"{plain}`{name}`", python + stand, "name"
-            continue
-        if kind == "other" and piece in "([":
-            call = previous in ("name", ")")
-            if call:  # formulaic takes `log (x)` for two things, Python for one
-                plain, python = plain.rstrip(), python.rstrip()
-            inside.append(call)
-        elif kind == "other" and piece in ")]" and inside:
-            inside.pop()
-        elif kind == "other" and piece in "#@{}\\;`!?$":
-            raise DesignError(f"formula {text!r}: {piece!r} is no sign of formulas: leave it out")
-        within = any(inside[:-1]) or (bool(inside) and inside[-1])
-        swapped = {":": "@", "^": "**"}.get(piece, piece) if not within else piece
-        plain, python = plain + piece, python + swapped
-        closes = kind == "other" and piece in ")]"
-        previous = ")" if closes else "name" if kind == "word" else ""
-    return plain.strip(), python.strip(), quoted
-
-
 class _Reader:
     """Walks a tree and refuses what is not of the language."""
 
@@ -270,7 +173,7 @@ class _Reader:
                 continue
             there = set(self.names)
             self.term(sum_.right)
-            if not set(_names(sum_.right, self.quoted)) <= there:
+            if not set(names_in(sum_.right, self.quoted)) <= there:
                 raise self.refuse(
                     f"{self.shown(sum_.right)} is to be left out but is not there",
                     f"for the difference write I({self.shown(sum_)})",
@@ -314,7 +217,7 @@ class _Reader:
     def _product(self, node: ast.BinOp) -> int:
         shown, right = self.shown(node), node.right
         if isinstance(node.op, ast.Pow):
-            if not isinstance(node.left, ast.BinOp) or not _whole(right, 2, 10):
+            if not isinstance(node.left, ast.BinOp) or not is_whole(right, 2, 10):
                 raise self.refuse(
                     f"{shown} stands for interactions of terms, not for a power",
                     f"write I({shown})",
@@ -350,7 +253,7 @@ class _Reader:
                 raise self.refuse("^ inside brackets is no power", "write **")
             if isinstance(node.op, ast.Pow):
                 self._power(node)
-            elif not isinstance(node.op, _ARITHMETIC):
+            elif not isinstance(node.op, ARITHMETIC):
                 raise self.strange(node)
             self.value(node.left, True)
             self.value(node.right, True)
@@ -361,20 +264,20 @@ class _Reader:
         elif isinstance(node, ast.Compare):
             if len(node.ops) > 1:
                 raise self.refuse(f"{self.shown(node)} compares twice", "write (a < b) & (b < c)")
-            if not isinstance(node.ops[0], _COMPARISONS):
+            if not isinstance(node.ops[0], COMPARISONS):
                 raise self.strange(node)
             self.value(node.left, False)
             self.value(node.comparators[0], False)
         elif isinstance(node, ast.Call):
             self._call(node)
-        elif not _is_number(node):
+        elif not is_number(node):
             raise self.strange(node)
 
     def _power(self, node: ast.BinOp) -> None:
         """Powers of columns by moderate numbers: others would be computed for ever."""
         if not any(isinstance(n, ast.Name) for n in ast.walk(node)):
             raise self.refuse(f"{self.shown(node)} is a power of numbers", "write the number")
-        exponent = _number(node.right)
+        exponent = constant(node.right)
         known = any(isinstance(n, ast.Name) for n in ast.walk(node.right))
         if not known and (exponent is None or abs(exponent) > _LARGEST_POWER):
             raise self.refuse(
@@ -387,10 +290,10 @@ class _Reader:
         self.alone = False
         if any(isinstance(a, ast.Starred) for a in node.args):
             raise self.refuse("a star", "write the arguments")
-        if isinstance(function, ast.Attribute) and _owner(function) == "np":
-            least, most = _NUMPY.get(function.attr, (0, 0))
+        if isinstance(function, ast.Attribute) and owner(function) == "np":
+            least, most = NUMPY.get(function.attr, (0, 0))
             if not most:
-                hint = nearest(function.attr, list(_NUMPY))
+                hint = nearest(function.attr, list(NUMPY))
                 raise self.refuse(f"np.{function.attr} is not among the functions{hint}")
             if not least <= len(node.args) <= most or node.keywords:
                 raise self.refuse(f"np.{function.attr} takes {most} arguments without names")
@@ -400,12 +303,12 @@ class _Reader:
         if not isinstance(function, ast.Name):
             raise self.strange(node)
         name = function.id
-        if name not in _FUNCTIONS:
-            hint = nearest(name, list(_FUNCTIONS))
+        if name not in FUNCTIONS:
+            hint = nearest(name, list(FUNCTIONS))
             raise self.refuse(f"{self.quoted.get(name, name)} is not among the functions{hint}")
         if name == "offset" and not alone:
             raise self.refuse("an offset inside another term", "add it to the terms with +")
-        options = _FUNCTIONS[name]
+        options = FUNCTIONS[name]
         if not node.args or len(node.args) > 1 + len(options):
             raise self.refuse(f"{name}() takes an expression and {len(options)} options at most")
         self.value(node.args[0], name not in ("C", "I"))
@@ -421,9 +324,9 @@ class _Reader:
         listed = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
         if name == "C" and isinstance(node, ast.Call | ast.Name | ast.Attribute):
             contrast = node.func if isinstance(node, ast.Call) else node
-            named = isinstance(contrast, ast.Name) and contrast.id in _CONTRASTS
+            named = isinstance(contrast, ast.Name) and contrast.id in CONTRASTS
             if isinstance(contrast, ast.Attribute):
-                named = _owner(contrast) == "contr" and contrast.attr in _REGISTERED
+                named = owner(contrast) == "contr" and contrast.attr in REGISTERED
             if not named:
                 raise self.strange(contrast)
             listed = []
@@ -434,7 +337,7 @@ class _Reader:
         for one in listed:
             if isinstance(one, ast.Constant) and isinstance(one.value, str | bool | None):
                 continue
-            found = _number(one)
+            found = constant(one)
             if found is None:
                 raise self.refuse(
                     f"{ast.unparse(one)[:60]!r} as an option of {name}()", "write a number"
@@ -451,41 +354,3 @@ class _Reader:
         for stand, name in self.quoted.items():
             text = text.replace(stand, f"`{name}`")
         return text
-
-
-_REGISTERED = ("treatment", "SAS", "sum", "helmert", "diff", "poly")
-
-
-def _owner(node: ast.Attribute) -> str | None:
-    return node.value.id if isinstance(node.value, ast.Name) else None
-
-
-def _is_number(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and _owner(node) == "np" and node.attr in _NUMBERS
-
-
-def _number(node: ast.expr) -> float | None:
-    """The value of a number, a negative one, or a quotient of two."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        found = _number(node.operand)
-        return None if found is None else -found
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        above, below = _number(node.left), _number(node.right)
-        return above / below if above is not None and below else None
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        try:
-            return float(node.value)  # type: ignore[arg-type]
-        except OverflowError:
-            return float("inf")
-    return None
-
-
-def _whole(node: ast.expr, low: int, high: int) -> bool:
-    return isinstance(node, ast.Constant) and type(node.value) is int and low <= node.value <= high
-
-
-def _names(node: ast.expr, quoted: dict[str, str]) -> Iterator[str]:
-    called = {id(n) for c in ast.walk(node) if isinstance(c, ast.Call) for n in ast.walk(c.func)}
-    for n in ast.walk(node):
-        if isinstance(n, ast.Name) and id(n) not in called:
-            yield quoted.get(n.id, n.id)

@@ -243,8 +243,8 @@ def test_interactions_and_parts():
 
 WORDS = [
     *"price cost arm y `unit_price` Q('a') np.log np I C bs offset log contr.sum open eval".split(),
-    *"__import__ os lambda for if in 1 0 2 1e9 99999999 'a' \" ' ` + - * ** / : ^ ~ | & ( )".split(),
-    *"[ ] { } , = == < % . @ # \\ ; df=3 levels=['a'] _state=1 := é \x00".split(" "),
+    *"__import__ os lambda for if in 1 0 2 1e9 99999999 'a' \" ' ` + - * ** / : ^".split(),
+    *"[ ] { } , = == < % . @ # \\ ; ~ | & ( ) df=3 levels=['a'] _state=1 := é \x00".split(" "),
     *(" ", "\n", "`unit price`", "Q('unit price')"),
 ]
 
