@@ -341,7 +341,7 @@ def changed(frame, row, **values):
         (-0.1, r"outside \[0, 1\] \(row 4: -0.1\)"),
         (np.nan, r"beliefs: 1 rows have missing or infinite values in 'belief' .*row 4.*na='drop'"),
         (np.inf, r"missing or infinite values in 'belief'"),
-        ("yes", r"'belief' of the beliefs holds object, not numbers"),
+        ("yes", r"column 'belief' holds a mixture of float and str"),
     ],
 )
 def test_beliefs_that_are_no_probabilities_are_refused(data, value, said):
@@ -357,7 +357,7 @@ def test_beliefs_that_are_no_probabilities_are_refused(data, value, said):
         (2.0, r"the codes 2 in 1 rows .*'no answer'"),
         (0.5, r"the codes 0.5 in 1 rows .*model='fraclogit'"),
         (np.nan, r"humans: 1 rows have missing or infinite values in 'choice'"),
-        ("yes", r"outcome 'choice' holds object, not numbers"),
+        ("yes", r"column 'choice' holds a mixture of float and str"),
     ],
 )
 def test_outcomes_that_are_no_choices_are_refused(data, value, said):
