@@ -149,7 +149,7 @@ def batch(table, fits, sample):
 
 def study(table):
     from llmdemand import load_study, simulate
-    from llmdemand.reporting.precision import precision
+    from llmdemand.reporting.measures.precision import precision
 
     panel = simulate(load_study("pampers"), "synthetic", runs=120, seed=1)
     spent, found = seconds(lambda: precision(panel, runs=range(1, 101), replications=1000))

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from llmdemand import load_study, simulate
-from llmdemand.reporting.needed import runs_needed
-from llmdemand.reporting.plan import plan
-from llmdemand.reporting.precision import PUBLISHED, precision
+from llmdemand.reporting.measures.needed import runs_needed
+from llmdemand.reporting.measures.plan import plan
+from llmdemand.reporting.measures.precision import PUBLISHED, precision
 
 TARGETS = ("price", "elasticity", "wtp", "share")
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from llmdemand import Study, load_study, simulate
 from llmdemand.belief.readers import read_response
 from llmdemand.simulation.backend import Traits
-from llmdemand.simulation.openai import OpenAIBackend
-from llmdemand.simulation.records import Source, Stored
+from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.requests import requests
-from llmdemand.simulation.store import Store
+from llmdemand.simulation.storing.records import Source, Stored
+from llmdemand.simulation.storing.store import Store
 
 STUDY = load_study("pampers")
 LISTED = {" Pampers": -0.4, " Huggies": -1.3, "I": -5.0, "The": -6.0}
@@ -198,7 +198,7 @@ def local(runs, every):
 
 
 def _local(study, runs, every):
-    from llmdemand.simulation.local import LocalBackend
+    from llmdemand.simulation.backends.local import LocalBackend
 
     asked = list(requests(study, runs, 1))
     print(f"embedded engine, {study.name}: 16 prices x {runs} runs")
@@ -246,7 +246,7 @@ def _local(study, runs, every):
 
 
 def _whole_answer(server, request, *, cache):
-    from llmdemand.simulation.local import _PLAIN_SAMPLING
+    from llmdemand.simulation.backends.local import _PLAIN_SAMPLING
 
     body = {
         **_PLAIN_SAMPLING,
@@ -270,7 +270,7 @@ def _batched(asked):
     """The engine's own rate with 16 slots that share one batch."""
     import xllamacpp
 
-    from llmdemand.simulation.local import _quiet, embedded_model
+    from llmdemand.simulation.backends.local import _quiet, embedded_model
 
     params = xllamacpp.CommonParams()
     params.model.path = str(embedded_model())

@@ -11,7 +11,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from llmdemand import Panel, compare
-from llmdemand.reporting.figures import demand_curve, within_by_runs
+from llmdemand.reporting.figures.figures import demand_curve
+from llmdemand.reporting.figures.runplots import within_by_runs
 
 
 def main(folder: str, name: str) -> None:

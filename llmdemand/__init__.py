@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
-    from llmdemand.core.prompts import Variant
+    from llmdemand.core.questionnaire.prompts import Variant
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.errors import LLMDemandError
@@ -50,20 +50,20 @@ if TYPE_CHECKING:
     from llmdemand.modeling.tables.comparison import compare_models
     from llmdemand.modeling.tables.etable import etable
     from llmdemand.reporting.compare import Report, compare
-    from llmdemand.reporting.needed import runs_needed
-    from llmdemand.reporting.plan import plan
-    from llmdemand.reporting.precision import Precision, precision
-    from llmdemand.reporting.prediction import prediction
-    from llmdemand.reporting.variance import variance
+    from llmdemand.reporting.measures.needed import runs_needed
+    from llmdemand.reporting.measures.plan import plan
+    from llmdemand.reporting.measures.precision import Precision, precision
+    from llmdemand.reporting.measures.prediction import prediction
+    from llmdemand.reporting.measures.variance import variance
+    from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
+    from llmdemand.simulation.backends.local import LocalBackend
+    from llmdemand.simulation.backends.openai import OpenAIBackend
+    from llmdemand.simulation.backends.recorded import RecordedBackend, stored_answers
+    from llmdemand.simulation.backends.synthetic import SyntheticBackend
     from llmdemand.simulation.batch import read_batch, write_batch
-    from llmdemand.simulation.choice_only import ChoiceOnlyBackend
     from llmdemand.simulation.cost import Budget, Prices
-    from llmdemand.simulation.local import LocalBackend
-    from llmdemand.simulation.openai import OpenAIBackend
-    from llmdemand.simulation.recorded import RecordedBackend, stored_answers
     from llmdemand.simulation.run import estimate, simulate
-    from llmdemand.simulation.store import Store
-    from llmdemand.simulation.synthetic import SyntheticBackend
+    from llmdemand.simulation.storing.store import Store
 
 # Loaded when first used, so that importing the package costs little.
 _HOMES = {
@@ -72,28 +72,28 @@ _HOMES = {
     "Budget": "simulation.cost",
     "CalibratedDemand": "calibration.calibrated",
     "CalibrationWarning": "calibration.ppi",
-    "ChoiceOnlyBackend": "simulation.choice_only",
+    "ChoiceOnlyBackend": "simulation.backends.choice_only",
     "Demand": "modeling.models.demand",
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
-    "LocalBackend": "simulation.local",
+    "LocalBackend": "simulation.backends.local",
     "LogitResults": "modeling.models.results",
     "Menu": "core.menu",
-    "OpenAIBackend": "simulation.openai",
+    "OpenAIBackend": "simulation.backends.openai",
     "Panel": "core.panel",
-    "Precision": "reporting.precision",
+    "Precision": "reporting.measures.precision",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantities.quantity",
-    "RecordedBackend": "simulation.recorded",
+    "RecordedBackend": "simulation.backends.recorded",
     "Report": "reporting.compare",
     "Response": "belief.tokens",
     "SeparationWarning": "modeling.estimation.estimate",
-    "Store": "simulation.store",
+    "Store": "simulation.storing.store",
     "Study": "core.study",
-    "SyntheticBackend": "simulation.synthetic",
+    "SyntheticBackend": "simulation.backends.synthetic",
     "Token": "belief.tokens",
     "VarianceWarning": "modeling.estimation.estimate",
-    "Variant": "core.prompts",
+    "Variant": "core.questionnaire.prompts",
     "audit": "belief.audit",
     "calibrate": "calibration.ppi",
     "check_equivalence": "belief.audit",
@@ -118,21 +118,21 @@ _HOMES = {
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
     "paired_panel": "calibration.paired",
-    "plan": "reporting.plan",
+    "plan": "reporting.measures.plan",
     "plan_sample": "calibration.sample_plan",
-    "precision": "reporting.precision",
-    "prediction": "reporting.prediction",
+    "precision": "reporting.measures.precision",
+    "prediction": "reporting.measures.prediction",
     "read_answers": "belief.readers",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "recalibrated": "calibration.recalibrate",
     "round_number_test": "modeling.inference.round_numbers",
-    "runs_needed": "reporting.needed",
+    "runs_needed": "reporting.measures.needed",
     "simulate": "simulation.run",
-    "stored_answers": "simulation.recorded",
+    "stored_answers": "simulation.backends.recorded",
     "studies": "core.study",
     "tree": "belief.tree",
-    "variance": "reporting.variance",
+    "variance": "reporting.measures.variance",
     "write_batch": "simulation.batch",
 }
 

@@ -254,7 +254,7 @@ def quick_retries(monkeypatch):
     """Waits between retries a hundred times shorter; their rule stays as it is."""
     uniform = random.uniform
     monkeypatch.setattr(
-        "llmdemand.simulation.pool.random.uniform", lambda a, b: uniform(a, b) / 100
+        "llmdemand.simulation.calls.pool.random.uniform", lambda a, b: uniform(a, b) / 100
     )
 
 

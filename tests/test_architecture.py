@@ -25,28 +25,168 @@ ALLOWED = {
 }
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+# Inside a room a file imports from lower floors only: bottom to top, files and folders by name,
+# those of one line not from each other.
+FLOORS = {
+    "core": ["cell menu resources sampling", "questionnaire starter", "study", "panel", "panels"],
+    "modeling": [
+        "arrays printed",
+        "sample likelihood",
+        "optimum",
+        "batch",
+        "variance",
+        "estimation",
+        "quantities",
+        "inference",
+        "scoring",
+        "tables",
+        "models",
+    ],
+    "simulation": [
+        "backend cost",
+        "calls requests storing",
+        "backends probe",
+        "batch run",
+    ],
+    "calibration": [
+        "debias paired power samples target",
+        "moments",
+        "estimates",
+        "figures",
+        "calibrated discrepancy",
+        "ppi sample_plan",
+        "recalibrate",
+    ],
+    "reporting": [
+        "measures people",
+        "findings parts",
+        "tables",
+        "figures",
+        "page",
+        "compare",
+        "terminal",
+    ],
+    "lab": ["ask cases result", "repeated rules", "experiments", "registry"],
+}
+MOST = 13  # modules in a folder
+
+
+def name_of(path):
+    """The dotted name of a module; of a package's own file that of the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(text, modules):
+    """Those of the modules that a file imports: above, for types alone, and within functions."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole module"
+            for alias in node.names:
+                # A name is a module of the package that it comes from, or something inside of it.
+                whole = f"{node.module}.{alias.name}"
+                yield from {whole if whole in modules else node.module} & modules
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from {alias.name for alias in node.names} & modules
 
 
-def room(module):
-    parts = module.split(".")
-    return parts[1] if parts[0] == "llmdemand" and len(parts) > 1 else None
+# The face names everything, lazily, and gives the version: it takes no part.
+GRAPH = {
+    name: set(imported(path.read_text("utf-8"), set(MODULES))) - {"llmdemand"}
+    for name, path in MODULES.items()
+    if name != "llmdemand"
+}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
-def test_rooms_import_only_from_lower_floors(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if own == "__init__":
-        return  # the face names everything, lazily
-    for module in imports(path):
-        used = room(module)
-        if used not in (None, own, "errors", "__version__"):
-            assert used in ALLOWED[own], f"{own} must not import {module}"
+def circle(graph):
+    """The modules along one circle, the first of them again at the end; empty without one."""
+    left = {name: used & graph.keys() for name, used in graph.items()}
+    while free := {name for name, used in left.items() if not used}:
+        left = {name: used - free for name, used in left.items() if name not in free}
+    way = []
+    while left and (not way or way[-1] not in way[:-1]):
+        way.append(min(left[way[-1]] if way else left))
+    return way[way.index(way[-1]) :] if way else []
+
+
+def test_the_finder_of_circles_finds_them():
+    house = {"roof": {"wall"}, "wall": {"floor", "nail"}, "floor": {"nail"}, "nail": set()}
+    assert circle(house) == []
+    assert circle(house | {"nail": {"wall"}}) == ["floor", "nail", "wall", "floor"]
+    assert circle({"a": {"a"}}) == ["a", "a"]
+
+
+def test_imports_are_seen_wherever_they_stand():
+    text = """
+if TYPE_CHECKING:
+    from room.types import Noun
+def late():
+    from room import late_one, __version__
+    import room.plain
+"""
+    modules = {"room", "room.types", "room.late_one", "room.plain", "room.other"}
+    assert set(imported(text, modules)) == modules - {"room.other"}
+
+
+def test_no_file_is_above_and_below_another():
+    found = circle(GRAPH)
+    assert not found, f"a circle of imports: {' -> '.join(found)}"
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_rooms_import_only_from_lower_floors(name):
+    room, *inner = name.split(".")[1:]
+    floor = {n: k for k, line in enumerate(FLOORS.get(room, ())) for n in line.split()}
+    for module in GRAPH[name]:
+        used, *place = module.split(".")[1:]
+        if used != room:
+            assert used in ALLOWED[room] | {"errors"}, f"{room} must not import {module}"
+        elif floor and place[0] != inner[0]:
+            assert floor[place[0]] < floor[inner[0]], f"{name} must not import {module}"
+
+
+def test_every_part_of_a_divided_room_has_its_floor():
+    for room in ALLOWED:
+        parts = {name.split(".")[2] for name in GRAPH if name.startswith(f"llmdemand.{room}.")}
+        if any((PACKAGE / room / part).is_dir() for part in parts):
+            assert parts == {n for line in FLOORS[room] for n in line.split()}, room
+
+
+def folders():
+    return sorted({path.parent for path in PACKAGE.rglob("*.py")})
+
+
+def files(folder):
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def test_no_folder_is_a_corridor():
+    for folder in folders():
+        assert len(files(folder)) <= MOST, f"{folder.relative_to(ROOT)} wants rooms"
+
+
+def row(folder):
+    """What CONTRIBUTING.md says of a folder: the first line of its own file, and its files."""
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))).split("\n")[0]
+    return f"| `{folder.relative_to(ROOT).as_posix()}/` | {said} | {' '.join(files(folder))} |"
+
+
+def test_the_table_of_folders_is_true():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()
+    told = {line for line in text if line.startswith("| `llmdemand/")}
+    true = {row(folder) for folder in folders()}
+    assert told == true, "\n".join(["put in", *(true - told), "take out", *(told - true)])
+
+
+def test_the_tests_stand_where_what_they_test_does():
+    own = {"tests", "tests/golden", "tests/properties"}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder = path.parent.relative_to(ROOT)
+        where = PACKAGE / folder.relative_to("tests")
+        assert folder.as_posix() in own or where.is_dir(), f"{path}: there is no {where}"
 
 
 def test_every_room_is_in_the_plan():
@@ -79,7 +219,7 @@ def test_the_wheel_holds_the_studies_and_the_page_template(tmp_path):
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     names = zipfile.ZipFile(built).namelist()
     assert "llmdemand/data/studies/pampers.toml" in names
-    assert "llmdemand/reporting/templates/report.html" in names
+    assert "llmdemand/reporting/page/templates/report.html" in names
 
 
 def test_nothing_points_at_one_machine():

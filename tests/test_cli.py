@@ -9,7 +9,7 @@ import pytest
 
 from llmdemand import cli
 from llmdemand.core.panel import Panel
-from llmdemand.simulation.store import Store
+from llmdemand.simulation.storing.store import Store
 
 
 def responses(path):
@@ -132,7 +132,7 @@ def test_studies_are_listed_and_shown(run):
 def test_a_users_mistake_is_one_line_and_exit_code_2(run, monkeypatch, arguments, message):
     if "local" in arguments:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-        monkeypatch.setattr("llmdemand.simulation.local.find_spec", lambda name: object())
+        monkeypatch.setattr("llmdemand.simulation.backends.local.find_spec", lambda name: object())
     code, _, err = run(*arguments)
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1
@@ -140,7 +140,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(run, monkeypatch, arguments
 
 
 def test_a_missing_engine_is_said_before_any_work(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("llmdemand.simulation.local.find_spec", lambda name: None)
+    monkeypatch.setattr("llmdemand.simulation.backends.local.find_spec", lambda name: None)
     code, out, err = run("replicate", "pampers")
     assert (code, out) == (2, "")
     assert 'pip install "llmdemand[local]"' in err
@@ -186,7 +186,7 @@ def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
 
 
 def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
-    from llmdemand.simulation.synthetic import SyntheticBackend
+    from llmdemand.simulation.backends.synthetic import SyntheticBackend
 
     async def interrupted(self, requests):
         raise KeyboardInterrupt
@@ -311,7 +311,7 @@ def test_an_estimate_needs_no_key(run):
 
 
 def test_sources_that_share_a_model_are_told_apart(run, tmp_path):
-    from llmdemand.simulation.records import Source, Stored
+    from llmdemand.simulation.storing.records import Source, Stored
 
     raw = {"text": " Pampers", "tokens": []}
     with Store(tmp_path / "s.sqlite") as store:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from llmdemand.belief.extract import Extractor
 from llmdemand.belief.thoughts import over_thoughts
 from llmdemand.belief.tokens import Response
+from llmdemand.core.cell import Cell
 from llmdemand.core.panel import Panel, columns
-from llmdemand.core.study import Cell, Study
+from llmdemand.core.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd

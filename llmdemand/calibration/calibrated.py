@@ -1,141 +1,25 @@
-"""What a calibration says: four estimates of one target, and what the LLM was worth."""
+"""What a calibration says: verdict, tables, figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmdemand.calibration.moments import Moments
-from llmdemand.calibration.target import Target
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.calibration.estimates import Calibrated
+from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.kernels import LOGIT
-from llmdemand.modeling.quantities import curves, pricing, responses, welfare, worth
-from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["CalibratedDemand", "Calibration", "LogitFit"]
+__all__ = ["CalibratedDemand"]
 
 
 @dataclass(frozen=True)
-class LogitFit:
-    """Coefficients of a logit with their covariance, of which every demand quantity can be asked.
-
-    Attributes
-    ----------
-    params : pandas.Series, (K,)
-        Coefficients by term.
-    cov : pandas.DataFrame, (K, K)
-        Their covariance.
-    df : float
-        Degrees of freedom of the reference t law.
-    design : Design
-        From data frames to regressors.
-    frame : pandas.DataFrame
-        The cases over which quantities are averaged.
-    weights : array
-        Their weights.
-    outcome : str
-        Name of the outcome.
-    """
-
-    params: pd.Series[float]
-    cov: pd.DataFrame
-    df: float
-    design: Design = field(repr=False)
-    frame: pd.DataFrame = field(repr=False)
-    weights: Array = field(repr=False)
-    outcome: str
-
-    separated = False
-    kernel = LOGIT
-    converged = True
-
-    shares = responses.shares
-    elasticity = responses.elasticity
-    marginal_effects = responses.marginal_effects
-    diversion = responses.diversion
-    demand_curve = curves.demand_curve
-    simulate = curves.simulate
-    willingness_to_pay = worth.willingness_to_pay
-    consumer_surplus = welfare.consumer_surplus
-    optimal_price = pricing.optimal_price
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors by term."""
-        import pandas as pd
-
-        return pd.Series(np.sqrt(np.diag(self.cov)), index=self.params.index)
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Intervals by term, with columns ``lower`` and ``upper``."""
-        import pandas as pd
-        from scipy import stats
-
-        if not 0 < alpha < 1:
-            raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
-        half = stats.t.ppf(1 - alpha / 2, self.df) * self.bse
-        return pd.DataFrame({"lower": self.params - half, "upper": self.params + half})
-
-    def cov_params(self) -> pd.DataFrame:
-        """The covariance matrix."""
-        return self.cov
-
-    def draws(self, reps: int = 999, seed: int = 1) -> Array:
-        """Only a calibration knows its respondents."""
-        raise UsageError(
-            "bootstrap refits are made by the CalibratedDemand itself; use ci='delta' here"
-        )
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How lambda was chosen, and what it brought.
-
-    Attributes
-    ----------
-    lam : float
-        Weight on the LLM's correction; 0 ignores the LLM.
-    lam_raw : float
-        Before it was brought into [0, 1]; NaN where belief does not vary.
-    rule : str
-        ``tuned``, ``aipw`` or ``fixed``.
-    rho : float
-        PPI correlation of the target: of the humans' contributions to it with outcome and
-        with belief.
-    humans, llm : int
-        n and N, respondents.
-    n_eff : float
-        ``n`` times the variance of humans alone over the calibrated one, both with the
-        derivative of the target at the humans' estimate: humans that would be as precise.
-    table : pandas.DataFrame
-        ``lambda``, ``rho``, ``n_eff`` and ``humans saved``, with ``estimate, lower,
-        upper``: percentiles of a bootstrap of respondents, the derivative of the target held.
-    """
-
-    lam: float
-    lam_raw: float
-    rule: str
-    rho: float
-    humans: int
-    llm: int
-    n_eff: float
-    table: pd.DataFrame
-
-    @property
-    def saved(self) -> float:
-        """Humans saved, ``n_eff - n``."""
-        return self.n_eff - self.humans
-
-
-@dataclass(frozen=True)
-class CalibratedDemand(LogitFit):
+class CalibratedDemand(Calibrated):
     """Demand of humans, sharpened by a language model and valid whatever that model does.
 
     Every quantity of a fitted logit is here as a method (``elasticity``, ``demand_curve``,
@@ -166,37 +50,6 @@ class CalibratedDemand(LogitFit):
     moments : Moments
         The data.
     """
-
-    table: pd.DataFrame
-    target: Target
-    tuning: Calibration
-    fits: dict[str, LogitFit] = field(repr=False)
-    assumptions: pd.DataFrame = field(repr=False)
-    imbalance: float
-    notes: tuple[str, ...]
-    ci: str
-    alpha: float
-    moments: Moments = field(repr=False)
-
-    @property
-    def lam(self) -> float:
-        """Weight on the LLM's correction."""
-        return self.tuning.lam
-
-    @property
-    def rho(self) -> float:
-        """PPI correlation of the target."""
-        return self.tuning.rho
-
-    @property
-    def n_eff(self) -> float:
-        """Humans alone that would be as precise."""
-        return self.tuning.n_eff
-
-    @property
-    def humans_saved(self) -> float:
-        """``n_eff - n``."""
-        return self.tuning.saved
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """One row per term: estimate, SE, t, p and interval of the calibrated coefficients."""

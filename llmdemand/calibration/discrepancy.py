@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.calibration.balance import (
+from llmdemand.calibration.estimates import LogitFit
+from llmdemand.calibration.moments.rectified import logit_data
+from llmdemand.calibration.samples.balance import (
     attributes,
     balance,
     comparison_assumptions,
     price_shares,
 )
-from llmdemand.calibration.calibrated import LogitFit
-from llmdemand.calibration.choice_sets import CASE, case_starts, check_sums, sorted_cases
-from llmdemand.calibration.entries import (
+from llmdemand.calibration.samples.choice_sets import CASE, case_starts, check_sums, sorted_cases
+from llmdemand.calibration.samples.entries import (
     TASK,
     Model,
     belief_rows,
@@ -24,7 +25,6 @@ from llmdemand.calibration.entries import (
     columns_of,
     respondent_ids,
 )
-from llmdemand.calibration.rectified import logit_data
 from llmdemand.calibration.target import Target
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, choose
@@ -32,7 +32,7 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit
 from llmdemand.modeling.models.multinomial import clogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.sample.formula import split, variables
+from llmdemand.modeling.sample.formula import split, variables, without_offsets
 from llmdemand.modeling.sample.sample import plain, require
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Discrepancy:
         """Differences of shares by price or alternative, with the margin."""
         from llmdemand.calibration.figures import differences
 
-        return differences(self, ax)
+        return differences(self.curve, self.by, self.margin, ax)
 
 
 def discrepancy(
@@ -227,6 +227,7 @@ def discrepancy(
     lost: list[str] = []
     llm = belief_rows(beliefs, model, cluster, focal, lost)
     outcome, parts = split(formula)
+    without_offsets(parts, "a model of discrepancies")
     sets = model == "clogit"
     if len(parts) > 1 and not sets:
         raise UsageError("formulas with | are for model='clogit'")

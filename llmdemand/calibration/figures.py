@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from llmdemand.errors import UsageError
 from llmdemand.modeling.quantities.quantity import COLOURS
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
-    from llmdemand.calibration.calibrated import CalibratedDemand
-    from llmdemand.calibration.discrepancy import Discrepancy
-    from llmdemand.calibration.sample_plan import SamplePlan
+    from llmdemand.calibration.estimates import Calibrated
+    from llmdemand.calibration.power import Mix
 
-__all__ = ["demand", "differences", "estimates", "new_axes", "respondents"]
+__all__ = ["LEGEND", "demand", "differences", "estimates", "new_axes", "respondents"]
 
 #: Humans, LLM, both, and what is no estimate: colours that the colour-blind tell apart.
 COLOUR = {
@@ -24,6 +24,17 @@ COLOUR = {
     "LLM only": COLOURS[1],
     "calibrated": COLOURS[0],
     "naive pooling": COLOURS[3],
+}
+#: The legend, above the data, where it hides nothing.
+LEGEND: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (-0.02, 1.0),
+    "frameon": False,
+    "fontsize": 10,
+    "borderaxespad": 0.2,
+    "handlelength": 1.9,
+    "columnspacing": 1.2,
+    "labelspacing": 0.3,
 }
 _DASH = {"humans only": ":", "LLM only": "--", "calibrated": "-", "naive pooling": "-."}
 
@@ -33,6 +44,7 @@ def new_axes(ax: Axes | None) -> Axes:
     if ax is None:
         from matplotlib.figure import Figure
 
+        # Made small and scaled up: at 390 pixels the smallest letters keep 10 of them.
         ax = Figure(figsize=(4.8, 3.9), layout="constrained").subplots()
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, lw=0.5)
@@ -42,28 +54,18 @@ def new_axes(ax: Axes | None) -> Axes:
 
 
 def _named(ax: Axes, title: str, x: str, y: str, columns: int = 2) -> Axes:
-    """Names, and the legend above the data, where it hides nothing."""
+    """Names and legend."""
     ax.set_xlabel(x, fontsize=11)
     ax.set_ylabel(y, fontsize=11)
     entries = len(ax.get_legend_handles_labels()[1])
     rows = -(-entries // columns)
     if entries:
-        ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
-            ncols=columns,
-            frameon=False,
-            fontsize=10,
-            borderaxespad=0.2,
-            handlelength=1.9,
-            columnspacing=1.2,
-            labelspacing=0.3,
-        )
+        ax.legend(ncols=columns, **LEGEND)
     ax.set_title(title, fontsize=11.5, pad=9 + rows * 14.2)
     return ax
 
 
-def estimates(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
+def estimates(found: Calibrated, ax: Axes | None = None) -> Axes:
     """The target by all four estimators, with intervals.
 
     Parameters
@@ -94,7 +96,7 @@ def estimates(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
     )
 
 
-def _words(name: str, found: CalibratedDemand) -> str:
+def _words(name: str, found: Calibrated) -> str:
     count = {"humans only": found.tuning.humans, "LLM only": found.tuning.llm}
     if name in count:
         return f"{name}\n(n = {count[name]:,})"
@@ -103,7 +105,7 @@ def _words(name: str, found: CalibratedDemand) -> str:
     )
 
 
-def demand(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
+def demand(found: Calibrated, ax: Axes | None = None) -> Axes:
     """Demand curves with bands, and the shares of humans and LLM at each price.
 
     Parameters
@@ -145,50 +147,60 @@ def demand(found: CalibratedDemand, ax: Axes | None = None) -> Axes:
     return _named(ax, "Demand, calibrated", price, "share")
 
 
-def differences(found: Discrepancy, ax: Axes | None = None) -> Axes:
+def differences(
+    shares: pd.DataFrame, by: str, margin: float | None, ax: Axes | None = None
+) -> Axes:
     """LLM minus humans by price or alternative, with intervals, and the margin of equivalence.
 
     Parameters
     ----------
-    found : Discrepancy
-        What is drawn.
+    shares : pandas.DataFrame
+        With columns `by`, ``difference``, ``lower`` and ``upper``.
+    by : str
+        Prices or alternatives.
+    margin : float or None
+        Of equivalence.
     ax : matplotlib Axes, optional
         Where; new axes by default.
     """
     ax = new_axes(ax)
-    shares = found.curve
-    x = shares[found.by].to_numpy()
+    x = shares[by].to_numpy()
     y = shares["difference"].to_numpy(np.float64)
     ends = np.abs(shares[["lower", "upper"]].to_numpy(np.float64).T - y)
     ax.errorbar(x, y, ends, fmt="o", color=COLOURS[1], capsize=3, label="LLM minus humans")
     ax.axhline(0, color="k", lw=0.8)
-    if found.margin is not None:
-        ax.axhspan(-found.margin, found.margin, color=COLOURS[2], alpha=0.12, lw=0, label="margin")
-    return _named(ax, "Discrepancy of shares", found.by, "difference of shares")
+    if margin is not None:
+        ax.axhspan(-margin, margin, color=COLOURS[2], alpha=0.12, lw=0, label="margin")
+    return _named(ax, "Discrepancy of shares", by, "difference of shares")
 
 
-def respondents(found: SamplePlan, ax: Axes | None = None) -> Axes:
+def respondents(
+    curve: pd.DataFrame, best: Mix, alone: Mix, axis: str, goal: float, ax: Axes | None = None
+) -> Axes:
     """Cost of the goal by the number of humans, with the cheapest mix and humans alone.
 
     Parameters
     ----------
-    found : SamplePlan
-        What is drawn.
+    curve : pandas.DataFrame
+        By ``humans``: ``cost`` and ``n_eff``.
+    best, alone : Mix
+        The cheapest mix, and humans alone.
+    axis : str
+        The column of `curve` that is drawn: ``cost``, or ``n_eff`` on a budget.
+    goal : float
+        Effective humans.
     ax : matplotlib Axes, optional
         Where; new axes by default.
     """
-    ax, curve = new_axes(ax), found.curve
-    best, alone = found.best, found.alone
+    ax = new_axes(ax)
     if len(curve):
-        ax.plot(
-            curve["humans"], curve[found.axis], color=COLOURS[0], lw=1.7, label="humans and LLM"
-        )
+        ax.plot(curve["humans"], curve[axis], color=COLOURS[0], lw=1.7, label="humans and LLM")
     for mix, colour, marker, label in (
         (best, COLOURS[0], "o", "best mix"),
         (alone, COLOURS[6], "s", "humans alone"),
     ):
-        value = mix.cost if found.axis == "cost" else mix.n_eff
+        value = mix.cost if axis == "cost" else mix.n_eff
         ax.plot([mix.humans], [value], marker, ms=8, color=colour, label=f"{label}, {mix.humans:,}")
-    y = "cost" if found.axis == "cost" else "effective humans"
-    said = f"for {found.goal:,.0f} effective humans" if found.axis == "cost" else "for the budget"
+    y = "cost" if axis == "cost" else "effective humans"
+    said = f"for {goal:,.0f} effective humans" if axis == "cost" else "for the budget"
     return _named(ax, f"Whom to ask {said}", "humans", y)

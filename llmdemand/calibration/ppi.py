@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.calibration.assumptions import Prompt, assumptions
-from llmdemand.calibration.calibrated import CalibratedDemand, Calibration, LogitFit
-from llmdemand.calibration.entries import Model
-from llmdemand.calibration.moments import Moments, Parts, Scores
-from llmdemand.calibration.samples import pair
+from llmdemand.calibration.calibrated import CalibratedDemand
+from llmdemand.calibration.estimates import Calibration, LogitFit
+from llmdemand.calibration.moments.assumptions import Prompt, assumptions
+from llmdemand.calibration.moments.moments import Moments, Parts, Scores
+from llmdemand.calibration.samples.entries import Model
+from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError

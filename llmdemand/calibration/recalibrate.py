@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
-from llmdemand.calibration.moments import Moments
+from llmdemand.calibration.moments.moments import Moments
+from llmdemand.calibration.moments.rectified import logit_data
 from llmdemand.calibration.ppi import (
     FLAT,
     PRICE_ONLY,
@@ -18,8 +19,7 @@ from llmdemand.calibration.ppi import (
     calibrate_moments,
     check_options,
 )
-from llmdemand.calibration.rectified import logit_data
-from llmdemand.calibration.samples import Pairs, Sample, pair
+from llmdemand.calibration.samples.samples import Pairs, Sample, pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError

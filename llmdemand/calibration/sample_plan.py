@@ -107,7 +107,7 @@ class SamplePlan:
         """Cost (or effective humans, on a budget) by the number of humans."""
         from llmdemand.calibration.figures import respondents
 
-        return respondents(self, ax)
+        return respondents(self.curve, self.best, self.alone, self.axis, self.goal, ax)
 
 
 def plan_sample(

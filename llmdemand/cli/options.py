@@ -150,7 +150,7 @@ def extra_body(text: str | None) -> dict[str, Any] | None:
 
 def backend_of(name: str | None, study: Study, **options: Any) -> Backend:
     """The backend that the options describe."""
-    from llmdemand.simulation.named import backend_named
+    from llmdemand.simulation.backends.named import backend_named
 
     if name is None:
         name = "openai" if options.get("base_url") else "local"

@@ -31,8 +31,6 @@ from llmdemand.cli.output import (
 from llmdemand.cli.reports import compared, kept_responses, print_report, result_folder
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from llmdemand.belief.audit import Equivalence
     from llmdemand.core.panel import Panel
 
@@ -136,8 +134,8 @@ def extract(
     """
     from llmdemand.belief.readers import read_answers
     from llmdemand.belief.rows import extract_panel
-    from llmdemand.simulation.recorded import stored_answers
-    from llmdemand.simulation.store import is_store
+    from llmdemand.simulation.backends.recorded import stored_answers
+    from llmdemand.simulation.storing.store import is_store
 
     chosen = study_of(study, respondents, respondent_id)
     refuse_overwriting(path, file)
@@ -245,6 +243,7 @@ def compare(
     Example: [b]llmdemand compare panel.parquet --out results[/b]
     """
     from llmdemand.core.panel import Panel
+    from llmdemand.reporting.tables.frames import by_outcome
 
     if folder is not None:
         result_folder(folder)
@@ -263,12 +262,8 @@ def compare(
                 "estimates": records(report.estimates().reset_index()),
                 "pricing": records(report.pricing()),
                 "precision": None if drawn is None else records(drawn.table),
-                "needed": None if needed is None else records(_by_outcome(needed.table)),
+                "needed": None if needed is None else records(by_outcome(needed.table)),
             }
         )
         return
     print_report(report, "", folder=folder)
-
-
-def _by_outcome(table: pd.DataFrame) -> pd.DataFrame:
-    return table.rename_axis("outcome").reset_index()

@@ -240,8 +240,7 @@ def _compared(
 def _save(people: People, beliefs: pd.DataFrame | Panel, folder: Path, seed: int) -> None:
     """The page, tables and figures; of a panel with everything that is said of it."""
     from llmdemand.core.panel import Panel
-    from llmdemand.reporting.html import write_people
-    from llmdemand.reporting.people import save_people
+    from llmdemand.reporting.page.people import save_people, write_people
 
     if isinstance(beliefs, Panel):
         report = compared(beliefs, seed).with_people(people.calibration, people.discrepancy)
@@ -287,6 +286,7 @@ def plan_of_people(
     """The plan of a sample of humans and LLM respondents, and its files."""
     from llmdemand.calibration.ppi import calibrate as run
     from llmdemand.calibration.sample_plan import plan_sample
+    from llmdemand.reporting.figures.style import image
 
     pilot = None
     if humans is not None:
@@ -303,8 +303,7 @@ def plan_of_people(
     if folder is not None:
         result_folder(folder).mkdir(parents=True, exist_ok=True)
         found.table.to_csv(folder / "sample_plan.csv")
-        figure = found.plot().get_figure(root=True)
-        assert figure is not None
         for kind in ("svg", "png"):
-            figure.savefig(folder / f"sample-plan.{kind}", dpi=200)
+            drawn = image(found.plot(), "sample-plan", kind)
+            (folder / f"sample-plan.{kind}").write_bytes(drawn)
     return found

@@ -108,7 +108,7 @@ def plan(
     if panel is None:
         raise UsageError("give a pilot panel, or --rho for a plan of respondents")
     from llmdemand.core.panel import Panel
-    from llmdemand.reporting.plan import plan as solve
+    from llmdemand.reporting.measures.plan import plan as solve
 
     listed = price_list(prices)
     found = solve(

@@ -68,9 +68,9 @@ def kept_responses(
     UsageError
         If a store was named that is none, or holds other answers.
     """
-    from llmdemand.reporting.inspector import matcher, sample
-    from llmdemand.simulation.recorded import stored_answers
-    from llmdemand.simulation.store import is_store
+    from llmdemand.reporting.page.inspector import matcher, sample
+    from llmdemand.simulation.backends.recorded import stored_answers
+    from llmdemand.simulation.storing.store import is_store
 
     beside = (path.with_suffix(".responses.sqlite"), path.with_name("responses.sqlite"))
     chosen = store or next((p for p in beside if is_store(p)), None)

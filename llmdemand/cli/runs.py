@@ -214,8 +214,8 @@ def probe(
     """
     from llmdemand.core.study import load_study
     from llmdemand.simulation.probe import probe as run
-    from llmdemand.simulation.records import Source
-    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.storing.records import Source
+    from llmdemand.simulation.storing.store import Store
 
     chosen = load_study(study)
     answerer = backend_of(
@@ -249,7 +249,7 @@ def probe(
 def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
     """Part A: the known truth beside the published figures. Part B: a real model here."""
     from llmdemand.core.study import load_study
-    from llmdemand.reporting.html import write_page
+    from llmdemand.reporting.page.html import write_page
 
     # Part B is prepared first: a missing engine is said before any work is done.
     households = load_study("pampers-households")
@@ -292,10 +292,10 @@ def _simulated(
     study: Study, backend: Backend, runs: int | None, seed: int, store: Path, **options: Any
 ) -> Panel:
     """Say what will be asked and what it costs, then ask it."""
-    from llmdemand.simulation.options import Options
+    from llmdemand.simulation.calls.options import Options
     from llmdemand.simulation.run import estimate
     from llmdemand.simulation.run import simulate as run
-    from llmdemand.simulation.store import unused
+    from llmdemand.simulation.storing.store import unused
 
     Options(store=store, **options)  # what is wrong with them is said first
     expected = estimate(study, backend, runs=runs, seed=seed, store=store)

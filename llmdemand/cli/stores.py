@@ -25,7 +25,7 @@ def info(path: Existing, as_json: AsJson = False) -> None:
 
     Example: [b]llmdemand store info panel.responses.sqlite[/b]
     """
-    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.storing.store import Store
 
     _there(path)
     with Store(path) as opened:
@@ -66,7 +66,7 @@ def export_(
 
     Example: [b]llmdemand store export panel.responses.sqlite responses.jsonl[/b]
     """
-    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.storing.store import Store
 
     _there(path)
     if file.exists():
@@ -88,7 +88,7 @@ def import_(
 
     Example: [b]llmdemand store import panel.responses.sqlite responses.jsonl[/b]
     """
-    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.storing.store import Store
 
     missing = [file for file in files if not file.is_file()]
     if missing:

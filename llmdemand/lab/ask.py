@@ -10,18 +10,18 @@ from typing import Any
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.rows import Answer, PanelBuilder, extract_panel
 from llmdemand.core.panel import Panel
-from llmdemand.core.study import Study
+from llmdemand.core.study import Study, load_study
 from llmdemand.errors import StoreError, UsageError
 from llmdemand.simulation.backend import Backend
+from llmdemand.simulation.backends.named import backend_named
+from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.cost import Budget, Estimate, Prices
-from llmdemand.simulation.named import backend_named
-from llmdemand.simulation.records import Source, key
-from llmdemand.simulation.requests import Asked
+from llmdemand.simulation.requests import Asked, answer_to, provenance_of
 from llmdemand.simulation.run import estimate, simulate
-from llmdemand.simulation.store import Store
-from llmdemand.simulation.synthetic import SyntheticBackend
+from llmdemand.simulation.storing.records import Source, key
+from llmdemand.simulation.storing.store import Store
 
-__all__ = ["Answerer", "Ask", "Progress", "Respondent", "blocks"]
+__all__ = ["Answerer", "Ask", "Progress", "Respondent", "blocks", "study_of"]
 
 #: A backend's name, a backend, or a function that makes one for a study.
 Answerer = str | Backend | Callable[[Study], Backend]
@@ -178,19 +178,12 @@ class Respondent:
             request = asked[position]
             # Through the stored form, which rounds log-probabilities.
             response = compact(to_compact(backend.answer(request)))
-            answer = Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                response,
-                backend.name,
-                backend.model,
-            )
+            answer = answer_to(request, response, backend)
             for builder in builders.values():
                 builder.add(answer)
             if self.progress is not None and position % 500 == 0:
                 self.progress((done + position) / total)
-        provenance = _provenance(ask, backend, seed)
+        provenance = provenance_of(ask.study, backend, ask.runs, seed)
         return {name: builder.panel(provenance) for name, builder in builders.items()}
 
     def _asked(self, ask: Ask, backend: Backend, seed: int) -> dict[str, Panel]:
@@ -227,14 +220,12 @@ def _kept(ask: Ask, backend: Backend, seed: int, store: str | Path) -> Iterator[
                     f"{store} holds no answer to run {request.run_id} although it was asked: "
                     "this experiment does not work with models that think first"
                 )
-            yield Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                backend.parse(raw),
-                backend.name,
-                backend.model,
-            )
+            yield answer_to(request, backend.parse(raw), backend)
+
+
+def study_of(study: Study | str) -> Study:
+    """A study, or the one of that name."""
+    return load_study(study) if isinstance(study, str) else study
 
 
 def blocks(panel: Panel, size: int) -> Any:
@@ -248,17 +239,3 @@ def blocks(panel: Panel, size: int) -> Any:
 
 def _sum(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sum(low for low, _ in pairs), sum(high for _, high in pairs)
-
-
-def _provenance(ask: Ask, backend: Backend, seed: int) -> dict[str, Any]:
-    from llmdemand import __version__
-
-    return {
-        "seed": seed,
-        "runs": ask.runs,
-        "backend": backend.name,
-        "model": backend.model,
-        "settings": dict(backend.settings),
-        "study_hash": ask.study.hash,
-        "llmdemand": __version__,
-    }

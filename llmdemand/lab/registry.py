@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmdemand.errors import UsageError, nearest
-from llmdemand.lab import (
+from llmdemand.lab.ask import Ask, Respondent
+from llmdemand.lab.experiments import (
     downstream,
     equivalence,
     multitoken,
@@ -17,7 +18,6 @@ from llmdemand.lab import (
     spread,
     temperature,
 )
-from llmdemand.lab.ask import Ask, Respondent
 from llmdemand.lab.result import Result
 
 __all__ = ["EXPERIMENTS", "Experiment", "experiment"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -44,11 +44,13 @@ class Result(ABC):
 
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
+    #: Fields that are written, by the name of the file.
+    files: ClassVar[Mapping[str, str]]
 
     @property
-    @abstractmethod
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table by the name of its file."""
+        return {file: getattr(self, field) for file, field in self.files.items()}
 
     @property
     @abstractmethod
@@ -72,15 +74,9 @@ class Result(ABC):
 
     def render(self, kind: str) -> bytes:
         """The figure as the bytes of an SVG or PNG file, the same in every run."""
-        import matplotlib
+        from llmdemand.reporting.figures.style import image
 
-        buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": self.name}):
-            figure = self.plot().get_figure(root=True)
-            assert figure is not None  # plot() has just made it
-            dated = {"Date": None} if kind == "svg" else None
-            figure.savefig(buffer, format=kind, dpi=150, metadata=dated)
-        return buffer.getvalue()
+        return image(self.plot(), self.name, kind, dpi=150)
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write ``<name>.md``, ``<name>.svg``, ``<name>.png`` and ``<name>-<table>.csv``."""

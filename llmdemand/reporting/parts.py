@@ -11,7 +11,7 @@ import numpy as np
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
-from llmdemand.reporting.quality import shortcomings, why_nothing
+from llmdemand.reporting.measures.quality import shortcomings, why_nothing
 
 __all__ = ["BELIEF", "CHOICE", "Parts"]
 

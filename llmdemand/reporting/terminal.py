@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmdemand.reporting import tables
+from llmdemand.reporting.tables import tables
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from llmdemand.reporting.compare import Report
-    from llmdemand.reporting.table import Table
+    from llmdemand.reporting.tables.table import Table
 
 __all__ = ["print_report"]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from llmdemand.belief.tokens import Response
+from llmdemand.core.cell import Cell
 from llmdemand.core.menu import Menu
-from llmdemand.core.study import Cell, Sampling
+from llmdemand.core.sampling import Sampling
 
 __all__ = ["AnswerFormat", "Backend", "Request", "Traits", "run_seed"]
 

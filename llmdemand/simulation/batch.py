@@ -12,11 +12,11 @@ from typing import Any
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, TransportError, UsageError
-from llmdemand.simulation.openai import OpenAIBackend
-from llmdemand.simulation.recorded import replay
-from llmdemand.simulation.records import Source, Stored, key
+from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.backends.recorded import replay
 from llmdemand.simulation.requests import checked_runs, requests
-from llmdemand.simulation.store import Store
+from llmdemand.simulation.storing.records import Source, Stored, key
+from llmdemand.simulation.storing.store import Store
 
 __all__ = ["BatchRead", "BatchWritten", "read_batch", "write_batch"]
 

@@ -15,7 +15,7 @@ from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, TransportError
 from llmdemand.simulation.backend import Backend, Request, run_seed
-from llmdemand.simulation.pool import Retries
+from llmdemand.simulation.calls.pool import Retries
 from llmdemand.simulation.requests import requests
 
 __all__ = ["LONGEST", "Probe", "probe"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from llmdemand.belief.rows import Answer
+from llmdemand.belief.tokens import Response
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
-from llmdemand.simulation.backend import AnswerFormat, Request, run_seed
+from llmdemand.simulation.backend import AnswerFormat, Backend, Request, run_seed
 
-__all__ = ["Asked", "checked_runs", "requests"]
+__all__ = ["Asked", "answer_to", "checked_runs", "provenance_of", "requests"]
 
 
 def checked_runs(study: Study, runs: int | None, seed: int) -> int:
@@ -81,3 +84,25 @@ class Asked:
             replicate,
             self._format,
         )
+
+
+def answer_to(request: Request, response: Response, backend: Backend) -> Answer:
+    """A response with the design point of its request and who gave it."""
+    return Answer(
+        request.cell, request.replicate, request.order, response, backend.name, backend.model
+    )
+
+
+def provenance_of(study: Study, backend: Backend, runs: int, seed: int) -> dict[str, Any]:
+    """What a panel keeps of how it was asked for."""
+    from llmdemand import __version__
+
+    return {
+        "seed": seed,
+        "runs": runs,
+        "backend": backend.name,
+        "model": backend.model,
+        "settings": dict(backend.settings),
+        "study_hash": study.hash,
+        "llmdemand": __version__,
+    }

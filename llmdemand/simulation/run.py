@@ -11,24 +11,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from llmdemand.belief.rows import Answer, PanelBuilder
+from llmdemand.belief.rows import PanelBuilder
 from llmdemand.belief.tokens import Response, shortened
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
 from llmdemand.simulation.backend import Backend, Request
-from llmdemand.simulation.call import Call
+from llmdemand.simulation.backends.named import backend_named
+from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.backends.thinking import ThinkingBackend
+from llmdemand.simulation.calls.call import Call
+from llmdemand.simulation.calls.options import Options
+from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
+from llmdemand.simulation.calls.progress import Progress, progress_bar
+from llmdemand.simulation.calls.sync import run_async
 from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
-from llmdemand.simulation.named import backend_named
-from llmdemand.simulation.options import Options
-from llmdemand.simulation.pool import Gate, Pace, Retries, stream
-from llmdemand.simulation.progress import Progress, progress_bar
-from llmdemand.simulation.recorded import RecordedBackend
-from llmdemand.simulation.records import Source, Stored, key
-from llmdemand.simulation.requests import Asked, checked_runs
-from llmdemand.simulation.store import Store, rescue
-from llmdemand.simulation.sync import run_async
-from llmdemand.simulation.thinking import ThinkingBackend
+from llmdemand.simulation.requests import Asked, answer_to, checked_runs, provenance_of
+from llmdemand.simulation.storing.records import Source, Stored, key
+from llmdemand.simulation.storing.store import Store, rescue
 
 __all__ = ["estimate", "simulate"]
 
@@ -64,7 +64,7 @@ def simulate(
         Makes the panel reproducible; a run's seed depends on nothing but this,
         its cell and its replicate index.
     store : path, optional
-        The file that keeps every raw response (`llmdemand.simulation.store`). By
+        The file that keeps every raw response (`llmdemand.simulation.storing.store`). By
         default ``llmdemand.responses.sqlite`` in the current folder where answers
         cost money or hours, and a temporary one otherwise; ``":memory:"`` keeps
         nothing.
@@ -241,17 +241,7 @@ class _Run:
             await self._ask()
         finally:
             await self.backend.close()
-        from llmdemand import __version__
-
-        provenance = {
-            "seed": self.seed,
-            "runs": self.runs,
-            "backend": self.backend.name,
-            "model": self.backend.model,
-            "settings": dict(self.backend.settings),
-            "study_hash": self.study.hash,
-            "llmdemand": __version__,
-        }
+        provenance = provenance_of(self.study, self.backend, self.runs, self.seed)
         if self.ledger.prices and self.backend.traits.paid:
             prices = self.ledger.prices
             provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]
@@ -263,14 +253,7 @@ class _Run:
         most = self.study.sampling.top_logprobs
 
         def add(request: Request, response: Response) -> None:
-            answer = Answer(
-                request.cell,
-                request.replicate,
-                request.order,
-                shortened(response, most),
-                self.backend.name,
-                self.backend.model,
-            )
+            answer = answer_to(request, shortened(response, most), self.backend)
             self.progress.row(builder.add(answer))
 
         return add

@@ -229,8 +229,8 @@ def test_extracting_from_the_store_gives_the_panel_that_was_simulated(tmp_path):
     import pandas as pd
 
     from llmdemand import simulate
-    from llmdemand.simulation.recorded import stored_answers
-    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.backends.recorded import stored_answers
+    from llmdemand.simulation.storing.store import Store
 
     path, lines = tmp_path / "responses.sqlite", tmp_path / "responses.jsonl"
     panel = simulate(STUDY, "synthetic", runs=3, seed=2, store=path)

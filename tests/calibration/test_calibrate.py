@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 import llmdemand as ld
-from llmdemand.calibration.moments import Moments
+from llmdemand.calibration.moments.moments import Moments
+from llmdemand.calibration.moments.rectified import Combined, logit_data
 from llmdemand.calibration.paired import paired_panel
 from llmdemand.calibration.power import effective_n
 from llmdemand.calibration.ppi import CalibrationWarning, calibrate
-from llmdemand.calibration.rectified import Combined, logit_data
-from llmdemand.calibration.samples import pair
+from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target
 from llmdemand.core.resources import data_file
 from llmdemand.errors import DesignError

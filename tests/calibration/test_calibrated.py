@@ -1,5 +1,8 @@
 """The result of a calibration: quantities of demand, bootstrap, figures and tables."""
 
+import pickle
+from dataclasses import replace
+
 import pytest
 
 from llmdemand import calibrate, paired_panel
@@ -16,6 +19,11 @@ def test_quantities_of_demand_are_those_of_the_table(found):
     assert float(found.elasticity({"price": 35})) == pytest.approx(told["estimate"])
     drawn = found.elasticity({"price": 35}, ci="bootstrap", reps=60)
     assert float(drawn.se) == pytest.approx(told["se"], rel=0.35)
+
+
+def test_a_calibration_is_one_after_pickling_and_replacing(found):
+    for again in (pickle.loads(pickle.dumps(found)), replace(found, notes=())):
+        assert type(again) is type(found) and again.verdict() == found.verdict()
 
 
 def test_figures_show_all_estimators_and_the_shares_of_humans(found):

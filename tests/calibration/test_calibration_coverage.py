@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmdemand.calibration.moments import Moments
+from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.paired import paired_panel
 from llmdemand.calibration.ppi import calibrate_moments
-from llmdemand.calibration.samples import pair
+from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError
 from llmdemand.modeling.quantities.intervals import fieller

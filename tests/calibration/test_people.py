@@ -18,9 +18,10 @@ from llmdemand import (
 )
 from llmdemand.cli import main
 from llmdemand.core.resources import data_file
-from llmdemand.reporting.html import write_people
-from llmdemand.reporting.people import People, people_tables
-from llmdemand.reporting.tables import all_tables
+from llmdemand.reporting.page.people import write_people
+from llmdemand.reporting.people import People
+from llmdemand.reporting.tables.people import people_tables
+from llmdemand.reporting.tables.tables import all_tables
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from llmdemand.calibration.moments import Moments
+from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.paired import paired_panel
 from llmdemand.calibration.power import (
     best_mix,
@@ -17,7 +17,7 @@ from llmdemand.calibration.power import (
     rho_of_choice,
 )
 from llmdemand.calibration.ppi import calibrate_moments
-from llmdemand.calibration.samples import pair
+from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target
 from llmdemand.errors import UsageError
 

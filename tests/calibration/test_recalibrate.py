@@ -5,7 +5,7 @@ import pytest
 
 from llmdemand import calibrate, fraclogit, paired_panel, recalibrated
 from llmdemand.calibration.recalibrate import cross_fitted
-from llmdemand.calibration.samples import pair
+from llmdemand.calibration.samples.samples import pair
 from llmdemand.errors import DesignError, UsageError
 
 

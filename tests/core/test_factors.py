@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from llmdemand.core.prompts import DISCLOSURE
-from llmdemand.core.study import Study, Variant, load_study
+from llmdemand.core.questionnaire.prompts import DISCLOSURE, Variant
+from llmdemand.core.study import Study, load_study
 from llmdemand.errors import StudyError
 
 TEA = {

@@ -33,7 +33,7 @@ def test_the_travel_panel_joins_what_people_did():
 
 @pytest.mark.parametrize("name", ["pampers", "travel-mode"])
 def test_beliefs_can_be_extracted_again_from_the_responses(tmp_path, name):
-    from llmdemand.simulation.store import Store
+    from llmdemand.simulation.storing.store import Store
 
     panel = load_panel(name)
     lines = gzip.decompress(data_file("panels", f"{name}.responses.jsonl.gz").read_bytes())

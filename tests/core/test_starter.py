@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmdemand.core.reading import DESIGN, PLAIN
+from llmdemand.core.questionnaire.reading import DESIGN, PLAIN
 from llmdemand.core.starter import new_study
 from llmdemand.core.study import load_study
 from llmdemand.errors import StudyError

@@ -1,4 +1,6 @@
 import copy
+import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +22,15 @@ PLAIN = {
 
 def plain(**changes):
     return {**copy.deepcopy(PLAIN), **changes}
+
+
+def test_a_study_is_one_after_pickling_and_replacing():
+    study = Study.from_dict(plain())
+    again = pickle.loads(pickle.dumps(study))
+    assert type(again) is Study and again == study and again.hash == study.hash
+    assert type(replace(study, runs=3)) is Study
+    with pytest.raises(StudyError, match="at least 1"):
+        replace(study, runs=0)
 
 
 def test_the_published_design():

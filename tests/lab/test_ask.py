@@ -7,8 +7,8 @@ from llmdemand.errors import UsageError
 from llmdemand.lab.ask import Ask, Respondent
 from llmdemand.lab.registry import EXPERIMENTS, experiment
 from llmdemand.lab.repeated import Experiments, jackknife_ratio, wilson
+from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.run import simulate
-from llmdemand.simulation.synthetic import SyntheticBackend
 
 STUDY = load_study("pampers")
 

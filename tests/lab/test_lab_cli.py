@@ -67,7 +67,7 @@ def test_mistakes_are_one_line_and_code_2(run, arguments, said):
 
 
 def test_another_backend_is_estimated_first_and_its_answers_kept(run, tmp_path, monkeypatch):
-    from llmdemand.simulation.synthetic import SyntheticBackend
+    from llmdemand.simulation.backends.synthetic import SyntheticBackend
 
     monkeypatch.setattr(
         "llmdemand.cli.lab.backend_of", lambda name, study, **options: SyntheticBackend(study)

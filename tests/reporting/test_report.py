@@ -1,6 +1,8 @@
 import json
+import pickle
 import re
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,16 +10,21 @@ import pytest
 from llmdemand import cli, compare, load_study, simulate
 from llmdemand.cli.reports import kept_responses
 from llmdemand.core.panel import Panel
-from llmdemand.reporting import tables
-from llmdemand.reporting.figures import FIGURES
-from llmdemand.reporting.inspector import inspected
-from llmdemand.reporting.people import PEOPLE_FIGURES
-from llmdemand.reporting.quality import quality
+from llmdemand.reporting.figures.figures import FIGURES
+from llmdemand.reporting.figures.people import PEOPLE_FIGURES
+from llmdemand.reporting.measures.quality import quality
+from llmdemand.reporting.page.inspector import inspected
+from llmdemand.reporting.tables import frames
 
 
 @pytest.fixture(scope="module")
 def report(synthetic_panel):
     return compare(synthetic_panel, runs=(1, 2, 5), replications=100)
+
+
+def test_a_report_is_one_after_pickling_and_replacing(report):
+    for again in (pickle.loads(pickle.dumps(report)), replace(report, cost=18.0)):
+        assert type(again) is type(report) and again.verdict() == report.verdict()
 
 
 def test_saved_tables_hold_the_numbers_of_the_report(report, tmp_path):
@@ -54,7 +61,7 @@ def test_progress_runs_from_nothing_to_all(synthetic_panel):
 
 
 def test_figures_are_the_same_bytes_in_every_run(report):
-    from llmdemand.reporting.figures import render
+    from llmdemand.reporting.figures.figures import render
 
     assert render(report, "demand", "svg") == render(report, "demand", "svg")
 
@@ -86,7 +93,7 @@ def test_a_separated_choice_is_a_result_and_not_a_crash(synthetic_panel, tmp_pat
     frame = synthetic_panel.frame
     split = frame["price_pampers"].lt(36).map({True: "pampers", False: "huggies"})
     report = compare(altered(synthetic_panel, choice=split), runs=(1, 2), replications=20)
-    table = tables.estimates_table(report).set_index("outcome")
+    table = frames.estimates_table(report).set_index("outcome")
     assert table.loc["choice", "price coef."] == "-inf"
     report.to_html(tmp_path / "report.html")
     report.save(tmp_path)

@@ -8,10 +8,10 @@ import pytest
 
 from llmdemand import load_study, read_batch, simulate, write_batch
 from llmdemand.errors import ResponseError, UsageError
-from llmdemand.simulation.openai import OpenAIBackend
-from llmdemand.simulation.records import Source, key
+from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.requests import requests
-from llmdemand.simulation.store import Store
+from llmdemand.simulation.storing.records import Source, key
+from llmdemand.simulation.storing.store import Store
 
 STUDY = load_study("pampers")
 PAMPERS = [("Pampers", math.log(0.7), {"Pampers": math.log(0.7), "H": math.log(0.2)})]

@@ -21,13 +21,13 @@ import pytest
 
 from llmdemand import load_study, simulate
 from llmdemand.errors import BackendError, BudgetReached, StoreError
-from llmdemand.simulation import store as store_module
+from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.backends.synthetic import SyntheticBackend
+from llmdemand.simulation.calls.pool import Gate
 from llmdemand.simulation.cost import Budget, Prices
-from llmdemand.simulation.openai import OpenAIBackend
-from llmdemand.simulation.pool import Gate
 from llmdemand.simulation.run import estimate
-from llmdemand.simulation.store import Store
-from llmdemand.simulation.synthetic import SyntheticBackend
+from llmdemand.simulation.storing import store as store_module
+from llmdemand.simulation.storing.store import Store
 
 STUDY = load_study("pampers")
 LISTED = {"Pampers": math.log(0.7), "H": math.log(0.2)}
@@ -439,7 +439,7 @@ def test_a_limit_on_file_sizes_is_met_as_a_full_disk_is(fake_server, good, tmp_p
 import resource, sys
 from llmdemand import load_study, simulate
 from llmdemand.errors import StoreError
-from llmdemand.simulation.openai import OpenAIBackend
+from llmdemand.simulation.backends.openai import OpenAIBackend
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 backend = OpenAIBackend("fake-1", base_url=sys.argv[1])
 try:

@@ -11,10 +11,10 @@ import pytest
 
 from llmdemand import Panel, load_study, simulate
 from llmdemand.errors import BackendError
-from llmdemand.simulation.openai import OpenAIBackend
-from llmdemand.simulation.recorded import RecordedBackend
-from llmdemand.simulation.records import Source
-from llmdemand.simulation.store import Store
+from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.storing.records import Source
+from llmdemand.simulation.storing.store import Store
 
 STUDY = load_study("pampers")
 COOL = replace(STUDY, sampling=replace(STUDY.sampling, temperature=0.5))

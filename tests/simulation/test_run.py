@@ -15,11 +15,11 @@ import pytest
 from llmdemand import load_study, simulate
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Traits, run_seed
-from llmdemand.simulation.named import backend_named
-from llmdemand.simulation.records import Source, key
+from llmdemand.simulation.backends.named import backend_named
+from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.requests import requests
-from llmdemand.simulation.store import Store, is_store
-from llmdemand.simulation.synthetic import SyntheticBackend
+from llmdemand.simulation.storing.records import Source, key
+from llmdemand.simulation.storing.store import Store, is_store
 
 STUDY = load_study("pampers")
 
@@ -289,8 +289,8 @@ def test_two_processes_that_share_a_store_ask_nothing_twice(fake_server, complet
     script = """
 import sys
 from llmdemand import load_study, simulate
-from llmdemand.simulation.openai import OpenAIBackend
-from llmdemand.simulation.store import Store
+from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.storing.store import Store
 print("ready", flush=True)
 sys.stdin.readline()
 panel = simulate(load_study("pampers"), OpenAIBackend("fake-1", base_url=sys.argv[1]), runs=4,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,14 @@ from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.sample.designs import BinaryDesign
-from llmdemand.modeling.sample.formula import looks_at_all_rows, part, split, variables
+from llmdemand.modeling.sample.formula import (
+    apart,
+    looks_at_all_rows,
+    offset_note,
+    part,
+    split,
+    variables,
+)
 from llmdemand.modeling.sample.sample import (
     NA,
     Data,
@@ -25,6 +34,7 @@ from llmdemand.modeling.sample.sample import (
     column_names,
     grouped,
     in_unit_interval,
+    plain,
     require,
 )
 
@@ -38,6 +48,7 @@ def fit_rows(
     options: Options,
     groups: Mapping[str, Any] | None = None,
     outcome: str = "y",
+    offset: Array | None = None,
 ) -> Fit:
     """A logit of arrays: see `llmdemand.modeling.models.logit.fit`."""
     import pandas as pd
@@ -52,6 +63,13 @@ def fit_rows(
         )
     if not np.isfinite(y).all() or not np.isfinite(x).all():
         raise DesignError("outcome and regressors must be finite: drop or mend missing rows first")
+    if offset is not None:
+        offset = np.asarray(offset, np.float64)
+        if offset.shape != y.shape or not np.isfinite(offset).all():
+            raise DesignError(
+                f"offset has shape {offset.shape}: give one finite number for each of the "
+                f"{len(y)} outcomes"
+            )
     y = in_unit_interval(y)
     known = dict(groups or {})
     kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
@@ -60,7 +78,7 @@ def fit_rows(
     require(asked.columns, list(known), "among the groups")
     frame = pd.DataFrame(known)
     clusters = {c: _codes(frame, c) for c in asked.columns}
-    data = Cells.of_rows(x, y, clusters)
+    data = Cells.of_rows(x, y, clusters, offset)
     return _fit(data, terms, Source(None, None, outcome, kind), options)
 
 
@@ -75,6 +93,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
     require([weights], known, "of weights")
     require(asked.columns, known, "to cluster by")
     named = variables(parts[0], known)
+    apart([outcome], parts)
     keys = list(dict.fromkeys([*named, *asked.columns]))
     sample = grouped(
         data,
@@ -85,9 +104,9 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         weights_type=weights_type,
         na=na,
     )
-    check_variables(sample.frame, named, sample.nobs)
+    check_variables(sample.frame, variables(parts[0], known, offsets=False), sample.nobs)
     design = BinaryDesign(_part(parts[0], data, sample, named, na), tuple(named), outcome)
-    x = design.part.matrix(sample.frame)
+    x, offset = design.part.made(sample.frame)
     cells = Cells(
         x,
         sample.count,
@@ -96,9 +115,18 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         sample.weight,
         {c: _codes(sample.frame, c) for c in asked.columns},
         _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
+        offset,
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
-    source = Source(design, sample.frame, outcome, kind, sample.dropped, options.weighting)
+    source = Source(
+        design,
+        sample.frame,
+        outcome,
+        kind,
+        sample.dropped,
+        options.weighting,
+        offset_note(parts[0]),
+    )
     return _fit(cells, design.terms, source, options)
 
 
@@ -108,9 +136,9 @@ def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> An
 
     if not looks_at_all_rows(text):
         return part(text, sample.frame)
-    if isinstance(data, pd.DataFrame):
+    if not isinstance(data, str | Path):
         rows = pd.concat(chunks(data, named))
-        return part(text, rows.dropna() if na == "drop" else rows)
+        return part(text, plain(rows.dropna()) if na == "drop" else rows)
     if looks_at_all_rows(text, knots_suffice=True):
         raise DesignError(
             f"formula {text!r} needs quantiles or means of all rows, which a file read in chunks "
@@ -134,7 +162,8 @@ def _codes(frame: Any, column: str) -> Any:
 
 
 def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) -> Fit:
-    check_regressors(data.x, terms, data.nobs)
+    near = check_regressors(data.x, terms, data.nobs)
+    source = replace(source, notes=(*source.notes, *near))
     if source.kind == "Binary logit" and data.fractional:
         raise DesignError(f"{source.outcome!r} is not 0/1: use fraclogit for fractions")
     found = estimate(data, terms, source, options)

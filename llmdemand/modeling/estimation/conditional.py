@@ -13,16 +13,25 @@ from llmdemand.modeling.estimation.estimate import Source, estimate
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
-from llmdemand.modeling.estimation.regressors import check_regressors
+from llmdemand.modeling.estimation.regressors import check_differences
 from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.sample.columns import Data, table
 from llmdemand.modeling.sample.designs import ChoiceDesign
-from llmdemand.modeling.sample.formula import Part, evaluate, part, split, variables
+from llmdemand.modeling.sample.formula import (
+    Part,
+    apart,
+    evaluate,
+    offset_note,
+    part,
+    split,
+    variables,
+)
+from llmdemand.modeling.sample.language import read
 from llmdemand.modeling.sample.sample import (
     NA,
     codes,
     column_names,
     complete,
-    plain,
     require,
     used_levels,
 )
@@ -38,7 +47,7 @@ _NOTHING = Part("0", (), None)
 
 def fit_conditional(
     formula: str,
-    data: pd.DataFrame,
+    data: Data,
     options: Options,
     *,
     case: str = "case",
@@ -61,12 +70,19 @@ def fit_conditional(
     require([alternative], known, "of alternatives (alternative=...)")
     require([weights, availability], known, "in the data")
     require(asked.columns, known, "to cluster by")
+    apart([outcome], (generic, of_case, own))
+    if read(of_case).offsets or read(own).offsets:
+        raise DesignError(
+            f"formula {formula!r}: an offset belongs to the first part, before any bar: it is "
+            "added to the utilities of the alternatives"
+        )
     varying = list(dict.fromkeys(v for t in (generic, own) for v in variables(t, known)))
     fixed = variables(of_case, known)
     outcome_columns = [outcome] if outcome in known else variables(outcome, known)
-    read = [case, alternative, *varying, *fixed, *outcome_columns, *asked.columns]
-    read += [c for c in (weights, availability) if c is not None]
-    frame, dropped = _cases(data, list(dict.fromkeys(read)), case, alternative, availability, na)
+    columns = [case, alternative, *varying, *fixed, *outcome_columns, *asked.columns]
+    columns += [c for c in (weights, availability) if c is not None]
+    columns = list(dict.fromkeys(columns))
+    frame, dropped = _cases(data, columns, case, alternative, availability, na)
     y = evaluate(outcome, frame)
     group, first = codes(frame, [case])
     totals = sums(group, y, len(first))
@@ -102,23 +118,22 @@ def fit_conditional(
         if weights_type not in ("frequency", "sampling"):
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
-    cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels)
-    differences, _ = cases.standardised()
-    check_regressors(differences.x, design.terms, cases.nobs, within=True)
-    source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting)
+    cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
+    notes = (*offset_note(generic), *check_differences(cases, design.terms))
+    source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting, notes)
     return estimate(cases, design.terms, source, options)
 
 
 def _cases(
-    data: pd.DataFrame,
-    read: list[str],
+    data: Data,
+    columns: list[str],
     case: str,
     alternative: str,
     availability: str | None,
     na: NA,
 ) -> tuple[pd.DataFrame, int]:
     """Available rows, the rows of a case side by side, and the number of rows left out."""
-    frame = plain(data[read].reset_index(drop=True))
+    frame = table(data, columns).reset_index(drop=True)
     if availability is not None:
         open_ = frame[availability]
         if not open_.isin([0, 1]).all():

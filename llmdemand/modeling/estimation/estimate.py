@@ -53,6 +53,8 @@ class Source:
         Rows left out.
     weighting : str
         Column and type of the weights.
+    notes : tuple of str
+        What to say of the regressors.
     """
 
     design: Design | None
@@ -61,6 +63,7 @@ class Source:
     kind: Kind
     dropped: int = 0
     weighting: str = "none"
+    notes: tuple[str, ...] = ()
 
 
 def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Options) -> Fit:
@@ -149,7 +152,7 @@ def _results(
         clusters=estimated.clusters,
         df=estimated.df,
         weighting=source.weighting,
-        notes=estimated.notes,
+        notes=(*source.notes, *estimated.notes),
         converged=found.converged and not separated,
         separated=separated,
         firth=firth,

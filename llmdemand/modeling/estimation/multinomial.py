@@ -15,7 +15,8 @@ from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.sample.designs import MultinomialDesign
-from llmdemand.modeling.sample.formula import part, split, variables
+from llmdemand.modeling.sample.formula import apart, part, split, variables
+from llmdemand.modeling.sample.language import read
 from llmdemand.modeling.sample.sample import Data, codes, column_names, grouped, require
 
 if TYPE_CHECKING:
@@ -34,11 +35,22 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
     known, asked = column_names(data), options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
-    outcomes = [name.strip().strip("`") for name in left.split("+")]
+    outcomes = list(read(left).bare)
+    if not outcomes or len(outcomes) < len(read(left).names):
+        raise DesignError(
+            f"outcome {left!r}: name a column of labels, or one column of fractions per "
+            "alternative, as in a + b + c"
+        )
     require(outcomes, known, "of outcomes")
     require([weights], known, "of weights")
     require(asked.columns, known, "to cluster by")
     named = variables(parts[0], known)
+    apart(outcomes, parts)
+    if read(parts[0]).offsets:
+        raise DesignError(
+            f"formula {formula!r}: an offset of the case is the same for all alternatives and "
+            "cancels; use clogit, where each alternative has its own"
+        )
     sample = grouped(
         data,
         None,
@@ -61,7 +73,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         {c: codes(frame, [c])[0] for c in asked.columns},
         rows.labels,
     )
-    check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
+    notes = check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
     source = Source(
         design,
         frame,
@@ -69,6 +81,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         "Multinomial logit",
         sample.dropped,
         options.weighting,
+        notes,
     )
     return estimate(cases, design.terms, source, options)
 

@@ -9,12 +9,19 @@ import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import standardise
+from llmdemand.modeling.likelihood.conditioning import well_conditioned
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_regressors", "check_variables"]
+__all__ = ["check_differences", "check_regressors", "check_variables"]
+
+_SAME = 30.0  # errors of rounding: no more is left of a regressor that others make up
+_LEAST = 3  # digits of a coefficient
+_FULL = 8.0  # digits: nobody misses one beyond
+_SHARE = 1e-6  # of the largest weight: others do not make up a regressor
 
 
 def check_variables(frame: pd.DataFrame, variables: Sequence[str], rows: float) -> None:
@@ -35,54 +42,102 @@ def check_variables(frame: pd.DataFrame, variables: Sequence[str], rows: float) 
             )
 
 
-def check_regressors(x: Array, terms: Sequence[str], rows: float, *, within: bool = False) -> None:
+def check_regressors(x: Array, terms: Sequence[str], rows: float) -> tuple[str, ...]:
     """Refuse regressors that no estimate can be made from.
 
     Parameters
     ----------
     x : (M, K) array
-        Distinct regressors; with `within`, less their means in each case.
+        Distinct regressors.
     terms : sequence of str
         Their names.
     rows : float
         Observations.
-    within : bool
-        Whether only differences between the alternatives of a case count.
+
+    Returns
+    -------
+    tuple of str
+        What to say of regressors that are nearly collinear.
 
     Raises
     ------
     DesignError
-        Constant regressors, collinear ones (named), fewer observations than coefficients.
+        No regressors; constant ones; collinear ones (named); fewer observations than
+        coefficients.
     """
     for j, term in enumerate(terms):
-        if within and not x[:, j].any():
-            raise DesignError(
-                f"{term!r} is the same for all alternatives of every case: it cancels; "
-                "put regressors of the case after a bar, as in 'choice ~ price | income'"
-            )
-        if not within and term != "const" and np.ptp(x[:, j]) == 0:
+        if term != "const" and np.ptp(x[:, j]) == 0:
             raise DesignError(
                 f"{term!r} has one value ({x[0, j]:g}) in all {rows:.12g} rows: "
                 "its coefficient needs at least two"
             )
+    _check_count(terms, rows)
+    return _near(standardise(x)[0], np.linalg.norm(x, axis=0), x, terms)
+
+
+def check_differences(cases: Cases, terms: Sequence[str]) -> tuple[str, ...]:
+    """The same for alternatives of cases, whose differences within each case alone count."""
+    z, back = cases.scaled()
+    for j, term in enumerate(terms):
+        if not z.x[:, j].any():
+            raise DesignError(
+                f"{term!r} is the same for all alternatives of every case: it cancels; "
+                "put regressors of the case after a bar, as in 'choice ~ price | income'"
+            )
+    _check_count(terms, cases.nobs)
+    return _near(z.x, np.linalg.norm(cases.x, axis=0), z.x / np.diag(back), terms)
+
+
+def _check_count(terms: Sequence[str], rows: float) -> None:
+    if not terms:
+        raise DesignError(
+            "no regressors are left to estimate: name a column, or 1 for a constant alone"
+        )
     if rows <= len(terms):
         raise DesignError(
             f"{rows:.12g} rows cannot fit {len(terms)} coefficients: ask for more runs"
         )
-    scaled = x if within else standardise(x)[0]
-    scale = np.abs(scaled).max(axis=0)
+
+
+def _near(z: Array, size: Array, x: Array, terms: Sequence[str]) -> tuple[str, ...]:
+    """What rounding of the data leaves of each regressor that others nearly make up.
+
+    A regressor in doubles is known to about eps times its size. Where the others, each with
+    such an error times its weight, leave a remainder of it that is below 1,000 such errors,
+    fewer than 3 digits of its coefficient are known.
+    """
+    if well_conditioned(z):
+        return ()
+    length = np.linalg.norm(z, axis=0)
+    away = np.linalg.norm(x - x.mean(axis=0), axis=0)
+    blur = np.finfo(float).eps * np.maximum(size / np.where(away > 0, away, size), 1.0)
     # A triangular factor of few rows has the rank of many.
-    triangle: Array = np.linalg.qr(scaled / np.where(scale > 0, scale, 1.0)).R
-    for j in range(len(terms)):
-        if np.linalg.matrix_rank(triangle[:, : j + 1]) <= j:
-            makers = _makers(triangle, terms, j)
+    triangle: Array = np.linalg.qr(z / length).R
+    lost: tuple[float, str] | None = None
+    for j, term in enumerate(terms):
+        left = abs(float(triangle[j, j])) if j < len(triangle) else 0.0
+        weight = np.linalg.solve(triangle[:j, :j], triangle[:j, j])
+        noise = float(np.hypot(blur[j], np.linalg.norm(weight * blur[:j])))
+        made = [repr(terms[k]) for k in range(j) if abs(weight[k]) > _SHARE * abs(weight).max()]
+        if left <= _SAME * noise:
             raise DesignError(
-                f"collinear regressors: {terms[j]!r} is made up of {', '.join(makers) or 'none'}; "
+                f"collinear regressors: {term!r} is made up of {', '.join(made) or 'none'}; "
                 "remove one of them"
             )
-
-
-def _makers(triangle: Array, terms: Sequence[str], redundant: int) -> list[str]:
-    """The terms that a redundant one is a combination of."""
-    weight, *_ = np.linalg.lstsq(triangle[:, :redundant], triangle[:, redundant], rcond=None)
-    return [repr(terms[j]) for j in range(redundant) if abs(weight[j]) > 1e-8]
+        digits = float(np.log10(left / noise))
+        if digits < _LEAST:
+            raise DesignError(
+                f"nearly collinear regressors: {term!r} is made up of {', '.join(made)} but for a "
+                f"part of {left:.1g}, of which rounding of the data leaves {max(digits, 0):.1f} "
+                f"digits ({_LEAST} are asked for): remove one of them, or give the difference "
+                "itself as a column"
+            )
+        if digits < _FULL and (lost is None or digits < lost[0]):
+            lost = digits, f"{term!r} is made up of {', '.join(made)} but for a part of {left:.1g}"
+    if lost is None:
+        return ()
+    values = np.linalg.svd(triangle, compute_uv=False)
+    return (
+        f"nearly collinear regressors (condition number {values[0] / values[-1]:.1g}): {lost[1]}; "
+        f"rounding of the data leaves about {lost[0]:.0f} of 16 digits in their coefficients",
+    )

@@ -11,6 +11,7 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.sample.designs import BinaryDesign, ChoiceDesign, Design, MultinomialDesign
 from llmdemand.modeling.sample.formula import Part, looks_at_all_rows, part, variables
+from llmdemand.modeling.sample.language import read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +32,16 @@ class Both(Part):
         added = tuple(t for t in more.terms if t != "const")
         return cls(f"{first.text} + {more.text}", (*first.terms, *added), None, first, more)
 
-    def matrix(self, frame: pd.DataFrame) -> Array:
-        """Regressors of the first, then of the added without their constant."""
+    @property
+    def offset(self) -> bool:
+        """Whether the first holds an offset."""
+        return self.first.offset
+
+    def made(self, frame: pd.DataFrame) -> tuple[Array, Array | None]:
+        """Regressors of the first, then of the added without their constant; the offset."""
         keep = [k for k, t in enumerate(self.more.terms) if t != "const"]
-        return np.hstack([self.first.matrix(frame), self.more.matrix(frame)[:, keep]])
+        x, offset = self.first.made(frame)
+        return np.hstack([x, self.more.matrix(frame)[:, keep]]), offset
 
 
 def with_terms(design: Design, added: str, frame: pd.DataFrame) -> Design:
@@ -49,6 +56,8 @@ def with_terms(design: Design, added: str, frame: pd.DataFrame) -> Design:
     texts = [t.strip() for t in added.split("|")]
     known = [str(c) for c in frame.columns]
     for text in texts:
+        if read(text).offsets:
+            raise UsageError(f"{text!r}: an offset has no coefficient that could be tested")
         if looks_at_all_rows(text):
             raise UsageError(f"{text!r} looks at all rows: give them with data=")
         try:
@@ -58,7 +67,7 @@ def with_terms(design: Design, added: str, frame: pd.DataFrame) -> Design:
                 f"{error}; a fit keeps only the columns that it reads: give the rows with data="
             ) from None
     parts = [part(text, frame) for text in texts]
-    read = tuple(
+    columns = tuple(
         dict.fromkeys([*design.variables, *(v for t in texts for v in variables(t, known))])
     )
     if isinstance(design, ChoiceDesign):
@@ -68,8 +77,8 @@ def with_terms(design: Design, added: str, frame: pd.DataFrame) -> Design:
         grown: dict[str, Any] = {
             name: Both.of(getattr(design, name), more) for name, more in own.items()
         }
-        return replace(design, variables=read, **grown)
+        return replace(design, variables=columns, **grown)
     if len(parts) > 1:
         raise UsageError(f"{added!r}: parts divided by | are for conditional logits")
     assert isinstance(design, BinaryDesign | MultinomialDesign)
-    return replace(design, variables=read, part=Both.of(design.part, parts[0]))
+    return replace(design, variables=columns, part=Both.of(design.part, parts[0]))

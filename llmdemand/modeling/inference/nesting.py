@@ -76,6 +76,7 @@ def aligned(restricted: Fit, full: Fit) -> Array:
                 "the two models have other outcomes, or the same ones in another order: fit both "
                 "to the same arrays"
             )
+        _same_offset(small.offset, large.offset)
         return small.x
     missing = [v for v in _read(restricted.design) if v not in full.frame.columns]
     if missing:
@@ -90,13 +91,26 @@ def aligned(restricted: Fit, full: Fit) -> Array:
             f"alternatives {', '.join(restricted.design.alternatives)} and "
             f"{', '.join(full.design.alternatives)}: the models are of different choices"
         )
-    x = restricted.design.expand(full.frame).x
+    assert isinstance(large, Cells | Cases)
+    rows = restricted.design.expand(full.frame)
+    x = rows.x
+    _same_offset(rows.offset, large.offset)
     if isinstance(full.design, MultinomialDesign):
         # Another base, another order of alternatives.
         order = [restricted.design.alternatives.index(a) for a in full.design.alternatives]
         cases = np.arange(0, len(x), len(order))
         x = x[(cases[:, None] + np.array(order)).ravel()]
     return x
+
+
+def _same_offset(a: Array | None, b: Array | None) -> None:
+    if a is None and b is None:
+        return
+    if a is None or b is None or not np.allclose(a, b, rtol=_SAME, atol=0):
+        raise DesignError(
+            "the two models have other offsets, so neither lies within the other: give both the "
+            "same one"
+        )
 
 
 def _read(design: Design) -> list[str]:

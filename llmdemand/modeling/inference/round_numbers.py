@@ -246,10 +246,10 @@ def _upticks(
 
     data = fit.data
     assert isinstance(data, Cells)
-    w, b = data.count * data.weight, fit.params.to_numpy()
+    w, b = data.count * data.weight, np.asarray(fit.params, np.float64)
     x, without = data.x, data.x.copy()
     without[:, k] = 0.0
-    up, down = sigmoid(x @ b), sigmoid(without @ b)
+    up, down = data.shares(b), replace(data, x=without).shares(b)
     slope = (up * (1 - up))[:, None] * x - (down * (1 - down))[:, None] * without
     critical = float(stats.t.ppf(1 - alpha / 2, fit.df))
     points, shares = [], []
@@ -281,7 +281,7 @@ def _smooth(fit: Fit, frame: pd.DataFrame, price: str, prices: Array, k: int) ->
     grid = grid if len(grid) <= 200 else np.linspace(prices.min(), prices.max(), 61)
     share = []
     for p in grid:
-        x = fit.design.part.matrix(frame.assign(**{price: p}))
-        x[:, k] = 0.0
-        share.append(float(w @ sigmoid(x @ fit.params.to_numpy())))
+        rows = fit.design.expand(frame.assign(**{price: p}))
+        rows.x[:, k] = 0.0
+        share.append(float(w @ sigmoid(rows.utilities(np.asarray(fit.params, np.float64)))))
     return pd.DataFrame({"price": grid, "share": share})

@@ -15,7 +15,7 @@ from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options
-from llmdemand.modeling.estimation.regressors import check_regressors
+from llmdemand.modeling.estimation.regressors import check_differences, check_regressors
 from llmdemand.modeling.inference.added_terms import with_terms
 from llmdemand.modeling.inference.hypotheses import TestResult, iid_of_fractions, quadratic_test
 from llmdemand.modeling.inference.nesting import aligned, placed, regressors, without
@@ -159,8 +159,10 @@ def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
         x = np.hstack([data.x, columns])
         terms = [*names, *(f"added {k + 1}" for k in range(columns.shape[1]))]
     larger = replace(data, x=x)
-    check = larger.standardised()[0].x if isinstance(larger, Cases) else x
-    check_regressors(check, terms, found.nobs, within=isinstance(larger, Cases))
+    if isinstance(larger, Cases):
+        check_differences(larger, terms)
+    else:
+        check_regressors(x, terms, found.nobs)
     return larger, [t for t in terms if t not in names]
 
 

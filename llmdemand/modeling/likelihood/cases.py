@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_differences
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 
@@ -35,6 +36,8 @@ class Cases:
         Cluster codes of the cases.
     labels : (R,) int array
         Alternative of each row.
+    offset : (R,) array or None
+        Added to the utilities; None for nothing.
     """
 
     x: Array
@@ -44,6 +47,7 @@ class Cases:
     weight: Array
     groups: Mapping[str, Codes] = field(default_factory=dict)
     labels: Codes = field(default_factory=lambda: np.zeros(0, np.intp))
+    offset: Array | None = None
 
     @property
     def size(self) -> int:
@@ -79,20 +83,25 @@ class Cases:
     def _row_weight(self) -> Array:
         return self.sets.spread(self.count * self.weight)
 
+    def utilities(self, params: Array) -> Array:
+        """Utilities by row, (R,)."""
+        eta = self.x @ params
+        return eta if self.offset is None else eta + self.offset
+
     def shares(self, params: Array) -> Array:
         """Fitted probabilities by row, (R,)."""
-        return self.sets.shares(self.x @ params)
+        return self.sets.shares(self.utilities(params))
 
     def llf(self, params: Array) -> float:
         """``sum_i w_i [sum_j y_ij v_ij - log sum_j exp(v_ij)]``."""
-        eta = self.x @ params
+        eta = self.utilities(params)
         chosen = self.sets.sum(self.y * eta)
         return float((self.count * self.weight) @ (chosen - self.sets.log_sums(eta)))
 
     def llnull(self) -> float | None:
-        """The same with one constant per alternative; None where choice sets differ."""
+        """The same with one constant per alternative; None with an offset or unequal sets."""
         alternatives = int(self.labels.max()) + 1
-        if self.sets.balanced != alternatives:
+        if self.sets.balanced != alternatives or self.offset is not None:
             return None
         total = np.bincount(self.labels, self._row_weight * self.y, alternatives)
         used = total[total > 0]
@@ -190,6 +199,7 @@ class Cases:
             y=self.y[rows],
             start=np.cumsum(sizes) - sizes,
             labels=self.labels[rows],
+            offset=None if self.offset is None else self.offset[rows],
         )
         return kept.weighted((sizes > 1).astype(float))
 
@@ -210,9 +220,16 @@ class Cases:
             weight=self.weight[used],
             groups={name: codes[used] for name, codes in self.groups.items()},
             labels=self.labels[rows],
+            offset=None if self.offset is None else self.offset[rows],
         )
 
     def standardised(self) -> tuple[Cases, Array]:
+        """Regressors as `scaled` makes them, orthogonal where they are nearly collinear."""
+        z, back = self.scaled()
+        basis = orthogonal_basis(z.x)
+        return (z, back) if basis is None else (z.projected(basis), back @ basis)
+
+    def scaled(self) -> tuple[Cases, Array]:
         """Regressors less their mean in the case (utilities are relative), scaled to [-1, 1]."""
         z = self.x - self.sets.spread(self.sets.sum(self.x) / self.sets.sizes[:, None])
         spread = np.abs(z).max(axis=0)

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction
 
 __all__ = ["Cells", "log_likelihood", "sigmoid", "standardise"]
@@ -53,6 +54,8 @@ class Cells:
     alike : (M,) int array or None
         Cells with the same number, 0 to D - 1, have equal regressors and
         weights: clusters divide them, estimates need them once.
+    offset : (M,) array or None
+        Added to the log-odds; None for nothing.
     """
 
     x: Array
@@ -62,12 +65,19 @@ class Cells:
     weight: Array
     groups: Mapping[str, Codes] = field(default_factory=dict)
     alike: Codes | None = None
+    offset: Array | None = None
 
     @classmethod
-    def of_rows(cls, x: Array, y: Array, groups: Mapping[str, Codes] | None = None) -> Cells:
+    def of_rows(
+        cls,
+        x: Array,
+        y: Array,
+        groups: Mapping[str, Codes] | None = None,
+        offset: Array | None = None,
+    ) -> Cells:
         """Every observation a cell of its own."""
         one = np.ones(len(y))
-        return cls(x, one, y, np.zeros(len(y)), one, groups or {})
+        return cls(x, one, y, np.zeros(len(y)), one, groups or {}, offset=offset)
 
     @property
     def size(self) -> int:
@@ -104,19 +114,26 @@ class Cells:
     def _total(self) -> Array:
         return self._n * self.mean
 
+    def utilities(self, params: Array) -> Array:
+        """Log-odds by cell, (M,)."""
+        eta = self.x @ params
+        return eta if self.offset is None else eta + self.offset
+
     def shares(self, params: Array) -> Array:
         """Fitted means by cell, (M,)."""
-        return sigmoid(self.x @ params)
+        return sigmoid(self.utilities(params))
 
     def llf(self, params: Array) -> float:
         """``sum w [y eta - log(1 + exp(eta))]``."""
-        return log_likelihood(self.x @ params, self._n, self._total)
+        return log_likelihood(self.utilities(params), self._n, self._total)
 
-    def llnull(self) -> float:
-        """The same with a constant alone."""
+    def llnull(self) -> float | None:
+        """The same with a constant alone; None beside an offset."""
         mean = float(self._total.sum() / self._n.sum())
         if not 0 < mean < 1:
             return 0.0
+        if self.offset is not None:
+            return None
         eta = np.full(len(self.mean), np.log(mean) - np.log1p(-mean))
         return log_likelihood(eta, self._n, self._total)
 
@@ -185,7 +202,8 @@ class Cells:
         mean = sums(code, self.count * self.mean, size) / count
         between = self.count * (self.mean - mean[code]) ** 2
         within = sums(code, self.within + between, size)
-        return Cells(self.x[first], count, mean, within, self.weight[first])
+        offset = None if self.offset is None else self.offset[first]
+        return Cells(self.x[first], count, mean, within, self.weight[first], offset=offset)
 
     def undecided(self, direction: Array) -> Cells | None:
         """The cells on the separating plane; the others are fitted perfectly in the limit."""
@@ -209,12 +227,16 @@ class Cells:
             weight=self.weight[used],
             groups={name: codes[used] for name, codes in self.groups.items()},
             alike=None,
+            offset=None if self.offset is None else self.offset[used],
         )
 
     def standardised(self) -> tuple[Cells, Array]:
-        """Regressors centred and scaled: see `standardise`."""
+        """Regressors centred and scaled, orthogonal where they are nearly collinear."""
         z, back = standardise(self.x)
-        return replace(self, x=z), back
+        basis = orthogonal_basis(z)
+        if basis is None:
+            return replace(self, x=z), back
+        return replace(self, x=z @ basis), back @ basis
 
 
 def _weighted_square(x: Array, weight: Array) -> Array:

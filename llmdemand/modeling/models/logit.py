@@ -25,6 +25,7 @@ def fit(
     ssc: SSC = "stata",
     separation: Separation = "warn",
     outcome: str = "y",
+    offset: Array | None = None,
 ) -> LogitResults:
     """Fit a logit to arrays.
 
@@ -44,6 +45,8 @@ def fit(
         See `fraclogit`.
     outcome : str
         Name of the outcome in tables.
+    offset : (N,) array, optional
+        Added to the log-odds: its coefficient is fixed at 1.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def fit(
     -1.738
     """
     options = Options(vcov, ssc, separation=separation)
-    return LogitResults.of(fit_rows(y, x, terms, options, groups, outcome))
+    return LogitResults.of(fit_rows(y, x, terms, options, groups, outcome, offset))
 
 
 def fraclogit(
@@ -101,10 +104,12 @@ def fraclogit(
         ``"belief ~ price"`` in the language of formulaic; a constant is added. Beside its
         transforms (``C()``, ``bs()``, ``poly()``, ...) there are ``log()``, which refuses
         values that are not positive, and ``round(price, 5)``, one where the price is a
-        multiple of 5.
-    data : pandas.DataFrame or path
-        One row per observation; or a parquet file, read chunk by chunk and reduced to
-        groups of equal regressors, so that it may be larger than memory.
+        multiple of 5; and ``offset()``, whose coefficient is fixed at 1. Nothing else runs:
+        see "Formulas" in the guide to demand models.
+    data : table or path
+        One row per observation, of pandas, polars or pyarrow; or a parquet file, read chunk
+        by chunk and reduced to groups of equal regressors, so that it may be larger than
+        memory.
     vcov : str or mapping, optional
         By default HC1; iid for Firth's estimates of 0/1 outcomes. ``"iid"`` (inverse
         information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``, ``{"CRV1": "cell+run"}``

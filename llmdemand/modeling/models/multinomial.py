@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options, Separation, Vcov
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import NA, Data, WeightsType
 from llmdemand.modeling.variance.vcov import SSC
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["clogit", "mnlogit"]
 
@@ -36,8 +31,8 @@ def mnlogit(
     formula : str
         ``"mode ~ income"`` with a column of labels; or ``"belief_a + belief_b + belief_c ~
         price_a"`` with one column of fractions per alternative, which sum to 1 in each row.
-    data : pandas.DataFrame or path
-        One row per case, or a parquet file.
+    data : table or path
+        One row per case, of pandas, polars or pyarrow, or a parquet file.
     base : str, optional
         Alternative whose utility is zero; the first category (of a categorical column, else
         in sorted order) or the first column of fractions by default.
@@ -72,7 +67,7 @@ def mnlogit(
 
 def clogit(
     formula: str,
-    data: pd.DataFrame,
+    data: Data,
     *,
     case: str = "case",
     alternative: str = "alternative",
@@ -94,8 +89,9 @@ def clogit(
         regressors of the case, with a coefficient for each alternative but the base, a
         constant included (``| 0`` leaves it out); then attributes with a coefficient for
         each alternative. The outcome is 0/1, or fractions that sum to 1 in each case.
-    data : pandas.DataFrame
-        One row per case and alternative; choice sets may differ between cases.
+    data : table or path
+        One row per case and alternative, of pandas, polars or pyarrow, or a parquet file;
+        choice sets may differ between cases.
     case, alternative : str
         Columns that name the choice situation and the alternative.
     base : str, optional

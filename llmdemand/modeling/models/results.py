@@ -14,6 +14,7 @@ from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, 
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
+from llmdemand.modeling.sample.columns import rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,8 +70,8 @@ class LogitResults(Fit):
 
         Parameters
         ----------
-        data : pandas.DataFrame or array, optional
-            New rows; a data frame goes through the formula. By default the sample, with
+        data : table or array, optional
+            New rows; a table goes through the formula. By default the sample, with
             equal rows merged (`frame`).
 
         Returns
@@ -89,18 +90,23 @@ class LogitResults(Fit):
                 "no prediction from a separated fit: its estimates are infinite; "
                 "fit with separation='firth'"
             )
-        b = self.params.to_numpy()
+        b = np.asarray(self.params, np.float64)
         if self.design is None or isinstance(data, np.ndarray):
             own = self.data
             if not isinstance(own, Cells):
                 raise UsageError("predict: give a data frame for a model of several alternatives")
-            return sigmoid((own.x if data is None else np.asarray(data, float)) @ b)
-        frame = self.frame if data is None else data
+            if own.offset is not None and data is not None:
+                raise UsageError(
+                    "predict: an array of regressors says nothing of the offset: fit by formula, "
+                    "with offset(), to predict for other rows"
+                )
+            return own.shares(b) if data is None else sigmoid(np.asarray(data, float) @ b)
+        frame = self.frame if data is None else rows_of(data)
         assert frame is not None
         rows = self.design.expand(frame)
         if self.design.outside:
-            return sigmoid(rows.x @ b)
-        found = ChoiceSets(rows.start, len(rows.x)).shares(rows.x @ b)
+            return sigmoid(rows.utilities(b))
+        found = ChoiceSets(rows.start, len(rows.x)).shares(rows.utilities(b))
         wide = self.kind == "Multinomial logit"
         return found.reshape(-1, len(self.design.alternatives)) if wide else found
 
@@ -200,7 +206,9 @@ class LogitResults(Fit):
 
         x = pd.DataFrame(data.x, columns=self.params.index)
         y = pd.Series(data.mean, name=self.outcome)
-        model = sm.GLM(y, x, family=sm.families.Binomial(), freq_weights=data.count)
+        model = sm.GLM(
+            y, x, family=sm.families.Binomial(), freq_weights=data.count, offset=data.offset
+        )
         return model.fit(tol=1e-14, maxiter=200, scale=1.0)
 
     def summary(self, alpha: float = 0.05) -> str:

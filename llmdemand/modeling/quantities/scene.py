@@ -64,7 +64,7 @@ class Scene:
     answers : int
         Their number.
     x : (R, K) array
-        Regressors by case and alternative.
+        Regressors by case and alternative, an offset as one more column.
     start : (N,) int array
         First row of each case.
     labels : (R,) int array
@@ -115,7 +115,11 @@ class Scene:
 
     def utilities(self, b: Numbers, x: Array | None = None) -> Numbers:
         """Utilities by taste and row, (D, ..., R)."""
-        return self.kernel.utilities(b, self.x if x is None else x)
+        x = self.x if x is None else x
+        if not self.design.offset:
+            return self.kernel.utilities(b, x)
+        # The offset is the last column: its coefficient is 1, whatever the tastes.
+        return self.kernel.utilities(b, x[..., :-1]) + x[..., -1]
 
     def shares(self, b: Numbers, x: Array | None = None) -> Numbers:
         """Probabilities by row; complex coefficients pass through."""
@@ -184,7 +188,7 @@ class Scene:
 
     def changed(self, frame: pd.DataFrame) -> Scene:
         """The same cases with other values."""
-        x = self.spread(self.design.expand(frame).x)
+        x = self.spread(self.design.expand(frame).wide)
         return Scene(
             self.fit, frame, self.weight, self.answer, self.answers, x, self.start, self.labels
         )
@@ -198,7 +202,7 @@ class Scene:
         for first in range(0, len(frames), size):
             some = frames[first : first + size]
             # One long frame: reading a formula costs more than a few rows.
-            x = self.design.expand(pd.concat(some, ignore_index=True)).x
+            x = self.design.expand(pd.concat(some, ignore_index=True)).wide
             parts.append(self.spread(x).reshape(len(some), *self.x.shape))
         return np.concatenate(parts)
 

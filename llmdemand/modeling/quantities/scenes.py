@@ -14,6 +14,7 @@ from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.intervals import Fit, Value, ready
 from llmdemand.modeling.quantities.prices import names, price_column, with_price
 from llmdemand.modeling.quantities.scene import Scene
+from llmdemand.modeling.sample.columns import plain, rows_of
 from llmdemand.modeling.sample.designs import ChoiceDesign, Design
 
 if TYPE_CHECKING:
@@ -97,8 +98,6 @@ def scenes(
     DesignError, UsageError
         For columns that the model does not have, missing or infinite values.
     """
-    import pandas as pd
-
     design, sample = ready(fit, what)
     choose(average, Average, "average")
     if at is None or isinstance(at, Mapping):
@@ -110,8 +109,8 @@ def scenes(
         if average == "share_weighted":
             rule = "share-weighted over observations (sample enumeration)"
         rule += where
-    elif isinstance(at, pd.DataFrame):
-        keys, frames = _given(design, sample, at)
+    elif hasattr(at, "columns"):
+        keys, frames = _given(design, sample, rows_of(at))
         rule = "none: each answer at the values given"
     else:
         raise UsageError(
@@ -235,6 +234,7 @@ def _given(
     if not len(at):
         raise UsageError("at: the data frame has no rows")
     frame = at.reset_index(drop=True)
+    frame = frame.assign(**plain(frame[needed]))
     for name in needed:
         if frame[name].isna().any():
             raise UsageError(f"at: column {name!r} has a missing value")
@@ -320,10 +320,10 @@ def _scene(fit: Fit, design: Design, held: list[tuple[pd.DataFrame, Array]]) -> 
     if isinstance(design, ChoiceDesign):
         whole[design.group] = np.concatenate(groups)
     made = design.expand(whole)
-    labels, x, start = made.labels, made.x, made.start
+    labels, x, start = made.labels, made.wide, made.start
     if design.outside:
-        x = np.zeros((2 * len(made.x), made.x.shape[1]))
-        x[::2] = made.x
+        x = np.zeros((2 * len(made.x), x.shape[1]))
+        x[::2] = made.wide
         labels = np.tile(np.array([0, 1], np.intp), len(made.x))
         start = 2 * np.arange(len(made.x))
     weight = np.concatenate([w for _, w in held])

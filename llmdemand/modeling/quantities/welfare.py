@@ -88,7 +88,7 @@ def consumer_surplus(
     moneys = [m for m in found if m is not None]
     log_sum = len(moneys) == len(found)
     if log_sum:
-        _check_falls(fit, moneys, price)
+        _check_falls(where.blocks, moneys, coefficients(fit), price)
     if log_sum:
 
         def value(b: Numbers) -> Numbers:
@@ -213,9 +213,8 @@ def _flow(scene: Scene, b: Numbers, path: _Path) -> Numbers:
     return total
 
 
-def _check_falls(fit: Fit, moneys: list[Array], price: str) -> None:
-    b = coefficients(fit)
-    highest = max(float(np.max(fit.kernel.utilities(b, m))) for m in moneys)
+def _check_falls(blocks: tuple[Scene, ...], moneys: list[Array], b: Array, price: str) -> None:
+    highest = max(float(np.max(s.utilities(b, m))) for s, m in zip(blocks, moneys, strict=True))
     if highest >= 0:
         raise DesignError(
             f"a consumer surplus needs utilities that fall with {price!r}: they change by "

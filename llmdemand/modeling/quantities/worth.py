@@ -196,8 +196,8 @@ def _ratio(
             parts.append(scene.total(of_case, case) / scene.total(np.ones(len(case)), case))
         return np.concatenate(parts)
 
-    if not all(scene.kernel.plain for scene in blocks):
-        return value, None  # a mean of ratios over tastes
+    if not all(scene.kernel.plain and not scene.design.offset for scene in blocks):
+        return value, None  # a mean of ratios over tastes, or one of more than coefficients
     tops, bottoms = [], []
     for scene, (above, below, case) in zip(blocks, worth, strict=True):
         for k in range(scene.answers):

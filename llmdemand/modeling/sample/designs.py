@@ -29,15 +29,28 @@ class Rows:
         First row of each case.
     labels : (R,) int array
         Alternative of each row, as its place in the design's `alternatives`.
+    offset : (R,) array or None
+        Added to the utilities; None for nothing.
     """
 
     x: Array
     start: Codes
     labels: Codes
+    offset: Array | None = None
+
+    @property
+    def wide(self) -> Array:
+        """Regressors and, where there is one, the offset as one more column."""
+        return self.x if self.offset is None else np.column_stack([self.x, self.offset])
+
+    def utilities(self, params: Array) -> Array:
+        """``x @ params`` and the offset, (R,)."""
+        found = self.x @ params
+        return found if self.offset is None else found + self.offset
 
 
 class Design(Protocol):
-    """What turns data into utilities ``x @ params``.
+    """What turns data into utilities ``x @ params``, plus an offset where there is one.
 
     Shares are ``exp(v) / sum exp(v)`` within a case; where `outside` is true the sum has one
     more term, 1, for not buying. A binary logit is one alternative beside the outside.
@@ -58,6 +71,10 @@ class Design(Protocol):
     @property
     def outside(self) -> bool:
         """Whether not buying is one more alternative, with utility 0."""
+
+    @property
+    def offset(self) -> bool:
+        """Whether the utilities have a part whose coefficient is fixed at 1."""
 
     def expand(self, frame: pd.DataFrame) -> Rows:
         """Regressors of these rows."""
@@ -96,6 +113,11 @@ class BinaryDesign:
     outside = True
 
     @property
+    def offset(self) -> bool:
+        """Whether there is one."""
+        return self.part.offset
+
+    @property
     def terms(self) -> tuple[str, ...]:
         """Names of the coefficients."""
         return self.part.terms
@@ -108,7 +130,8 @@ class BinaryDesign:
     def expand(self, frame: pd.DataFrame) -> Rows:
         """One row per case."""
         n = len(frame)
-        return Rows(self.part.matrix(frame), np.arange(n), np.zeros(n, np.intp))
+        x, offset = self.part.made(frame)
+        return Rows(x, np.arange(n), np.zeros(n, np.intp), offset)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column; a rival is named by the column of its price."""
@@ -135,6 +158,7 @@ class MultinomialDesign:
     alternatives: tuple[str, ...]
 
     outside = False
+    offset = False
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -184,6 +208,11 @@ class ChoiceDesign:
     outside = False
 
     @property
+    def offset(self) -> bool:
+        """Whether there is one."""
+        return self.generic.offset
+
+    @property
     def terms(self) -> tuple[str, ...]:
         """Generic terms first, then ``term:alternative``."""
         return (
@@ -205,10 +234,11 @@ class ChoiceDesign:
         """The rows as they are; without a column of cases they are one case."""
         labels = self.labels(frame)
         dummies = (labels[:, None] == np.arange(len(self.alternatives))).astype(float)
-        case, own = self.case.matrix(frame), _without_constant(self.own, frame)
+        generic, offset = self.generic.made(frame)
+        case, own = self.case.matrix(frame), _without_constant(self.own, self.own.matrix(frame))
         x = np.hstack(
             [
-                _without_constant(self.generic, frame),
+                _without_constant(self.generic, generic),
                 *(case[:, [k]] * dummies[:, 1:] for k in range(case.shape[1])),
                 *(own[:, [k]] * dummies for k in range(own.shape[1])),
             ]
@@ -223,7 +253,7 @@ class ChoiceDesign:
             groups = frame[self.group].to_numpy()
             new = np.append(True, groups[1:] != groups[:-1])
             start = np.flatnonzero(new).astype(np.intp)
-        return Rows(x, start, labels)
+        return Rows(x, start, labels, offset)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column, in the rows of the alternative."""
@@ -231,7 +261,7 @@ class ChoiceDesign:
         return price, at.astype(float)
 
 
-def _without_constant(part: Part, frame: pd.DataFrame) -> Array:
+def _without_constant(part: Part, x: Array) -> Array:
     # Made with a constant, so that categories are coded against a base: utilities are relative.
     keep = [k for k, t in enumerate(part.terms) if t != "const"]
-    return part.matrix(frame)[:, keep]
+    return x[:, keep]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,42 +12,33 @@ import numpy as np
 
 from llmdemand.errors import DesignError, LLMDemandError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.sample.columns import is_text, number, plain
+from llmdemand.modeling.sample.language import Reading, read, verify
+from llmdemand.modeling.sample.readable import readable
+from llmdemand.modeling.sample.tokens import parts
+from llmdemand.modeling.sample.transforms import functions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Part", "evaluate", "looks_at_all_rows", "part", "split", "variables"]
+__all__ = [
+    "Part",
+    "apart",
+    "evaluate",
+    "looks_at_all_rows",
+    "offset_note",
+    "part",
+    "split",
+    "variables",
+    "without_offsets",
+]
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_QUOTED = re.compile(r"`([^`]+)`")
-_STATEFUL = re.compile(r"\b(bs|cs|cc|cr|poly|center|scale|standardize|hashed|lag)\s*\(")
+_STATEFUL = re.compile(r"\b(bs|cs|cc|cr|poly|center|scale|standardize)\s*\(")
 _KNOTTED = re.compile(r"\b(bs|cs|cc|cr)\s*\([^()]*knots\s*=")
 
 
-def _log(values: Any) -> Any:
-    """Natural logarithm of positive numbers."""
-    found = np.asarray(values, float)
-    if (found <= 0).any():
-        raise DesignError(
-            f"log of {found.min():g}: logarithms need positive values; use the price itself, or "
-            "leave out rows at zero"
-        )
-    return np.log(values)
-
-
-def _round_number(values: Any, step: float | None = None) -> Any:
-    """One where a price is a multiple of `step`, else zero."""
-    if step is None or not step > 0:
-        raise DesignError(
-            "round(price, 5) marks prices that are multiples of 5: give a positive step "
-            "(it does not round; use np.round for that)"
-        )
-    ratio = np.asarray(values, float) / step
-    return (np.abs(ratio - np.round(ratio)) < 1e-9 * np.maximum(1, np.abs(ratio))) * 1.0
-
-
-#: What formulas know beside formulaic's own transforms.
-_CONTEXT = {"log": _log, "round": _round_number, "abs": np.abs, "sqrt": np.sqrt}
+_INTERCEPT = ("const", "Intercept")
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ class Part:
     text : str
         As it was written.
     terms : tuple of str
-        Names of its columns, ``const`` for the intercept.
+        Names of its columns, ``const`` for the intercept, offsets left out.
     spec : object
         formulaic's record of levels and knots; None for an empty part.
     """
@@ -67,6 +58,11 @@ class Part:
     text: str
     terms: tuple[str, ...]
     spec: Any
+
+    @property
+    def offset(self) -> bool:
+        """Whether it holds an offset."""
+        return bool(read(self.text).offsets)
 
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Regressors of these rows, (R, K).
@@ -76,9 +72,14 @@ class Part:
         DesignError
             For a category that the sample did not have, or a value outside a transform's domain.
         """
+        return self.made(frame)[0]
+
+    def made(self, frame: pd.DataFrame) -> tuple[Array, Array | None]:
+        """Regressors of these rows, and the sum of the offsets, (R,), where there are any."""
         if self.spec is None:
-            return np.empty((len(frame), 0))
-        return _matrix(self.spec, frame, self.text)[0]
+            return np.empty((len(frame), 0)), None
+        reading = read(self.text)
+        return _divided(*_matrix(self.spec, frame, reading, self.text)[:2], reading)[::2]
 
 
 def split(formula: str) -> tuple[str, list[str]]:
@@ -90,44 +91,67 @@ def split(formula: str) -> tuple[str, list[str]]:
     Raises
     ------
     DesignError
-        Without exactly one ``~``.
+        Without exactly one ``~``; for an outcome that is among the regressors.
     """
-    if not isinstance(formula, str):
-        raise UsageError(f"formula {formula!r}: give text, as 'choice ~ price'")
-    left, tilde, right = formula.partition("~")
-    if not tilde or not left.strip() or not right.strip() or "~" in right:
+    sides = parts(formula)
+    if len(sides) != 2 or len(sides[0]) > 1 or not all(t for side in sides for t in side):
         raise DesignError(
             f"formula {formula!r} cannot be read: write outcome ~ regressors,"
             " as in 'choice ~ price'"
         )
-    return left.strip(), [p.strip() for p in right.split("|")]
+    return sides[0][0], sides[1]
 
 
-def variables(text: str, columns: list[str]) -> list[str]:
+def apart(outcomes: Sequence[str], texts: Sequence[str]) -> None:
+    """Refuse an outcome that is a column among the regressors: it would explain itself."""
+    for text in texts:
+        for outcome in outcomes:
+            if outcome in read(text).names:
+                raise DesignError(
+                    f"formula {text!r} has the outcome {outcome!r} among the regressors, which "
+                    "would explain it fully: leave it out"
+                )
+
+
+def without_offsets(texts: Sequence[str], what: str) -> None:
+    """Refuse offsets where nothing is made of them."""
+    for text in texts:
+        if read(text).offsets:
+            raise UsageError(
+                f"formula {text!r} has an offset, which {what} does not take: leave it out"
+            )
+
+
+def offset_note(text: str) -> tuple[str, ...]:
+    """What a summary says of the offsets."""
+    offsets = read(text).offsets
+    return (f"{' + '.join(offsets)}: the coefficient is fixed at 1",) if offsets else ()
+
+
+def variables(text: str, columns: Sequence[str], *, offsets: bool = True) -> list[str]:
     """The columns that a part names, in the order of the data.
 
     >>> variables("log(price) + C(arm):`unit price`", ["arm", "price", "unit price", "cell"])
     ['arm', 'price', 'unit price']
 
+    Parameters
+    ----------
+    text : str
+        A part of a formula.
+    columns : sequence of str
+        Those of the data.
+    offsets : bool
+        Whether columns that only offsets name are among them.
+
     Raises
     ------
     DesignError
-        For a name that is no column, with the nearest one.
+        For a name that is no column, with the nearest one; for what is not of the language.
     """
-    quoted = _QUOTED.findall(text)
-    # A formula is nearly Python; formulaic's own list forgets arguments beside brackets.
-    python = _QUOTED.sub("1", text).replace(":", "*").replace("^", "**")
-    try:
-        tree = ast.parse(python.strip(), mode="eval")
-    except SyntaxError:
-        raise DesignError(
-            f"formula {text!r} cannot be read: write terms with +, as in 'price + C(persona)'"
-        ) from None
-    called = {id(n) for c in ast.walk(tree) if isinstance(c, ast.Call) for n in ast.walk(c.func)}
-    named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called}
-    found = named | set(quoted)
-    for name in sorted(found - set(columns)):
-        raise DesignError(f"formula {text!r}: no column {name!r}{nearest(name, columns)}")
+    reading = read(text)
+    for name in sorted(set(reading.names) - set(columns)):
+        raise DesignError(f"formula {text!r}: no column {name!r}{nearest(name, list(columns))}")
+    found = set(reading.names if offsets else reading.fitted)
     return [c for c in columns if c in found]
 
 
@@ -145,11 +169,25 @@ def part(text: str, frame: pd.DataFrame) -> Part:
     """A part's terms and record, from the rows that define its levels and knots.
 
     ``0`` and ``-1`` alone are the empty part.
+
+    Raises
+    ------
+    DesignError
+        For text that is numbers or has more than 100 levels and stands outside of ``C()``, and
+        for columns with the intercept's name.
     """
     if text in ("0", "-1"):
         return Part(text, (), None)
-    _, names, spec = _matrix(_parsed(text), frame, text)
-    return Part(text, names, spec)
+    reading = read(text)
+    for name in reading.names:
+        if name in _INTERCEPT:
+            raise DesignError(
+                f"formula {text!r}: column {name!r} has the name of the constant, which is added "
+                "without being named: leave it out, or rename the column"
+            )
+    matrix, names, spec = _matrix(_parsed(reading, text), frame, reading, text)
+    _, kept, _ = _divided(matrix, names, reading)
+    return Part(text, kept, spec)
 
 
 def evaluate(text: str, frame: pd.DataFrame) -> Array:
@@ -161,15 +199,20 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
         If it is not one numeric column.
     """
     if text in frame.columns:
-        column = frame[text]
+        column = plain(frame[[text]])[text]
         if column.dtype.kind not in "fiub":
             raise DesignError(
-                f"outcome {text!r} holds {column.dtype}, not numbers: give 0/1 or fractions, "
+                f"outcome {text!r} holds {_kind(column)}, not numbers: give 0/1 or fractions, "
                 f"such as I({text} == 'name')"
             )
-        return column.to_numpy(np.float64)
+        return np.asarray(number(column, text), np.float64)
     variables(text, [str(c) for c in frame.columns])
-    matrix, _, _ = _matrix(_parsed(f"0 + {text}"), frame, text)
+    reading = read(f"0 + {text}")
+    if reading.offsets:
+        raise DesignError(f"outcome {text!r}: an offset belongs to the right of ~")
+    if not reading.names:
+        raise DesignError(f"outcome {text!r} names no column of the data: give one")
+    matrix, _, _ = _matrix(_parsed(reading, text), frame, reading, text)
     if matrix.shape[1] == 2 and text.startswith("I("):
         return matrix[:, 1]  # formulaic makes two columns of a condition: false, true
     if matrix.shape[1] != 1:
@@ -177,24 +220,54 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
     return matrix[:, 0]
 
 
-def _parsed(text: str) -> Any:
+def _kind(column: pd.Series[Any]) -> str:
+    known = {"category": "a category", "M": "dates", "m": "durations"}
+    if is_text(column):
+        return "text"
+    return known.get(str(column.dtype), known.get(column.dtype.kind, str(column.dtype)))
+
+
+def _parsed(reading: Reading, text: str) -> Any:
     import formulaic
     from formulaic.errors import FormulaicError
 
     try:
-        return formulaic.Formula(text)
-    except (FormulaicError, SyntaxError, ValueError, TypeError) as error:
+        found = formulaic.Formula(reading.text)
+        factors = [f for term in found for f in term.factors]
+    except (FormulaicError, SyntaxError, ValueError, TypeError, AttributeError) as error:
         raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
+    for factor in factors:
+        # What will run is checked in the very form in which it will.
+        if factor.eval_method.value == "python":
+            verify(factor.expr, text)
+    return found
 
 
-def _matrix(spec: Any, frame: pd.DataFrame, text: str) -> tuple[Array, tuple[str, ...], Any]:
+def _divided(
+    matrix: Array, names: tuple[str, ...], reading: Reading
+) -> tuple[Array, tuple[str, ...], Array | None]:
+    """Regressors, their names, and the sum of the offsets."""
+    if not reading.offsets:
+        return matrix, names, None
+    place = [names.index(one) for one in reading.offsets if one in names]
+    if len(place) < len(reading.offsets):
+        raise DesignError(f"an offset is one column of numbers: {', '.join(reading.offsets)}")
+    keep = [k for k in range(len(names)) if k not in place]
+    return matrix[:, keep], tuple(names[k] for k in keep), matrix[:, place].sum(axis=1)
+
+
+def _matrix(
+    spec: Any, frame: pd.DataFrame, reading: Reading, text: str
+) -> tuple[Array, tuple[str, ...], Any]:
+    from formulaic import ModelSpec
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
+    frame_, kinds = readable(reading, frame, text, not isinstance(spec, ModelSpec))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)  # values are checked below
             warnings.simplefilter("error", DataMismatchWarning)
-            made = spec.get_model_matrix(frame, context=_CONTEXT, na_action="ignore")
+            made = spec.get_model_matrix(frame_, context=functions(kinds), na_action="ignore")
     except DataMismatchWarning as error:
         named = str(error).partition("dataset):")[2].partition("}")[0].strip(" {")
         levels = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", named).split(", ")
@@ -207,6 +280,7 @@ def _matrix(spec: Any, frame: pd.DataFrame, text: str) -> tuple[Array, tuple[str
         ArithmeticError,
         NameError,
         AttributeError,
+        LookupError,
         SyntaxError,
         ValueError,
         TypeError,
@@ -218,9 +292,19 @@ def _matrix(spec: Any, frame: pd.DataFrame, text: str) -> tuple[Array, tuple[str
                 f"{text!r}: a value lies outside the range of the data that the spline was fitted "
                 "to; stay within it, or write bs(..., extrapolation='extend')"
             ) from None
+        if " specification: generated" in str(error):
+            raise DesignError(
+                f"{text!r}: a column is of another kind (numbers, text, a category) than in the "
+                "data that were fitted: give it as it was"
+            ) from None
         raise DesignError(f"formula {text!r} cannot be read: {_first_line(error)}") from None
     names = tuple("const" if c == "Intercept" else str(c) for c in made.columns)
-    matrix = made.to_numpy(np.float64)
+    try:
+        matrix = made.to_numpy(np.float64)
+    except (ValueError, TypeError) as error:
+        raise DesignError(f"formula {text!r} is not numbers: {_first_line(error)}") from None
+    if matrix.shape[0] != len(frame):
+        raise DesignError(f"formula {text!r} makes {len(matrix)} rows of {len(frame)}")
     bad = ~np.isfinite(matrix).all(axis=0)
     if bad.any():
         raise DesignError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.sample.columns import Data, chunks, column_names, plain
 from llmdemand.modeling.sample.formula import evaluate
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ __all__ = [
 
 NA = Literal["raise", "drop"]
 WeightsType = Literal["frequency", "sampling"]
-Data = Any  # pandas.DataFrame, or the path of a parquet file
 
-_CHUNK = 1 << 20  # rows at a time
+_CHUNK = 1 << 20  # groups that are kept apart
 _ROUNDING = 1e-9  # of sums of probabilities
 _TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
 
@@ -70,67 +69,6 @@ class Sample:
     dropped: int
 
 
-def column_names(data: Data) -> list[str]:
-    """The columns of a data frame or of a parquet file.
-
-    Raises
-    ------
-    UsageError
-        For anything else, or a file that cannot be read.
-    """
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        twice = data.columns[data.columns.duplicated()]
-        if len(twice):
-            raise DesignError(f"column {twice[0]!r} is in the data twice: rename one of them")
-        return [str(c) for c in data.columns]
-    if isinstance(data, str | Path):
-        return [str(n) for n in _parquet(data).schema_arrow.names]
-    raise UsageError(
-        f"data is {type(data).__name__}: give a pandas DataFrame or the path of a parquet file"
-    )
-
-
-def chunks(data: Data, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """The columns in slices of a million rows."""
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        for start in range(0, len(data), _CHUNK):
-            yield plain(data.iloc[start : start + _CHUNK][list(columns)])
-        return
-    for batch in _parquet(data).iter_batches(batch_size=_CHUNK, columns=list(columns)):
-        yield plain(batch.to_pandas())
-
-
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with decimals (as databases give prices) as floats."""
-    from decimal import Decimal
-
-    for column in frame.columns:
-        values = frame[column]
-        if values.dtype.kind != "O":
-            continue
-        known = values.dropna()
-        if len(known) and isinstance(known.iloc[0], Decimal):
-            frame = frame.assign(**{str(column): values.astype(float)})
-    return frame
-
-
-def _parquet(path: str | Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not Path(path).is_file():
-        raise UsageError(f"no file {path}: give a pandas DataFrame or the path of a parquet file")
-    try:
-        return pq.ParquetFile(path, memory_map=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is not a parquet file that can be read ({reason})") from None
-
-
 def require(columns: Iterable[str | None], known: list[str], role: str) -> None:
     """Raise for a column that the data do not have."""
     for column in columns:
@@ -157,8 +95,9 @@ def grouped(
 
     Parameters
     ----------
-    data : pandas.DataFrame or path
-        Rows, or a parquet file, which is read a million rows at a time.
+    data : table or path
+        Rows of pandas, polars or pyarrow, or a parquet file, which is read a million rows at
+        a time.
     outcome : str, optional
         Column or expression; without one the groups are only counted.
     keys : sequence of str
@@ -262,7 +201,7 @@ def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
             f"{int(bad.sum())} rows have missing values in {columns} (the first is row "
             f"{first + int(np.flatnonzero(bad)[0])}): mend them, or leave them out with na='drop'"
         )
-    return chunk[~bad]
+    return plain(chunk[~bad])  # without missing values nullable numbers are plain ones
 
 
 def _group(

@@ -13,14 +13,15 @@ from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.protocol import Likelihood
-from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign
+from llmdemand.modeling.sample.columns import rows_of
+from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign, Rows
 from llmdemand.modeling.sample.formula import evaluate
 from llmdemand.modeling.sample.sample import codes, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Predicted", "distinct", "predicted", "predicted_rows", "side_by_side"]
+__all__ = ["Predicted", "distinct", "predicted", "predicted_rows", "side_by_side", "told_apart"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
     """Predictions for data that have the model's regressors."""
     b = _no_infinite(fit)
     assert isinstance(data, Cells | Cases)
-    w, eta = data.count * data.weight, data.x @ b
+    w, eta = data.count * data.weight, data.utilities(b)
     if isinstance(data, Cells):
         rows = np.arange(len(eta))
         names = fit.design.alternatives if fit.design is not None else (fit.outcome,)
@@ -112,7 +113,7 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
             start=rows,
             labels=np.zeros(len(eta), np.intp),
             alternatives=names,
-            key=distinct(data.x) if key is None else key,
+            key=distinct(told_apart(data)) if key is None else key,
             binary=True,
             merged=merged,
         )
@@ -129,10 +130,15 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
         start=data.start,
         labels=data.labels,
         alternatives=fit.design.alternatives,
-        key=distinct(data.x) if key is None else key,
+        key=distinct(told_apart(data)) if key is None else key,
         binary=False,
         merged=False,
     )
+
+
+def told_apart(data: Cells | Cases | Rows) -> Array:
+    """What tells rows apart: regressors, and the offset."""
+    return data.x if data.offset is None else np.column_stack([data.x, data.offset])
 
 
 def distinct(x: Array) -> Codes:
@@ -191,9 +197,10 @@ def predicted_rows(
                 f"outcomes of case {bad} sum to {sums[np.argmax(np.abs(sums - 1))]:g}: give "
                 "whole cases, whose outcomes sum to 1"
             )
-        data: Likelihood = Cases(rows.x, y, rows.start, w[rows.start], one, {}, rows.labels)
+        w = w[rows.start]
+        data: Likelihood = Cases(rows.x, y, rows.start, w, one, {}, rows.labels, rows.offset)
     else:
-        data = replace(Cells.of_rows(rows.x, y), weight=w)
+        data = replace(Cells.of_rows(rows.x, y, offset=rows.offset), weight=w)
     return _assembled(fit, data, key, False)
 
 
@@ -229,15 +236,14 @@ def side_by_side(frame: pd.DataFrame, case: str) -> pd.DataFrame:
 
 
 def _new_rows(fit: Fit, data: Any) -> pd.DataFrame:
-    import pandas as pd
 
-    if not isinstance(data, pd.DataFrame) or not len(data):
-        what = "an empty data frame" if isinstance(data, pd.DataFrame) else type(data).__name__
-        raise UsageError(f"data is {what}: give a pandas DataFrame with the model's columns")
+    frame = rows_of(data)
+    if not len(frame):
+        raise UsageError("data is an empty data frame: give rows with the model's columns")
     if isinstance(fit.design, ChoiceDesign):
-        require([fit.design.group], [str(c) for c in data.columns], "of cases")
-        return side_by_side(data, fit.design.group)
-    return data
+        require([fit.design.group], [str(c) for c in frame.columns], "of cases")
+        return side_by_side(frame, fit.design.group)
+    return frame
 
 
 def predicted(fit: Fit, data: Any, by: str | None = None, weights: str | None = None) -> Predicted:
@@ -247,7 +253,7 @@ def predicted(fit: Fit, data: Any, by: str | None = None, weights: str | None = 
     ----------
     fit : Fit
         A model with an estimate.
-    data : pandas.DataFrame or None
+    data : table or None
         Other rows, outcome included; None for the sample.
     by : str, optional
         Column whose values are the cells of the demand curve; ``price`` where there is one,

@@ -11,8 +11,9 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.scoring.calibration_curve import recalibrated
-from llmdemand.modeling.scoring.predictions import Predicted, distinct, predicted
+from llmdemand.modeling.scoring.predictions import Predicted, distinct, predicted, told_apart
 
 __all__ = ["Scores", "scores"]
 
@@ -169,10 +170,10 @@ def _saturated(rows: Predicted, fit: Fit, data: Any) -> float:
     # Predictions are equal where regressors are, and nearly never elsewhere.
     if data is None:
         assert isinstance(fit.data, Cells)
-        code = distinct(fit.data.x)
+        code = distinct(told_apart(fit.data))
     else:
         assert fit.design is not None
-        code = distinct(fit.design.expand(data).x)
+        code = distinct(told_apart(fit.design.expand(rows_of(data))))
     n = np.bincount(code, rows.n)
     mean = np.bincount(code, rows.n * rows.y) / np.where(n > 0, n, 1)
     return float(n @ (_entropy(mean) + _entropy(np.maximum(1 - mean, 0)))) / float(n.sum())

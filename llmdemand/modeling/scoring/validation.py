@@ -15,6 +15,7 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.sample.columns import Data, plain, rows_of
 from llmdemand.modeling.sample.designs import MultinomialDesign
 from llmdemand.modeling.sample.formula import split, variables
 from llmdemand.modeling.sample.sample import codes, complete, require
@@ -101,7 +102,7 @@ class CrossValidation(Printed):
 def cross_validate(
     door: Callable[..., Fit],
     formula: str,
-    data: pd.DataFrame,
+    data: Data,
     folds: int | str = 10,
     seed: int = 1,
     *,
@@ -117,7 +118,7 @@ def cross_validate(
         ``logit``, ``fraclogit``, ``mnlogit`` or ``clogit``.
     formula : str
         As for the door.
-    data : pandas.DataFrame
+    data : table
         As for the door.
     folds : int or str
         A number of folds, made at random of whole groups; or a column, each of whose
@@ -172,10 +173,7 @@ def cross_validate(
     """
     import pandas as pd
 
-    if not isinstance(data, pd.DataFrame):
-        raise UsageError(
-            f"data is {type(data).__name__}: cross-validation needs a pandas DataFrame"
-        )
+    data = rows_of(data)
     case = _case_column(door, options)
     frame, read, dropped = _usable(formula, data, case, options, group, folds, by)
     known = [str(c) for c in frame.columns]
@@ -313,8 +311,10 @@ def _usable(
     if case is not None:
         read.append(str(options.get("alternative", "alternative")))
         require([read[-1]], known, "of alternatives (alternative=...)")
+    read = list(dict.fromkeys(read))
     frame = frame.reset_index(drop=True)
-    whole = complete(frame[list(dict.fromkeys(read))], na, 0).index
+    frame = frame.assign(**plain(frame[read]))
+    whole = complete(frame[read], na, 0).index
     if case is not None and len(whole) < len(frame):
         broken = frame.loc[~frame.index.isin(whole), case]
         whole = frame.index[~frame[case].isin(broken) & frame[case].notna()]

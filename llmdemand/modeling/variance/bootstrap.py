@@ -208,7 +208,7 @@ def refit(
         NaN where there is no estimate.
     exists : (B,) bool array
     """
-    if isinstance(data, Cells):
+    if isinstance(data, Cells) and data.offset is None:
         points, point = np.unique(data.x, axis=0, return_inverse=True)
         if len(points) <= _POINTS:
             return _refit_sums(data, codes, units, weights, reps, points, point.reshape(-1), firth)
@@ -289,6 +289,7 @@ def _distinct(data: Likelihood) -> Likelihood:
         within=np.zeros(len(twice)),
         weight=data.weight[twice],
         groups={name: codes[twice] for name, codes in data.groups.items()},
+        offset=None if data.offset is None else data.offset[twice],
     )
 
 

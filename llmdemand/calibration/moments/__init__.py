@@ -1,0 +1,1 @@
+"""Estimating equations of both samples."""

@@ -1,0 +1,1 @@
+"""Humans and beliefs as rows, joined."""

@@ -1,0 +1,1 @@
+"""What a study asks: templates, respondents, the design, and their checks."""

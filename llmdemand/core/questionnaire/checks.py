@@ -1,0 +1,235 @@
+"""Everything that can be wrong with a study, before any model is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from llmdemand.core.questionnaire.prompts import Variant, names, placeholders
+from llmdemand.core.questionnaire.questionnaire import Questionnaire
+from llmdemand.core.questionnaire.respondents import reserved
+from llmdemand.errors import StudyError, nearest
+
+__all__ = ["ARMS", "check"]
+
+ORDERS = ("fixed", "rotate", "cross")
+MODES = ("chat", "completion")
+ARMS = ("blind", "unblinded")
+
+
+def check(study: Questionnaire) -> None:
+    """Raise for whatever is wrong with a study.
+
+    Raises
+    ------
+    StudyError
+        Saying what was found, what was expected and what to do.
+    """
+    _one_of("orders", study.orders, ORDERS)
+    _one_of("mode", study.mode, MODES)
+    outside = [a.id for a in study.menu if a.outside and a.id in study.prices]
+    if outside:
+        raise StudyError(f"{outside[0]!r} is an outside option and has a price: remove either")
+    people = ["respondent_id"] if study.respondents else []
+    clusters = ("cell", "order", *(["persona_id"] if study.personas else []), *people)
+    if study.cluster not in clusters:
+        raise StudyError(f"cluster is {study.cluster!r}: use one of {', '.join(clusters)}")
+    if study.focal not in study.prices:
+        raise StudyError(
+            f"focal alternative {study.focal!r} has no price: "
+            f"priced alternatives are {', '.join(study.prices) or 'none'}"
+        )
+    if study.runs < 1 or study.sampling.max_tokens < 1 or study.sampling.top_logprobs < 1:
+        raise StudyError("runs, max_tokens and top_logprobs must be at least 1")
+    thinking = study.sampling.thinking
+    if thinking is not None and (
+        thinking.thoughts < 1
+        or thinking.max_tokens < 1
+        or not thinking.close
+        or not thinking.answer
+    ):
+        raise StudyError(
+            "sampling.thinking needs at least one thought of at least one token, and texts for "
+            "'close' and 'answer'"
+        )
+    if not study.sampling.temperature > 0:
+        raise StudyError(
+            f"temperature is {study.sampling.temperature}: use a positive number (at 0 choice is "
+            "the most likely answer, while belief still is that of temperature 1)"
+        )
+    _arms(study)
+    _personas(study)
+    _templates(study)
+    _respondents(study)
+    _fraction(study)
+    _filling(study)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise StudyError(
+            f"{name} is {value!r}{nearest(value, allowed)}: use one of {', '.join(allowed)}"
+        )
+
+
+def _own_ids(ids: Sequence[str | None], what: str) -> None:
+    if not all(ids) or len(set(ids)) < len(ids):
+        raise StudyError(f"every {what} needs an 'id' of its own, found {list(ids)}: rename one")
+
+
+def _arms(study: Questionnaire) -> None:
+    for arm in study.arms:
+        _one_of("an arm", arm, ARMS)
+    if not study.arms or len(set(study.arms)) < len(study.arms):
+        raise StudyError(f"arms is {list(study.arms)}: give 'blind', 'unblinded' or both, once")
+    if "unblinded" in study.arms and not study.disclosure.strip():
+        raise StudyError(
+            "disclosure is empty, but the unblinded arm says it: write it, or leave it out "
+            "for the usual one"
+        )
+
+
+def _personas(study: Questionnaire) -> None:
+    _own_ids([p.get("id") for p in study.personas], "persona")
+    filled = _design_fields(study)
+    for persona in study.personas:
+        missing = set(study.personas[0]) ^ set(persona)
+        if missing:
+            raise StudyError(
+                f"persona {persona['id']!r} and the first one differ in fields: {sorted(missing)}"
+            )
+        taken = sorted(set(persona) & filled)
+        if taken:
+            raise StudyError(
+                f"persona {persona['id']!r} has a field {taken[0]!r}, which the design fills: "
+                "rename it"
+            )
+
+
+def _design_fields(study: Questionnaire) -> set[str]:
+    return {"offers", "unit", "disclosure", *(f"price_{a}" for a in study.prices)}
+
+
+def _templates(study: Questionnaire) -> None:
+    """The study's own templates, then those of each variant with what it inherits."""
+    _own_ids([v.id for v in study.variants], "variant")
+    if study.outside_offer:
+        listed = [a.id for a in study.menu if a.outside]
+        _offer(study, study.outside_offer, "'outside_offer'", ("label",), listed)
+    elif not study.outside_last and any(a.outside for a in study.menu):
+        raise StudyError(
+            "outside_last is false, but no offer shows the outside option: add outside_offer, "
+            'such as "- {label}", or remove outside_last'
+        )
+    own = Variant("", study.system, study.user, study.offer, study.price_scale)
+    fields = _design_fields(study) | _persona_fields(study)
+    _template(study, own, "", fields)
+    for variant in study.variants:
+        _template(study, study.wording(variant.id), f" of variant {variant.id!r}", fields)
+
+
+def _persona_fields(study: Questionnaire) -> set[str]:
+    # All personas have the fields of the first.
+    return set(study.personas[0]) - {"id"} if study.personas else set()
+
+
+def _template(study: Questionnaire, wording: Variant, whose: str, fields: set[str]) -> None:
+    focal = study.focal
+    scale = wording.price_scale
+    if scale is None or not (math.isfinite(scale) and scale > 0):
+        raise StudyError(f"price_scale{whose} is {scale}: give a positive number")
+    used = placeholders(wording.user or "", f"'user'{whose}", fields)
+    used |= placeholders(wording.system or "", f"'system'{whose}", fields)
+    if "offers" not in used and f"price_{focal}" not in used:
+        raise StudyError(
+            f"no prompt{whose} shows the price: put {{offers}} or {{price_{focal}}} into 'user'"
+        )
+    _offer(study, wording.offer or "", f"'offer'{whose}", ("label", "price"), study.prices)
+
+
+def _offer(
+    study: Questionnaire,
+    template: str,
+    where: str,
+    fixed: tuple[str, ...],
+    alternatives: Iterable[str],
+) -> None:
+    """What is not fixed is an attribute: each alternative needs its field of the personas."""
+    fields, listed = _persona_fields(study), list(alternatives)
+    attributes = {
+        field.removesuffix(f"_{a}") for field in fields for a in listed if field.endswith(f"_{a}")
+    }
+    known = {*fixed, *attributes}
+    if study.personas:
+        # No slip of the pen, but an attribute that no persona has.
+        with suppress(ValueError):
+            known |= {name for name in names(template) if not nearest(name, sorted(known))}
+    used = placeholders(template, where, known)
+    if not set(fixed) <= used:
+        needed = " and ".join(f"{{{name}}}" for name in fixed)
+        raise StudyError(f"{where} needs {'both ' if len(fixed) > 1 else ''}{needed}")
+    for attribute in sorted(used - set(fixed)):
+        for a in listed:
+            if f"{attribute}_{a}" not in fields:
+                raise StudyError(
+                    f"template {where} uses {{{attribute}}}, which alternative {a!r} takes from "
+                    f"the persona field '{attribute}_{a}', and there is none: give every persona "
+                    "that field"
+                )
+
+
+def _respondents(study: Questionnaire) -> None:
+    """What a table of people can lack, and names that their panel has already."""
+    if not study.respondents:
+        return
+    if not study.personas:
+        raise StudyError("respondents is true, but there are no personas: give a table of them")
+    taken = sorted(_persona_fields(study) & reserved(study.menu.ids))
+    if taken:
+        raise StudyError(
+            f"respondents have a column {taken[0]!r}, which is a column of every panel: rename it"
+        )
+    used = _used(study) & _persona_fields(study)
+    for persona in study.personas:
+        for name in used:
+            if not persona[name].strip():
+                raise StudyError(
+                    f"respondent {persona['id']!r} has no value in the column {name!r}, which the "
+                    "prompt shows: fill it, or leave that respondent out"
+                )
+
+
+def _used(study: Questionnaire) -> set[str]:
+    """Names of everything that a prompt can show."""
+    found = {f"{x}_{a.id}" for x in names(study.outside_offer) for a in study.menu if a.outside}
+    for wording in (study.wording(id) for id in (None, *(v.id for v in study.variants))):
+        found |= {*names(wording.system or ""), *names(wording.user or "")}
+        found |= {f"{x}_{a}" for x in names(wording.offer or "") for a in study.prices}
+    return found
+
+
+def _fraction(study: Questionnaire) -> None:
+    if study.design_seed < 0:
+        raise StudyError(f"design_seed is {study.design_seed}: give a whole number from 0")
+    if study.points is not None and not 1 <= study.points <= study.full_size:
+        raise StudyError(
+            f"points is {study.points}, but the full factorial has {study.full_size}: "
+            f"give 1 to {study.full_size}, or leave it out for all"
+        )
+
+
+def _filling(study: Questionnaire) -> None:
+    """Formats after ':' show their errors only when they are filled."""
+    first = study.full_cell(0)
+    variants: list[str | None] = [None, *(v.id for v in study.variants)]
+    for variant in variants:
+        whose = "" if variant is None else f" of variant {variant!r}"
+        try:
+            study.prompt(replace(first, variant=variant), study.option_orders()[0])
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+            raise StudyError(
+                f"a template{whose} cannot be filled ({error}): check the formats after ':', "
+                "such as {price:.1f}"
+            ) from None

@@ -1,0 +1,1 @@
+"""Numbers: precision, runs needed, prediction, variance, costs, allocation."""

@@ -1,0 +1,258 @@
+"""The report's tables as data frames of text, one function for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from llmdemand.modeling.tables.etable import etable
+from llmdemand.reporting.measures.precision import PUBLISHED
+from llmdemand.reporting.tables.cells import asked_at, estimate, number, percent, short_span, span
+
+if TYPE_CHECKING:
+    from llmdemand.reporting.findings import Findings
+    from llmdemand.reporting.measures.needed import RunsNeeded
+
+__all__ = [
+    "by_outcome",
+    "cost_table",
+    "differences_table",
+    "estimates_table",
+    "needed_table",
+    "needs",
+    "precision_table",
+    "prediction_table",
+    "pricing_table",
+    "quality_table",
+    "regression_table",
+    "variance_table",
+    "worth_table",
+]
+
+_METRICS = {"log_score": "log score", "brier": "Brier score", "rmse": "RMSE"}
+
+
+def estimates_table(report: Findings) -> pd.DataFrame:
+    """Price sensitivity and elasticity from all usable runs, as text."""
+    numbers, rows = report.estimates(), []
+    for demand in report.demands:
+        row: Any = numbers.loc[demand.outcome]
+        rows.append(
+            {
+                "outcome": demand.outcome,
+                "runs": f"{demand.fit.nobs:.12g}",
+                "price coef.": number(row["price_sensitivity"]),
+                "SE": number(row["se"]),
+                "95 % interval": span(row["lower"], row["upper"]),
+                f"elasticity at {row['at_price']:g}": number(row["elasticity"], 2),
+                "95 % interval ": span(row["elasticity_lower"], row["elasticity_upper"], 2),
+                "covariance": row["covariance"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def regression_table(report: Findings) -> pd.DataFrame:
+    """Both models side by side, standard errors in brackets, the covariance named."""
+    names = [d.outcome for d in report.demands]
+    if not names:
+        return pd.DataFrame()
+    found = etable(*report.demands, names=names, format="frame")
+    return found.rename_axis("").reset_index()
+
+
+def precision_table(report: Findings) -> pd.DataFrame:
+    """Both outcomes by number of runs, as text; no rows without a precision."""
+    if report.precision is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "outcome": row["outcome"],
+            "runs": f"{row['runs']}",
+            "price coef.": number(row["median"]),
+            "SE model": number(row["se_model"]),
+            "SE robust": number(row["se_robust"]),
+            "spread": number(row["spread"]),
+            "bias": number(row["bias"]),
+            "RMSE": number(row["rmse"]),
+            "coverage": percent(row["coverage"]),
+            "separated": percent(row["separated"]),
+            "within": percent(row["within"]),
+            "log score": number(row["log_score"]),
+        }
+        for row in report.precision.table.to_dict("records")
+    )
+
+
+def needs(report: Findings) -> RunsNeeded | None:
+    """Runs needed: the report's, or those of its draws of precision."""
+    if report.needed is None and report.precision is not None:
+        return report.precision.runs_needed()
+    return report.needed
+
+
+def needed_table(report: Findings, *, published: bool = False) -> pd.DataFrame:
+    """Runs needed by outcome, as text; with the published figures where asked."""
+    if (found := needs(report)) is None:
+        return pd.DataFrame()
+    lines = []
+    for outcome, row in found.table.iterrows():
+        line = {"outcome": str(outcome)}
+        if np.isnan(found.values[str(outcome)]):
+            line["runs needed"] = "no estimate to reach"
+        elif np.isnan(row["runs"]):
+            line["runs needed"] = f"more than {max(1, found.pool - 1)}"
+        else:
+            low, high = (f"{v:.0f}" if v == v else "?" for v in (row["lowest"], row["highest"]))
+            line["runs needed"] = f"{row['runs']:.0f} ({low} to {high})"
+        line["closed form"] = number(row["closed_form"], 0)
+        one = _one_run(report, str(outcome))
+        line["one-run SE"] = "-" if one is None else number(one["se_model"])
+        line["separated"] = "-" if one is None else percent(one["separated"])
+        if published:
+            se, runs = PUBLISHED[str(outcome)]
+            line["published SE"], line["published runs"] = f"{se:.3f}", f"{runs}"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def cost_table(report: Findings) -> pd.DataFrame:
+    """What the runs needed cost, as text; no rows where tokens are not counted."""
+    cost = None if report.needed is None else report.needed.cost
+    if cost is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "outcome": str(outcome),
+            "runs": number(row["runs"], 0),
+            "answers": number(row["answers"], 0),
+            "tokens": number(row["tokens"], 0),
+            "US dollars": number(row["usd"], 2),
+            "runs by": str(row.get("source", "-")),
+        }
+        for outcome, row in cost.iterrows()
+    )
+
+
+def prediction_table(report: Findings) -> pd.DataFrame:
+    """Predictive scores by runs and outcome, standard errors in brackets, as text."""
+    if report.prediction is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "runs": f"{row['runs']}",
+            "outcome": row["outcome"],
+            **{words: estimate(row[k], row[f"{k}_se"]) for k, words in _METRICS.items()},
+            "attainable": percent(row["attainable"]),
+            "fitted": percent(row["fitted"]),
+        }
+        for row in report.prediction.table.to_dict("records")
+    )
+
+
+def differences_table(report: Findings) -> pd.DataFrame:
+    """Paired differences of predictive scores, as text."""
+    if report.prediction is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "runs": f"{row['runs']}",
+            "score": _METRICS[row["metric"]],
+            "better": row["better"],
+            "worse": row["worse"],
+            "by": estimate(row["difference"], row["se"]),
+        }
+        for row in report.prediction.differences.to_dict("records")
+    )
+
+
+def variance_table(report: Findings) -> pd.DataFrame:
+    """Means and variances of belief and choice by price, as text."""
+    if report.variance is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "price": f"{row['price']:g}",
+            "runs": f"{row['runs']:.0f}",
+            "mean choice": number(row["mean_choice"], 3),
+            "mean belief": number(row["mean_belief"], 3),
+            "var. choice": number(row["var_choice"]),
+            "var. belief": number(row["var_belief"]),
+            "within share": number(row["within_share"], 3),
+            "ICC": number(row["icc"], 3),
+        }
+        for row in report.variance.by_price.to_dict("records")
+    )
+
+
+def worth_table(report: Findings) -> pd.DataFrame:
+    """In-sample fit of both outcomes to the mean choices, as text."""
+    if report.variance is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "outcome": row["outcome"],
+            "log score": number(row["log_score"]),
+            "R2": number(row["r2"], 3),
+            "RMSE": number(row["rmse"]),
+        }
+        for row in by_outcome(report.variance.fit).to_dict("records")
+    )
+
+
+def quality_table(report: Findings) -> pd.DataFrame:
+    """Data quality, one line per question, as text."""
+    q = report.quality
+    statuses = ", ".join(f"{s} {n}" for s, n in q.statuses.items())
+    lock = " (position-locked: read no estimate from this)" if q.position_locked else ""
+    return pd.DataFrame(
+        [
+            ("runs", f"{len(report.panel)}: {statuses}"),
+            ("readable answers", percent(q.readable)),
+            ("decided mass at the pivot", number(q.decided_mass, 3)),
+            ("mass outside the listed candidates", number(q.tail_mass, 3)),
+            (
+                "answers that go on to say something else",
+                f"{percent(q.mismatch)} of {q.whole} whole ones",
+            ),
+            ("order effect (belief when named first minus not)", number(q.order_effect, 3)),
+            ("first-named option chosen", percent(q.first_chosen) + lock),
+        ],
+        columns=["question", "answer"],
+    )
+
+
+def pricing_table(report: Findings, cost: float | None = None) -> pd.DataFrame:
+    """Elasticities, indifference price and best prices of both outcomes, as text.
+
+    Parameters
+    ----------
+    report : Report
+        What is shown.
+    cost : float, optional
+        Unit cost, for the price of the highest profit; the report's own by default.
+    """
+    numbers, lines = report.pricing(cost), []
+    numbers = numbers.assign(asked=list(map(asked_at, numbers["quantity"], numbers["at"])))
+    for asked, part in numbers.groupby("asked", sort=False):
+        line = {"quantity": str(asked)}
+        for row in part.to_dict("records"):
+            line[str(row["outcome"])] = short_span(row["estimate"], row["lower"], row["upper"])
+        lines.append({**line, "unit": str(part["unit"].iloc[0])})
+    return pd.DataFrame(lines).fillna("-")
+
+
+def by_outcome(table: pd.DataFrame) -> pd.DataFrame:
+    """Outcomes as a column, whether they were the index or not."""
+    return table if "outcome" in table else table.rename_axis("outcome").reset_index()
+
+
+def _one_run(report: Findings, outcome: str) -> Any:
+    """The row of one run per cell in the precision table, or None."""
+    if report.precision is None:
+        return None
+    table = report.precision.table
+    found = table[(table["outcome"] == outcome) & (table["runs"] == 1)]
+    return found.iloc[0] if len(found) else None

@@ -1,0 +1,239 @@
+"""The report's tables: cells as text to read, full numbers to compute with, files of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from llmdemand.reporting.measures.targets import Target
+from llmdemand.reporting.tables import frames
+from llmdemand.reporting.tables.cells import asked_at, number
+from llmdemand.reporting.tables.people import people_tables
+from llmdemand.reporting.tables.table import Table, render, write_table
+
+if TYPE_CHECKING:
+    from llmdemand.reporting.findings import Findings
+    from llmdemand.reporting.measures.needed import RunsNeeded
+
+__all__ = ["all_tables", "is_published", "label", "save_tables"]
+
+
+def label(report: Findings) -> str:
+    """What kind of demand the report is about."""
+    if report.panel.provenance.get("backend") == "synthetic":
+        return "reconstruction"
+    return report.panel.study.label
+
+
+def is_published(report: Findings) -> bool:
+    """Whether this is the known-truth replay of the published study."""
+    backend = report.panel.provenance.get("backend")
+    return backend == "synthetic" and report.panel.study.name == "pampers"
+
+
+def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]:
+    """Every table for which the report has the parts, in the order in which they are read.
+
+    Parameters
+    ----------
+    report : Report
+        What is shown.
+    cost : float, optional
+        Unit cost, for the price of the highest profit; the report's own by default.
+    """
+    problems = tuple(report.problems)
+    quality = pd.DataFrame([{**vars(report.quality), **report.quality.statuses}])
+    quality = quality.drop(columns="statuses")
+    tables = [Table("quality", "Data quality", frames.quality_table(report), quality, problems)]
+    if report.demands:
+        tables += _demand_tables(report, cost)
+    if report.precision is not None:
+        tables.append(_precision(report))
+    if (needs := frames.needs(report)) is not None:
+        tables += _needed(report, needs)
+    if report.prediction is not None:
+        tables += _prediction(report)
+    if report.variance is not None:
+        tables += _variance(report)
+    if report.people is not None:
+        tables += people_tables(report.people)
+    return tuple(tables)
+
+
+def save_tables(report: Findings, folder: Path) -> None:
+    """Write every table: CSV with full numbers, markdown and LaTeX to read, all in tables.md.
+
+    Besides, ``reach.csv`` and ``calibration.csv`` hold the curves of the figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = all_tables(report)
+    for table in tables:
+        write_table(table, folder)
+    curves = report.needed if report.needed is not None else report.precision
+    if curves is not None:
+        curves.reach.to_csv(folder / "reach.csv", index=False)
+    if report.prediction is not None:
+        report.prediction.calibration.to_csv(folder / "calibration.csv", index=False)
+    text = "\n\n".join(render(table, "markdown") for table in tables)
+    (folder / "tables.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _demand_tables(report: Findings, cost: float | None) -> list[Table]:
+    estimates = report.estimates().reset_index()
+    fits = tuple(report.demands)
+    terms = pd.concat(
+        pd.DataFrame({"outcome": d.outcome, "estimate": d.params, "se": d.bse}) for d in fits
+    )
+    terms = terms.rename_axis("term").reset_index()
+    named = "; ".join(f"{r['outcome']} {r['covariance']}" for _, r in estimates.iterrows())
+    pricing = report.pricing(cost)
+    unit = report.panel.study.unit
+    return [
+        Table(
+            "estimates",
+            "Demand from all usable runs",
+            frames.estimates_table(report),
+            estimates,
+            (f"price coef.: change in log-odds per unit of price ({unit}). Covariance: {named}.",),
+        ),
+        Table(
+            "regression",
+            "Demand models, standard errors in brackets",
+            frames.regression_table(report),
+            terms,
+            (),
+            fits,
+        ),
+        Table(
+            "pricing",
+            "Elasticities and prices, with 95 % intervals",
+            frames.pricing_table(report, cost),
+            pricing,
+            _pricing_notes(pricing),
+        ),
+    ]
+
+
+def _pricing_notes(pricing: pd.DataFrame) -> tuple[str, ...]:
+    """Why a number is missing or an extrapolation; what holds at it is in the numbers' notes."""
+    notes = []
+    for row in pricing.to_dict("records"):
+        told = [n for n in str(row["note"]).split("; ") if n and not n.startswith("at ")]
+        if told:
+            notes.append(f"{row['outcome']}, {asked_at(row['quantity'], row['at'])}: {told[0]}")
+            notes[-1] = "; ".join([notes[-1], *told[1:]]) + "."
+    return tuple(notes)
+
+
+def _precision(report: Findings) -> Table:
+    found = report.precision
+    assert found is not None
+    notes = [
+        "price coef.: median over the draws with an estimate. SE: mean over them, by the model "
+        "(inverse information) and robust (HC1). spread: standard deviation over draws. bias, "
+        "RMSE: against the estimate from all runs. coverage: share of draws whose robust 95 % "
+        "interval holds that estimate; within: share of draws within "
+        f"{100 * found.tolerance:g} % of it. separated: share of draws without an estimate; they "
+        "are misses, and enter no average. log score: of a held-out choice.",
+        *found.notes,
+    ]
+    title = f"Precision by runs per cell, {found.replications} draws"
+    return Table("precision", title, frames.precision_table(report), found.table, tuple(notes))
+
+
+def _needed(report: Findings, found: RunsNeeded) -> list[Table]:
+    published = is_published(report)
+    aim = Target(found.target, found.at).label
+    notes = [
+        "Runs per cell; in brackets what Monte Carlo error leaves open. one-run SE: mean over "
+        "the draws of one run per cell that have an estimate."
+    ]
+    if np.isfinite(found.ratio):
+        notes.append(f"Choice needs {found.ratio:.3g} times the runs of belief.")
+    if published:
+        notes.append(
+            "Published: arXiv 2512.23184, GPT-4o, no result of this package. The published SE of "
+            "choice, 138.090, is in our reading where an optimiser stopped on separated data, on "
+            "which another one stops elsewhere."
+        )
+    title = (
+        f"Runs needed for {aim} within {100 * found.tolerance:g} % at {100 * found.confidence:g} %"
+    )
+    shown = frames.needed_table(report, published=published)
+    tables = [
+        Table(
+            "runs_needed",
+            title,
+            shown,
+            found.table.rename_axis("outcome").reset_index(),
+            tuple(notes),
+        )
+    ]
+    if found.cost is not None:
+        numbers = found.cost.rename_axis("outcome").reset_index()
+        tables.append(
+            Table("cost", "What the runs needed cost", frames.cost_table(report), numbers)
+        )
+    return tables
+
+
+def _prediction(report: Findings) -> list[Table]:
+    found = report.prediction
+    assert found is not None
+    best = found.best
+    notes = (
+        f"{found.replications} draws; in brackets Monte Carlo standard errors. A constant share "
+        f"has log score {number(best['constant'])}, the best function of price "
+        f"{number(best['log_score'])}; attainable: share of the way between them. fitted: share "
+        "of draws with an estimate; the others are in no score of their row, so rows with less "
+        "than 100 % are those of luckier draws. RMSE: of the curve against observed shares, which "
+        "are noisy themselves.",
+        *found.notes,
+    )
+    aim = found.scored_on
+    paired = ("Over the draws in which both have an estimate; in brackets Monte Carlo SEs.",)
+    return [
+        Table(
+            "prediction",
+            f"Prediction of {aim}",
+            frames.prediction_table(report),
+            found.table,
+            notes,
+        ),
+        Table(
+            "differences",
+            f"Paired differences in the prediction of {aim}",
+            frames.differences_table(report),
+            found.differences,
+            paired,
+        ),
+    ]
+
+
+def _variance(report: Findings) -> list[Table]:
+    found = report.variance
+    assert found is not None
+    notes = found.notes
+    if not np.isnan(found.worth):
+        told = found.worth_text[0].upper() + found.worth_text[1:]
+        worth = f"{told}. The intra-cell correlation is {number(found.icc)}."
+        notes = (worth, *notes)
+    return [
+        Table(
+            "worth",
+            "What a belief run is worth, and fit of the curves to mean choices",
+            frames.worth_table(report),
+            frames.by_outcome(found.fit),
+            notes,
+        ),
+        Table(
+            "variance",
+            "Variance within cells by price",
+            frames.variance_table(report),
+            found.by_price,
+            ("within share: part of the variance that is sampling of an answer; ICC: the rest.",),
+        ),
+    ]

@@ -1,0 +1,84 @@
+"""The backends that come with the package, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmdemand.core.study import Study
+from llmdemand.errors import UsageError, nearest
+from llmdemand.simulation.backend import Backend
+
+__all__ = ["BACKENDS", "backend_named"]
+
+BACKENDS = ("local", "openai", "synthetic", "recorded", "choice_only")
+# Options that each backend knows; the others take none.
+_OPTIONS = {
+    "local": ("model", "whole"),
+    "openai": (
+        "model",
+        "base_url",
+        "api",
+        "n",
+        "reasoning_effort",
+        "extra_body",
+        "prices",
+        "needs_key",
+    ),
+    "recorded": ("model", "store"),
+    "choice_only": ("model", "base_url", "reasoning_effort", "extra_body", "prices"),
+    "synthetic": (),
+}
+
+
+def backend_named(name: str, study: Study, **options: Any) -> Backend:
+    """One of the backends that come with the package.
+
+    Parameters
+    ----------
+    name : str
+        ``local``, ``openai``, ``synthetic``, ``recorded`` or ``choice_only``.
+    study : Study
+        The study that will be asked.
+    **options
+        Those of the backend: ``model`` (a GGUF file for ``local``, a model name
+        otherwise), ``base_url``, ... ; None means the backend's own default.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or an option that the backend does not have.
+    """
+    if name not in BACKENDS:
+        raise UsageError(f"no backend {name!r}{nearest(name, BACKENDS)}: use {', '.join(BACKENDS)}")
+    given = {k: v for k, v in options.items() if v is not None}
+    for option in given:
+        if option not in _OPTIONS[name]:
+            having = [b for b, known in _OPTIONS.items() if option in known]
+            flag = "--" + option.replace("_", "-")
+            raise UsageError(f"{flag} is for the backend {' or '.join(having)}, not for {name}")
+    if "model" not in given and ("base_url" in given or name == "choice_only"):
+        raise UsageError(
+            f"no --model for {given.get('base_url', 'the choice_only backend')}: give the name "
+            "under which the server knows it"
+        )
+    if name == "local":
+        from llmdemand.simulation.backends.local import LocalBackend
+
+        return LocalBackend(**given)
+    if name == "openai":
+        from llmdemand.simulation.backends.openai import OpenAIBackend
+
+        return OpenAIBackend(**given)
+    if name == "recorded":
+        from llmdemand.simulation.backends.recorded import RecordedBackend
+
+        if "store" not in given:
+            raise UsageError("the recorded backend replays a store: name it with --store PATH")
+        return RecordedBackend(**given)
+    if name == "choice_only":
+        from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
+
+        return ChoiceOnlyBackend.server(**given)
+    from llmdemand.simulation.backends.synthetic import SyntheticBackend
+
+    return SyntheticBackend(study)

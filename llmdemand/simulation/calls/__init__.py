@@ -1,0 +1,1 @@
+"""How calls are made: in what number, at what pace."""

@@ -1,0 +1,57 @@
+"""How a run is carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from llmdemand.errors import UsageError
+from llmdemand.simulation.cost import Budget, Prices
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is carried out; no answer depends on it.
+
+    Attributes
+    ----------
+    store, budget, concurrency
+        See `llmdemand.simulate`.
+    prices : Prices or None
+        Of the model; list prices where it is a known one.
+    rpm, tpm : float or None
+        Most requests and tokens per minute.
+    patience : float
+        Seconds without any answer after which the server counts as gone.
+    probe : bool
+        Ask a few test questions first where it is unknown what a server returns.
+    progress : bool
+        Show a progress bar.
+    """
+
+    store: str | Path | None = None
+    budget: Budget | None = None
+    prices: Prices | None = None
+    concurrency: int | Literal["auto"] = "auto"
+    rpm: float | None = None
+    tpm: float | None = None
+    patience: float = 300.0
+    probe: bool = True
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency != "auto" and not (
+            isinstance(self.concurrency, int) and self.concurrency >= 1
+        ):
+            raise UsageError(
+                f"concurrency={self.concurrency!r}: give a number of calls from 1, or 'auto'"
+            )
+        for name in ("rpm", "tpm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name}={value}: give a positive number per minute")
+        if not self.patience >= 0:
+            raise UsageError(f"patience={self.patience}: give a number of seconds")

