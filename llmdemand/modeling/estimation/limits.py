@@ -19,6 +19,8 @@ __all__ = ["limit", "supremum"]
 
 def supremum(data: Likelihood, direction: Array) -> float:
     """The likelihood's least upper bound, approached along a separating direction."""
+    if data.corrected:
+        return np.inf  # outcomes beyond [0, 1] gain without end
     rest = data.undecided(direction)
     if rest is None:
         return 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes, sums
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
-from llmdemand.modeling.likelihood.separating import separating_direction
+from llmdemand.modeling.likelihood.separating import separating_direction, separating_totals
 
 __all__ = ["Cells", "log_likelihood", "sigmoid", "standardise"]
 
@@ -56,6 +56,10 @@ class Cells:
         weights: clusters divide them, estimates need them once.
     offset : (M,) array or None
         Added to the log-odds; None for nothing.
+    read : (M,) array or None
+        For corrected beliefs, which may leave [0, 1]: what the outcomes of all alternatives
+        sum to in each observation of the cell, 0 where the answer is unread; None for 1. The
+        log-likelihood of an observation is ``y eta - r log(1 + exp(eta))``: concave.
     """
 
     x: Array
@@ -66,6 +70,7 @@ class Cells:
     groups: Mapping[str, Codes] = field(default_factory=dict)
     alike: Codes | None = None
     offset: Array | None = None
+    read: Array | None = None
 
     @classmethod
     def of_rows(
@@ -90,6 +95,11 @@ class Cells:
         return self.count
 
     @property
+    def corrected(self) -> bool:
+        """Whether outcomes are corrected beliefs, which may leave [0, 1]."""
+        return self.read is not None
+
+    @property
     def weights_vary(self) -> bool:
         """Whether some sampling weight is not 1."""
         return bool((self.weight != 1).any())
@@ -102,17 +112,20 @@ class Cells:
     @cached_property
     def fractional(self) -> bool:
         """Whether some outcome lies strictly between 0 and 1."""
+        if self.read is not None:
+            return True
         # 0/1 outcomes with mean m scatter by exactly n m (1 - m), fractions by less.
         scatter = self.count * self.mean * (1 - self.mean)
         return bool((scatter - self.within > 1e-9 * scatter).any())
 
     @cached_property
     def _n(self) -> Array:
-        return self.count * self.weight
+        n = self.count * self.weight
+        return n if self.read is None else n * self.read
 
     @cached_property
     def _total(self) -> Array:
-        return self._n * self.mean
+        return self.count * self.weight * self.mean
 
     def utilities(self, params: Array) -> Array:
         """Log-odds by cell, (M,)."""
@@ -143,8 +156,13 @@ class Cells:
 
     def scores(self, params: Array) -> Array:
         """``w x (sum y - n mu)`` by cell."""
-        residual: Array = self._n * (self.mean - self.shares(params))
+        residual = self.count * self.weight * self._residual(params)
         return residual[:, None] * self.x
+
+    def _residual(self, params: Array) -> Array:
+        """Mean outcome less what is expected of it."""
+        mu = self.shares(params)
+        return np.asarray(self.mean - (mu if self.read is None else self.read * mu))
 
     def information(self, params: Array) -> Array:
         """``sum w n mu (1 - mu) x x'``."""
@@ -158,11 +176,12 @@ class Cells:
         self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
     ) -> Array:
         """``sum w^2 (y - mu)^2 x x' / (1 - h)^(2 power)``, h = w mu (1 - mu) x' inverse x."""
-        mu = self.shares(params)
         # About the cell's own mean: no cancellation where the fit is close.
-        spread = self.weight**2 * (self.within + self.count * (self.mean - mu) ** 2)
+        spread = self.weight**2 * (self.within + self.count * self._residual(params) ** 2)
         if power:
-            leverage = self.weight * mu * (1 - mu) * _quadratic(self.x, inverse)
+            mu = self.shares(params)
+            one = self.weight if self.read is None else self.weight * self.read
+            leverage = one * mu * (1 - mu) * _quadratic(self.x, inverse)
             # An observation that alone fixes a coefficient has leverage 1, residual 0.
             free = np.maximum(1 - leverage, 1e-12)
             spread = spread / free ** (2 * power)
@@ -186,6 +205,8 @@ class Cells:
     def separating_direction(self) -> Array | None:
         """See `llmdemand.modeling.likelihood.separating.separating_direction`."""
         used = self._n > 0
+        if self.read is not None:
+            return separating_totals(self.x, self._total, self._n)
         # A mean of exactly 1 can be rounded from outcomes below 1; the scatter tells.
         mean = np.where(self.within > 0, np.clip(self.mean, 1e-9, 1 - 1e-9), self.mean)
         return separating_direction(self.x[used], mean[used])
@@ -202,11 +223,15 @@ class Cells:
         mean = sums(code, self.count * self.mean, size) / count
         between = self.count * (self.mean - mean[code]) ** 2
         within = sums(code, self.within + between, size)
-        offset = None if self.offset is None else self.offset[first]
-        return Cells(self.x[first], count, mean, within, self.weight[first], offset=offset)
+        offset, read = (None if v is None else v[first] for v in (self.offset, self.read))
+        return Cells(
+            self.x[first], count, mean, within, self.weight[first], offset=offset, read=read
+        )
 
     def undecided(self, direction: Array) -> Cells | None:
         """The cells on the separating plane; the others are fitted perfectly in the limit."""
+        if self.read is not None:
+            return None  # the likelihood need not be bounded: nothing has a limit
         moved = np.abs(self.x @ direction)
         still = moved <= 1e-9 * moved.max()
         return self.weighted(still.astype(float)) if still.any() else None
@@ -228,6 +253,7 @@ class Cells:
             groups={name: codes[used] for name, codes in self.groups.items()},
             alike=None,
             offset=None if self.offset is None else self.offset[used],
+            read=None if self.read is None else self.read[used],
         )
 
     def standardised(self) -> tuple[Cells, Array]:

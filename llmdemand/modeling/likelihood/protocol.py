@@ -35,6 +35,10 @@ class Likelihood(Protocol):
         """Whether some outcome lies strictly between 0 and 1: a quasi-likelihood then."""
 
     @property
+    def corrected(self) -> bool:
+        """Whether outcomes are corrected beliefs, which may leave [0, 1]."""
+
+    @property
     def weights_vary(self) -> bool:
         """Whether there are sampling weights: the likelihood is then no likelihood."""
 

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from llmdemand.modeling.arrays import Array, Codes
 
-__all__ = ["TIE", "in_units", "separating_differences", "separating_direction"]
+__all__ = [
+    "TIE",
+    "in_units",
+    "separating_differences",
+    "separating_direction",
+    "separating_sums",
+    "separating_totals",
+]
 
 #: Of a regressor's largest absolute value (of half its range beside a constant).
 TIE = 1e-9
@@ -77,6 +84,79 @@ def separating_direction(x: Array, y: Array) -> Array | None:
     back = np.eye(x.shape[1])
     back[at] -= middle / x[0, at]
     return in_units(back, direction_z)
+
+
+def separating_totals(x: Array, total: Array, n: Array) -> Array | None:
+    """The same for outcomes that may leave [0, 1]: sums of them, and of what they sum to.
+
+    Parameters
+    ----------
+    x : (M, K) array
+        Regressors.
+    total : (M,) array
+        Sum of the outcomes at each row of regressors.
+    n : (M,) array
+        Sum of what the outcomes of all alternatives are: observations whose answer was read.
+
+    Returns
+    -------
+    (K,) array or None
+        A nonzero d with ``sum total x'd >= sum n max(x'd, 0)``, which exists if and only if
+        ``sum total x'b - n log(1 + exp(x'b))`` has no maximum.
+
+    Examples
+    --------
+    >>> x = np.column_stack([np.ones(2), [0.0, 1.0]])
+    >>> separating_totals(x, np.array([1.2, 0.5]), np.array([2.0, 1.0])) is None
+    True
+    >>> separating_totals(x, np.array([2.4, 0.5]), np.array([2.0, 1.0])) is None
+    False
+    """
+    rows, code = np.unique(x, axis=0, return_inverse=True)
+    total, n = (np.bincount(code.ravel(), v, len(rows)) for v in (total, n))
+    outside = (total < 0) | (total > n)
+    if not outside.any():
+        used = n > 0
+        return separating_direction(rows[used], total[used] / n[used])
+    wide = np.zeros((2 * len(rows), x.shape[1]))
+    wide[::2] = rows
+    both = np.column_stack([total, n - total]).ravel()
+    return separating_sums(wide, both, 2 * np.arange(len(rows)), n)
+
+
+def separating_sums(x: Array, y: Array, start: Codes, read: Array) -> Array | None:
+    """The same for choices: d with ``sum_i sum_j y_ij x_ij'd >= sum_i r_i max_j x_ij'd``.
+
+    Parameters
+    ----------
+    x : (R, K) array
+        Regressors, the rows of a case side by side.
+    y : (R,) array
+        Outcomes; those of a case sum to `read`.
+    start : (N,) int array
+        First row of each case.
+    read : (N,) array
+        What the outcomes of each case sum to.
+
+    Notes
+    -----
+    ``max_d y'Xd - r'u`` with ``u_i >= x_ij'd`` and ``-1 <= d <= 1`` in units of each regressor's
+    largest value: a linear programme that is positive if and only if there is such a d (zero
+    where there is only one of equality).
+    """
+    from scipy import sparse
+
+    size, cases = x.shape[1], len(start)
+    scale = np.abs(x).max(axis=0)
+    z = x / np.where(scale > 0, scale, 1.0)
+    case = np.repeat(np.arange(cases), np.diff(start, append=len(x)))
+    best = sparse.csr_array((-np.ones(len(x)), (np.arange(len(x)), case)), (len(x), cases))
+    cost = np.concatenate([-(y @ z), read])
+    bounds = [(-1.0, 1.0)] * size + [(None, None)] * cases
+    found = _linprog(cost, sparse.hstack([sparse.csr_array(z), best]), np.zeros(len(x)), bounds)
+    if found is None or not -(cost @ found) > TIE * float(np.abs(y).sum()):
+        return None
+    return np.asarray(found[:size] / np.where(scale > 0, scale, 1.0))
 
 
 def in_units(back: Array, direction: Array) -> Array:
