@@ -129,7 +129,7 @@ def _grid(design: Design, sample: pd.DataFrame, column: str, seen: Any) -> Any:
     fine = np.linspace(float(levels[0]), float(levels[-1]), _GRID)
     try:
         one = sample.iloc[np.zeros(_GRID, np.intp)].reset_index(drop=True)
-        design.expand(one.assign(**{column: fine}))
+        design.regressors(one.assign(**{column: fine}))
     except DesignError:
         return levels
     # To nine digits, or 31 and 31.000000000000004 would be two prices.

@@ -746,7 +746,7 @@ def test_quantities_of_fitted_models_of_several_alternatives():
     assert float(optimal_price(other, 0.5, alternative="b")) > 0.5
     assert "Marshallian" in consumer_surplus(other, {"price_b": 1.5}).name
     at = {"price_a": 2.0, "price_b": 2.0, "price_c": 2.0}
-    p = other.predict(pd.DataFrame(at, index=[0]))[0]
+    p = other.predict(pd.DataFrame(at, index=[0])).iloc[0]
     found = shares(other, at)
     np.testing.assert_allclose(found.estimate, p[[0, 1, 2]], rtol=1e-12)
 
