@@ -11,8 +11,10 @@ from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
+from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.likelihood.sets import ChoiceSets
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design, MultinomialDesign
+from llmdemand.modeling.quantities.intervals import gradient
+from llmdemand.modeling.sample.designs import ChoiceDesign, Design, MultinomialDesign, Rows
 from llmdemand.modeling.sample.given import checked_rows, columns_read
 from llmdemand.modeling.sample.sample import NA
 from llmdemand.modeling.scoring.predictions import finite_params
@@ -62,10 +64,9 @@ def predict(
 
     Notes
     -----
-    Standard errors by the delta method: with ``g_j = d log(p_j / (1 - p_j)) / db``, which is
-    ``x_j - sum_{k != j} p_k x_k / (1 - p_j)``, ``se_j = p_j (1 - p_j) sqrt(g_j' V g_j)``. Bounds
-    are those of the log-odds by the fit's t law, so they lie in (0, 1). They are of the
-    probability, not of an outcome.
+    Standard errors by the delta method: ``se_j = p_j (1 - p_j) sqrt(g_j' V g_j)`` with ``g_j = d
+    log(p_j / (1 - p_j)) / db``. Bounds are those of the log-odds by the fit's t law, so they lie
+    in (0, 1). They are of the probability, not of an outcome.
 
     To put predictions beside the rows of a conditional logit take their numbers:
     ``data.assign(p=fit.predict(data).to_numpy())``, for pandas would look for equal indices.
@@ -101,8 +102,7 @@ def predict(
         raise UsageError(f"data is {type(rows).__name__}: give a pandas DataFrame, or an array")
     lost = np.zeros(len(rows), bool) if na == "raise" else _incomplete(design, rows)
     made = design.expand(checked_rows(design, fit.frame, rows[~lost], "predict"))
-    sets = None if design.outside else ChoiceSets(made.start, len(made.x))
-    numbers = _probabilities(fit, made.x @ b, made.x, sets, se, alpha)
+    numbers = _probabilities(fit, b, made.x, None if design.outside else made, se, alpha)
     if isinstance(design, ChoiceDesign):
         numbers[made.order] = numbers.copy()
     each = 1 if isinstance(design, ChoiceDesign) else len(design.alternatives)
@@ -119,7 +119,7 @@ def _of_arrays(fit: Fit, b: Array, data: Any, se: bool, alpha: float) -> Any:
     if not isinstance(fit.data, Cells):
         raise UsageError("predict: give a data frame for a model of several alternatives")
     x = fit.data.x if data is None else np.asarray(data, np.float64)
-    numbers = _probabilities(fit, x @ b, x, None, se, alpha)
+    numbers = _probabilities(fit, b, x, None, se, alpha)
     return _framed(numbers, None) if se else numbers[:, 0]
 
 
@@ -158,10 +158,13 @@ def _index(design: Design, rows: pd.DataFrame) -> pd.Index[Any]:
 
 
 def _probabilities(
-    fit: Fit, eta: Array, x: Array, sets: ChoiceSets | None, se: bool, alpha: float
+    fit: Fit, b: Array, x: Array, rows: Rows | None, se: bool, alpha: float
 ) -> Array:
-    """Probabilities by row, (R, 1), or with SE and bounds, (R, 4); no `sets` for a binary one."""
-    p = sigmoid(eta) if sets is None else sets.shares(eta)
+    """Probabilities by row, (R, 1), or with SE and bounds, (R, 4); a binary logit has no `rows`."""
+    if rows is None:
+        p, q = sigmoid(x @ b), sigmoid(-(x @ b))
+    else:
+        p, q = _of_sets(fit, b, rows)
     if not se:
         return p[:, None]
     from scipy import stats
@@ -169,21 +172,24 @@ def _probabilities(
     cov = np.asarray(fit.cov, np.float64)
     if not np.isfinite(cov).all():
         raise DesignError(f"{fit.outcome}: no SE of a prediction, the covariance is not finite")
-    odds, slope, q = (eta, x, sigmoid(-eta)) if sets is None else _log_odds(p, x, sets)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = np.log(p) - np.log(q)
+        slope = x if rows is None else gradient(lambda c: _log_odds(fit, c, rows), b)
+    slope = np.where(np.isfinite(odds)[:, None], slope, 0.0)  # p is 0 or 1, whatever b is
     error = np.sqrt(np.maximum(((slope @ cov) * slope).sum(axis=1), 0))
     half = float(stats.t.ppf(1 - alpha / 2, fit.df)) * error
     return np.column_stack([p, p * q * error, sigmoid(odds - half), sigmoid(odds + half)])
 
 
-def _log_odds(p: Array, x: Array, sets: ChoiceSets) -> tuple[Array, Array, Array]:
-    """Log-odds (R,), their derivatives (R, K) by the coefficients, and 1 - p."""
-    # Where p is above one half 1 - p is summed from the others: near 1 it would be rounding.
-    above = p > 0.5
-    small = np.where(above, 0.0, p)
-    q = np.where(above, sets.spread(sets.sum(small)), 1 - p)
-    everyone, rest = (sets.spread(sets.sum(w[:, None] * x)) for w in (p, small))
-    others = np.where(above[:, None], rest, everyone - p[:, None] * x)
-    sure = q == 0  # nothing else in the choice set, or nothing within the range of numbers
-    slope = np.where(sure[:, None], 0.0, x - others / np.where(sure, 1.0, q)[:, None])
-    with np.errstate(divide="ignore"):
-        return np.log(p) - np.log(q), slope, q
+def _of_sets(fit: Fit, b: Numbers, rows: Rows) -> tuple[Numbers, Numbers]:
+    """Probabilities by row, and one minus them; complex coefficients pass through."""
+    sets, kernel = ChoiceSets(rows.start, len(rows.x)), fit.kernel
+    p = kernel.mean(kernel.shares(b, kernel.utilities(b, rows.x), sets, rows.labels))
+    # Above one half 1 - p is summed from the others: near 1 it would be rounding.
+    above = np.real(p) > 0.5
+    return p, np.where(above, sets.spread(sets.sum(np.where(above, 0, p))), 1 - p)
+
+
+def _log_odds(fit: Fit, b: Numbers, rows: Rows) -> Numbers:
+    p, q = _of_sets(fit, b, rows)
+    return np.asarray(np.log(p) - np.log(q))
