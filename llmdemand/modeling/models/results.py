@@ -41,7 +41,7 @@ class LogitResults(Fit):
     # Demand quantities: functions of a fit, here as its methods.
     shares = responses.shares
     elasticity = responses.elasticity
-    marginal_effects = responses.marginal_effects
+    marginal_effects = margins.marginal_effects
     diversion = responses.diversion
     demand_curve = curves.demand_curve
     simulate = curves.simulate
