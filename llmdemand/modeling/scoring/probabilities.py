@@ -14,7 +14,8 @@ from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities.intervals import gradient
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design, MultinomialDesign, Rows
+from llmdemand.modeling.sample.columns import rows_of
+from llmdemand.modeling.sample.designs import ChoiceDesign, Design, MultinomialDesign, Regressors, Rows
 from llmdemand.modeling.sample.given import checked_rows, columns_read
 from llmdemand.modeling.sample.sample import NA
 from llmdemand.modeling.scoring.predictions import finite_params
@@ -34,7 +35,7 @@ def predict(
     ----------
     fit : Fit
         A fitted logit.
-    data : pandas.DataFrame or array, optional
+    data : table or array, optional
         New rows, of which those of a case may stand anywhere; an array holds the regressors of
         a binary logit. By default the sample, with equal rows merged (``fit.frame``).
     se : bool
@@ -97,12 +98,10 @@ def predict(
         return _of_arrays(fit, b, data, se, alpha)
     import pandas as pd
 
-    design, rows = fit.design, fit.frame if data is None else data
-    if not isinstance(rows, pd.DataFrame):
-        raise UsageError(f"data is {type(rows).__name__}: give a pandas DataFrame, or an array")
+    design, rows = fit.design, fit.frame if data is None else rows_of(data)
     lost = np.zeros(len(rows), bool) if na == "raise" else _incomplete(design, rows)
     made = design.expand(checked_rows(design, fit.frame, rows[~lost], "predict"))
-    numbers = _probabilities(fit, b, made.x, None if design.outside else made, se, alpha)
+    numbers = _probabilities(fit, b, made, None if design.outside else made, se, alpha)
     if isinstance(design, ChoiceDesign):
         numbers[made.order] = numbers.copy()
     each = 1 if isinstance(design, ChoiceDesign) else len(design.alternatives)
@@ -118,8 +117,16 @@ def predict(
 def _of_arrays(fit: Fit, b: Array, data: Any, se: bool, alpha: float) -> Any:
     if not isinstance(fit.data, Cells):
         raise UsageError("predict: give a data frame for a model of several alternatives")
-    x = fit.data.x if data is None else np.asarray(data, np.float64)
-    numbers = _probabilities(fit, b, x, None, se, alpha)
+    if data is None:
+        made = Regressors(fit.data.x, fit.data.offset)
+    elif fit.data.offset is not None:
+        raise UsageError(
+            "predict: an array of regressors says nothing of the offset: fit by formula, with "
+            "offset(), to predict for other rows"
+        )
+    else:
+        made = Regressors(np.asarray(data, np.float64), None)
+    numbers = _probabilities(fit, b, made, None, se, alpha)
     return _framed(numbers, None) if se else numbers[:, 0]
 
 
@@ -158,11 +165,12 @@ def _index(design: Design, rows: pd.DataFrame) -> pd.Index[Any]:
 
 
 def _probabilities(
-    fit: Fit, b: Array, x: Array, rows: Rows | None, se: bool, alpha: float
+    fit: Fit, b: Array, made: Regressors, rows: Rows | None, se: bool, alpha: float
 ) -> Array:
     """Probabilities by row, (R, 1), or with SE and bounds, (R, 4); a binary logit has no `rows`."""
     if rows is None:
-        p, q = sigmoid(x @ b), sigmoid(-(x @ b))
+        v = made.utilities(b)
+        p, q = sigmoid(v), sigmoid(-v)
     else:
         p, q = _of_sets(fit, b, rows)
     if not se:
@@ -174,7 +182,7 @@ def _probabilities(
         raise DesignError(f"{fit.outcome}: no SE of a prediction, the covariance is not finite")
     with np.errstate(divide="ignore", invalid="ignore"):
         odds = np.log(p) - np.log(q)
-        slope = x if rows is None else gradient(lambda c: _log_odds(fit, c, rows), b)
+        slope = made.x if rows is None else gradient(lambda c: _log_odds(fit, c, rows), b)
     slope = np.where(np.isfinite(odds)[:, None], slope, 0.0)  # p is 0 or 1, whatever b is
     error = np.sqrt(np.maximum(((slope @ cov) * slope).sum(axis=1), 0))
     half = float(stats.t.ppf(1 - alpha / 2, fit.df)) * error
@@ -184,7 +192,9 @@ def _probabilities(
 def _of_sets(fit: Fit, b: Numbers, rows: Rows) -> tuple[Numbers, Numbers]:
     """Probabilities by row, and one minus them; complex coefficients pass through."""
     sets, kernel = ChoiceSets(rows.start, len(rows.x)), fit.kernel
-    p = kernel.mean(kernel.shares(b, kernel.utilities(b, rows.x), sets, rows.labels))
+    v = kernel.utilities(b, rows.x)
+    v = v if rows.offset is None else v + rows.offset
+    p = kernel.mean(kernel.shares(b, v, sets, rows.labels))
     # Above one half 1 - p is summed from the others: near 1 it would be rounding.
     above = np.real(p) > 0.5
     return p, np.where(above, sets.spread(sets.sum(np.where(above, 0, p))), 1 - p)
