@@ -15,7 +15,13 @@ from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities.intervals import gradient
 from llmdemand.modeling.sample.columns import rows_of
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design, MultinomialDesign, Regressors, Rows
+from llmdemand.modeling.sample.designs import (
+    ChoiceDesign,
+    Design,
+    MultinomialDesign,
+    Regressors,
+    Rows,
+)
 from llmdemand.modeling.sample.given import checked_rows, columns_read
 from llmdemand.modeling.sample.sample import NA
 from llmdemand.modeling.scoring.predictions import finite_params
