@@ -16,7 +16,7 @@ from llmdemand.calibration.samples.balance import (
     comparison_assumptions,
     price_shares,
 )
-from llmdemand.calibration.samples.choice_sets import CASE, case_starts, check_sums, sorted_cases
+from llmdemand.calibration.samples.choice_sets import CASE, check_sums, sorted_cases
 from llmdemand.calibration.samples.entries import (
     TASK,
     Model,
@@ -380,10 +380,11 @@ def _values(
 def _influence(fit: LogitResults, rows: pd.DataFrame, y: str, who: Codes, size: int) -> Array:
     """Contributions of respondents to the error of the coefficients, (size, K)."""
     assert fit.design is not None
-    x, start = fit.design.expand(rows).x, case_starts(rows)
-    b, outcome = np.asarray(fit.params, np.float64), np.asarray(rows[y], np.float64)
+    made = fit.design.expand(rows)
+    x, start, order = made.x, made.start, made.order
+    b, outcome = np.asarray(fit.params, np.float64), np.asarray(rows[y], np.float64)[order]
     cases = logit_data(x, outcome, start, np.ones(len(start)), outside=fit.design.outside)
-    score = np.column_stack([np.bincount(who[start], c, size) for c in cases.scores(b).T])
+    score = np.column_stack([np.bincount(who[order[start]], c, size) for c in cases.scores(b).T])
     n = len(np.unique(who))
     return np.asarray(score @ np.linalg.inv(cases.information(b)) * np.sqrt(n / (n - 1)))
 

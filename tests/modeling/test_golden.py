@@ -97,11 +97,13 @@ def check_fit(fit, expected, source, rtol=0.0):
 
 def shares(fit, frame, alternative):
     """Average probabilities by alternative."""
-    return frame.assign(p=fit.predict(frame)).groupby(alternative)["p"].sum() / fit.nobs
+    return frame.assign(p=fit.predict(frame).to_numpy()).groupby(alternative)["p"].sum() / fit.nobs
 
 
 def probabilities(fit, frame, case, alternative):
-    wide = frame.assign(p=fit.predict(frame)).pivot(index=case, columns=alternative, values="p")
+    wide = frame.assign(p=fit.predict(frame).to_numpy()).pivot(
+        index=case, columns=alternative, values="p"
+    )
     return {str(row): wide.loc[row] for row in wide.index}
 
 
@@ -234,7 +236,7 @@ def test_willingness_to_pay_and_new_shares_of_heating_as_printed_by_mlogit():
     check(shares(fit, cheaper, "alt"), reference["rebate"]["shares"], source, rtol)
 
     # A system that the model has not seen: its utility differs from that of ec by known costs.
-    old = frame.assign(p=fit.predict(frame))
+    old = frame.assign(p=fit.predict(frame).to_numpy())
     ec = old[old["alt"] == "ec"].set_index("case")
     change = fit.params["ic"] * 200 - fit.params["oc"] * 0.25 * ec["oc"]
     added = ec["p"] * np.exp(change)
@@ -276,8 +278,8 @@ def test_consumer_surplus_of_modecanada_as_printed_by_mlogit():
     check(shares(fit, frame, "alt"), expected["shares"]["old"], source, rtol)
     check(shares(fit, faster, "alt"), expected["shares"]["new"], source, rtol)
     # The utility of the car stays, so its probability tells how much the log-sum grows.
-    old = frame.assign(p=fit.predict(frame)).loc[frame["alt"] == "car", "p"].to_numpy()
-    new = frame.assign(p=fit.predict(faster)).loc[frame["alt"] == "car", "p"].to_numpy()
+    old = frame.assign(p=fit.predict(frame).to_numpy()).loc[frame["alt"] == "car", "p"].to_numpy()
+    new = frame.assign(p=fit.predict(faster).to_numpy()).loc[frame["alt"] == "car", "p"].to_numpy()
     surplus = np.log(old / new) / -fit.params["cost"]
     found = {
         "min": surplus.min(),
@@ -299,7 +301,7 @@ def at_means(frame, columns, of_case):
 def cross_effects(fit, frame, column, scale):
     """``scale(P, dP)`` of every alternative's probability in every alternative's `column`."""
     labels = frame["alt"].tolist()
-    base = pd.Series(fit.predict(frame), index=labels)
+    base = fit.predict(frame).set_axis(labels)
     found = {}
     for k, changed in enumerate(labels):
         step = 1e-4 * frame[column].iloc[k]
@@ -307,7 +309,7 @@ def cross_effects(fit, frame, column, scale):
         up.loc[up.index[k], column] += step
         down.loc[down.index[k], column] -= step
         slope = (fit.predict(up) - fit.predict(down)) / (2 * step)
-        found[changed] = scale(base, pd.Series(slope, index=labels), frame[column].iloc[k])
+        found[changed] = scale(base, slope.set_axis(labels), frame[column].iloc[k])
     return found
 
 
@@ -324,7 +326,7 @@ def of_case_effect(fit, frame, column):
     step = 1e-4 * frame[column].iloc[0]
     up = fit.predict(frame.assign(**{column: frame[column] + step}))
     down = fit.predict(frame.assign(**{column: frame[column] - step}))
-    return pd.Series((up - down) / (2 * step), index=labels)
+    return ((up - down) / (2 * step)).set_axis(labels)
 
 
 def test_effects_and_elasticities_of_fishing_as_printed_by_mlogit():
@@ -419,13 +421,15 @@ def test_covariances_of_yogurt_by_the_formulas(vcov):
 def test_elasticities_of_yogurt_by_the_formulas():
     expected = golden("yogurt_computed")
     fit, frame = yogurt_fit(), table("yogurt.csv.gz")
-    p = frame.assign(p=fit.predict(frame)).pivot(index="case", columns="brand", values="p")
+    p = frame.assign(p=fit.predict(frame).to_numpy()).pivot(
+        index="case", columns="brand", values="p"
+    )
     average, share = {}, {}
     for changed in p.columns:
         step = 1e-4 * (frame["brand"] == changed)
         up = frame.assign(price=frame["price"] * (1 + step))
         down = frame.assign(price=frame["price"] * (1 - step))
-        change = frame.assign(p=(fit.predict(up) - fit.predict(down)) / 2e-4)
+        change = frame.assign(p=(fit.predict(up) - fit.predict(down)).to_numpy() / 2e-4)
         wide = change.pivot(index="case", columns="brand", values="p")
         average[changed] = (wide / p).mean()
         share[changed] = wide.sum() / p.sum()

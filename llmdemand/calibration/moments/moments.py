@@ -156,12 +156,7 @@ class Moments:
     @cached_property
     def _x(self) -> Array:
         """Regressors of the rows of all cells."""
-        frame = self.pairs.rows
-        if not self.pairs.outside:
-            sizes = np.diff(np.append(self.pairs.begin, len(frame)))
-            name = self.pairs.design.group  # type: ignore[attr-defined]
-            frame = frame.assign(**{name: np.repeat(np.arange(self._cells), sizes)})
-        return self.pairs.design.expand(frame).x
+        return self.pairs.design.regressors(self.pairs.rows).x
 
     def _place(self, side: Sample) -> Codes:
         """Row of the cells that each row of a side belongs to, (R,)."""

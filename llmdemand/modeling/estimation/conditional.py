@@ -83,11 +83,6 @@ def fit_conditional(
     columns += [c for c in (weights, availability) if c is not None]
     columns = list(dict.fromkeys(columns))
     frame, dropped = _cases(data, columns, case, alternative, availability, na)
-    y = evaluate(outcome, frame)
-    group, first = codes(frame, [case])
-    totals = sums(group, y, len(first))
-    check_sums(totals, y, "case", frame[case].iloc[first].to_list())
-    _check_constant(frame, [*fixed, *asked.columns, *([weights] if weights else [])], group, first)
     labels = frame[alternative]
     categories = getattr(labels.dtype, "categories", None)
     present = set(labels.astype(str))
@@ -97,7 +92,7 @@ def fit_conditional(
     names = [names[place], *(n for k, n in enumerate(names) if k != place)]
     design = ChoiceDesign(
         generic=part(generic, frame) if generic not in ("0", "-1", "1") else _NOTHING,
-        case=part(of_case, frame.iloc[first]),
+        case=part(of_case, frame.iloc[codes(frame, [case])[1]]),
         own=part(own, frame) if own not in ("0", "-1") else _NOTHING,
         variables=tuple(dict.fromkeys([*varying, *fixed])),
         alternatives=tuple(names),
@@ -105,7 +100,11 @@ def fit_conditional(
         group=case,
     )
     rows = design.expand(frame)
-    n = len(first)
+    frame, first, n = frame.iloc[rows.order].reset_index(drop=True), rows.start, len(rows.start)
+    group = np.repeat(np.arange(n), np.diff(first, append=len(frame)))
+    y = evaluate(outcome, frame)
+    check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].to_list())
+    _check_constant(frame, [*fixed, *asked.columns, *([weights] if weights else [])], group, first)
     count, weight = np.ones(n), np.ones(n)
     if weights is not None:
         w = _weights(frame[weights].iloc[first], weights)
@@ -132,7 +131,7 @@ def _cases(
     availability: str | None,
     na: NA,
 ) -> tuple[pd.DataFrame, int]:
-    """Available rows, the rows of a case side by side, and the number of rows left out."""
+    """Available rows without missing values, and the number of rows left out."""
     frame = table(data, columns).reset_index(drop=True)
     if availability is not None:
         open_ = frame[availability]
@@ -149,16 +148,7 @@ def _cases(
         whole = frame[~broken]
     if not len(whole):
         raise DesignError("no rows to fit: every case has missing values")
-    group, _ = codes(whole, [case])
-    sorted_ = whole.iloc[np.argsort(group, kind="stable")].reset_index(drop=True)
-    twice = sorted_.duplicated([case, alternative])
-    if twice.any():
-        row = sorted_[twice].iloc[0]
-        raise DesignError(
-            f"case {row[case]} has alternative {row[alternative]!r} twice: one row per case and "
-            "alternative is expected"
-        )
-    return used_levels(sorted_), len(frame) - len(sorted_)
+    return used_levels(whole.reset_index(drop=True)), len(frame) - len(whole)
 
 
 def _check_constant(frame: pd.DataFrame, columns: list[str], group: Codes, first: Codes) -> None:

@@ -92,9 +92,9 @@ def aligned(restricted: Fit, full: Fit) -> Array:
             f"{', '.join(full.design.alternatives)}: the models are of different choices"
         )
     assert isinstance(large, Cells | Cases)
-    rows = restricted.design.expand(full.frame)
-    x = rows.x
-    _same_offset(rows.offset, large.offset)
+    made = restricted.design.regressors(full.frame)
+    x = made.x
+    _same_offset(made.offset, large.offset)
     if isinstance(full.design, MultinomialDesign):
         # Another base, another order of alternatives.
         order = [restricted.design.alternatives.index(a) for a in full.design.alternatives]

@@ -146,7 +146,7 @@ def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
                 "the model was fitted to arrays: give the added regressors as an array too"
             )
         design = with_terms(found.design, added, found.frame)
-        x, terms = design.expand(found.frame).x, list(design.terms)
+        x, terms = design.regressors(found.frame).x, list(design.terms)
     else:
         columns = np.asarray(added, np.float64)
         columns = columns[:, None] if columns.ndim == 1 else columns

@@ -18,7 +18,7 @@ from llmdemand.modeling.estimation.options import Separation, Vcov
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.quantities import curves, pricing, responses, welfare, worth
+from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.variance.vcov import SSC
@@ -112,10 +112,20 @@ class Demand:
         """
         return self._named(responses.elasticity(self.fit, **self._whose(self._at(price, options))))
 
-    def marginal_effects(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
-        """Change of the share per unit of price: see `responses.marginal_effects`."""
+    def marginal_effects(self, price: ArrayLike | str | None = None, **options: Any) -> Quantity:
+        """Change of the share per unit of price or of a variable: see `margins.marginal_effects`.
+
+        Parameters
+        ----------
+        price : float, array or str, optional
+            As in `elasticity`; or the name of a variable.
+        **options
+            As in `elasticity`.
+        """
+        if isinstance(price, str):
+            price, options = None, {"variable": price, **options}
         return self._named(
-            responses.marginal_effects(self.fit, **self._whose(self._at(price, options)))
+            margins.marginal_effects(self.fit, **self._whose(self._at(price, options)))
         )
 
     def shares(self, price: ArrayLike | None = None, **options: Any) -> Quantity:

@@ -90,8 +90,8 @@ def clogit(
         constant included (``| 0`` leaves it out); then attributes with a coefficient for
         each alternative. The outcome is 0/1, or fractions that sum to 1 in each case.
     data : table or path
-        One row per case and alternative, of pandas, polars or pyarrow, or a parquet file;
-        choice sets may differ between cases.
+        One row per case and alternative, in any order, of pandas, polars or pyarrow, or a
+        parquet file; choice sets may differ between cases.
     case, alternative : str
         Columns that name the choice situation and the alternative.
     base : str, optional

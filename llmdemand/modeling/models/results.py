@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
-from llmdemand.modeling.likelihood.cells import Cells, sigmoid
-from llmdemand.modeling.likelihood.sets import ChoiceSets
+from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
-from llmdemand.modeling.sample.columns import rows_of
+from llmdemand.modeling.scoring import probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +41,7 @@ class LogitResults(Fit):
     # Demand quantities: functions of a fit, here as its methods.
     shares = responses.shares
     elasticity = responses.elasticity
-    marginal_effects = responses.marginal_effects
+    marginal_effects = margins.marginal_effects
     diversion = responses.diversion
     demand_curve = curves.demand_curve
     simulate = curves.simulate
@@ -52,6 +49,7 @@ class LogitResults(Fit):
     consumer_surplus = welfare.consumer_surplus
     optimal_price = pricing.optimal_price
     get_margeff = margins.get_margeff
+    predict = probabilities.predict
 
     def cov_params(self) -> pd.DataFrame:
         """The covariance matrix."""
@@ -64,51 +62,6 @@ class LogitResults(Fit):
     def se(self) -> pd.Series[float]:
         """Standard errors, by the name that pyfixest uses."""
         return self.bse
-
-    def predict(self, data: Any = None) -> Array:
-        """Probabilities.
-
-        Parameters
-        ----------
-        data : table or array, optional
-            New rows; a table goes through the formula. By default the sample, with
-            equal rows merged (`frame`).
-
-        Returns
-        -------
-        array
-            Binary: (N,). Conditional: one per row. Multinomial: (N, J), the alternatives
-            in the design's order.
-
-        Raises
-        ------
-        DesignError
-            Where separated: the probabilities are 0, 1 or unknown.
-        """
-        if self.separated:
-            raise DesignError(
-                "no prediction from a separated fit: its estimates are infinite; "
-                "fit with separation='firth'"
-            )
-        b = np.asarray(self.params, np.float64)
-        if self.design is None or isinstance(data, np.ndarray):
-            own = self.data
-            if not isinstance(own, Cells):
-                raise UsageError("predict: give a data frame for a model of several alternatives")
-            if own.offset is not None and data is not None:
-                raise UsageError(
-                    "predict: an array of regressors says nothing of the offset: fit by formula, "
-                    "with offset(), to predict for other rows"
-                )
-            return own.shares(b) if data is None else sigmoid(np.asarray(data, float) @ b)
-        frame = self.frame if data is None else rows_of(data)
-        assert frame is not None
-        rows = self.design.expand(frame)
-        if self.design.outside:
-            return sigmoid(rows.utilities(b))
-        found = ChoiceSets(rows.start, len(rows.x)).shares(rows.utilities(b))
-        wide = self.kind == "Multinomial logit"
-        return found.reshape(-1, len(self.design.alternatives)) if wide else found
 
     def wald_test(self, hypothesis: Hypothesis) -> TestResult:
         """Wald test of linear hypotheses, as ``"price = -0.5"``: see `hypotheses.wald_test`."""

@@ -12,7 +12,15 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
-from llmdemand.modeling.quantities.prices import asked_for, names, price_column, priced
+from llmdemand.modeling.quantities.prices import (
+    Price,
+    asked_for,
+    free_price,
+    names,
+    price_column,
+    price_name,
+    priced,
+)
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
@@ -32,7 +40,7 @@ def demand_curve(
     fit: Fit,
     grid: Any = None,
     *,
-    price: str = "price",
+    price: Price = "price",
     alternative: str | None = None,
     at: Mapping[str, Any] | None = None,
     average: Average = "mean",
@@ -65,6 +73,7 @@ def demand_curve(
     import pandas as pd
 
     design, sample = ready(fit, "a demand curve")
+    price = price_name(design, price)
     if at is not None and not isinstance(at, Mapping):
         raise UsageError("at: give a mapping of other variables, such as {'income': 50}")
     if alternative is None:
@@ -74,6 +83,7 @@ def demand_curve(
         price_column(design, alternative, price, sample)
     curves = []
     for name in asked:
+        free_price(design, sample, at, name, price, "its demand curve")
         column, rows = price_column(design, name, price, sample)
         seen = sample.loc[np.asarray(rows) > 0, column]
         values = _grid(design, sample, column, seen) if grid is None else np.atleast_1d(grid)
@@ -129,7 +139,7 @@ def _grid(design: Design, sample: pd.DataFrame, column: str, seen: Any) -> Any:
     fine = np.linspace(float(levels[0]), float(levels[-1]), _GRID)
     try:
         one = sample.iloc[np.zeros(_GRID, np.intp)].reset_index(drop=True)
-        design.expand(one.assign(**{column: fine}))
+        design.regressors(one.assign(**{column: fine}))
     except DesignError:
         return levels
     # To nine digits, or 31 and 31.000000000000004 would be two prices.
@@ -141,7 +151,7 @@ def simulate(
     fit: Fit,
     prices: Any,
     *,
-    price: str = "price",
+    price: Price = "price",
     at: Mapping[str, Any] | None = None,
     average: Average = "mean",
     ci: CI | None = None,
@@ -175,6 +185,7 @@ def simulate(
     if not isinstance(prices, pd.DataFrame | Mapping):
         raise UsageError("prices: give a data frame or a mapping, one scenario per row")
     design, sample = ready(fit, "a simulation")
+    price = price_name(design, price)
     asked = {str(c): np.atleast_1d(prices[c]).tolist() for c in prices}
     if not asked or not all(asked.values()):
         raise UsageError("prices: give at least one scenario")

@@ -2,21 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.errors import DesignError, nearest
+from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OUTSIDE", "asked_for", "names", "price_column", "priced", "with_price"]
+__all__ = [
+    "OUTSIDE",
+    "Price",
+    "asked_for",
+    "extrapolations",
+    "free_price",
+    "names",
+    "not_falling",
+    "price_column",
+    "price_name",
+    "priced",
+    "with_price",
+]
 
 #: What not buying is called.
 OUTSIDE = "outside"
+#: The price column, or that of each alternative, as ``{"pampers": "p_pampers"}``.
+Price = str | Mapping[str, str]
+
+
+class _Columns(str):
+    """``price``, with the column of each alternative that has one."""
+
+    columns: dict[str, str]
+
+
+def price_name(design: Design, price: Price) -> str:
+    """What the price is called; columns by alternative go with it.
+
+    Raises
+    ------
+    UsageError
+        For a mapping that names no alternative of the model, or no column of it.
+    """
+    if isinstance(price, str):
+        return price
+    if not isinstance(price, Mapping) or not price:
+        raise UsageError(
+            f"price={price!r}: give the name of a column, or that of each alternative, as in "
+            f"price={{{design.alternatives[0]!r}: 'price_of_it'}}"
+        )
+    found = _Columns("price")
+    found.columns = {str(a): str(c) for a, c in price.items()}
+    for role, given, known in (
+        ("alternative", found.columns, design.alternatives),
+        ("column", found.columns.values(), design.variables),
+    ):
+        for name in given:
+            if name not in known:
+                raise UsageError(
+                    f"price: no {role} {name!r} in the model{nearest(name, known)}: it has "
+                    f"{', '.join(known)}"
+                )
+    return found
 
 
 def names(design: Design) -> tuple[str, ...]:
@@ -47,6 +98,14 @@ def price_column(
     DesignError
         If no variable of the model is that price.
     """
+    if isinstance(price, _Columns):
+        own = price.columns.get(alternative, alternative)
+        if own not in price.columns.values():
+            raise DesignError(
+                f"price names no column for {alternative!r}: it has {', '.join(price.columns)}"
+            )
+        known_as = alternative if alternative in design.alternatives else own
+        return own, design.priced(known_as, own, frame)[1]
     column, rows = design.priced(alternative, price, frame)
     if column in design.variables:
         return column, rows
@@ -91,3 +150,42 @@ def with_price(
     if old.dtype.kind not in "fiub":
         return frame.assign(**{column: value})
     return frame.assign(**{column: np.where(rows > 0, value, old.to_numpy(np.float64))})
+
+
+def free_price(
+    design: Design, sample: pd.DataFrame, at: Any, alternative: str, price: str, what: str
+) -> None:
+    """Refuse values of a price that is looked for, or runs over a grid.
+
+    Raises
+    ------
+    UsageError
+        If `at` sets it, under whatever name.
+    """
+    column, _ = price_column(design, alternative, price, sample)
+    for key in at if isinstance(at, Mapping) else ():
+        if key in (alternative, column, column.removeprefix(f"{price}_")):
+            raise UsageError(
+                f"at: {key!r} is the price of {alternative!r}, and {what} sets it itself: leave it "
+                "out of at=..."
+            )
+
+
+def not_falling(alternative: str, price: str, slope: float) -> str:
+    """That a higher price is liked, in words."""
+    return (
+        f"demand for {alternative!r} does not fall with {price!r} (utility changes by {slope:.3g} "
+        "per unit)"
+    )
+
+
+def extrapolations(
+    values: Iterable[float], low: float, high: float, *, differences: bool = False
+) -> list[str]:
+    """What to know of prices outside those seen, or of amounts larger than they differ by."""
+    rests = "an extrapolation that rests on the formula alone"
+    if differences:
+        said = f"is more than the observed prices differ by ({low:g} to {high:g}): {rests}"
+        return [f"{v:.5g} {said}" for v in values if abs(v) > high - low]
+    said = f"lies outside the observed prices, {low:g} to {high:g}: {rests}"
+    return [f"{v:.5g} {said}" for v in values if not low <= v <= high]

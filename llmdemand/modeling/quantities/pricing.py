@@ -17,7 +17,13 @@ from llmdemand.modeling.quantities.intervals import (
     infer,
     ready,
 )
-from llmdemand.modeling.quantities.prices import price_column
+from llmdemand.modeling.quantities.prices import (
+    Price,
+    extrapolations,
+    free_price,
+    not_falling,
+    price_name,
+)
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
 from llmdemand.modeling.quantities.scenes import At, Average, scenes
@@ -37,7 +43,7 @@ def optimal_price(
     kind: Goal = "profit",
     *,
     alternative: str | None = None,
-    price: str = "price",
+    price: Price = "price",
     bounds: tuple[float, float] | None = None,
     at: At = None,
     average: Average = "mean",
@@ -56,8 +62,8 @@ def optimal_price(
     Parameters
     ----------
     fit, price, at, average, alpha, reps, seed
-        See `responses.shares`; the alternative's own price in the sample
-        plays no part.
+        See `responses.shares`; the alternative's own price in the sample plays no part, and
+        `at` must not set it (rows of a data frame have one, which is not used).
     cost : float
         Marginal cost, in units of price.
     kind : str
@@ -115,7 +121,8 @@ def optimal_price(
                 f"optimal_price: name the alternative, one of {', '.join(design.alternatives)}"
             )
         alternative = design.alternatives[0]
-    price_column(design, alternative, price, sample)
+    price = price_name(design, price)
+    free_price(design, sample, at, alternative, price, "optimal_price")
     where = scenes(
         fit,
         at,
@@ -172,12 +179,7 @@ def _notes(problems: list[_Problem], optima: list[float], params: Array, kind: s
             f"{d * p / s if s else float('nan'):.4g} and {kind} "
             f"{(p - problem.cost) * s:.5g} per observation"
         )
-        low, high = problem.seen
-        if not low <= p <= high:
-            notes.append(
-                f"{p:.5g} lies outside the observed prices, {low:g} to {high:g}: an extrapolation "
-                "that rests on the formula alone"
-            )
+        notes += extrapolations([p], *problem.seen)
         if problem.bound(p):
             notes.append(
                 f"{p:.5g} is at a bound of the search: the optimum may lie beyond it, and it has "
@@ -322,8 +324,8 @@ class _Problem:
         own = v[self._rows]
         if (own >= 0).any() or not len(own):
             raise _Rising(
-                f"demand for {self.alternative!r} does not fall with {self.price!r} (utility "
-                f"changes by {own.max(initial=0):.3g} per unit): no price is the best"
+                not_falling(self.alternative, self.price, own.max(initial=0))
+                + ": no price is the best"
             )
         others = v.copy()
         others[self._rows] = 0

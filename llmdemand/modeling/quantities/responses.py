@@ -1,4 +1,4 @@
-"""Shares, elasticities, marginal effects and diversion of any fitted logit.
+"""Shares, elasticities and diversion of any fitted logit.
 
 Notation: ``s_ij`` is the probability that case i chooses j, ``v_ij`` its utility, ``p_ik`` the
 price of alternative k. Everything follows from ``ds_ij / dp_ik = s_ij (dv_ij / dp_ik - sum_m
@@ -15,7 +15,14 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
-from llmdemand.modeling.quantities.prices import asked_for, names, price_column, priced
+from llmdemand.modeling.quantities.prices import (
+    Price,
+    asked_for,
+    names,
+    price_column,
+    price_name,
+    priced,
+)
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene
 from llmdemand.modeling.quantities.scenes import At, Average, scenes
@@ -24,7 +31,14 @@ from llmdemand.modeling.sample.designs import BinaryDesign, Design
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Kind", "diversion", "elasticity", "marginal_effects", "mean_shares", "shares"]
+__all__ = [
+    "Kind",
+    "diversion",
+    "elasticity",
+    "mean_shares",
+    "price_responses",
+    "shares",
+]
 
 Kind = Literal["own", "cross", "matrix"]
 
@@ -35,7 +49,7 @@ def shares(
     fit: Fit,
     at: At = None,
     *,
-    price: str = "price",
+    price: Price = "price",
     alternative: str | None = None,
     average: Average = "mean",
     ci: CI | None = None,
@@ -56,8 +70,9 @@ def shares(
         variables as in the sample; alternatives of a conditional or multinomial logit are named:
         ``{"Pampers": 35}``. Each row of a data frame is an answer; in a conditional logit its
         rows are one market, or several by the column of cases.
-    price : str
-        The price column; ``price_<alternative>`` in a multinomial logit.
+    price : str or mapping
+        The price column; ``price_<alternative>`` in a multinomial logit, or the column of each
+        alternative that has a price, as ``{"pampers": "p_pampers"}``.
     alternative : str, optional
         One alternative, or ``outside`` for not buying; all by default.
     average : str
@@ -94,6 +109,7 @@ def shares(
     if average == "share_weighted":
         raise UsageError("average='share_weighted' is for elasticities: shares use 'mean'")
     design, _ = ready(fit, "a share")
+    price = price_name(design, price)
     asked = asked_for(design, alternative)
     where = scenes(fit, at, what="a share", average=average, price=price, alternative=alternative)
 
@@ -127,7 +143,7 @@ def elasticity(
     at: At = None,
     *,
     kind: Kind = "own",
-    price: str = "price",
+    price: Price = "price",
     alternative: str | None = None,
     rival: str | None = None,
     average: Average = "mean",
@@ -160,13 +176,14 @@ def elasticity(
     Returns
     -------
     Quantity
-        In per cent per per cent. `Quantity.matrix` gives the square.
+        In per cent per per cent. `Quantity.matrix` gives the square. At a price of zero ``p
+        dv / dp`` is zero; a note counts such prices.
 
     Raises
     ------
     DesignError
-        For a price that is not in the model or is not positive, a cross elasticity without a
-        rival's price, a separated fit.
+        For a price that is not in the model, is negative or nowhere positive, a cross elasticity
+        without a rival's price, a separated fit.
     UsageError
         For unknown options.
 
@@ -180,53 +197,17 @@ def elasticity(
     >>> bool(abs(float(e) - fit.params["price"] * 2.5 * 0.5) < 1e-9)
     True
     """
-    return _responses(
+    return price_responses(
         fit, at, True, kind, price, alternative, rival, average, ci, alpha, reps, seed
     )
 
 
-def marginal_effects(
-    fit: Fit,
-    at: At = None,
-    *,
-    kind: Kind = "own",
-    price: str = "price",
-    alternative: str | None = None,
-    rival: str | None = None,
-    average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
-) -> Quantity:
-    """Change of mean shares per unit of price: ``dS_j / dp_k = sum_i w_i ds_ij/dp_ik / sum w_i``.
-
-    Parameters
-    ----------
-    fit, at, kind, price, alternative, rival, ci, alpha, reps, seed
-        See `elasticity`.
-    average : str
-        ``mean`` over observations or ``at_means``.
-
-    Returns
-    -------
-    Quantity
-        In probability per unit of price. Over all shares, not buying included, the effects of
-        one price sum to zero.
-    """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: effects use 'mean'")
-    return _responses(
-        fit, at, False, kind, price, alternative, rival, average, ci, alpha, reps, seed
-    )
-
-
-def _responses(
+def price_responses(
     fit: Fit,
     at: At,
     relative: bool,
     kind: Kind,
-    price: str,
+    price: Price,
     alternative: str | None,
     rival: str | None,
     average: Average,
@@ -235,9 +216,11 @@ def _responses(
     reps: int,
     seed: int,
 ) -> Quantity:
+    """Elasticities or derivatives by prices: see `elasticity`, `margins.marginal_effects`."""
     choose(kind, Kind, "kind")
     what = "an elasticity" if relative else "a marginal effect"
     design, sample = ready(fit, what)
+    price = price_name(design, price)
     pairs = _pairs(design, sample, kind, price, alternative, rival)
     own = alternative if alternative in design.alternatives else None
     where = scenes(fit, at, what=what, average=average, price=price, alternative=own)
@@ -292,20 +275,27 @@ def _responses(
 
 
 def _check_prices(
-    blocks: tuple[Scene, ...], pairs: list[tuple[str, str]], price: str, positive: bool
+    blocks: tuple[Scene, ...], pairs: list[tuple[str, str]], price: str, relative: bool
 ) -> list[str]:
     notes: list[str] = []
-    for scene in blocks:
-        for k in dict.fromkeys(k for _, k in pairs):
-            pull = scene.pull(k, price)
-            low = np.nanmin(pull.price, initial=np.inf)
-            if positive and low <= 0:
-                raise DesignError(
-                    f"an elasticity at {pull.column} {low:g}: relative changes need positive "
-                    "prices; use marginal_effects, or give a price in at=..."
-                )
-            if pull.jumps:
-                notes.append(_JUMPS)
+    zero = seen = 0.0
+    for k in dict.fromkeys(k for _, k in pairs):
+        pulls = [scene.pull(k, price) for scene in blocks]
+        every = np.concatenate([pull.price for pull in pulls])
+        every = every[~np.isnan(every)]
+        lowest, highest = every.min(initial=np.inf), every.max(initial=-np.inf)
+        if relative and (lowest < 0 or highest == 0):
+            raise DesignError(
+                f"an elasticity at {pulls[0].column} {lowest:g}: relative changes need positive "
+                "prices; use marginal_effects, or give a price in at=..."
+            )
+        for scene, pull in zip(blocks, pulls, strict=True):
+            zero += float(scene.weight[pull.price == 0].sum())
+            seen += float(scene.weight[~np.isnan(pull.price)].sum())
+        if any(pull.jumps for pull in pulls):
+            notes.append(_JUMPS)
+    if relative and zero:
+        notes.append(f"{zero:.12g} of {seen:.12g} prices are zero: elasticities there are zero")
     return list(dict.fromkeys(notes))
 
 
@@ -365,7 +355,7 @@ def diversion(
     fit: Fit,
     at: At = None,
     *,
-    price: str = "price",
+    price: Price = "price",
     alternative: str | None = None,
     rival: str | None = None,
     average: Average = "mean",
@@ -399,6 +389,7 @@ def diversion(
     if average == "share_weighted":
         raise UsageError("average='share_weighted' is for elasticities: diversion uses 'mean'")
     design, sample = ready(fit, "diversion")
+    price = price_name(design, price)
     losing = priced(design, sample, price)
     if alternative is not None:
         losing = [k for _, k in _pairs(design, sample, "own", price, alternative, None)]

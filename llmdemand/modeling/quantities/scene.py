@@ -188,7 +188,7 @@ class Scene:
 
     def changed(self, frame: pd.DataFrame) -> Scene:
         """The same cases with other values."""
-        x = self.spread(self.design.expand(frame).wide)
+        x = self.spread(self.design.regressors(frame).wide)
         return Scene(
             self.fit, frame, self.weight, self.answer, self.answers, x, self.start, self.labels
         )
@@ -202,7 +202,7 @@ class Scene:
         for first in range(0, len(frames), size):
             some = frames[first : first + size]
             # One long frame: reading a formula costs more than a few rows.
-            x = self.design.expand(pd.concat(some, ignore_index=True)).wide
+            x = self.design.regressors(pd.concat(some, ignore_index=True)).wide
             parts.append(self.spread(x).reshape(len(some), *self.x.shape))
         return np.concatenate(parts)
 

@@ -14,8 +14,9 @@ from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.intervals import Fit, Value, ready
 from llmdemand.modeling.quantities.prices import names, price_column, with_price
 from llmdemand.modeling.quantities.scene import Scene
-from llmdemand.modeling.sample.columns import plain, rows_of
+from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+from llmdemand.modeling.sample.given import checked_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,37 +220,17 @@ def _given(
     """Rows of the caller's: each case an answer."""
     import pandas as pd
 
-    choice = isinstance(design, ChoiceDesign)
-    needed = [
-        *design.variables,
-        *([design.alternative] if isinstance(design, ChoiceDesign) else []),
-    ]
-    columns = tuple(str(c) for c in at.columns)
-    for name in needed:
-        if name not in columns:
-            raise DesignError(
-                f"at: no column {name!r}{nearest(name, columns)}: the model needs "
-                f"{', '.join(needed)}"
-            )
-    if not len(at):
-        raise UsageError("at: the data frame has no rows")
-    frame = at.reset_index(drop=True)
-    frame = frame.assign(**plain(frame[needed]))
-    for name in needed:
-        if frame[name].isna().any():
-            raise UsageError(f"at: column {name!r} has a missing value")
-        numeric = name in sample.columns and sample[name].dtype.kind in "fiub"
-        if numeric and not (frame[name].dtype.kind in "fiub" and np.isfinite(frame[name]).all()):
-            raise UsageError(f"at: column {name!r} must hold finite numbers")
-    if not choice:
+    frame = checked_rows(design, sample, at, "at")
+    if not isinstance(design, ChoiceDesign):
         keys = frame[list(design.variables)]
         return keys, iter([(frame.iloc[[k]], np.ones(1)) for k in range(len(frame))])
-    assert isinstance(design, ChoiceDesign)
-    if design.group not in columns:
-        return pd.DataFrame(index=range(1)), iter([(frame, np.ones(1))])
-    code, found = pd.factorize(frame[design.group])
-    keys = pd.DataFrame({design.group: found})
-    return keys, iter([(frame[code == k], np.ones(1)) for k in range(len(found))])
+    order, start = design.cases(frame)
+    # Answers come as the caller's cases do, by their first rows.
+    cases = sorted(np.split(order, start[1:]), key=lambda rows: int(rows[0]))
+    keys = pd.DataFrame(index=range(1))
+    if design.group in frame.columns:
+        keys = frame.loc[[rows[0] for rows in cases], [design.group]].reset_index(drop=True)
+    return keys, iter([(frame.iloc[rows], np.ones(1)) for rows in cases])
 
 
 def _means(design: Design, frame: pd.DataFrame, weight: Array) -> tuple[pd.DataFrame, Array]:
@@ -266,8 +247,8 @@ def _means(design: Design, frame: pd.DataFrame, weight: Array) -> tuple[pd.DataF
     if not isinstance(design, ChoiceDesign):
         mean = np.average(frame[columns].to_numpy(np.float64), axis=0, weights=weight)
         return pd.DataFrame([mean], columns=columns), weight.sum(keepdims=True)
-    start = design.expand(frame).start
-    sizes = np.diff(np.append(start, len(frame)))
+    order, start = design.cases(frame)
+    frame, sizes = frame.iloc[order], np.diff(start, append=len(frame))
     by_row, labels = np.repeat(weight, sizes), design.labels(frame)
     if (sizes != len(design.alternatives)).any():
         raise DesignError(
@@ -306,19 +287,16 @@ def _scene(fit: Fit, design: Design, held: list[tuple[pd.DataFrame, Array]]) -> 
     read = list(design.variables)
     if isinstance(design, ChoiceDesign):
         read.append(design.alternative)
-        groups, first = [], 0
-        for frame, _ in held:
-            # Cases are numbered anew: two answers may hold the same ones.
-            start = design.expand(frame).start if len(frame) else np.zeros(0, np.intp)
-            sizes = np.diff(np.append(start, len(frame)))
-            groups.append(first + np.repeat(np.arange(len(start)), sizes))
-            first += len(start)
+        # Cases are numbered anew: two answers may hold the same ones.
+        found = [design.cases(frame) for frame, _ in held]
+        held = [(f.iloc[order], w) for (f, w), (order, _) in zip(held, found, strict=True)]
+        each = np.concatenate([np.diff(start, append=len(order)) for order, start in found])
     whole = (
         pd.concat([f[read] for f, _ in held], ignore_index=True) if len(held) > 1 else held[0][0]
     )
     whole = whole[read].reset_index(drop=True)
     if isinstance(design, ChoiceDesign):
-        whole[design.group] = np.concatenate(groups)
+        whole[design.group] = np.repeat(np.arange(len(each)), each)
     made = design.expand(whole)
     labels, x, start = made.labels, made.wide, made.start
     if design.outside:

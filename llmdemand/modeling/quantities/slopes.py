@@ -62,7 +62,7 @@ def numbers(frame: pd.DataFrame, column: str, what: str) -> Array:
 
 
 def slopes(design: Design, frame: pd.DataFrame, column: str, sample: pd.DataFrame) -> Slopes:
-    """Derivatives of ``design.expand(frame).wide`` by a column, by five-point differences.
+    """Derivatives of ``design.regressors(frame).wide`` by a column, by five-point differences.
 
     Exact to rounding where a regressor is linear or a cubic spline in the column, and to
     about 1e-12 for logarithms and powers. At the ends of the sample, where a spline ends,
@@ -91,7 +91,7 @@ def slopes(design: Design, frame: pd.DataFrame, column: str, sample: pd.DataFram
     size = np.where(value == 0, scale, np.abs(value))
     # Powers of two: a price plus a step is then exact.
     h = np.exp2(np.floor(np.log2(size)) + _EXPONENT)
-    x = design.expand(frame).wide
+    x = design.regressors(frame).wide
     repeat = len(x) // max(len(frame), 1)
     wide = np.repeat(h, repeat)
     centre = np.zeros(len(value), np.intp)
@@ -111,7 +111,7 @@ def slopes(design: Design, frame: pd.DataFrame, column: str, sample: pd.DataFram
     weights = np.array([_STENCILS[c] for c in centre.tolist()]).T
     steps = np.diff(points, axis=0)
     found = np.einsum("pr,prk->rk", np.repeat(weights, repeat, axis=1), steps) / 12
-    top = np.abs(design.expand(sample).wide).max(axis=0)
+    top = np.abs(design.regressors(sample).wide).max(axis=0)
     jump = (np.ptp(steps, axis=0) > _JUMP * top) & (np.repeat(centre, repeat) == 0)[:, None]
     if jump.any():
         found = np.where(jump, _beside(steps, _JUMP * top), found)
@@ -136,7 +136,7 @@ def _points(
     at = np.concatenate([value + (centre + k) * h for k in (-2, -1, 0, 1, 2)])
     # One long frame: reading a formula costs more than a few rows.
     five = frame.iloc[np.tile(np.arange(len(frame)), 5)].reset_index(drop=True)
-    x = design.expand(five.assign(**{column: at})).wide
+    x = design.regressors(five.assign(**{column: at})).wide
     return x.reshape(5, -1, x.shape[1])
 
 

@@ -11,7 +11,7 @@ from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.intervals import CI, Fit, coefficients, infer, ready
-from llmdemand.modeling.quantities.prices import price_column, with_price
+from llmdemand.modeling.quantities.prices import Price, price_column, price_name, with_price
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price
 from llmdemand.modeling.quantities.scenes import At, Average, scenes
@@ -31,7 +31,7 @@ def consumer_surplus(
     change: Mapping[str, float],
     *,
     at: At = None,
-    price: str = "price",
+    price: Price = "price",
     average: Average = "mean",
     ci: CI | None = None,
     alpha: float = 0.05,
@@ -70,6 +70,7 @@ def consumer_surplus(
     if average == "share_weighted":
         raise UsageError("average='share_weighted' is for elasticities: surplus uses 'mean'")
     design, sample = ready(fit, "a consumer surplus")
+    price = price_name(design, price)
     if not isinstance(change, Mapping) or not change:
         raise UsageError("change: give new prices, as in {'Pampers': 30}")
     new = {_alternative(design, sample, str(k), price): v for k, v in change.items()}

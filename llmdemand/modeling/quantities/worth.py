@@ -15,7 +15,14 @@ from llmdemand.modeling.quantities.intervals import (
     infer,
     ready,
 )
-from llmdemand.modeling.quantities.prices import price_column
+from llmdemand.modeling.quantities.prices import (
+    Price,
+    extrapolations,
+    free_price,
+    not_falling,
+    price_column,
+    price_name,
+)
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
 from llmdemand.modeling.quantities.scenes import At, Average, Scenes, scenes
@@ -31,7 +38,7 @@ def willingness_to_pay(
     fit: Fit,
     attribute: str | None = None,
     *,
-    price: str = "price",
+    price: Price = "price",
     alternative: str | None = None,
     at: At = None,
     average: Average = "mean",
@@ -63,7 +70,8 @@ def willingness_to_pay(
     Returns
     -------
     Quantity
-        One row per value of `at`.
+        One row per value of `at`. Notes say where demand does not fall with the price, and
+        where the price or amount lies beyond the prices seen.
 
     Raises
     ------
@@ -90,7 +98,10 @@ def willingness_to_pay(
             "that of a binary logit"
         )
     whose, term = _whose(design, attribute, alternative)
+    price = price_name(design, price)
     price_column(design, whose or design.alternatives[0], price, sample)
+    if attribute is None:
+        free_price(design, sample, at, design.alternatives[0], price, "an indifference price")
     where = scenes(
         fit, at, what="a willingness to pay", average=average, price=price, alternative=whose
     )
@@ -106,6 +117,7 @@ def willingness_to_pay(
         keys=where.labelled({"attribute": [attribute]}),
         rule=where.rule if ratio is None else "none: the same in every observation",
         unit=f"units of {price}",
+        notes=_notes(fit, where, value, whose, price, differences=True),
         ratio=ratio,
         ratio_wanted=True,
         ci=ci,
@@ -113,6 +125,24 @@ def willingness_to_pay(
         reps=reps,
         seed=seed,
     )
+
+
+def _notes(
+    fit: Fit, where: Scenes, value: Value, whose: str, price: str, *, differences: bool
+) -> list[str]:
+    """Whether a higher price is liked, and what lies beyond the prices seen."""
+    b = coefficients(fit)
+    steepest = -np.inf
+    for scene in where.blocks:
+        moved = scene.pull(whose, price).x[scene.rows(whose)]
+        of_case = np.real(scene.kernel.mean(scene.utilities(b, moved)))
+        steepest = max(steepest, float(of_case.max(initial=-np.inf)))
+    notes = []
+    if steepest >= 0:
+        notes.append(f"{not_falling(whose, price, steepest)}: this is no willingness to pay")
+    found = np.real(value(b)).tolist()
+    seen = price_range(where.blocks[0], whose, price)
+    return notes + extrapolations(found, *seen, differences=differences)
 
 
 def _whose(
@@ -222,7 +252,7 @@ def _indifference(
 ) -> Quantity:
     blocks = where.blocks
     low, high = price_range(blocks[0], alternative, price)
-    ratio, notes = None, []
+    ratio = None
     if all(linear_in_price(scene, alternative, price) for scene in blocks):
         worth = []
         for scene in blocks:
@@ -255,9 +285,6 @@ def _indifference(
                 parts.append(scene.total(root - v / slope) / scene.total(np.ones(len(scene.start))))
             return np.concatenate(parts)
 
-    found = np.real(value(coefficients(fit)))
-    if ((found < low) | (found > high)).any():
-        notes.append(f"extrapolated beyond the observed prices, {low:g} to {high:g}")
     return infer(
         fit,
         value,
@@ -265,7 +292,7 @@ def _indifference(
         keys=where.keys,
         rule=where.rule,
         unit=f"units of {price}",
-        notes=notes,
+        notes=_notes(fit, where, value, alternative, price, differences=False),
         ratio=ratio,
         ratio_wanted=True,
         ci=ci,

@@ -10,33 +10,28 @@ import numpy as np
 from llmdemand.errors import DesignError, nearest
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.sample.formula import Part
+from llmdemand.modeling.sample.grouping import cases_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BinaryDesign", "ChoiceDesign", "Design", "MultinomialDesign", "Rows"]
+__all__ = ["BinaryDesign", "ChoiceDesign", "Design", "MultinomialDesign", "Regressors", "Rows"]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Regressors of every alternative in every case.
+class Regressors:
+    """What utilities are made of, row by row: of an alternative in a case.
 
     Attributes
     ----------
     x : (R, K) array
-        Regressors; the rows of a case lie side by side.
-    start : (N,) int array
-        First row of each case.
-    labels : (R,) int array
-        Alternative of each row, as its place in the design's `alternatives`.
+        Regressors.
     offset : (R,) array or None
         Added to the utilities; None for nothing.
     """
 
     x: Array
-    start: Codes
-    labels: Codes
-    offset: Array | None = None
+    offset: Array | None
 
     @property
     def wide(self) -> Array:
@@ -47,6 +42,25 @@ class Rows:
         """``x @ params`` and the offset, (R,)."""
         found = self.x @ params
         return found if self.offset is None else found + self.offset
+
+
+@dataclass(frozen=True)
+class Rows(Regressors):
+    """Regressors case by case: the rows of a case lie side by side.
+
+    Attributes
+    ----------
+    start : (N,) int array
+        First row of each case.
+    labels : (R,) int array
+        Alternative of each row, as its place in the design's `alternatives`.
+    order : (R,) int array
+        Row of the data frame that each was made from.
+    """
+
+    start: Codes
+    labels: Codes
+    order: Codes
 
 
 class Design(Protocol):
@@ -77,7 +91,10 @@ class Design(Protocol):
         """Whether the utilities have a part whose coefficient is fixed at 1."""
 
     def expand(self, frame: pd.DataFrame) -> Rows:
-        """Regressors of these rows."""
+        """Regressors of these rows, which may stand in any order, case by case."""
+
+    def regressors(self, frame: pd.DataFrame) -> Regressors:
+        """Regressors row by row, as the frame has them, of whatever cases."""
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """Where an alternative's price stands: its column, and which rows (R',) of the frame."""
@@ -129,9 +146,12 @@ class BinaryDesign:
 
     def expand(self, frame: pd.DataFrame) -> Rows:
         """One row per case."""
-        n = len(frame)
-        x, offset = self.part.made(frame)
-        return Rows(x, np.arange(n), np.zeros(n, np.intp), offset)
+        made, each = self.regressors(frame), np.arange(len(frame))
+        return Rows(made.x, made.offset, each, np.zeros_like(each), each)
+
+    def regressors(self, frame: pd.DataFrame) -> Regressors:
+        """One row per case."""
+        return Regressors(*self.part.made(frame))
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column; a rival is named by the column of its price."""
@@ -166,13 +186,19 @@ class MultinomialDesign:
         return tuple(f"{t}:{a}" for a in self.alternatives[1:] for t in self.part.terms)
 
     def expand(self, frame: pd.DataFrame) -> Rows:
+        """J rows per case."""
+        n, j = len(frame), len(self.alternatives)
+        labels, order = np.tile(np.arange(j), n), np.repeat(np.arange(n), j)
+        return Rows(self.regressors(frame).x, None, np.arange(n) * j, labels, order)
+
+    def regressors(self, frame: pd.DataFrame) -> Regressors:
         """J rows per case; those of the base are zero."""
         x = self.part.matrix(frame)
         n, j, k = len(frame), len(self.alternatives), len(self.part.terms)
         wide = np.zeros((n, j, (j - 1) * k))
         for a in range(1, j):
             wide[:, a, (a - 1) * k : a * k] = x
-        return Rows(wide.reshape(n * j, -1), np.arange(n) * j, np.tile(np.arange(j), n))
+        return Regressors(wide.reshape(n * j, -1), None)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """A column of the case: ``price_<alternative>`` where there is one, else as named."""
@@ -223,17 +249,32 @@ class ChoiceDesign:
 
     def labels(self, frame: pd.DataFrame) -> Codes:
         """Alternative of each row."""
-        names = frame[self.alternative].astype(str)
-        place = {a: k for k, a in enumerate(self.alternatives)}
-        found = names.map(place)
-        if found.isna().any():
-            _index(str(names[found.isna()].iloc[0]), self.alternatives)
-        return np.asarray(found, np.intp)
+        import pandas as pd
+
+        code, found = pd.factorize(frame[self.alternative])
+        if (code < 0).any():
+            raise DesignError(
+                f"row {int(np.argmax(code < 0))} names no alternative: column "
+                f"{self.alternative!r} is missing there"
+            )
+        place = [_index(str(a), self.alternatives) for a in found]
+        return np.array(place, np.intp)[code]
+
+    def cases(self, frame: pd.DataFrame) -> tuple[Codes, Codes]:
+        """The rows case by case, and where each case starts among them: see `cases_of`."""
+        return cases_of(frame, self.group, self.labels(frame), self.alternatives)
 
     def expand(self, frame: pd.DataFrame) -> Rows:
-        """The rows as they are; without a column of cases they are one case."""
+        """The rows, case by case; without a column of cases they are one case."""
         labels = self.labels(frame)
-        dummies = (labels[:, None] == np.arange(len(self.alternatives))).astype(float)
+        order, start = cases_of(frame, self.group, labels, self.alternatives)
+        made = self.regressors(frame)
+        offset = None if made.offset is None else made.offset[order]
+        return Rows(made.x[order], offset, start, labels[order], order)
+
+    def regressors(self, frame: pd.DataFrame) -> Regressors:
+        """One row per row of the frame."""
+        dummies = (self.labels(frame)[:, None] == np.arange(len(self.alternatives))).astype(float)
         generic, offset = self.generic.made(frame)
         case, own = self.case.matrix(frame), _without_constant(self.own, self.own.matrix(frame))
         x = np.hstack(
@@ -243,17 +284,7 @@ class ChoiceDesign:
                 *(own[:, [k]] * dummies for k in range(own.shape[1])),
             ]
         )
-        start = np.zeros(1, np.intp)
-        if self.group not in frame.columns and len(np.unique(labels)) < len(labels):
-            raise DesignError(
-                f"an alternative is there twice and no column {self.group!r} divides the rows "
-                "into cases: add it"
-            )
-        if self.group in frame.columns:
-            groups = frame[self.group].to_numpy()
-            new = np.append(True, groups[1:] != groups[:-1])
-            start = np.flatnonzero(new).astype(np.intp)
-        return Rows(x, start, labels, offset)
+        return Regressors(x, offset)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column, in the rows of the alternative."""

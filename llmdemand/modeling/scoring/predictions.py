@@ -16,12 +16,20 @@ from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign, Rows
 from llmdemand.modeling.sample.formula import evaluate
+from llmdemand.modeling.sample.given import checked_rows
 from llmdemand.modeling.sample.sample import codes, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Predicted", "distinct", "predicted", "predicted_rows", "side_by_side", "told_apart"]
+__all__ = [
+    "Predicted",
+    "distinct",
+    "finite_params",
+    "predicted",
+    "predicted_rows",
+    "told_apart",
+]
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Predicted:
     within: Array
     n: Array  # weight of each row
     start: Codes  # first row of each case
+    first: Codes  # the same, as a row of the data
     labels: Codes
     alternatives: tuple[str, ...]
     key: Codes  # cells of the demand curve
@@ -86,7 +95,14 @@ def _times(y: Array, log: Array) -> Array:
     return np.asarray(np.where(y > 0, y * np.where(y > 0, log, 0.0), 0.0))
 
 
-def _no_infinite(fit: Fit) -> Array:
+def finite_params(fit: Fit) -> Array:
+    """The coefficients.
+
+    Raises
+    ------
+    DesignError
+        Where separated.
+    """
     if fit.separated:
         raise DesignError(
             f"{fit.outcome}: no prediction from a separated fit, whose estimates are infinite; "
@@ -97,7 +113,7 @@ def _no_infinite(fit: Fit) -> Array:
 
 def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> Predicted:
     """Predictions for data that have the model's regressors."""
-    b = _no_infinite(fit)
+    b = finite_params(fit)
     assert isinstance(data, Cells | Cases)
     w, eta = data.count * data.weight, data.utilities(b)
     if isinstance(data, Cells):
@@ -111,6 +127,7 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
             within=data.weight * data.within,
             n=w,
             start=rows,
+            first=rows,
             labels=np.zeros(len(eta), np.intp),
             alternatives=names,
             key=distinct(told_apart(data)) if key is None else key,
@@ -128,6 +145,7 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
         within=np.zeros(len(eta)),
         n=sets.spread(w),
         start=data.start,
+        first=data.start,
         labels=data.labels,
         alternatives=fit.design.alternatives,
         key=distinct(told_apart(data)) if key is None else key,
@@ -148,60 +166,64 @@ def distinct(x: Array) -> Codes:
 
 
 def _in_sample(fit: Fit, by: str | None) -> Predicted:
-    data, frame = fit.data, fit.frame
+    data = fit.data
+    assert isinstance(data, Cells | Cases)
     merged = isinstance(data, Cells) and bool(data.within.any()) and fit.fractional
-    return _assembled(fit, data, _cells_of(fit, frame, by), merged)
+    key = _cells_of(fit.frame, by)
+    if key is not None:
+        key = np.repeat(key, len(data.x) // len(key))
+    return _assembled(fit, data, key, merged)
 
 
-def _cells_of(fit: Fit, frame: pd.DataFrame | None, by: str | None) -> Codes | None:
-    """Cell of each row of predictions by a column; None for distinct regressors."""
+def _cells_of(frame: pd.DataFrame | None, by: str | None) -> Codes | None:
+    """Cell of each row of the data by a column; None for distinct regressors."""
     known = [] if frame is None else [str(c) for c in frame.columns]
     if by is not None and by not in known:
         raise UsageError(
             f"by={by!r}{nearest(by, known)}: the data have {', '.join(known) or 'no columns'}"
         )
     column = by or ("price" if "price" in known else None)
-    if column is None or frame is None:
-        return None
-    found = codes(frame, [column])[0]
-    wide = isinstance(fit.design, MultinomialDesign)
-    return np.repeat(found, len(fit.design.alternatives)) if wide and fit.design else found
+    return None if column is None or frame is None else codes(frame, [column])[0]
 
 
 def predicted_rows(
     fit: Fit, frame: pd.DataFrame, weights: str | None, key: Codes | None
 ) -> Predicted:
-    """Predictions for other rows, which hold the outcome too."""
+    """Predictions for other rows, which hold the outcome too; `key` by row of the frame."""
     design = fit.design
-    if design is None:
+    if design is None or fit.frame is None:
         raise UsageError("the model was fitted to arrays: it cannot read a data frame")
-    known = [str(c) for c in frame.columns]
-    require(design.variables, known, "in the data")
-    require([weights], known, "of weights")
+    frame = checked_rows(design, fit.frame, frame, "data")
+    require([weights], [str(c) for c in frame.columns], "of weights")
     w = np.ones(len(frame)) if weights is None else frame[weights].to_numpy(np.float64)
     if not (np.isfinite(w).all() and (w >= 0).all() and w.sum() > 0):
         raise DesignError(f"weights {weights!r} must be finite, not negative and not all zero")
     rows = design.expand(frame)
-    one = np.ones(len(rows.start))
+    first, w = rows.order[rows.start], w[rows.order]
+    if (w != np.repeat(w[rows.start], np.diff(rows.start, append=len(w)))).any():
+        raise DesignError(f"weights {weights!r} vary within a case: weights are those of cases")
+    w, one = w[rows.start], np.ones(len(rows.start))
+    key = None if key is None else key[rows.order]
     if isinstance(design, MultinomialDesign):
         y = _labels_or_shares(fit, design, frame)
-        return _assembled(fit, Cases(rows.x, y, rows.start, w, one, {}, rows.labels), key, False)
-    y = evaluate(fit.outcome, frame)
-    if y.min() < 0 or y.max() > 1:
-        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
+    else:
+        y = evaluate(fit.outcome, frame)[rows.order]
+        if y.min() < 0 or y.max() > 1:
+            raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
     if isinstance(design, ChoiceDesign):
         sums = np.add.reduceat(y, rows.start)
-        if (np.abs(sums - 1) > 1e-6).any():
-            bad = frame[design.group].iloc[rows.start[int(np.argmax(np.abs(sums - 1)))]]
+        bad = int(np.argmax(np.abs(sums - 1)))
+        if abs(sums[bad] - 1) > 1e-6:
             raise DesignError(
-                f"outcomes of case {bad} sum to {sums[np.argmax(np.abs(sums - 1))]:g}: give "
-                "whole cases, whose outcomes sum to 1"
+                f"outcomes of case {frame[design.group].iloc[first[bad]]} sum to {sums[bad]:g}: "
+                "give whole cases, whose outcomes sum to 1"
             )
-        w = w[rows.start]
-        data: Likelihood = Cases(rows.x, y, rows.start, w, one, {}, rows.labels, rows.offset)
-    else:
+    data: Likelihood
+    if design.outside:
         data = replace(Cells.of_rows(rows.x, y, offset=rows.offset), weight=w)
-    return _assembled(fit, data, key, False)
+    else:
+        data = Cases(rows.x, y, rows.start, w, one, {}, rows.labels, rows.offset)
+    return replace(_assembled(fit, data, key, False), first=first)
 
 
 def _labels_or_shares(fit: Fit, design: MultinomialDesign, frame: pd.DataFrame) -> Array:
@@ -229,12 +251,6 @@ def _labels_or_shares(fit: Fit, design: MultinomialDesign, frame: pd.DataFrame) 
     return np.column_stack([(labels == a).astype(float) for a in names]).ravel()
 
 
-def side_by_side(frame: pd.DataFrame, case: str) -> pd.DataFrame:
-    """The rows of each case together."""
-    order = np.argsort(codes(frame, [case])[0], kind="stable")
-    return frame.iloc[order].reset_index(drop=True)
-
-
 def _new_rows(fit: Fit, data: Any) -> pd.DataFrame:
 
     frame = rows_of(data)
@@ -242,7 +258,6 @@ def _new_rows(fit: Fit, data: Any) -> pd.DataFrame:
         raise UsageError("data is an empty data frame: give rows with the model's columns")
     if isinstance(fit.design, ChoiceDesign):
         require([fit.design.group], [str(c) for c in frame.columns], "of cases")
-        return side_by_side(frame, fit.design.group)
     return frame
 
 
@@ -273,4 +288,4 @@ def predicted(fit: Fit, data: Any, by: str | None = None, weights: str | None = 
             raise UsageError("weights= goes with data=: a fit has its own weights")
         return _in_sample(fit, by)
     frame = _new_rows(fit, data)
-    return predicted_rows(fit, frame, weights, _cells_of(fit, frame, by))
+    return predicted_rows(fit, frame, weights, _cells_of(frame, by))

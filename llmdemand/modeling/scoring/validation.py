@@ -16,10 +16,9 @@ from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWa
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.sample.columns import Data, plain, rows_of
-from llmdemand.modeling.sample.designs import MultinomialDesign
 from llmdemand.modeling.sample.formula import split, variables
 from llmdemand.modeling.sample.sample import codes, complete, require
-from llmdemand.modeling.scoring.predictions import Predicted, predicted_rows, side_by_side
+from llmdemand.modeling.scoring.predictions import Predicted, predicted_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +197,7 @@ def cross_validate(
             continue
         rows.append(row | found.means() | {"separated": False, "problem": ""})
         parts.append(found)
-        units.append(unit_code[out][first])
+        units.append(unit_code[out][found.first])
     if not parts:
         raise _nothing(errors)
     table = pd.DataFrame(rows)
@@ -235,8 +234,6 @@ def _fold(
         fit = door(formula, rest, **options)
     if fit.separated:
         raise _Separated("separated: infinite estimates predict nothing")
-    if isinstance(fit.design, MultinomialDesign):
-        key = np.repeat(key, len(fit.design.alternatives))
     return predicted_rows(fit, held, options.get("weights"), key)
 
 
@@ -321,8 +318,6 @@ def _usable(
     frame = frame.loc[whole].reset_index(drop=True)
     if not len(frame):
         raise DesignError("no rows to fit: there are none, or every one has missing values")
-    if case is not None:
-        frame = side_by_side(frame, case)
     options["vcov"] = "HC0"
     return frame, named, len(data) - len(frame)
 

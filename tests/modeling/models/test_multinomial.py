@@ -136,7 +136,7 @@ def test_fractional_vectors_are_columns(trips):
     assert found.fractional and "quasi" in found.summary()
     assert found.params.index[0] == "const:car"
     # Moment conditions of the quasi-likelihood: mean shares are fitted exactly.
-    np.testing.assert_allclose(found.predict().mean(0), shares[ALTERNATIVES].mean(), atol=1e-9)
+    np.testing.assert_allclose(found.predict().mean(axis=0), shares[ALTERNATIVES].mean(), atol=1e-9)
 
 
 def test_derivatives_equal_numerical_ones(trips):
