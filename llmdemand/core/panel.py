@@ -195,13 +195,19 @@ class Panel:
             parts = inside["study"], inside["provenance"]
         except (ValueError, KeyError, TypeError):
             raise PanelError(f"{path}: its metadata hold no study and provenance") from None
-        frame = _with_final_status(table.to_pandas())
-        return cls(frame, Study.from_dict(parts[0], where=str(path)), dict(parts[1]))
+        frame, provenance = table.to_pandas(), dict(parts[1])
+        if "final_status" not in frame.columns:
+            frame = _with_final_status(frame)
+            provenance.setdefault("final_reader", "automaton")
+        return cls(frame, Study.from_dict(parts[0], where=str(path)), provenance)
 
 
 def _with_final_status(frame: pd.DataFrame) -> pd.DataFrame:
-    """Frames of earlier versions, which told stopped from whole answers by `mismatch`."""
-    if "final_status" in frame.columns or not {"final_choice", "mismatch"} <= set(frame.columns):
+    """Frames of earlier versions, which told stopped from whole answers by `mismatch`.
+
+    Their final choice is the last decision of the automaton that finds pivots.
+    """
+    if not {"final_choice", "mismatch"} <= set(frame.columns):
         return frame
     status = frame["final_choice"].notna().map({True: "read", False: "unread"})
     status = status.mask(frame["mismatch"].isna(), "stopped")

@@ -17,8 +17,8 @@ __all__ = ["OPENERS", "TOKEN", "Lexicon", "choice_keys", "language_of", "lexicon
 # Kinds of phrases; where lists overlap the earlier kind counts.
 _KINDS = tuple(
     "plain nothing refuse unsure forced reject decide after correct former latter cheaper dearer "
-    "other second first verdict intend others wish verb both pronoun turn split if if_first scene "
-    "scene_first compare compared not me is pointer".split()
+    "other second first verdict intend others wish verb both pronoun turn split topic if "
+    "if_first scene scene_first compare compared not me is pointer".split()
 )
 OPENERS = frozenset({"scene_first", "if_first"})
 _LATIN = ("en", "de", "es", "fr")

@@ -26,7 +26,10 @@ def read_object(text: str, read: Callable[[str], FinalChoice]) -> FinalChoice | 
         Values under several keys for choices must agree.
     """
     start = text.find("{")
-    values = [value for key, value in _pairs(text, start) if _name(key) in choice_keys()]
+    pairs = list(_pairs(text, start))
+    values = [value for key, value in pairs if _name(key) in choice_keys()]
+    # Under keys that nobody has listed the choice is the one value that is a name alone.
+    values = values or [value for _, value in pairs if _is_name(read(value), value)]
     if not values:
         # An object without a choice decides nothing: its reasons are no answer.
         return FinalChoice(None, "undecided") if text.lstrip("` \njson").startswith("{") else None
@@ -48,6 +51,10 @@ def _pairs(text: str, start: int) -> Iterator[tuple[str, str]]:
     for key, value in whole.items() if isinstance(whole, dict) else ():
         if isinstance(value, str | int) and not isinstance(value, bool):
             yield str(key), str(value)
+
+
+def _is_name(found: FinalChoice, value: str) -> bool:
+    return found.reason == "name" and fold(found.evidence) == fold(value.strip())
 
 
 def _name(key: str) -> str:

@@ -148,9 +148,7 @@ def said(
         elif kind == "compared":
             names = names[:-1]
         elif kind in ("if", "if_first"):
-            # "Of A and B, the latter": a topic where the verb comes last, and no condition.
-            if kind == "if_first" or object_place != "before" or previous != MENTION:
-                speaker.condition = found.conditional = True
+            speaker.condition = found.conditional = True
         elif kind == "others":
             speaker.others, speaker.subject = True, False
         elif kind in ("scene", "scene_first"):

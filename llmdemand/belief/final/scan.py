@@ -86,6 +86,7 @@ def clauses(
     found: list[Clause] = []
     clause = Clause("", True, 0)
     at, many, length = 0, len(tokens), len(folded)
+    after_name = -1  # the token right after the last name
     while at < many:
         token, start = tokens[at]
         taken = None
@@ -111,7 +112,10 @@ def clauses(
                 taken = kind
                 break
         if taken is not None:
+            if taken == "topic":  # "A or B, then": where no name comes right before, a condition
+                taken = "plain" if at == after_name else "if"
             at += size
+            after_name = at if taken == MENTION else after_name
             if taken in _BOUNDARY:
                 if clause.items or clause.unknown:
                     clause.end = start

@@ -9,7 +9,8 @@ from llmdemand.belief.final.lexicon import lexicon
 from llmdemand.belief.final.reading import Setting
 from llmdemand.belief.final.said import DECISION, NAME, VERDICT, Said, Speaker, said
 from llmdemand.belief.final.scan import MENTION, Clause
-from llmdemand.core.menu import Menu
+from llmdemand.belief.words import ORDINARY
+from llmdemand.core.menu import Alternative, Menu, fold
 
 __all__ = ["weigh"]
 
@@ -30,6 +31,7 @@ class _Decision:
     clause: int
     place: int
     head: bool = False  # a name before a colon or a dash, as in a list
+    led: bool = False  # "for quality I'd choose ...": another one may follow for another end
 
 
 def weigh(
@@ -79,6 +81,11 @@ def _asked(clauses: Sequence[Clause]) -> list[bool]:
             asked = False
         found[index] = asked
     return found
+
+
+def _is_word(alternative: Alternative) -> bool:
+    """Whether it is written as an ordinary word alone, such as "no", which "it" never means."""
+    return all(fold(form) in ORDINARY for form in alternative.forms)
 
 
 class _Text:
@@ -133,7 +140,7 @@ class _Text:
         if conditional or found.void:
             self._leave(found)
             return
-        strength, alternative = self._decided(clause, found)
+        strength, alternative = self._decided(clause, found, index)
         if alternative == -1:
             return
         open_end = self.setting.cut and last and not clause.ender
@@ -143,7 +150,8 @@ class _Text:
         if head:
             self.heads.add(alternative)
             self._spoken = True
-        self._enter(_Decision(alternative, strength, index, clause.start, head))
+        led = clause.items[0].kind == "scene_first"
+        self._enter(_Decision(alternative, strength, index, clause.start, head, led))
 
     def _begin_sentence(self, clause: Clause) -> None:
         self._before = self._sentence or self._before
@@ -187,9 +195,12 @@ class _Text:
             if self.current is not None and self.current.strength < VERDICT:
                 self.current = None
         self.refused |= "refuse" in found.kinds
+        parallel = "scene_first" in found.kinds and found.live
+        if parallel and self.current is not None and self.current.led:
+            self.current = None
         self._spoken |= not found.scene
 
-    def _decided(self, clause: Clause, found: Said) -> tuple[int, int]:
+    def _decided(self, clause: Clause, found: Said, index: int) -> tuple[int, int]:
         """Strength and alternative that a clause decides for; alternative -1 if it does not."""
         several = "both" in found.kinds and not found.live
         nothing = "nothing" in found.kinds or (several and found.negated and not found.rejected)
@@ -212,16 +223,20 @@ class _Text:
         elif len(found.live) == 1 and not clause.unknown and not found.negated and not self._spoken:
             decided = NAME, found.live[0]
         else:
-            self._undecided(clause, found)
+            self._undecided(clause, found, index)
             return 0, -1
         self._pending = 0
         return decided
 
-    def _undecided(self, clause: Clause, found: Said) -> None:
+    def _undecided(self, clause: Clause, found: Said, index: int) -> None:
         if "verdict" in found.kinds and MENTION not in found.kinds:
             if clause.unknown <= _FEWER and (clause.ender in _HEADED or clause.ender == "\n"):
                 self._pending = VERDICT
             return
+        current = self.current
+        goes_on = clause.opener == "," and not clause.lead and found.live
+        if goes_on and current is not None and current.clause == index - 1:
+            self.current = None if current.strength == NAME else current  # "bus, taxi or train"
         self._spoken |= bool(found.live) or not found.negated
         self._outside_said |= clause.items[0].alternative == self.outside >= 0
         if self._pending == VERDICT and clause.unknown and not found.rejected:
@@ -253,7 +268,8 @@ class _Text:
         if kind in ("cheaper", "dearer"):
             return self._by_price(kind == "cheaper")
         if kind == "pronoun":
-            return unit[0] if len(unit) == 1 else -1
+            one = len(unit) == 1 and not _is_word(menu.alternatives[unit[0]])
+            return unit[0] if one else -1
         if kind == "other":
             inside = [k for k in range(len(menu)) if k not in self.outsiders]
             left = [k for k in inside if k not in unit]

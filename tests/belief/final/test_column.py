@@ -60,7 +60,9 @@ def test_panels_of_earlier_versions_are_read(tmp_path):
     for name, value in (("frame", frame), ("study", STUDY), ("provenance", {})):
         object.__setattr__(old, name, value)
     old.write(tmp_path / "old.parquet")
-    found = Panel.read(tmp_path / "old.parquet").frame
+    read = Panel.read(tmp_path / "old.parquet")
+    assert read.provenance["final_reader"] == "automaton"
+    found = read.frame
     assert list(found["final_status"]) == ["read", "unread", "stopped"]
     assert list(found["mismatch"].isna()) == [False, True, True]
 
