@@ -29,6 +29,14 @@ ALLOWED = {
 # those of one line not from each other.
 FLOORS = {
     "core": ["cell menu resources sampling", "questionnaire starter", "study", "panel", "panels"],
+    "belief": [
+        "characters mentions tokens words",
+        "automaton mass",
+        "extract tree",
+        "final thoughts",
+        "rows",
+        "audit readers",
+    ],
     "modeling": [
         "arrays printed",
         "sample likelihood",
@@ -47,6 +55,7 @@ FLOORS = {
         "calls requests storing",
         "backends probe",
         "batch run",
+        "judge",
     ],
     "calibration": [
         "debias paired power samples target",

@@ -28,11 +28,14 @@ class Audit:
         ``runs, share`` by status, every status listed.
     tokens : pandas.DataFrame
         Rows: pivot tokens, most frequent first; columns: the alternative that the
-        whole answer decides for last (``none`` where it names none). A pivot
-        token that means one thing has all of its runs in one column.
+        whole answer chooses (``none`` where that is unread). A pivot token that
+        means one thing has all of its runs in one column.
     mismatches, checked : int
         Runs whose final choice is not that of the pivot, among those checked: runs
-        with a pivot.
+        with a pivot whose whole answer was read.
+    stopped, unread : int
+        Runs with a pivot whose answer was stopped there, and whose reader could not
+        tell what the whole answer chooses.
     mismatch : tuple of float
         Share and its 95 % Wilson interval.
     decided_mass : pandas.Series
@@ -54,6 +57,7 @@ class Audit:
     mismatches: int
     checked: int
     stopped: int
+    unread: int
     mismatch: tuple[float, float, float]
     decided_mass: pd.Series[float]
     width: float
@@ -72,7 +76,8 @@ class Audit:
                 "statuses: " + ", ".join(f"{s} {int(r.runs)}" for s, r in occurring.iterrows()),
                 f"the answer goes on to say something else: {self.mismatches} of {self.checked}, "
                 f"{share:.1f} % ({low:.1f} to {high:.1f})"
-                + (f"; {self.stopped} were stopped at the pivot" if self.stopped else ""),
+                + (f"; {self.stopped} were stopped at the pivot" if self.stopped else "")
+                + (f"; what {self.unread} choose was not read" if self.unread else ""),
                 f"decided mass: median {self.decided_mass.loc[0.5]:.3f}, 5 % of runs below "
                 f"{self.decided_mass.loc[0.05]:.3f}; mean width of the belief bounds "
                 f"{self.width:.3f}",
@@ -104,8 +109,8 @@ def audit(panel: Panel) -> Audit:
 
     Notes
     -----
-    Answers that were stopped at the pivot have nothing to go on to and are left
-    out of `checked`. The interval is Wilson's (statsmodels).
+    Answers that were stopped at the pivot have nothing to go on to: they and unread
+    ones are left out of `checked`. The interval is Wilson's (statsmodels).
 
     Examples
     --------
@@ -122,9 +127,10 @@ def audit(panel: Panel) -> Audit:
     statuses = panel.statuses.to_frame("runs").assign(share=panel.statuses / len(frame))
     pivots = frame[frame["pivot_index"] >= 0]
     # An answer that was stopped at its pivot had no chance to say something else.
-    settled = pivots[pivots["mismatch"].notna()]
-    final = settled["final_choice"].fillna("none").astype(str)
-    tokens = pd.crosstab(settled["pivot_token"], final).reindex(
+    whole = pivots[pivots["final_status"] != "stopped"]
+    settled = whole[whole["mismatch"].notna()]
+    final = whole["final_choice"].fillna("none").astype(str)
+    tokens = pd.crosstab(whole["pivot_token"], final).reindex(
         columns=[*panel.study.menu.ids, "none"], fill_value=0
     )
     tokens = tokens.loc[tokens.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -136,7 +142,8 @@ def audit(panel: Panel) -> Audit:
         tokens,
         int(settled["mismatch"].sum()),
         len(settled),
-        len(pivots) - len(settled),
+        len(pivots) - len(whole),
+        len(whole) - len(settled),
         _wilson(int(settled["mismatch"].sum()), len(settled)),
         pivots["decided_mass"].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]),
         float((pivots[f"hi_{focal}"] - pivots[f"lo_{focal}"]).mean()),

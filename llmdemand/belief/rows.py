@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.belief.extract import Extractor
+from llmdemand.belief.final.column import FinalColumns
 from llmdemand.belief.thoughts import over_thoughts
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
@@ -102,13 +103,14 @@ class PanelBuilder:
             answer_first=study.answer_first,
             anchors=study.anchors,
         )
+        self._final = FinalColumns(study)
         self._names = columns(study)
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
 
     def add(self, answer: Answer) -> str:
         """Extract one answer; returns its status."""
-        row = _row(self._study, self._extractor, answer, self._names)
+        row = _row(self._study, self._extractor, self._final, answer, self._names)
         self._rows.append(row)
         if len(self._rows) == _CHUNK:
             self._close_part()
@@ -133,18 +135,20 @@ class PanelBuilder:
         )
         if ordered:
             frame = frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
-        return Panel(frame, self._study, dict(provenance or {}))
+        return Panel(frame, self._study, {"final_reader": "rules", **(provenance or {})})
 
     def _close_part(self) -> None:
         import pandas as pd
 
         part = pd.DataFrame(self._rows, columns=self._names)
-        # Of an answer that was stopped at its pivot nothing is known: neither yes nor no.
+        # Of an answer that was stopped or is unread nothing is known: neither yes nor no.
         self._parts.append(part.astype({"mismatch": "boolean"}))
         self._rows = []
 
 
-def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -> dict[str, Any]:
+def _row(
+    study: Study, extractor: Extractor, final: FinalColumns, answer: Answer, names: list[str]
+) -> dict[str, Any]:
     response, cell = answer.response, answer.cell
     ids = study.menu.ids
     found, between = extractor(response), {}
@@ -152,6 +156,7 @@ def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -
         found, variance = over_thoughts([extractor(r) for r in response.forced or (response,)])
         between = {f"between_{a}": v for a, v in zip(ids, variance, strict=True)}
         between["thoughts"] = len(response.forced or (response,))
+    chosen, status, mismatch = final(response, answer.order, cell.prices, found.choice)
     # What most studies do not vary, they have no column for.
     varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm") if k in names}
     return {
@@ -174,8 +179,9 @@ def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -
         "tail_mass": found.tail_mass,
         "pivot_index": found.pivot_index,
         "pivot_token": found.pivot_token,
-        "final_choice": found.final,
-        "mismatch": found.mismatch,
+        "final_choice": chosen,
+        "final_status": status,
+        "mismatch": mismatch,
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,

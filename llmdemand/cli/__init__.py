@@ -1,6 +1,6 @@
 """The command line. It parses, calls and prints; it computes nothing."""
 
-from llmdemand.cli import batches, lab, panels, people, plans, runs, stores, studies
+from llmdemand.cli import batches, lab, panels, people, plans, readers, runs, stores, studies
 from llmdemand.cli.app import app, main
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "panels",
     "people",
     "plans",
+    "readers",
     "runs",
     "stores",
     "studies",

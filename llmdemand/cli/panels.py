@@ -168,6 +168,8 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "statuses": {str(k): int(v) for k, v in read.statuses.items()},
                 "mismatches": found.mismatches,
                 "checked": found.checked,
+                "stopped": found.stopped,
+                "unread": found.unread,
                 "position_locked": found.position_locked,
                 "equivalence": None
                 if same is None
@@ -175,7 +177,7 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
             }
         )
         return
-    if not found.checked + found.stopped:
+    if not found.checked + found.stopped + found.unread:
         # Without a pivot there are no masses, tokens or mismatches to show.
         say(_no_pivot(read))
         return

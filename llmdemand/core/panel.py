@@ -14,7 +14,7 @@ from llmdemand.errors import PanelError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STATUSES", "Panel"]
+__all__ = ["FINAL_STATUSES", "STATUSES", "Panel"]
 
 #: What can be said of a run. Only ``ok`` enters fits unless asked otherwise.
 STATUSES = {
@@ -27,6 +27,13 @@ STATUSES = {
     "no_output": "the answer is empty",
     "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
     "no_logprobs": "the backend returned no log-probabilities",
+}
+
+#: What can be said of the final choice: the choice that a reader finds in the whole answer.
+FINAL_STATUSES = {
+    "read": "the whole answer chooses an alternative",
+    "unread": "it chooses none or several, or its reader cannot tell",
+    "stopped": "it was stopped at its pivot: there is no whole answer",
 }
 
 _PLAIN_COLUMNS = [
@@ -43,6 +50,7 @@ _PLAIN_COLUMNS = [
     "pivot_index",
     "pivot_token",
     "final_choice",
+    "final_status",
     "mismatch",
     "text",
     "model",
@@ -75,15 +83,19 @@ class Panel:
         One row per run: ``run_id, cell, replicate, persona_id, order, variant, arm,
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
         decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
-        final_choice, mismatch, text, model, backend, temperature, prompt_tokens,
-        completion_tokens``. Beliefs are NaN where a run has none. ``cell`` is the index
-        in the full factorial, ``order`` the option order that the run saw. ``variant``
+        final_choice, final_status, mismatch, text, model, backend, temperature,
+        prompt_tokens, completion_tokens``. Beliefs are NaN where a run has none. ``cell``
+        is the index in the full factorial, ``order`` the option order that the run saw. ``variant``
         (id of the prompt variant) is there only if the study has variants; ``arm``
         (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
         ``persona_id``, only if the personas are respondents: text, and the key by which data
         on the same people are joined. Of models that
         think first, ``between_<alt>...`` is the variance of belief between a run's
-        ``thoughts``, and belief is their mean.
+        ``thoughts``, and belief is their mean. ``final_choice`` is what the reader named in
+        ``provenance["final_reader"]`` finds in the whole answer (``final_status``: one of
+        `FINAL_STATUSES`), ``mismatch`` whether that is not ``choice``, missing where either
+        is unknown. Panels that people have labelled have ``label``, and ``label_probability``
+        with which a run was drawn to be labelled, missing for runs that were not.
     study : Study
         The design that was run.
     provenance : mapping
@@ -183,7 +195,27 @@ class Panel:
             parts = inside["study"], inside["provenance"]
         except (ValueError, KeyError, TypeError):
             raise PanelError(f"{path}: its metadata hold no study and provenance") from None
-        return cls(table.to_pandas(), Study.from_dict(parts[0], where=str(path)), dict(parts[1]))
+        frame, provenance = table.to_pandas(), dict(parts[1])
+        if "final_status" not in frame.columns:
+            frame = _with_final_status(frame)
+            provenance.setdefault("final_reader", "automaton")
+        return cls(frame, Study.from_dict(parts[0], where=str(path)), provenance)
+
+
+def _with_final_status(frame: pd.DataFrame) -> pd.DataFrame:
+    """Frames of earlier versions, which told stopped from whole answers by `mismatch`.
+
+    Their final choice is the last decision of the automaton that finds pivots.
+    """
+    if not {"final_choice", "mismatch"} <= set(frame.columns):
+        return frame
+    status = frame["final_choice"].notna().map({True: "read", False: "unread"})
+    status = status.mask(frame["mismatch"].isna(), "stopped")
+    known = frame["final_choice"].notna() & frame["choice"].notna()
+    mismatch = frame["mismatch"].astype("boolean").where(known)
+    frame = frame.assign(mismatch=mismatch)
+    frame.insert(list(frame.columns).index("final_choice") + 1, "final_status", status)
+    return frame
 
 
 def columns(study: Study) -> list[str]:
@@ -231,6 +263,13 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     _all(frame, frame["status"].isin(list(STATUSES)), f"status is not one of {list(STATUSES)}")
     known = frame["choice"].isna() | frame["choice"].isin(list(study.menu.ids))
     _all(frame, known, f"choice is not one of {list(study.menu.ids)}")
+    _all(
+        frame,
+        frame["final_status"].isin(list(FINAL_STATUSES)),
+        f"final_status is not one of {list(FINAL_STATUSES)}",
+    )
+    read = frame["final_choice"].isin(list(study.menu.ids)) == (frame["final_status"] == "read")
+    _all(frame, read, f"final_choice is not one of {list(study.menu.ids)} where it is read")
     levels = {"variant": [v.id for v in study.variants], "arm": list(study.arms)}
     for column in _varied(study):
         found = frame[column].isin(levels[column])

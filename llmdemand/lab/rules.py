@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from llmdemand.belief.extract import Extractor
+from llmdemand.belief.final.reading import Setting
+from llmdemand.belief.final.rules import Rules
 from llmdemand.belief.mentions import mentions
 from llmdemand.belief.tokens import Response
 from llmdemand.core.menu import Menu, fold
@@ -35,7 +37,10 @@ def extractor(case: Case, response: Response, final: str | None) -> Found:
 
 def flagged(case: Case, response: Response) -> bool:
     """Whether the answer goes on to say something else than its pivot: the audit's mismatch."""
-    return bool(_extractor(case.menu, case.answer_first, case.anchors)(response).mismatch)
+    _, choice, _ = extractor(case, response, None)
+    setting = Setting(anchors=case.anchors, answer_first=case.answer_first)
+    final = Rules().read(response.text, case.menu, setting).choice
+    return None not in (final, choice) and final != choice
 
 
 def first_mention(case: Case, response: Response, final: str | None) -> Found:

@@ -24,18 +24,25 @@ def test_a_clean_panel(synthetic_panel):
 
 def test_mismatches_are_counted_with_wilsons_interval(synthetic_panel):
     final = synthetic_panel.frame["choice"].astype(object).copy()
-    wrong = final.index[:12]
-    final.loc[wrong] = None
+    wrong, unread = final.index[:12], final.index[12:15]
+    final.loc[wrong] = "neither"
+    final.loc[unread] = None
     mismatch = synthetic_panel.frame["mismatch"].copy()
     mismatch.loc[wrong] = True
-    found = audit(altered(synthetic_panel, final_choice=final, mismatch=mismatch))
+    mismatch.loc[unread] = None
+    status = final.notna().map({True: "read", False: "unread"})
+    found = audit(
+        altered(synthetic_panel, final_choice=final, final_status=status, mismatch=mismatch)
+    )
     share, low, high = found.mismatch
-    # Wilson's interval for 12 of 480, from its closed form.
-    z, n, p = 1.959963984540054, 480, 0.025
+    # Wilson's interval for 12 of 477, from its closed form.
+    z, n, p = 1.959963984540054, 477, 12 / 477
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     assert (share, low, high) == pytest.approx((p, middle - half, middle + half))
-    assert found.tokens["none"].sum() == 12
+    assert (found.checked, found.unread) == (477, 3)
+    assert found.tokens["none"].sum() == 3 and found.tokens["neither"].sum() >= 12
+    assert "3 choose was not read" in found.summary()
 
 
 def test_a_position_lock_is_found_only_if_the_order_varies(synthetic_panel):
@@ -53,7 +60,8 @@ def test_panels_without_pivots_or_rows(synthetic_panel):
         choice=None,
         pivot_index=-1,
         final_choice=None,
-        mismatch=False,
+        final_status="unread",
+        mismatch=None,
         **{c: np.nan for c in frame.filter(regex="^(belief|lo|hi)_|_mass$")},
     )
     found = audit(Panel(nothing, synthetic_panel.study))

@@ -212,3 +212,15 @@ def test_random_folds_of_stacked_cases_by_hand():
     assert found.log_score == pytest.approx(total / CASES, rel=1e-9)
     assert found.units == 4
     assert cross_validate(door, formula, rows, folds=5).units == CASES
+
+
+def test_an_offset_goes_with_its_row():
+    rows = ROWS["conditional"].assign(size=np.linspace(1, 3, len(ROWS["conditional"])))
+    fit = ld.clogit("choice ~ price + offset(log(size)) | 0", rows)
+    e = rows["size"] * np.exp(fit.params["price"] * rows["price"])
+    expected = e / e.groupby(rows["case"]).transform("sum")
+    np.testing.assert_allclose(fit.predict(rows), expected, rtol=1e-10)
+    np.testing.assert_allclose(fit.predict(rows[::-1], se=True)["predicted"], expected[::-1])
+    one = rows["case"] == "case 00"
+    market = fit.shares(rows[one][::-1]).table.set_index("alternative")["estimate"]
+    np.testing.assert_allclose(market[rows.loc[one, "alternative"]], expected[one], rtol=1e-10)

@@ -31,8 +31,8 @@ _WHOLE = re.compile(r"(-?[0-9]+)\.0\Z")
 _PANEL = frozenset(
     "id respondent_id persona_id run_id cell replicate order variant arm status choice chosen "
     "belief price alternative case thoughts decided_mass undecided_mass tail_mass pivot_index "
-    "pivot_token final_choice mismatch text model backend temperature prompt_tokens "
-    "completion_tokens".split()
+    "pivot_token final_choice final_status mismatch label label_probability text model backend "
+    "temperature prompt_tokens completion_tokens".split()
 )
 
 

@@ -41,9 +41,9 @@ def checked_rows(
     Raises
     ------
     DesignError
-        For a column that is not there.
+        For a column that is not there; missing or infinite values, and text where numbers were.
     UsageError
-        For no rows, missing or infinite values, and text where numbers were.
+        For no rows; for such values in an option (``at``).
     """
     needed, columns = columns_read(design), [str(c) for c in rows.columns]
     for name in needed:
@@ -56,20 +56,22 @@ def checked_rows(
         raise UsageError(f"{where}: the data frame has no rows")
     frame = rows.reset_index(drop=True)
     frame = frame.assign(**plain(frame[needed]))
+    error = UsageError if where == "at" else DesignError  # an option, or data
     for name in needed:
         values = frame[name]
         lost = values.isna()
         if lost.any():
-            raise UsageError(
-                f"{where}: column {name!r} has a missing value in row {int(lost.argmax())}"
+            raise error(
+                f"{where}: column {name!r} is missing in {int(lost.sum())} of {len(lost)} rows "
+                f"(the first is row {int(lost.argmax())}): mend them or leave them out"
             )
         if name not in sample.columns or sample[name].dtype.kind not in "fiub":
             continue
         if values.dtype.kind not in "fiub":
-            raise UsageError(
-                f"{where}: column {name!r} holds {values.dtype}, must hold finite numbers as in "
-                "the data that were fitted"
+            raise error(
+                f"{where}: column {name!r} is of another kind ({values.dtype}) than in the data "
+                "that were fitted: give finite numbers"
             )
         if not np.isfinite(values.to_numpy(np.float64)).all():
-            raise UsageError(f"{where}: column {name!r} must hold finite numbers, has inf")
+            raise error(f"{where}: column {name!r} must hold finite numbers, has inf")
     return frame

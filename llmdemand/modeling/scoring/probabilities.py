@@ -65,9 +65,10 @@ def predict(
     ------
     DesignError
         Where separated: the probabilities are 0, 1 or unknown. For columns that are not there,
-        unknown alternatives or levels, an alternative twice in a case.
+        missing values under ``raise``, text where numbers were, unknown alternatives or levels,
+        an alternative twice in a case.
     UsageError
-        For missing values under ``raise``, text where numbers were, impossible options.
+        For impossible options, and what is no table.
 
     Notes
     -----

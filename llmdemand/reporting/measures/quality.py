@@ -30,10 +30,10 @@ class Quality:
         Mean over ok runs of the probability that decides at the pivot, and of
         that outside the listed candidates.
     mismatch : float
-        Share of the whole ok answers whose text names another alternative last, or
-        none.
+        Share of the ok runs with a final choice in which that is not the choice.
     whole : int
-        Ok runs whose answer was not stopped at its pivot.
+        Ok runs with a final choice: answers that were not stopped at their pivot, and of
+        which the reader of the whole text could tell what they choose.
     order_effect : float
         Mean belief in the focal alternative when it is named first, minus when
         it is not; NaN where the order does not vary.

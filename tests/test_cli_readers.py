@@ -1,0 +1,73 @@
+"""``judge`` and ``label`` as a user runs them."""
+
+import json
+import sys
+
+import pandas as pd
+import pytest
+
+from llmdemand import cli
+from llmdemand.core.panel import Panel
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys, synthetic_panel):
+    """Run a command in a folder with a panel: exit code, standard output, standard error."""
+    synthetic_panel.write(tmp_path / "panel.parquet")
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_a_sheet_goes_out_and_comes_back(run, tmp_path):
+    code, out, _ = run("label", "export", "panel.parquet", "--sample", 40, "--out", "sheet.csv")
+    assert code == 0 and "40 answers in sheet.csv" in out
+    sheet = pd.read_csv(tmp_path / "sheet.csv", dtype=str, keep_default_na=False)
+    code, _, err = run("label", "import", "panel.parquet", "sheet.csv")
+    assert code == 2 and "the label is empty" in err
+    code, _, err = run("label", "export", "panel.parquet", "--out", "sheet.csv")
+    assert code == 2 and "labels are not overwritten" in err
+    # A person who reads as the known-truth consumer writes: its texts name one brand.
+    says = ["Pampers" if "Pampers" in text else "Huggies" for text in sheet["text"]]
+    sheet.assign(label=says).to_csv(tmp_path / "sheet.csv", index=False, encoding="utf-8-sig")
+    code, out, _ = run("label", "import", "panel.parquet", "sheet.csv", "--out", "new.parquet")
+    assert code == 0 and "rules: agrees with the labels in" in out and "kappa" in out
+    frame = Panel.read(tmp_path / "new.parquet").frame
+    assert frame["label_probability"].dropna().eq(40 / 480).all()
+    code, out, _ = run("label", "import", "panel.parquet", "sheet.csv", "--json")
+    assert code == 0 and json.loads(out)[0]["answers"] == 40
+
+
+def test_a_judge_is_priced_and_then_asked(run, tmp_path, fake_server, complete, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    fake_server.answer = lambda body, call: (
+        200,
+        complete("Huggies", [("H", -0.1, {"H": -0.1, "P": -3.0}), ("uggies", -0.01, {})]),
+        {},
+    )
+    who = ("--backend", "openai", "--base-url", fake_server.url, "--model", "judge-1")
+    code, out, _ = run("judge", "panel.parquet", *who, "--prices", "1,1", "--dry-run")
+    assert code == 0 and "answers to ask" in out and not fake_server.requests
+    code, out, _ = run("judge", "panel.parquet", *who, "--prices", "1,1", "--out", "j.parquet")
+    assert code == 0 and "480 runs: read 480" in out
+    panel = Panel.read(tmp_path / "j.parquet")
+    assert panel.provenance["final_reader"] == "judge"
+    asked = len(fake_server.requests)
+    assert 0 < asked < 480, "texts that come again are asked once"
+    run("judge", "panel.parquet", *who, "--prices", "1,1", "--out", "j.parquet")
+    assert len(fake_server.requests) == asked, "nothing is asked twice"
+
+
+def test_labels_that_cannot_be_read_are_one_line(run):
+    code, _, err = run("label", "import", "panel.parquet", "nowhere.csv")
+    assert code == 2 and err.count("\n") == 1 and "label export" in err
