@@ -30,12 +30,14 @@ ALLOWED = {
 FLOORS = {
     "core": ["cell menu resources sampling", "questionnaire starter", "study", "panel", "panels"],
     "belief": [
-        "characters mentions tokens words",
-        "automaton mass",
+        "audit tokens words",
+        "characters mass mentions",
+        "prefix",
+        "agreement automaton",
         "extract tree",
         "final thoughts",
         "rows",
-        "audit readers",
+        "readers",
     ],
     "modeling": [
         "arrays printed",
@@ -210,6 +212,7 @@ def test_importing_the_package_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     heavy = {"numpy", "pandas", "scipy", "statsmodels", "matplotlib", "openai", "pyarrow"}
+    heavy |= {"msgspec", "zstandard"}
     assert not heavy & set(found)
 
 

@@ -100,6 +100,7 @@ class PanelBuilder:
             study.menu,
             temperature=study.sampling.temperature if raw_logprobs else 1.0,
             low_mass=low_mass,
+            listed=study.sampling.top_logprobs,
             answer_first=study.answer_first,
             anchors=study.anchors,
         )
@@ -142,7 +143,7 @@ class PanelBuilder:
 
         part = pd.DataFrame(self._rows, columns=self._names)
         # Of an answer that was stopped or is unread nothing is known: neither yes nor no.
-        self._parts.append(part.astype({"mismatch": "boolean"}))
+        self._parts.append(part.astype({"mismatch": "boolean", "pivot_listed": "boolean"}))
         self._rows = []
 
 
@@ -179,9 +180,11 @@ def _row(
         "tail_mass": found.tail_mass,
         "pivot_index": found.pivot_index,
         "pivot_token": found.pivot_token,
+        "pivot_listed": found.pivot_listed,
         "final_choice": chosen,
         "final_status": status,
         "mismatch": mismatch,
+        "reason": found.reason,
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,

@@ -20,6 +20,7 @@ __all__ = ["FINAL_STATUSES", "STATUSES", "Panel"]
 STATUSES = {
     "ok": "choice and belief are known",
     "low_mass": "few of the listed candidates at the pivot decide anything",
+    "unlisted": "no listed candidate at the pivot decides anything: the choice alone is known",
     "no_pivot": "the answer names no alternative",
     "unresolved_at_end": "the answer settles the choice only by ending, or not at all",
     "conflicting_mentions": "the answer names several alternatives and decides for none",
@@ -27,6 +28,8 @@ STATUSES = {
     "no_output": "the answer is empty",
     "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
     "no_logprobs": "the backend returned no log-probabilities",
+    "torn_tokens": "the tokens do not tell the story of the text: see the run's reason",
+    "failed": "the request failed and was not answered",
 }
 
 #: What can be said of the final choice: the choice that a reader finds in the whole answer.
@@ -49,9 +52,11 @@ _PLAIN_COLUMNS = [
     "tail_mass",
     "pivot_index",
     "pivot_token",
+    "pivot_listed",
     "final_choice",
     "final_status",
     "mismatch",
+    "reason",
     "text",
     "model",
     "backend",
@@ -82,16 +87,18 @@ class Panel:
     frame : pandas.DataFrame
         One row per run: ``run_id, cell, replicate, persona_id, order, variant, arm,
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
-        decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
-        final_choice, final_status, mismatch, text, model, backend, temperature,
-        prompt_tokens, completion_tokens``. Beliefs are NaN where a run has none. ``cell``
-        is the index in the full factorial, ``order`` the option order that the run saw. ``variant``
-        (id of the prompt variant) is there only if the study has variants; ``arm``
-        (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
-        ``persona_id``, only if the personas are respondents: text, and the key by which data
-        on the same people are joined. Of models that
-        think first, ``between_<alt>...`` is the variance of belief between a run's
-        ``thoughts``, and belief is their mean. ``final_choice`` is what the reader named in
+        decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token, pivot_listed,
+        final_choice, final_status, mismatch, reason, text, model, backend, temperature,
+        prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the pivot token is
+        among the listed candidates, by which belief is made; ``reason`` says in words why a
+        run has no belief, where its status does not say it all. Beliefs are NaN where a run
+        has none. ``cell`` is the index in the full factorial, ``order`` the option order that
+        the run saw. ``variant`` (id of the prompt variant) is there only if the study has
+        variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind;
+        ``respondent_id``, after ``persona_id``, only if the personas are respondents: text,
+        and the key by which data on the same people are joined. Of models that think first,
+        ``between_<alt>...`` is the variance of belief between a run's ``thoughts``, and
+        belief is their mean. ``final_choice`` is what the reader named in
         ``provenance["final_reader"]`` finds in the whole answer (``final_status``: one of
         `FINAL_STATUSES`), ``mismatch`` whether that is not ``choice``, missing where either
         is unknown. Panels that people have labelled have ``label``, and ``label_probability``
@@ -195,7 +202,7 @@ class Panel:
             parts = inside["study"], inside["provenance"]
         except (ValueError, KeyError, TypeError):
             raise PanelError(f"{path}: its metadata hold no study and provenance") from None
-        frame, provenance = table.to_pandas(), dict(parts[1])
+        frame, provenance = _completed(table.to_pandas()), dict(parts[1])
         if "final_status" not in frame.columns:
             frame = _with_final_status(frame)
             provenance.setdefault("final_reader", "automaton")
@@ -216,6 +223,15 @@ def _with_final_status(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(mismatch=mismatch)
     frame.insert(list(frame.columns).index("final_choice") + 1, "final_status", status)
     return frame
+
+
+def _completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the columns that panels of earlier versions do not have."""
+    import pandas as pd
+
+    if "pivot_listed" not in frame.columns:
+        frame = frame.assign(pivot_listed=pd.array([pd.NA] * len(frame), dtype="boolean"))
+    return frame if "reason" in frame.columns else frame.assign(reason="")
 
 
 def columns(study: Study) -> list[str]:
