@@ -72,6 +72,9 @@ def fit_rows(
             )
     y = in_unit_interval(y)
     known = dict(groups or {})
+    for name, values in known.items():
+        if len(values) != len(y):
+            raise DesignError(f"groups {name!r} have {len(values)} values for {len(y)} outcomes")
     kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
     options = options.resolved(fractional=kind == "Fractional logit")
     asked = options.asked()

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.estimation.estimate import VarianceWarning
-from llmdemand.modeling.estimation.options import Separation, Vcov
+from llmdemand.modeling.estimation.options import Separation, Vcov, named_vcov
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.models.results import LogitResults
@@ -267,6 +267,8 @@ def fit_demand(
     formula: str | None = None,
     model: Model = "logit",
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     separation: Separation = "warn",
     statuses: Sequence[str] | None = None,
@@ -295,7 +297,7 @@ def fit_demand(
         By default clustered by the study's own cluster column where it has personas;
         else by cell where the outcome hardly varies between the runs of a prompt
         (they are then no independent evidence), and HC1 otherwise.
-    ssc, separation : str
+    cov_type, cov_kwds, ssc, separation
         See `llmdemand.modeling.models.logit.fraclogit`.
     statuses : sequence of str, optional
         Rows that enter; what is left out is counted in the summary. By default
@@ -344,7 +346,9 @@ def fit_demand(
     if frame.empty:
         raise DesignError(_nothing(panel))
     _tell_of_certainty(frame, outcome)
-    asked = _default_vcov(frame, outcome, panel.study.cluster) if vcov is None else vcov
+    asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
+    if asked is None:
+        asked = _default_vcov(frame, outcome, panel.study.cluster)
     if formula is None:
         varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
         formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
