@@ -119,6 +119,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         {c: _codes(sample.frame, c) for c in asked.columns},
         _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
         offset,
+        sample.entropy,
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
     source = Source(

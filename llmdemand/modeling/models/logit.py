@@ -88,9 +88,7 @@ def fit(
     -1.738
     """
     groups, cov_kwds = _clusters(groups, cov_kwds)
-    options = Options.of(
-        vcov, cov_type=cov_type, cov_kwds=cov_kwds, ssc=ssc, separation=separation
-    )
+    options = Options.of(vcov, cov_type=cov_type, cov_kwds=cov_kwds, ssc=ssc, separation=separation)
     return LogitResults.of(fit_rows(y, x, terms, options, groups, outcome, offset))
 
 

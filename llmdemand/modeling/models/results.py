@@ -15,12 +15,14 @@ from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
 from llmdemand.modeling.sample.columns import rows_of
+from llmdemand.modeling.scoring import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from llmdemand.modeling.inference.hypotheses import TestResult
     from llmdemand.modeling.inference.restrictions import Hypothesis
+    from llmdemand.modeling.inference.t_tests import TTests
     from llmdemand.modeling.optimum.firth import LRTest
     from llmdemand.modeling.scoring.calibration_curve import Calibration
     from llmdemand.modeling.scoring.scores import Scores
@@ -109,6 +111,57 @@ class LogitResults(Fit):
         found = ChoiceSets(rows.start, len(rows.x)).shares(rows.utilities(b))
         wide = self.kind == "Multinomial logit"
         return found.reshape(-1, len(self.design.alternatives)) if wide else found
+
+    @property
+    def df_model(self) -> int:
+        """Coefficients less constants."""
+        from llmdemand.modeling.inference.overall import df_model
+
+        return df_model(self)
+
+    @property
+    def llr(self) -> float:
+        """Likelihood-ratio statistic against constants alone: see `overall.llr`."""
+        from llmdemand.modeling.inference.overall import llr
+
+        return llr(self)
+
+    @property
+    def llr_pvalue(self) -> float:
+        """Its p-value, where it has a known law: see `overall.llr_pvalue`."""
+        from llmdemand.modeling.inference.overall import llr_pvalue
+
+        return llr_pvalue(self)
+
+    @property
+    def fittedvalues(self) -> pd.Series[float] | pd.DataFrame:
+        """Fitted probabilities by row of `frame`: see `fitted.fitted_values`."""
+        return fitted.fitted_values(self)
+
+    @property
+    def resid(self) -> pd.Series[float] | pd.DataFrame:
+        """Outcomes less fitted probabilities by row of `frame`: see `fitted.residuals`."""
+        return fitted.residuals(self)
+
+    @property
+    def deviance(self) -> float:
+        """Twice what the log-likelihood falls short of a perfect fit: see `fitted.deviance`."""
+        return fitted.deviance(self)
+
+    @property
+    def null_deviance(self) -> float:
+        """The deviance of constants alone."""
+        return fitted.null_deviance(self)
+
+    def pred_table(self, threshold: float = 0.5) -> Array:
+        """Observed by predicted outcomes of 0 and 1: see `fitted.pred_table`."""
+        return fitted.pred_table(self, threshold)
+
+    def t_test(self, hypothesis: Hypothesis) -> TTests:
+        """T tests of linear hypotheses, one by one: see `t_tests.t_test`."""
+        from llmdemand.modeling.inference.t_tests import t_test
+
+        return t_test(self, hypothesis)
 
     def wald_test(self, hypothesis: Hypothesis) -> TestResult:
         """Wald test of linear hypotheses, as ``"price = -0.5"``: see `hypotheses.wald_test`."""

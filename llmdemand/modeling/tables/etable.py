@@ -94,7 +94,8 @@ def etable(
         Mark p-values under 0.05, 0.01 and 0.001.
     keep, drop : str or sequence of str, optional
         Regular expressions: show the terms in which one of `keep` is found, without those in
-        which one of `drop` is found. The order is that of the models.
+        which one of `drop` is found; ``Intercept`` in them finds ``const`` too. The order is that
+        of the models.
     digits : int
         Decimals. Numbers that so few decimals would round to less than two significant
         digits are given `digits` - 1 significant digits, at least two.
@@ -206,7 +207,10 @@ def _chosen(
 def _matches(term: str, patterns: str | Sequence[str]) -> bool:
     try:
         listed = [patterns] if isinstance(patterns, str) else patterns
-        return any(re.search(p, term) for p in listed)
+        # Where no term is called so, Intercept means const.
+        return any(
+            re.search(p.replace("Intercept", "const"), term) or re.search(p, term) for p in listed
+        )
     except re.error as error:
         raise UsageError(
             f"{patterns!r} is no regular expression ({error}): brackets are written \\( and \\)"

@@ -106,7 +106,7 @@ def test_impossible_names_are_refused_in_words(data, options, message):
 
 def test_a_column_by_a_known_name_must_hold_the_same_values(data):
     moved = data["home"].iloc[::-1]
-    with pytest.raises(UsageError, match="data.assign"):
+    with pytest.raises(UsageError, match=r"data\.assign"):
         logit("choice ~ price", data, cov_type="cluster", cov_kwds={"groups": moved})
 
 
