@@ -34,9 +34,9 @@ def restrictions(terms: Sequence[str], hypothesis: Hypothesis) -> tuple[Array, A
         ``"price - 2 * cost = 0"``, ``"a = b = 0"``; an expression without ``=`` is equal to
         zero. Names are matched as they stand, the longest first, so that brackets, colons,
         commas and operators within a name need no quotes: ``"round(price, 5) = 0"``; quotes
-        of the kind `````` ` `````` may be used; ``Intercept`` is another name of ``const``. A list joins
-        its hypotheses. R has a row for
-        each restriction and a column for each coefficient; r is zero unless given.
+        of the kind `````` ` `````` may be used. ``Intercept`` is another name of ``const``. A
+        list joins its hypotheses. R has a row for each restriction and a column for each
+        coefficient; r is zero unless given.
 
     Returns
     -------

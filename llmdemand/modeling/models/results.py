@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.sets import ChoiceSets
-from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
+from llmdemand.modeling.models.asking import Asking
 from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.scoring import fitted
 
@@ -31,29 +31,18 @@ if TYPE_CHECKING:
 __all__ = ["LogitResults"]
 
 
-@dataclass(frozen=True)
-class LogitResults(Fit):
+@dataclass(frozen=True, repr=False)
+class LogitResults(Asking):
     """A fitted logit: binary, fractional, multinomial or conditional.
 
-    Its attributes are those of `Fit`; its methods are functions of a fit in the rooms below.
+    Its attributes are those of `Fit`, its quantities those of `Asking`; its other methods are
+    functions of a fit in the rooms below.
     """
 
     @classmethod
-    def of(cls, fit: Fit) -> LogitResults:
-        """The same fit, with its methods."""
-        return cls(**{f.name: getattr(fit, f.name) for f in fields(Fit)})
-
-    # Demand quantities: functions of a fit, here as its methods.
-    shares = responses.shares
-    elasticity = responses.elasticity
-    marginal_effects = responses.marginal_effects
-    diversion = responses.diversion
-    demand_curve = curves.demand_curve
-    simulate = curves.simulate
-    willingness_to_pay = worth.willingness_to_pay
-    consumer_surplus = welfare.consumer_surplus
-    optimal_price = pricing.optimal_price
-    get_margeff = margins.get_margeff
+    def of(cls, fit: Fit, **more: Any) -> Self:
+        """The same fit, with its methods, and with what a subclass has besides."""
+        return cls(**{f.name: getattr(fit, f.name) for f in fields(Fit)}, **more)
 
     def cov_params(self) -> pd.DataFrame:
         """The covariance matrix."""
