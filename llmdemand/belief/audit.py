@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 
@@ -18,8 +19,8 @@ __all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position"]
 _LOCK = 0.95
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(OneLine):
     """Checks of a panel that look ahead, as extraction itself never does.
 
     Attributes

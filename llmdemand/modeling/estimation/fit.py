@@ -28,6 +28,7 @@ __all__ = [
     "Kind",
     "cluster_of",
     "fit_of",
+    "listed",
     "need_likelihood",
     "place_of",
     "synonyms",
@@ -288,6 +289,11 @@ def fit_of(fitted: Fitted) -> Fit:
             "clogit or fit_demand returned"
         )
     return found
+
+
+def listed(fits: Sequence[Fitted | Sequence[Fitted]]) -> list[Fitted]:
+    """Fits that were given one by one or in lists."""
+    return [f for some in fits for f in (some if isinstance(some, Sequence) else [some])]
 
 
 def need_likelihood(fit: Fit, what: str) -> None:

@@ -116,7 +116,7 @@ def equation(names: Sequence[str], row: Array, value: float) -> str:
             size = "" if abs(weight) == 1 else f"{abs(weight):g} * "
             sign = ("- " if weight < 0 else "+ ") if text else ("-" if weight < 0 else "")
             text += f"{' ' if text else ''}{sign}{size}{name}"
-    return f"{text or '0'} = {value:g}"
+    return f"{text or '0'} = {value + 0.0:g}"
 
 
 class _Equations:

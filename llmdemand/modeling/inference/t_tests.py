@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TTests", "t_test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TTests(Printed):
     """Linear combinations of coefficients, each tested by itself.
 
@@ -85,6 +85,11 @@ class TTests(Printed):
             "upper": interval[:, 1],
         }
         return pd.DataFrame(columns, index=list(self.hypotheses))
+
+    @property
+    def _line(self) -> str:
+        rows = zip(self.hypotheses, self.effect, self.sd, self.pvalue, strict=True)
+        return "; ".join(f"{h}: {b:.4g} ({s:.2g}), p = {p:.3g}" for h, b, s, p in rows)
 
     def __str__(self) -> str:
         law = "normal law" if np.isinf(self.df) else f"t with {self.df:g} degrees of freedom"

@@ -86,12 +86,9 @@ class Demand(LogitResults):
         """The study's unit in place of "units of price"."""
         return replace(found, unit=found.unit.replace("units of price", self.unit))
 
-    def summary(self, alpha: float = 0.05) -> str:
-        """The logit's table, with what it is about."""
-        return (
-            f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}\n"
-            + super().summary(alpha)
-        )
+    @property
+    def _about(self) -> str:
+        return f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}"
 
 
 def demand_frame(

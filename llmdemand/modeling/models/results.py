@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
@@ -16,6 +17,7 @@ from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.models.asking import Asking
 from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.scoring import fitted
+from llmdemand.modeling.tables.summary import Summary, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +34,7 @@ __all__ = ["LogitResults"]
 
 
 @dataclass(frozen=True, repr=False)
-class LogitResults(Asking):
+class LogitResults(OneLine, Asking):
     """A fitted logit: binary, fractional, multinomial or conditional.
 
     Its attributes are those of `Fit`, its quantities those of `Asking`; its other methods are
@@ -253,29 +255,24 @@ class LogitResults(Asking):
         )
         return model.fit(tol=1e-14, maxiter=200, scale=1.0)
 
-    def summary(self, alpha: float = 0.05) -> str:
-        """The table that people read first."""
-        head = [
-            self.title,
-            f"observations {self.nobs:.12g} (left out {self.dropped})   "
-            f"log-likelihood {self.llf:.4f}   pseudo R2 {self.prsquared:.4f}",
-            f"covariance {self.vcov}, small-sample factor {self.ssc}"
-            + ("" if self.clusters is not None else ", normal law"),
-        ]
-        if self.weighting != "none":
-            head.append(f"weights {self.weighting}")
-        if self.clusters is not None:
-            head.append(f"clusters {self.clusters}, t with {self.df:.0f} degrees of freedom")
-        if self.separated:
-            head.append(
-                "SEPARATED: the maximum does not exist; infinite estimates are shown as inf"
-            )
-        head += [f"note: {note}" for note in self.notes]
-        table = self.tidy(alpha).to_string(float_format=lambda v: f"{v:.5g}")
-        return "\n".join([*head, "", table])
+    def summary(self, alpha: float | None = None, *, level: float | None = None) -> Summary:
+        """The table that people read first: text, HTML and LaTeX, see `Summary`."""
+        return summary(self, alpha, level=level, about=self._about)
+
+    @property
+    def _about(self) -> str:
+        """What a summary begins with."""
+        return ""
+
+    @property
+    def _line(self) -> str:
+        known = list(self.params.index)
+        first = ["price"] if "price" in known else known[:2]
+        terms = [f"{t} {self.params[t]:.3g} ({self.bse[t]:.3g})" for t in first]
+        more = len(known) - len(first)
+        rest = [f"{more} more term{'s' if more > 1 else ''}"] if more else []
+        what = f"{self.kind.lower()} of {self.outcome}, {self.nobs:.12g} obs"
+        return ", ".join([what, *terms, *rest])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head, _, _ = self.summary().partition("\n\n")
-        return f"<pre>{escape(head)}</pre>{self.tidy().to_html(float_format=lambda v: f'{v:.5g}')}"
+        return self.summary().to_html()

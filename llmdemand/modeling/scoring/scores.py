@@ -18,7 +18,7 @@ from llmdemand.modeling.scoring.predictions import Predicted, distinct, predicte
 __all__ = ["Scores", "scores"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores(Printed):
     """How well a model predicts a sample.
 
