@@ -20,7 +20,7 @@ __all__ = ["CalibratedDemand"]
 
 
 @dataclass(frozen=True, repr=False)
-class CalibratedDemand(Calibrated, OneLine):
+class CalibratedDemand(OneLine, Calibrated):
     """Demand of humans, sharpened by a language model and valid whatever that model does.
 
     Every quantity of a fitted logit is here as a method (``elasticity``, ``demand_curve``,

@@ -28,7 +28,7 @@ __all__ = ["Report", "compare"]
 
 
 @dataclass(frozen=True, repr=False)
-class Report(Findings, OneLine):
+class Report(OneLine, Findings):
     """Everything that is said about one panel. What the panel cannot give is None.
 
     Attributes

@@ -19,24 +19,26 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import Kind
 from llmdemand.modeling.quantities.scenes import Average
 
-__all__ = ["Asked", "Asking", "Price"]
+__all__ = ["Asked", "Asking", "Drawn", "Price"]
 
 #: The name of the price column, or own prices at which to evaluate.
 Price = str | ArrayLike | None
 
 
-class Asked(TypedDict, total=False):
-    """Options that every quantity takes: see `llmdemand.modeling.quantities.responses.shares`.
+class Drawn(TypedDict, total=False):
+    """Options of intervals; `alpha` or `level` gives the confidence level, 95 % by default."""
 
-    `alpha` or `level` gives the confidence level, 95 % by default.
-    """
-
-    average: Average
     ci: CI | None
     alpha: float | None
     level: float | None
     reps: int
     seed: int
+
+
+class Asked(Drawn, total=False):
+    """Options that quantities take: see `llmdemand.modeling.quantities.responses.shares`."""
+
+    average: Average
 
 
 @dataclass(frozen=True, repr=False)
@@ -233,9 +235,17 @@ class Asking(Fit):
             at=at,
         )
 
-    def get_margeff(self, at: margins.MarginsAt = "overall", **options: Unpack[Asked]) -> Quantity:
+    def get_margeff(
+        self,
+        at: margins.MarginsAt = "overall",
+        method: margins.Method = "dydx",
+        *,
+        dummy: bool | None = None,
+        by: str | None = None,
+        **options: Unpack[Drawn],
+    ) -> Quantity:
         """Marginal effects of all variables: see `margins.get_margeff`."""
-        return self._ask(margins.get_margeff, options, at)
+        return self._ask(margins.get_margeff, options, at, method, dummy=dummy, by=by)
 
     def _respond(
         self,
@@ -258,7 +268,7 @@ class Asking(Fit):
         return self._ask(quantity, options, at=at, price=column, alternative=whose, **more)
 
     def _ask(
-        self, quantity: Callable[..., Quantity], options: Asked, *asked: Any, **more: Any
+        self, quantity: Callable[..., Quantity], options: Drawn, *asked: Any, **more: Any
     ) -> Quantity:
         rest: dict[str, Any] = dict(options)
         rest["alpha"] = alpha_of(rest.pop("alpha", None), rest.pop("level", None))

@@ -36,7 +36,7 @@ _NEARLY_CONSTANT = 0.001
 _SURE = 1e-6
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Demand(LogitResults):
     """A fitted demand system, and whose demand it is about.
 
