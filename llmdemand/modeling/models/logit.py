@@ -122,7 +122,8 @@ def fraclogit(
     vcov : str or mapping, optional
         By default HC1; iid for Firth's estimates of 0/1 outcomes. ``"iid"`` (inverse
         information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``, ``{"CRV1": "cell+run"}``
-        (two-way), ``{"CRV3": "cell"}`` (leave-one-cluster-out jackknife), ``{"within":
+        (two-way; three-way likewise), ``{"CRV3": "cell"}`` (leave-one-cluster-out jackknife, also
+        two-way), ``{"within":
         "cell"}`` (fixed design), ``{"pairs": "cell"}`` or ``{"score": "cell"}`` (bootstraps):
         see `llmdemand.modeling.variance.covariance`.
     ssc : str
