@@ -12,7 +12,9 @@ def results(synthetic_panel):
     demand = ld.fit_demand(synthetic_panel, "belief")
     n, total = np.full((2, 3), 9.0), np.array([[7, 4, 2.0], [9, 9, 9]])
     return {
+        "Study": synthetic_panel.study,
         "Panel": synthetic_panel,
+        "Equivalence": ld.check_equivalence(synthetic_panel),
         "Demand": demand,
         "LogitResults": demand.fit,
         "Quantity": demand.elasticity(35),
@@ -39,6 +41,7 @@ def test_every_result_is_one_line(results):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("Study", "pampers, menu pampers, huggies, neither, 16 cells"),
         ("Panel", "480 runs, 480 usable"),
         ("Quantity", "own-price elasticity -"),
         ("TestResult", "Wald test of price = -0.5, chi-squared(1) = "),

@@ -205,7 +205,9 @@ def test_a_two_way_matrix_that_is_not_positive_semi_definite_is_said_to_be(kind)
     x = np.column_stack([np.ones(32), np.tile([1.0, 2.0], 16)])
     y = 0.5 + sign * (0.2 + 0.4 * (x[:, 1] - 1.5))
     data = Cells.of_rows(x, y, {"a": a, "b": b})
-    with pytest.warns(CovarianceWarning, match=r"two-way matrix is not positive semi-definite: [12] of its 2"):
+    with pytest.warns(
+        CovarianceWarning, match=r"two-way matrix is not positive semi-definite: [12] of its 2"
+    ):
         _, cov, found = estimated(data, {kind: "a+b"})
     assert cov[1, 1] < 0 and "no standard error (NaN)" in found.notes[0]
     assert found.clusters == 4
