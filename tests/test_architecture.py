@@ -28,7 +28,13 @@ ALLOWED = {
 # Inside a room a file imports from lower floors only: bottom to top, files and folders by name,
 # those of one line not from each other.
 FLOORS = {
-    "core": ["cell menu resources sampling", "questionnaire starter", "study", "panel", "panels"],
+    "core": [
+        "cell line menu resources sampling",
+        "questionnaire starter",
+        "study",
+        "panel",
+        "panels",
+    ],
     "modeling": [
         "arrays printed",
         "sample likelihood",

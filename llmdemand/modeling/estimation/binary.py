@@ -72,6 +72,9 @@ def fit_rows(
             )
     y = in_unit_interval(y)
     known = dict(groups or {})
+    for name, values in known.items():
+        if len(values) != len(y):
+            raise DesignError(f"groups {name!r} have {len(values)} values for {len(y)} outcomes")
     kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
     options = options.resolved(fractional=kind == "Fractional logit")
     asked = options.asked()
@@ -116,6 +119,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         {c: _codes(sample.frame, c) for c in asked.columns},
         _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
         offset,
+        sample.entropy,
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
     source = Source(

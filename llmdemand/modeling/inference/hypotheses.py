@@ -18,7 +18,7 @@ from llmdemand.modeling.printed import Printed, with_notes
 __all__ = ["TestResult", "iid_of_fractions", "lr_test", "quadratic_test", "wald_test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TestResult(Printed):
     """What a test says.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RoundNumberTest", "round_number_test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RoundNumberTest(Printed):
     """Whether demand ticks up (or down) at round prices, and by how much.
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.arrays import Array, Codes, xlogx
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_differences
 from llmdemand.modeling.likelihood.sets import ChoiceSets
@@ -111,6 +111,10 @@ class Cases:
         """The same outcomes with one constant per alternative but the first."""
         dummies = self.labels[:, None] == np.arange(1, int(self.labels.max()) + 1)
         return replace(self, x=dummies.astype(float))
+
+    def saturated(self) -> float:
+        """The log (quasi-)likelihood of a perfect fit: 0 for outcomes of 0 and 1."""
+        return float(self._row_weight @ xlogx(self.y))
 
     def _centred(self, params: Array) -> tuple[Array, Array]:
         """Probabilities, and regressors less their mean in the case."""

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.errors import DesignError
+from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction
 
@@ -56,6 +57,8 @@ class Cells:
         weights: clusters divide them, estimates need them once.
     offset : (M,) array or None
         Added to the log-odds; None for nothing.
+    entropy : (M,) array or None
+        Sum of the observations' ``y log y + (1 - y) log(1 - y)``; None where it is not known.
     """
 
     x: Array
@@ -66,6 +69,7 @@ class Cells:
     groups: Mapping[str, Codes] = field(default_factory=dict)
     alike: Codes | None = None
     offset: Array | None = None
+    entropy: Array | None = None
 
     @classmethod
     def of_rows(
@@ -140,6 +144,25 @@ class Cells:
     def constants(self) -> Cells:
         """The same outcomes with a constant alone."""
         return replace(self, x=np.ones((len(self.mean), 1)))
+
+    def saturated(self) -> float:
+        """The log (quasi-)likelihood of a perfect fit: 0 for outcomes of 0 and 1.
+
+        Raises
+        ------
+        DesignError
+            Where fractions were merged and what each of them was is gone.
+        """
+        if not self.fractional:
+            return 0.0
+        entropy = self.entropy
+        if entropy is None:
+            if self.within.any():
+                raise DesignError(
+                    "fractions were merged and their entropy is not known: fit the rows themselves"
+                )
+            entropy = self.count * (xlogx(self.mean) + xlogx(1 - self.mean))
+        return float(self.weight @ entropy)
 
     def scores(self, params: Array) -> Array:
         """``w x (sum y - n mu)`` by cell."""
@@ -228,6 +251,7 @@ class Cells:
             groups={name: codes[used] for name, codes in self.groups.items()},
             alike=None,
             offset=None if self.offset is None else self.offset[used],
+            entropy=None,
         )
 
     def standardised(self) -> tuple[Cells, Array]:

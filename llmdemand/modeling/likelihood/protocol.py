@@ -55,6 +55,9 @@ class Likelihood(Protocol):
     def constants(self) -> Likelihood:
         """The same outcomes with constants alone."""
 
+    def saturated(self) -> float:
+        """Log-likelihood of a perfect fit."""
+
     def scores(self, params: Array) -> Array:
         """Sum of the scores of each row's observations, (M, K)."""
 

@@ -21,7 +21,7 @@ __all__ = ["ScoreInterval", "ScoreTest", "score_bootstrap", "score_interval"]
 _CHUNK = 1 << 22  # elements of a (draws x clusters x restrictions) working array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreTest(Printed):
     """A score bootstrap test of ``R b = r``.
 
@@ -67,7 +67,7 @@ class ScoreTest(Printed):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreInterval(Printed):
     """All values of a coefficient that a score bootstrap test does not reject.
 

@@ -864,7 +864,7 @@ def test_a_data_frame_gives_one_answer_per_row_or_case():
         (lambda f: optimal_price(f, bounds=(3, 2)), UsageError, "bounds"),
         (lambda f: simulate(f, {}), UsageError, "at least one scenario"),
         (lambda f: simulate(f, 3), UsageError, "mapping"),
-        (lambda f: get_margeff(f, at="median"), UsageError, "overall"),
+        (lambda f: get_margeff(f, at="medians"), UsageError, "did you mean 'median'"),
     ],
 )
 def test_mistakes_are_explained(call, error, words):
