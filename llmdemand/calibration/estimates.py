@@ -54,6 +54,7 @@ class LogitFit:
     separated = False
     kernel = LOGIT
     converged = True
+    quiet = ()
 
     shares = responses.shares
     elasticity = responses.elasticity

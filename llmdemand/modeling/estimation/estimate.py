@@ -19,6 +19,7 @@ from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.noise import DATA, noted
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 
 if TYPE_CHECKING:
@@ -115,7 +116,11 @@ def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Op
         estimated = covariance(z, found.params, found.information, asked, ssc, firth=firth)
         params = back @ found.params
         notes = estimated.notes + (_separated_note(core, asked, source) if firth else ())
-        estimated = replace(estimated, cov=back @ estimated.cov @ back.T, notes=notes)
+        estimated = replace(estimated, notes=notes).turned(back)
+    quiet = noted(estimated.quiet, terms, source.outcome)
+    if any(part.everywhere and part.why == DATA for part in estimated.quiet):
+        warn(quiet[0], VarianceWarning)
+    estimated = replace(estimated, notes=(*estimated.notes, *quiet))
     llf = found.llf if direction is None else supremum(core, direction)
     return _results(
         data, params, estimated, found, llf, list(terms), source, firth, asked=asked, ssc=ssc
@@ -162,6 +167,7 @@ def _results(
         frame=source.frame,
         asked=asked,
         asked_ssc=ssc,
+        quiet=estimated.quiet,
     )
 
 
