@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import json
 import random
+import signal
 import socket
 import struct
 import sys
@@ -247,6 +248,17 @@ def fake_server():
 @pytest.fixture
 def complete():
     return completion
+
+
+@pytest.fixture
+def control_c():
+    """Control-C raises KeyboardInterrupt, here and in processes started from here.
+
+    A shell starts what runs in its background with the signal ignored, and that is inherited.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
