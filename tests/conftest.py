@@ -14,8 +14,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import matplotlib
 import pytest
+import threadpoolctl
 
 matplotlib.use("Agg")
+
+
+def linear_algebra():
+    """Libraries that numpy and scipy compute with, and their kernels: (name, kernel)."""
+    import numpy as np
+    import scipy.linalg
+
+    assert np and scipy.linalg  # what is loaded can be asked
+    found = threadpoolctl.threadpool_info()
+    return [
+        (f["internal_api"], f.get("architecture", "?")) for f in found if f["user_api"] == "blas"
+    ]
+
+
+def pytest_report_header():
+    return "linear algebra: " + ", ".join(" ".join(pair) for pair in linear_algebra())
+
+
+@pytest.fixture
+def blas_in_use():
+    return linear_algebra()
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from llmdemand.calibration.target import Target
 from llmdemand.core.resources import data_file
 from llmdemand.errors import DesignError
 
+pytestmark = pytest.mark.numbers
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 BY_RESPONDENT = {"CRV1": "respondent_id"}
 PRICES = (30.0, 35.0, 40.0, 45.0)

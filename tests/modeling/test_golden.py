@@ -26,6 +26,8 @@ from llmdemand.modeling.quantities.margins import get_margeff
 from llmdemand.modeling.quantities.responses import elasticity
 from llmdemand.modeling.quantities.worth import willingness_to_pay
 
+pytestmark = pytest.mark.numbers
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 COMPUTED = 1e-6
 

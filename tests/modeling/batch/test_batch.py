@@ -11,6 +11,8 @@ from llmdemand.modeling.batch import batch, patterns
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
 from llmdemand.modeling.likelihood.separating import separating_direction
 
+pytestmark = pytest.mark.numbers
+
 PRICES = np.arange(30, 46.0)
 FIELDS = [f.name for f in dataclasses.fields(BatchFit)]
 

@@ -21,6 +21,8 @@ from llmdemand.modeling.inference.score_tests import score_test
 from llmdemand.modeling.models.logit import fit, fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 
+pytestmark = pytest.mark.numbers
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 

@@ -10,6 +10,8 @@ from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWa
 from llmdemand.modeling.models.logit import fraclogit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 
+pytestmark = pytest.mark.numbers
+
 ALTERNATIVES = ["bus", "car", "train"]
 
 

@@ -19,6 +19,8 @@ from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.variance.covariance import CovarianceWarning
 from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 
+pytestmark = pytest.mark.numbers
+
 VCOVS = ["HC0", "HC1", "HC2", "HC3", {"CRV1": "home"}, {"CRV1": "home+week"}, {"CRV3": "home"}]
 VCOVS += [{"within": "home"}, {"score": "home"}, {"pairs": "home"}, {"pairs": None, "reps": 50}]
 
