@@ -125,9 +125,7 @@ def score_test(
     # In the caller's units, for the names of directions that have no noise.
     back = larger.standardised()[1]
     estimated, matrix = estimated.turned(back), np.asarray(np.linalg.solve(back.T, away).T)
-    test = quadratic_test(
-        matrix, away.T @ ahead, estimated.cov, found.df, estimated.quiet, names
-    )
+    test = quadratic_test(matrix, away.T @ ahead, estimated.cov, found.df, estimated.quiet, names)
     return TestResult("Score test", *test, text, (*notes, *iid_of_fractions(found)))
 
 

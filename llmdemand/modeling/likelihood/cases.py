@@ -161,7 +161,7 @@ class Cases:
     def rounding(self, params: Array) -> Array:
         """See `Likelihood.rounding`."""
         p, d = self._centred(params)
-        size = np.repeat(self.weight * np.sqrt(self.count), self._sizes) * p
+        size = self.sets.spread(self.weight * np.sqrt(self.count)) * p
         d, x = d * size[:, None], self.x * (1e-8 * size)[:, None]
         return np.asarray(d.T @ d + x.T @ x)
 
