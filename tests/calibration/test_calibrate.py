@@ -150,7 +150,7 @@ def test_the_llm_alone_and_naive_pooling_are_fractional_logits():
 
 
 def golden(name):
-    found = json.loads((GOLDEN / "ppi.json").read_text())[name]
+    found = json.loads((GOLDEN / "ppi.json").read_text(encoding="utf-8"))[name]
     n, total = found["humans"], len(found["price"])
     frame = pd.DataFrame({"respondent_id": range(total), "belief": found["belief"]})
     for column in ("price", "child"):

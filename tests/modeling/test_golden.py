@@ -34,7 +34,7 @@ COMPUTED = 1e-6
 
 @cache
 def golden(name):
-    return json.loads((GOLDEN / f"{name}.json").read_text())
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache
