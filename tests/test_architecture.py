@@ -204,7 +204,7 @@ def test_every_room_is_in_the_plan():
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, llmdemand; print(*sys.modules)"
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
     ).stdout.split()
     heavy = {"numpy", "pandas", "scipy", "statsmodels", "matplotlib", "openai", "pyarrow"}
     assert not heavy & set(found)

@@ -61,6 +61,7 @@ class LogitFit:
     separated = False
     kernel = LOGIT
     converged = True
+    quiet = ()
 
     shares = responses.shares
     elasticity = responses.elasticity

@@ -26,13 +26,15 @@ from llmdemand.modeling.quantities.margins import get_margeff
 from llmdemand.modeling.quantities.responses import elasticity
 from llmdemand.modeling.quantities.worth import willingness_to_pay
 
+pytestmark = pytest.mark.numbers
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 COMPUTED = 1e-6
 
 
 @cache
 def golden(name):
-    return json.loads((GOLDEN / f"{name}.json").read_text())
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @cache

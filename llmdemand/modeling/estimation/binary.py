@@ -177,10 +177,4 @@ def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) ->
             "fractions do not have (they hide what belief gains); use vcov='HC1' or clusters",
             VarianceWarning,
         )
-    if not found.separated and np.all(found.bse.to_numpy() < 1e-10):
-        warn(
-            f"{source.outcome} does not vary about the fit: standard errors are zero because the "
-            "data hold no noise, not because they are precise",
-            VarianceWarning,
-        )
     return found

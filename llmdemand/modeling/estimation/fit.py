@@ -16,6 +16,7 @@ from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.kernels import LOGIT, Kernel
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.variance.noise import Quiet
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Fit:
         The covariance that was asked for, to be asked for once more.
     asked_ssc : str
         Its small-sample factor: ``stata``, ``sandwich``, ``fixest`` or ``none``.
+    quiet : tuple of Quiet
+        Directions in which the data vary less than rounding about the fit.
     kernel : Kernel
         From utilities to shares: all that quantities need to know of the model.
     """
@@ -112,6 +115,7 @@ class Fit:
     frame: pd.DataFrame | None = field(repr=False)
     asked: Covariance = field(repr=False)
     asked_ssc: SSC = field(repr=False)
+    quiet: tuple[Quiet, ...] = field(default=(), repr=False)
     kernel: Kernel = field(default=LOGIT, repr=False)
 
     @property
@@ -124,7 +128,7 @@ class Fit:
 
     @property
     def tvalues(self) -> pd.Series[float]:
-        """``params / bse``; NaN where separated or where the SE is zero."""
+        """``params / bse``; NaN where separated or where the data hold no noise (the SE is 0)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             found = self.params / self.bse
         return found.where(np.isfinite(found))

@@ -214,6 +214,10 @@ def _readable(found: Fit, price: str) -> tuple[BinaryDesign, pd.DataFrame]:
             f"{found.outcome}: the data are separated without the indicator already: fit with "
             "separation='firth', or collect more runs"
         )
+    if any(part.everywhere for part in found.quiet):
+        raise DesignError(
+            f"{found.outcome} does not vary about the fit: there is no noise to test against"
+        )
     return design, frame
 
 

@@ -162,6 +162,13 @@ class Cases:
         leverage = self._row_weight * p * np.einsum("ij,ij->i", d @ inverse, d)
         return np.asarray(leverage @ d / 2)
 
+    def rounding(self, params: Array) -> Array:
+        """See `Likelihood.rounding`."""
+        p, d = self._centred(params)
+        size = self.sets.spread(self.weight * np.sqrt(self.count)) * p
+        d, x = d * size[:, None], self.x * (1e-8 * size)[:, None]
+        return np.asarray(d.T @ d + x.T @ x)
+
     def reach(self, step: Array) -> float:
         """Largest change of a difference of utilities within a case."""
         moved = self.x @ step

@@ -196,6 +196,12 @@ class Cells:
         leverage = self._variances(params) * _quadratic(self.x, inverse)
         return np.asarray((leverage * (0.5 - self.shares(params))) @ self.x)
 
+    def rounding(self, params: Array) -> Array:
+        """``sum 2 w^2 (mu (1 - mu))^2 x x'``: both outcomes have a log-probability."""
+        mu = self.shares(params)
+        error = self.weight * mu * (1 - mu + 1e-8)
+        return _weighted_square(self.x, 2 * self.count * error**2)
+
     def reach(self, step: Array) -> float:
         """Largest ``|x' step|``."""
         return float(np.abs(self.x @ step).max())

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
@@ -128,19 +130,24 @@ class LogitResults(OneLine, Asking):
             ``reps``, ``seed``, ``weights`` (``rademacher``, ``webb``, ``mammen``).
         """
         from llmdemand.modeling.inference.restrictions import restrictions
+        from llmdemand.modeling.variance.noise import refuse_quiet
         from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 
-        matrix, value, _ = restrictions(list(self.params.index), hypothesis)
+        terms = list(self.params.index)
+        matrix, value, _ = restrictions(terms, hypothesis)
         group = cluster_of(self, cluster)
+        refuse_quiet(self.quiet, matrix, terms)
         return score_bootstrap(self.data, matrix, value, group, firth=self.firth, **options)
 
     def score_interval(
         self, term: str, cluster: str | None = None, **options: Any
     ) -> ScoreInterval:
         """Interval with few clusters, by inverting `score_bootstrap`: see its module."""
+        from llmdemand.modeling.variance.noise import refuse_quiet
         from llmdemand.modeling.variance.score_bootstrap import score_interval
 
         group, index = cluster_of(self, cluster), place_of(self, term)
+        refuse_quiet(self.quiet, np.eye(len(self.params))[[index]], list(self.params.index))
         params = self.params.to_numpy()
         return score_interval(self.data, params, index, group, firth=self.firth, **options)
 

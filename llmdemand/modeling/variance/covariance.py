@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from llmdemand.errors import DesignError, warn
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.variance.bootstrap import multipliers, pairs_bootstrap, refit
 from llmdemand.modeling.variance.clusters import cluster_codes, cluster_sums, observed
+from llmdemand.modeling.variance.noise import Quiet, cleaned, quiet_directions
 from llmdemand.modeling.variance.vcov import SSC, Covariance, small_sample_factor
 
 __all__ = ["CovarianceWarning", "Estimated", "covariance", "sandwich"]
@@ -44,6 +46,10 @@ class Estimated:
         Degrees of freedom of t: G - 1 with clusters, otherwise infinite (normal).
     notes : tuple of str
         Sentences to print.
+    quiet : tuple of Quiet
+        Directions in which the matrix is only rounding; what it held there is taken out.
+    rows : (M, K) array or None
+        What the middle matrix sums the squares of, where it is not the scores.
     """
 
     cov: Array
@@ -52,6 +58,13 @@ class Estimated:
     clusters: int | None
     df: float
     notes: tuple[str, ...]
+    quiet: tuple[Quiet, ...] = ()
+    rows: Array | None = None
+
+    def turned(self, back: Array) -> Estimated:
+        """The covariance of ``back @ params``."""
+        quiet = tuple(found.turned(back) for found in self.quiet)
+        return replace(self, cov=cleaned(back @ self.cov @ back.T, quiet), quiet=quiet)
 
 
 def covariance(
@@ -147,6 +160,33 @@ def covariance(
     'fewer than 30 clusters (2)'
     """
     data = observed(data)
+    found = _estimated(data, params, information, asked, ssc, firth)
+    if asked.kind == "iid":  # no scores in it
+        return found
+
+    def rows() -> Array:
+        return _observation_scores(data, params)
+
+    quiet = quiet_directions(
+        found.cov,
+        information,
+        rows if found.rows is None else lambda: np.asarray(found.rows),
+        rows,
+        lambda: data.rounding(params),
+        why=_still(asked),
+        heaviest=_heaviest(data),
+    )
+    return replace(found, cov=cleaned(found.cov, quiet), quiet=quiet, rows=None)
+
+
+def _estimated(
+    data: Likelihood,
+    params: Array,
+    information: Array,
+    asked: Covariance,
+    ssc: SSC,
+    firth: bool,
+) -> Estimated:
     bread = _inverse(information)
     kind = asked.kind
     if kind == "iid":
@@ -160,18 +200,44 @@ def covariance(
         cov = factor * sandwich(bread, data.meat(params, bread, power))
         return Estimated(cov, kind, text, None, np.inf, ())
     if kind == "pairs":
-        return _pairs(data, params, asked, firth)
+        return _pairs(data, params, asked, firth, information)
     groups = {column: cluster_codes(data, column) for column in asked.columns}
     if kind == "CRV1":
         return _clustered(data, params, bread, groups, ssc)
     if kind == "CRV3":
-        return _jackknifed(data, params, bread, groups, firth)
+        return _jackknifed(data, params, bread, information, groups, firth)
     (column,) = asked.columns
     codes, clusters = groups[column]
     if kind == "within":
         return _within(data, params, bread, column, codes)
     sums = cluster_sums(data.scores(params), codes, clusters)
     return _signed(sums, data, bread, asked, ssc)
+
+
+def _observation_scores(data: Likelihood, params: Array) -> Array:
+    """Rows whose outer products sum to the middle matrix of HC0."""
+    rows = data.scores(params) / np.sqrt(data.observations)[:, None]
+    if isinstance(data, Cells):
+        rows = np.vstack([rows, data.x * (data.weight * np.sqrt(data.within))[:, None]])
+    return rows
+
+
+def _heaviest(data: Likelihood) -> float:
+    """The largest sampling weight."""
+    assert isinstance(data, Cells | Cases)
+    return float(data.weight.max())
+
+
+def _still(asked: Covariance) -> str:
+    """What does not vary where this covariance is zero."""
+    columns = " and ".join(repr(c) for c in asked.columns)
+    if asked.kind == "within":
+        return f"the outcomes do not vary within the cells of {columns}"
+    if asked.kind == "CRV3":
+        return f"the estimates do not vary when a cluster of {columns} is left out"
+    if asked.kind == "pairs":
+        return "the estimates do not vary between bootstrap samples"
+    return f"the scores do not vary once summed by {columns}"
 
 
 def sandwich(bread: Array, meat: Array) -> Array:
@@ -206,9 +272,10 @@ def _clustered(
 ) -> Estimated:
     scores = data.scores(params)
     least = min(clusters for _, clusters in groups.values())
-    meat, text = np.zeros_like(bread), ""
+    meat, text, rows = np.zeros_like(bread), "", []
     for sign, _, codes, clusters in _ways(groups):
         sums = cluster_sums(scores, codes, clusters)
+        rows.append(sums)
         of = least if ssc == "fixest" else clusters
         factor, text = small_sample_factor(ssc, data.nobs, data.size, of)
         meat += sign * factor * (sums.T @ sums)
@@ -218,7 +285,8 @@ def _clustered(
         if ssc != "none":
             text += " with the smaller G" if ssc == "fixest" else " with the G of each term"
         notes = (*_defects(cov, bread, len(groups)), *notes)
-    return Estimated(cov, _clusters("CRV1", groups), text, least, least - 1, notes)
+    middle = np.vstack(rows) / np.sqrt(len(rows))
+    return Estimated(cov, _clusters("CRV1", groups), text, least, least - 1, notes, rows=middle)
 
 
 def _clusters(kind: str, groups: Mapping[str, tuple[Codes, int]]) -> str:
@@ -259,12 +327,15 @@ def _jackknifed(
     data: Likelihood,
     params: Array,
     bread: Array,
+    information: Array,
     groups: Mapping[str, tuple[Codes, int]],
     firth: bool,
 ) -> Estimated:
-    cov = np.zeros_like(bread)
+    cov, rows = np.zeros_like(bread), []
     for sign, name, codes, clusters in _ways(groups):
-        cov += sign * _jackknife(data, params, name, codes, clusters, firth)
+        away = _jackknife(data, params, name, codes, clusters, firth)
+        rows.append(away @ information)
+        cov += sign * (away.T @ away)
     least = min(clusters for _, clusters in groups.values())
     few = f"fewer than {_FEW} clusters ({least}): t(G-1) is an approximation"
     notes = (few,) if least < _FEW else ()
@@ -272,12 +343,14 @@ def _jackknifed(
     if len(groups) > 1:
         notes = (*_defects(cov, bread, len(groups)), *notes)
         text += " with the G of each term"
-    return Estimated(cov, _clusters("CRV3", groups), text, least, least - 1, notes)
+    middle = np.vstack(rows) / np.sqrt(len(rows))
+    return Estimated(cov, _clusters("CRV3", groups), text, least, least - 1, notes, rows=middle)
 
 
 def _jackknife(
     data: Likelihood, params: Array, column: str, codes: Codes, clusters: int, firth: bool
 ) -> Array:
+    """Changes of the estimate without each cluster, scaled so that their squares add up."""
     z, back = data.standardised()
 
     def all_but(g: int) -> Array:
@@ -296,7 +369,7 @@ def _jackknife(
             "bootstrap, or Firth's estimates (separation='firth')"
         )
     away = (found - start) @ back.T
-    return np.asarray((clusters - 1) / clusters * away.T @ away)
+    return np.asarray(np.sqrt((clusters - 1) / clusters) * away)
 
 
 def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: Codes) -> Estimated:
@@ -314,9 +387,10 @@ def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: C
     factor = (size / (size - 1))[codes]
     # Between the rows of a cell, then within a row: no difference of large numbers.
     away = scores / observations[:, None] - mean[codes]
-    meat = (away * (factor * observations)[:, None]).T @ away
+    rows = away * np.sqrt(factor * observations)[:, None]
     if isinstance(data, Cells):
-        meat += (data.x * (factor * data.weight**2 * data.within)[:, None]).T @ data.x
+        rows = np.vstack([rows, data.x * (data.weight * np.sqrt(factor * data.within))[:, None]])
+    meat = rows.T @ rows
     notes: tuple[str, ...] = ()
     total = data.meat(params, bread)
     if np.trace(meat) <= 1e-20 * np.trace(total):
@@ -330,22 +404,28 @@ def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: C
     elif (free := float(size.sum()) - len(size)) < _FEW:
         notes = (f"only {free:g} observations more than cells: the scatter is known roughly",)
     name = f"within (cells: {column}; fixed design)"
-    return Estimated(sandwich(bread, meat), name, "n_c/(n_c-1)", None, np.inf, notes)
+    cov = sandwich(bread, meat)
+    return Estimated(cov, name, "n_c/(n_c-1)", None, np.inf, notes, rows=rows)
 
 
-def _pairs(data: Likelihood, params: Array, asked: Covariance, firth: bool) -> Estimated:
+def _pairs(
+    data: Likelihood, params: Array, asked: Covariance, firth: bool, information: Array
+) -> Estimated:
     column = asked.columns[0] if asked.columns else None
     draws = pairs_bootstrap(data, params, column, reps=asked.reps, seed=asked.seed, firth=firth)
     notes: tuple[str, ...] = ()
     cov = draws.covariance()
+    good = draws.params[~draws.failed]
+    rows = (good - good.mean(axis=0)) @ information / np.sqrt(len(good) - 1)
     if draws.failed.any():
         warn(draws.text, CovarianceWarning)
         notes = (draws.text,)
     what = "observations" if column is None else f"clusters: {column}"
     name = f"pairs bootstrap ({what}; {asked.reps} draws, seed {asked.seed})"
     if column is None:
-        return Estimated(cov, name, "none", None, np.inf, notes)
-    return Estimated(cov, name, "none", draws.units, draws.units - 1, (*notes, *_few(draws.units)))
+        return Estimated(cov, name, "none", None, np.inf, notes, rows=rows)
+    notes = (*notes, *_few(draws.units))
+    return Estimated(cov, name, "none", draws.units, draws.units - 1, notes, rows=rows)
 
 
 def _signed(sums: Array, data: Likelihood, bread: Array, asked: Covariance, ssc: SSC) -> Estimated:
@@ -357,4 +437,4 @@ def _signed(sums: Array, data: Likelihood, bread: Array, asked: Covariance, ssc:
     how = f"all {len(v)} vectors of signs" if enumerated else f"{len(v)} draws, seed {asked.seed}"
     name = f"score bootstrap (clusters: {asked.columns[0]}; {how})"
     cov = factor * drawn.T @ drawn / len(v)
-    return Estimated(cov, name, text, clusters, clusters - 1, _few(clusters))
+    return Estimated(cov, name, text, clusters, clusters - 1, _few(clusters), rows=sums)

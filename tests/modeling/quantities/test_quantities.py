@@ -38,6 +38,7 @@ class Stand:
     converged: bool = True
     outcome: str = "buy"
     kernel: object = LOGIT
+    quiet: tuple = ()
     refits: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def draws(self, reps=999, seed=1):
