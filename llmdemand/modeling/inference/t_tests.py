@@ -14,6 +14,7 @@ from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.inference.hypotheses import iid_of_fractions
 from llmdemand.modeling.inference.restrictions import Hypothesis, equation, restrictions
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.variance.noise import refuse_quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ def t_test(fit: Fitted, hypothesis: Hypothesis) -> TTests:
     UsageError
         For what is no hypothesis on these terms.
     DesignError
-        If estimates are infinite.
+        If estimates are infinite, or a hypothesis lies in a direction without noise.
 
     Examples
     --------
@@ -138,6 +139,7 @@ def t_test(fit: Fitted, hypothesis: Hypothesis) -> TTests:
             f"{found.outcome}: the data are separated and estimates infinite, so there is no t "
             "test; fit with separation='firth', or compare likelihoods with lr_test"
         )
+    refuse_quiet(found.quiet, matrix, names)
     variance = np.einsum("qk,kl,ql->q", matrix, found.cov.to_numpy(), matrix)
     notes = list(iid_of_fractions(found))
     if (variance < 0).any():

@@ -16,6 +16,7 @@ from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.models.asking import Asking
 from llmdemand.modeling.scoring import fitted, probabilities
 from llmdemand.modeling.tables.summary import Summary, summary
+from llmdemand.modeling.variance.noise import refuse_quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +131,6 @@ class LogitResults(OneLine, Asking):
             ``reps``, ``seed``, ``weights`` (``rademacher``, ``webb``, ``mammen``).
         """
         from llmdemand.modeling.inference.restrictions import restrictions
-        from llmdemand.modeling.variance.noise import refuse_quiet
         from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 
         terms = list(self.params.index)
@@ -143,7 +143,6 @@ class LogitResults(OneLine, Asking):
         self, term: str, cluster: str | None = None, **options: Any
     ) -> ScoreInterval:
         """Interval with few clusters, by inverting `score_bootstrap`: see its module."""
-        from llmdemand.modeling.variance.noise import refuse_quiet
         from llmdemand.modeling.variance.score_bootstrap import score_interval
 
         group, index = cluster_of(self, cluster), place_of(self, term)

@@ -197,3 +197,14 @@ def test_rounding_is_the_covariance_of_scores_under_errors_of_log_probabilities(
         y = np.stack([mu, 1 - mu], axis=1).ravel()
         data = Cases(wide, y, np.arange(0, 10, 2), one, weight)
     np.testing.assert_allclose(data.rounding(b), total, rtol=0.1, atol=0.02)
+
+
+def test_t_tests_refuse_a_direction_without_noise_by_its_name():
+    rng = np.random.default_rng(3)
+    price = rng.uniform(1, 5, 200)
+    share = 1 / (1 + np.exp(price - 3))
+    frame = pd.DataFrame({"price": price, "share": share})
+    with pytest.warns(VarianceWarning):
+        fit = fraclogit("share ~ price", frame)
+    with pytest.raises(DesignError, match="no test: .* in"):
+        fit.t_test("price = -1")
