@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import json
 import random
+import signal
 import socket
 import struct
 import sys
@@ -13,8 +14,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import matplotlib
 import pytest
+import threadpoolctl
 
 matplotlib.use("Agg")
+
+
+def linear_algebra():
+    """Libraries that numpy and scipy compute with, and their kernels: (name, kernel)."""
+    import numpy as np
+    import scipy.linalg
+
+    assert np and scipy.linalg  # what is loaded can be asked
+    found = threadpoolctl.threadpool_info()
+    return [
+        (f["internal_api"], f.get("architecture", "?")) for f in found if f["user_api"] == "blas"
+    ]
+
+
+def pytest_report_header():
+    return "linear algebra: " + ", ".join(" ".join(pair) for pair in linear_algebra())
+
+
+@pytest.fixture
+def blas_in_use():
+    return linear_algebra()
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +270,17 @@ def fake_server():
 @pytest.fixture
 def complete():
     return completion
+
+
+@pytest.fixture
+def control_c():
+    """Control-C raises KeyboardInterrupt, here and in processes started from here.
+
+    A shell starts what runs in its background with the signal ignored, and that is inherited.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -28,7 +28,13 @@ ALLOWED = {
 # Inside a room a file imports from lower floors only: bottom to top, files and folders by name,
 # those of one line not from each other.
 FLOORS = {
-    "core": ["cell menu resources sampling", "questionnaire starter", "study", "panel", "panels"],
+    "core": [
+        "cell line menu resources sampling",
+        "questionnaire starter",
+        "study",
+        "panel",
+        "panels",
+    ],
     "belief": [
         "audit tokens words",
         "characters mass mentions",
@@ -209,7 +215,7 @@ def test_every_room_is_in_the_plan():
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, llmdemand; print(*sys.modules)"
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
     ).stdout.split()
     heavy = {"numpy", "pandas", "scipy", "statsmodels", "matplotlib", "openai", "pyarrow"}
     heavy |= {"msgspec", "zstandard"}

@@ -77,7 +77,7 @@ def test_extract_from_the_store_and_audit(run, tmp_path):
     assert code == 0 and "0 of 48" in out and "mean choice minus mean belief" in out
     code, out, _ = run("audit", "again.parquet", "--json")
     assert json.loads(out)["checked"] == 48
-    (tmp_path / "bad.jsonl").write_text("hello\n")
+    (tmp_path / "bad.jsonl").write_text("hello\n", encoding="utf-8")
     code, _, err = run("extract", "bad.jsonl", "--study", "pampers")
     assert code == 2 and "bad.jsonl line 1: no JSON" in err
 
@@ -153,7 +153,8 @@ def test_one_price_and_no_usable_rows_keep_the_panel(run, tmp_path):
     (tmp_path / "one.toml").write_text(
         'name = "one"\nfocal = "tea"\nuser = "{offers}"\noffer = "{label} {price}"\n'
         '[[alternatives]]\nid = "tea"\nlabel = "Tea"\nprice = 3\n'
-        '[[alternatives]]\nid = "none"\nlabel = "none"\noutside = true\n'
+        '[[alternatives]]\nid = "none"\nlabel = "none"\noutside = true\n',
+        encoding="utf-8",
     )
     code, out, _ = run(
         "replicate",
@@ -199,7 +200,7 @@ def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
 
 
 def test_an_unwritable_folder_is_one_line(run, tmp_path):
-    (tmp_path / "out").write_text("a file")
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
     code, _, err = run("replicate", "pampers", "--backend", "synthetic", "--out", "out")
     assert code == 2 and err.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in err
@@ -235,6 +236,7 @@ def test_the_installed_command_runs():
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     assert "pampers" in found.stdout
 
@@ -242,7 +244,7 @@ def test_the_installed_command_runs():
 def test_a_panel_overwrites_nothing_but_a_panel(run, tmp_path):
     simulate = ("simulate", "pampers", "--backend", "synthetic", "--runs", 1)
     run(*simulate, "--out", "p.parquet", "--store", "kept.sqlite")
-    (tmp_path / "mine.toml").write_text("name = 1")
+    (tmp_path / "mine.toml").write_text("name = 1", encoding="utf-8")
     before = (tmp_path / "kept.sqlite").read_bytes()
     for out in ("kept.sqlite", "mine.toml"):
         code, _, err = run(*simulate, "--out", out)
@@ -279,7 +281,7 @@ def _toml(path, study):
     for entry in data["alternatives"]:
         lines += ["[[alternatives]]", *(f"{k} = {json.dumps(v)}" for k, v in entry.items())]
     lines += ["[sampling]", *(f"{k} = {json.dumps(v)}" for k, v in data["sampling"].items())]
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -360,8 +362,11 @@ def test_batch_write_and_read(run, tmp_path):
         "".join(
             json.dumps({"custom_id": json.loads(line)["custom_id"], "error": {"code": "expired"}})
             + "\n"
-            for line in (tmp_path / "b" / "requests-001.jsonl").read_text().splitlines()
-        )
+            for line in (tmp_path / "b" / "requests-001.jsonl")
+            .read_text(encoding="utf-8")
+            .splitlines()
+        ),
+        encoding="utf-8",
     )
     code, out, err = run("batch", "read", "b", "errors.jsonl")
     assert "failed 16: expired" in out and "16 runs are missing (0-0, 1-0" in out
@@ -382,8 +387,8 @@ PEOPLE = "respondent_id,income\n1,35\n2,60\n"
 
 
 def test_simulate_as_respondents(run, tmp_path):
-    (tmp_path / "people.csv").write_text(PEOPLE)
-    (tmp_path / "others.csv").write_text(PEOPLE.replace("respondent_id", "who"))
+    (tmp_path / "people.csv").write_text(PEOPLE, encoding="utf-8")
+    (tmp_path / "others.csv").write_text(PEOPLE.replace("respondent_id", "who"), encoding="utf-8")
     for arguments in (("people.csv",), ("others.csv", "--respondent-id", "who")):
         path = f"{arguments[0]}.parquet"
         code, out, _ = run(
@@ -418,9 +423,9 @@ def test_simulate_as_respondents(run, tmp_path):
     ],
 )
 def test_mistakes_in_tables_of_respondents_are_one_line(run, tmp_path, arguments, message):
-    (tmp_path / "people.csv").write_text(PEOPLE)
-    (tmp_path / "twice.csv").write_text(PEOPLE.replace("\n2", "\n1"))
-    (tmp_path / "taken.csv").write_text(PEOPLE.replace("income", "status"))
+    (tmp_path / "people.csv").write_text(PEOPLE, encoding="utf-8")
+    (tmp_path / "twice.csv").write_text(PEOPLE.replace("\n2", "\n1"), encoding="utf-8")
+    (tmp_path / "taken.csv").write_text(PEOPLE.replace("income", "status"), encoding="utf-8")
     code, _, err = run("simulate", "pampers", *arguments, "--backend", "synthetic")
     assert code == 2 and message in err
     assert "Traceback" not in err and err.count("\n") <= 1

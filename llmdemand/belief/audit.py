@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.menu import fold
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
@@ -20,8 +21,8 @@ _LOCK = 0.95
 _FEW, _SURE = 10, 1e-3
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(OneLine):
     """Checks of a panel that look ahead, as extraction itself never does.
 
     Attributes
@@ -216,8 +217,8 @@ def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:
     return hits, orders, orders > 1 and hits > _LOCK * len(chosen)
 
 
-@dataclass(frozen=True)
-class Equivalence:
+@dataclass(frozen=True, repr=False)
+class Equivalence(OneLine):
     """Mean choice against mean belief, cell by cell and together.
 
     Attributes
@@ -250,6 +251,13 @@ class Equivalence:
     chi2_pvalue: float
     icc: float
     note: str = ""
+
+    @property
+    def _line(self) -> str:
+        return (
+            f"mean choice less mean belief {self.difference:.4f} ({self.se:.2g}), p = "
+            f"{self.pvalue:.3g}; {len(self.cells)} cells, p = {self.chi2_pvalue:.3g}"
+        )
 
 
 def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalence:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.calibration.estimates import Calibrated
+from llmdemand.core.line import OneLine
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["CalibratedDemand"]
 
 
-@dataclass(frozen=True)
-class CalibratedDemand(Calibrated):
+@dataclass(frozen=True, repr=False)
+class CalibratedDemand(OneLine, Calibrated):
     """Demand of humans, sharpened by a language model and valid whatever that model does.
 
     Every quantity of a fitted logit is here as a method (``elasticity``, ``demand_curve``,
@@ -50,6 +51,10 @@ class CalibratedDemand(Calibrated):
     moments : Moments
         The data.
     """
+
+    @property
+    def _line(self) -> str:
+        return self.verdict()
 
     def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
         """One row per term: estimate, SE, t, p and interval of the calibrated coefficients."""

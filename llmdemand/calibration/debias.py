@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.sample.sample import require
@@ -21,8 +22,8 @@ Tuning = Literal["full", "diagonal", "none"]
 Statistic = Callable[["pd.DataFrame", str], Any]
 
 
-@dataclass(frozen=True)
-class Debiased:
+@dataclass(frozen=True, repr=False)
+class Debiased(OneLine):
     """A statistic of humans with the LLM's help.
 
     Attributes

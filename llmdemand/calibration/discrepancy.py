@@ -26,6 +26,7 @@ from llmdemand.calibration.samples.entries import (
     respondent_ids,
 )
 from llmdemand.calibration.target import Target
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
@@ -46,8 +47,8 @@ _OF_ONE = ("elasticity", "share")  # of one alternative
 _WHO = "respondent of the comparison"
 
 
-@dataclass(frozen=True)
-class Discrepancy:
+@dataclass(frozen=True, repr=False)
+class Discrepancy(OneLine):
     """Humans and a language model, compared.
 
     Attributes
@@ -83,6 +84,10 @@ class Discrepancy:
     llm: int
     both: int
     alpha: float
+
+    @property
+    def _line(self) -> str:
+        return self.verdict()
 
     @property
     def equivalent(self) -> bool | None:

@@ -12,7 +12,14 @@ from llmdemand.calibration.target import Target
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import LOGIT
-from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
+from llmdemand.modeling.quantities import (
+    curves,
+    effects,
+    pricing,
+    responses,
+    welfare,
+    worth,
+)
 from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
@@ -54,10 +61,11 @@ class LogitFit:
     separated = False
     kernel = LOGIT
     converged = True
+    quiet = ()
 
     shares = responses.shares
     elasticity = responses.elasticity
-    marginal_effects = margins.marginal_effects
+    marginal_effects = effects.marginal_effects
     diversion = responses.diversion
     demand_curve = curves.demand_curve
     simulate = curves.simulate

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["PairedPanel", "paired_panel"]
 
 
-@dataclass(frozen=True)
-class PairedPanel:
+@dataclass(frozen=True, repr=False)
+class PairedPanel(OneLine):
     """Simulated humans and beliefs.
 
     Attributes
@@ -39,6 +40,11 @@ class PairedPanel:
     beliefs: pd.DataFrame
     const: float
     slope: float
+
+    @property
+    def _line(self) -> str:
+        humans, beliefs = (f["respondent_id"].nunique() for f in (self.humans, self.beliefs))
+        return f"{humans} humans, {beliefs} LLM respondents, slope {self.slope:.4g}"
 
 
 def paired_panel(

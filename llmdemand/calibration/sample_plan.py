@@ -10,6 +10,7 @@ import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
 from llmdemand.calibration.power import Mix, best_mix, effective_n, least_rho, llm_needed
+from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ __all__ = ["SamplePlan", "plan_sample"]
 _POINTS = 200  # of the curve in the figure
 
 
-@dataclass(frozen=True)
-class SamplePlan:
+@dataclass(frozen=True, repr=False)
+class SamplePlan(OneLine):
     """Whom to ask.
 
     Attributes

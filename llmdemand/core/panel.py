@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.study import Study
 from llmdemand.errors import PanelError, nearest
 
@@ -78,8 +79,8 @@ _NUMBERS = (
 _SUM_TOLERANCE = 1e-6
 
 
-@dataclass(frozen=True)
-class Panel:
+@dataclass(frozen=True, repr=False)
+class Panel(OneLine):
     """Runs of one study by one model.
 
     Attributes
@@ -117,6 +118,10 @@ class Panel:
     frame: pd.DataFrame
     study: Study
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def _line(self) -> str:
+        return f"{self.study.name}, {len(self)} runs, {len(self.usable)} usable"
 
     def __post_init__(self) -> None:
         _validate(self.frame, self.study)

@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.questionnaire.checks import check
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.reading import arguments, plain_data
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Study", "load_study", "studies"]
 
 
-@dataclass(frozen=True)
-class Study(Questionnaire):
+@dataclass(frozen=True, repr=False)
+class Study(OneLine, Questionnaire):
     """A design that a language model can answer.
 
     Attributes
@@ -118,6 +119,11 @@ class Study(Questionnaire):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self)
+
+    @property
+    def _line(self) -> str:
+        names = ", ".join(self.menu.ids)
+        return f"{self.name}, menu {names}, {len(self.cells())} cells, {self.runs} runs each"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data from which `from_dict` makes an equal study."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from llmdemand.core.line import OneLine
+
 __all__ = ["Printed", "with_notes"]
 
 
-class Printed:
-    """Shown in a notebook as it is printed."""
+class Printed(OneLine):
+    """Shown in a notebook as it is printed, and as one line at the prompt."""
+
+    @property
+    def _line(self) -> str:
+        return ", ".join(str(self).splitlines())
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.models.demand import fit_demand
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Report", "compare"]
 
 
-@dataclass(frozen=True)
-class Report(Findings):
+@dataclass(frozen=True, repr=False)
+class Report(OneLine, Findings):
     """Everything that is said about one panel. What the panel cannot give is None.
 
     Attributes
@@ -55,6 +56,11 @@ class Report(Findings):
     people : People or None
         Human data and what they say: see `with_people`.
     """
+
+    @property
+    def _line(self) -> str:
+        told = "; ".join(d._line for d in self.demands) or "no estimate"
+        return f"{self.panel.study.name}, {len(self.panel)} runs, {told}"
 
     def with_people(
         self,

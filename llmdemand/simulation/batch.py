@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, TransportError, UsageError
@@ -44,8 +45,8 @@ class BatchWritten:
     stored: int
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRead:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchRead(OneLine):
     """What output files held.
 
     Attributes
@@ -71,6 +72,14 @@ class BatchRead:
     foreign: int
     unreadable: int
     missing: tuple[str, ...]
+
+    @property
+    def _line(self) -> str:
+        failed = sum(self.failed.values())
+        missing = len(self.missing)
+        return (
+            f"{self.answered} new answers, {self.known} known, {failed} failed, {missing} missing"
+        )
 
 
 def write_batch(

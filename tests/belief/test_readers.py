@@ -165,7 +165,7 @@ def test_malformed_responses_name_the_field(raw, message):
 
 
 def lines(path, *entries):
-    path.write_text("".join(json.dumps(e) + "\n" for e in entries))
+    path.write_text("".join(json.dumps(e) + "\n" for e in entries), encoding="utf-8")
     return path
 
 
@@ -234,10 +234,10 @@ def test_missing_empty_and_cut_files(tmp_path):
     with pytest.raises(ResponseError, match="no file at"):
         list(read_answers(tmp_path / "absent.jsonl", STUDY))
     empty = tmp_path / "empty.jsonl"
-    empty.write_text("")
+    empty.write_text("", encoding="utf-8")
     with pytest.raises(ResponseError, match="is empty"):
         list(read_answers(empty, STUDY))
-    empty.write_text('{"run_id": "0-0", "raw"')
+    empty.write_text('{"run_id": "0-0", "raw"', encoding="utf-8")
     with pytest.raises(ResponseError, match="line 1: no JSON"):
         list(read_answers(empty, STUDY))
 
@@ -252,7 +252,9 @@ def test_extracting_from_the_store_gives_the_panel_that_was_simulated(tmp_path):
     path, lines = tmp_path / "responses.sqlite", tmp_path / "responses.jsonl"
     panel = simulate(STUDY, "synthetic", runs=3, seed=2, store=path)
     with Store(path) as store:
-        lines.write_text("".join(json.dumps(entry) + "\n" for entry in store.export()))
+        lines.write_text(
+            "".join(json.dumps(entry) + "\n" for entry in store.export()), encoding="utf-8"
+        )
     for answers in (
         stored_answers(path, STUDY),
         read_answers(lines, STUDY, backend="synthetic"),
@@ -306,11 +308,11 @@ def test_fields_of_another_type_are_an_error_and_no_crash(tmp_path, raw):
 def test_blank_lines_are_passed_over_and_halves_of_characters_survive(tmp_path):
     path = tmp_path / "a.jsonl"
     raw = {"run_id": "0-0", "raw": {"text": "\ud800", "tokens": [["\ud800", -0.1, []]]}}
-    path.write_text(json.dumps(raw) + "\n\n")
+    path.write_text(json.dumps(raw) + "\n\n", encoding="utf-8")
     panel = extract_panel(STUDY, read_answers(path, STUDY))
     panel.write(tmp_path / "panel.parquet")
     assert len(panel) == 1
-    path.write_text("[" * 100_000 + "\n")
+    path.write_text("[" * 100_000 + "\n", encoding="utf-8")
     with pytest.raises(ResponseError, match="line 1"):
         list(read_answers(path, STUDY))
 

@@ -22,6 +22,8 @@ from llmdemand.calibration.target import Target
 from llmdemand.core.resources import data_file
 from llmdemand.errors import DesignError
 
+pytestmark = pytest.mark.numbers
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 BY_RESPONDENT = {"CRV1": "respondent_id"}
 PRICES = (30.0, 35.0, 40.0, 45.0)
@@ -148,7 +150,7 @@ def test_the_llm_alone_and_naive_pooling_are_fractional_logits():
 
 
 def golden(name):
-    found = json.loads((GOLDEN / "ppi.json").read_text())[name]
+    found = json.loads((GOLDEN / "ppi.json").read_text(encoding="utf-8"))[name]
     n, total = found["humans"], len(found["price"])
     frame = pd.DataFrame({"respondent_id": range(total), "belief": found["belief"]})
     for column in ("price", "child"):

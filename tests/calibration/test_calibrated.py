@@ -7,6 +7,8 @@ import pytest
 
 from llmdemand import calibrate, paired_panel
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.fixture(scope="module")
 def found():

@@ -120,9 +120,9 @@ def test_recalibration_from_the_command_line(files, monkeypatch, capsys):
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(files, monkeypatch, capsys, words, said):
-    (files / "text.md").write_text("no table")
-    (files / "broken.parquet").write_text("no parquet")
-    (files / "empty.csv").write_text("")
+    (files / "text.md").write_text("no table", encoding="utf-8")
+    (files / "broken.parquet").write_text("no parquet", encoding="utf-8")
+    (files / "empty.csv").write_text("", encoding="utf-8")
     code, _, err = run(monkeypatch, capsys, "calibrate", *words)
     assert code == 2 and said in err and len(err.strip().splitlines()) == 1
 

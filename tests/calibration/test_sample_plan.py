@@ -9,6 +9,8 @@ from llmdemand import calibrate, paired_panel, plan_sample
 from llmdemand.calibration.power import effective_n, least_rho
 from llmdemand.errors import UsageError
 
+pytestmark = pytest.mark.numbers
+
 COSTS = {"cost_human": 4.0, "cost_llm": 0.01}
 
 

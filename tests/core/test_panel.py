@@ -54,7 +54,7 @@ def test_unreadable_files(tmp_path):
     with pytest.raises(PanelError, match="no panel at"):
         Panel.read(tmp_path / "absent.parquet")
     path = tmp_path / "bad.parquet"
-    path.write_text("hello")
+    path.write_text("hello", encoding="utf-8")
     with pytest.raises(PanelError, match="not a parquet file"):
         Panel.read(path)
     pd.DataFrame({"a": [1]}).to_parquet(path)

@@ -53,10 +53,10 @@ def test_the_optional_fields_are_valid_too(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     path = tmp_path / "x.toml"
-    path.write_text("mine")
+    path.write_text("mine", encoding="utf-8")
     with pytest.raises(StudyError, match=r"x\.toml exists: give another path"):
         new_study(path)
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_nothing_is_overwritten(tmp_path):
     ],
 )
 def test_impossible_paths_and_names(tmp_path, path, name, message):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StudyError, match=message):
         new_study(tmp_path / path, name)
 

@@ -133,7 +133,7 @@ def test_unknown_studies_and_broken_files(tmp_path):
     with pytest.raises(StudyError, match="did you mean 'pampers'"):
         load_study("pamper")
     path = tmp_path / "bad.toml"
-    path.write_text("name = ")
+    path.write_text("name = ", encoding="utf-8")
     with pytest.raises(StudyError, match=r"bad\.toml: is not valid TOML"):
         load_study(path)
     path.write_bytes(b"\xff\xfe\x00")

@@ -131,7 +131,7 @@ def main() -> None:
         total += np.outer(gap, gap)
     out["CRV3 firm"] = square(total * (firm.nunique() - 1) / firm.nunique())
     out["grouped"] = grouped()
-    (HERE / "covariance.json").write_text(json.dumps(out, indent=2) + "\n")
+    (HERE / "covariance.json").write_text(json.dumps(out, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,9 @@ def main() -> None:
             "lr_pvalues": dict(zip(names, stats.chi2.sf(chi2, 1), strict=True)),
             "penalized_llf": penalized(x, y, b),
         }
-    (HERE / "firth.json").write_text(json.dumps(out, indent=2, default=float) + "\n")
+    (HERE / "firth.json").write_text(
+        json.dumps(out, indent=2, default=float) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

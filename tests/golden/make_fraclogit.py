@@ -59,7 +59,9 @@ def main() -> None:
         "source": "computed by make_fraclogit.py with statsmodels 0.15.0",
         "models": {"linear": fit(frame, ["mrate", "ltotemp", "age", "sole"])},
     }
-    (HERE / "k401k.json").write_text(json.dumps(out, indent=2, default=float) + "\n")
+    (HERE / "k401k.json").write_text(
+        json.dumps(out, indent=2, default=float) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

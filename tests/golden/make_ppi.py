@@ -124,7 +124,7 @@ def main() -> None:
         "cells": cells(),
     }
     text = json.dumps(out, indent=1)
-    (HERE / "ppi.json").write_text(text + "\n")
+    (HERE / "ppi.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def main() -> None:
         "note": "elasticities: outer key, the brand whose price changes; inner, whose demand",
     }
     text = json.dumps(out, indent=2, default=float)
-    (HERE / "yogurt_computed.json").write_text(text + "\n")
+    (HERE / "yogurt_computed.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def test_saved_tables_hold_the_numbers_of_the_report(report, tmp_path):
     assert saved == set(FIGURES) - set(PEOPLE_FIGURES)
     for name in saved:
         assert (tmp_path / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert "<svg" in (tmp_path / "figures" / f"{name}.svg").read_text()
-    assert "## Data quality" in (tmp_path / "tables" / "tables.md").read_text()
+        assert "<svg" in (tmp_path / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+    assert "## Data quality" in (tmp_path / "tables" / "tables.md").read_text(encoding="utf-8")
 
 
 def test_a_report_is_all_of_its_parts_and_has_no_problems(report):
@@ -97,7 +97,7 @@ def test_a_separated_choice_is_a_result_and_not_a_crash(synthetic_panel, tmp_pat
     assert table.loc["choice", "price coef."] == "-inf"
     report.to_html(tmp_path / "report.html")
     report.save(tmp_path)
-    assert re.search(r"-inf", (tmp_path / "report.html").read_text())
+    assert re.search(r"-inf", (tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
 def test_quality_counts_orders_statuses_and_locks(synthetic_panel):
@@ -144,7 +144,7 @@ def test_compare_of_a_broken_panel_writes_the_page_and_says_what_is_wrong(
     without_pivots(synthetic_panel, "refusal").write(tmp_path / "panel.parquet")
     code, out, _ = run("compare", "panel.parquet", "--out", "results", *FEW)
     assert code == 0 and "none of the 480 answers can be used" in " ".join(out.split())
-    page = (tmp_path / "results" / "report.html").read_text()
+    page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
     assert "none of the 480 answers can be used" in page
     assert "llmdemand compare panel.parquet --out results" in page
     code, out, _ = run("compare", "panel.parquet", "--json", *FEW)
@@ -158,24 +158,24 @@ def test_compare_of_a_broken_panel_writes_the_page_and_says_what_is_wrong(
 )
 def test_results_need_a_folder(run, synthetic_panel, tmp_path, out, message):
     synthetic_panel.write(tmp_path / "panel.parquet")
-    (tmp_path / "file").write_text("kept")
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
     code, _, err = run("compare", "panel.parquet", "--out", out)
     assert code == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1
-    assert (tmp_path / "file").read_text() == "kept"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "kept"
 
 
 def test_compare_shows_tokens_from_the_store_beside_the_panel(run, tmp_path):
     run("simulate", "pampers", "--backend", "synthetic", "--runs", 3, "--out", "panel.parquet")
     page = tmp_path / "results" / "report.html"
     code, _, _ = run("compare", "panel.parquet", "--out", "results", "--cost", 18, *FEW)
-    assert code == 0 and "candidates listed at the pivot" in page.read_text()
-    assert "profit-maximising price at cost 18" in page.read_text()
+    assert code == 0 and "candidates listed at the pivot" in page.read_text(encoding="utf-8")
+    assert "profit-maximising price at cost 18" in page.read_text(encoding="utf-8")
     moved = (tmp_path / "panel.responses.sqlite").rename(tmp_path / "elsewhere.sqlite")
     run("compare", "panel.parquet", "--out", "results", *FEW)
-    assert "candidates listed at the pivot" not in page.read_text()
-    assert "response store, which was not at hand" in page.read_text()
+    assert "candidates listed at the pivot" not in page.read_text(encoding="utf-8")
+    assert "response store, which was not at hand" in page.read_text(encoding="utf-8")
     run("compare", "panel.parquet", "--out", "results", "--store", moved.name, *FEW)
-    assert "candidates listed at the pivot" in page.read_text()
+    assert "candidates listed at the pivot" in page.read_text(encoding="utf-8")
     code, _, err = run("compare", "panel.parquet", "--store", "panel.parquet", *FEW)
     assert code == 2 and "is no response store" in err
 

@@ -18,7 +18,7 @@ PAMPERS = [("Pampers", math.log(0.7), {"Pampers": math.log(0.7), "H": math.log(0
 
 
 def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def written(folder):
@@ -38,7 +38,7 @@ def output(entries, complete):
 
 
 def dump(path, entries):
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     return path
 
 
@@ -103,7 +103,7 @@ def test_partial_files_are_read_and_what_is_missing_is_written_again(tmp_path, c
         {"custom_id": "somebody else's", "response": {"status_code": 200, "body": {}}},
     ]
     first = dump(tmp_path / "out.jsonl", good)
-    first.write_text(first.read_text() + '{"custom_id": "cut')
+    first.write_text(first.read_text(encoding="utf-8") + '{"custom_id": "cut', encoding="utf-8")
     found = read_batch(folder, [dump(tmp_path / "errors.jsonl", bad), first])
     assert (found.answered, found.foreign, found.unreadable) == (21, 1, 1)
     assert dict(found.failed) == {"batch_expired": 1, "oops": 1}
@@ -149,7 +149,7 @@ def test_mistakes_are_said(tmp_path, complete):
     write_batch(STUDY, tmp_path, runs=1)
     with pytest.raises(UsageError, match="another study, model, seed or server"):
         write_batch(STUDY, tmp_path, runs=1, seed=2)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UsageError, match="is a file"):
         write_batch(STUDY, tmp_path / "file")
     with pytest.raises(ResponseError, match="no file at"):
@@ -161,7 +161,7 @@ def test_mistakes_are_said(tmp_path, complete):
         write_batch(STUDY, tmp_path / "b", shard=0)
     with pytest.raises(UsageError, match="no log-probabilities"):
         write_batch(STUDY, tmp_path / "b", model="o3-mini")
-    (tmp_path / "batch.json").write_text("{}")
+    (tmp_path / "batch.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError, match="is no manifest"):
         read_batch(tmp_path, [])
 

@@ -454,6 +454,7 @@ except StoreError as error:
         text=True,
         timeout=60,
         check=True,
+        encoding="utf-8",
     )
     assert "free some space" in done.stdout
     (file,) = tmp_path.glob("*.rescued-*.jsonl")

@@ -229,6 +229,7 @@ class Interrupting(Counting):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("control_c")
 def test_control_c_raises_keyboard_interrupt_and_leaves_a_store_to_resume_from(tmp_path):
     path = tmp_path / "responses.sqlite"
     with pytest.raises(KeyboardInterrupt):
@@ -244,6 +245,7 @@ def test_control_c_raises_keyboard_interrupt_and_leaves_a_store_to_resume_from(t
     pd.testing.assert_frame_equal(resumed.frame, simulate(STUDY, "synthetic", runs=4, seed=5).frame)
 
 
+@pytest.mark.usefixtures("control_c")
 def test_control_c_ends_the_command_with_130_and_what_was_delivered_is_stored(
     fake_server, complete, tmp_path
 ):

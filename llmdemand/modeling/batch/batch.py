@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.batch.newton import (
@@ -28,8 +29,8 @@ _CHUNK = 1 << 16  # elements of a (points x fits) working array: some of them fi
 _SINGULAR = 1e-12  # share of an information's diagonal that is still information
 
 
-@dataclass(frozen=True, slots=True)
-class BatchFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchFit(OneLine):
     """Fits of ``logit E[y] = x'b``, one per row of the sums; B fits of K coefficients.
 
     Attributes
@@ -66,6 +67,11 @@ class BatchFit:
     exists: Bools
     converged: Bools
     iterations: NDArray[np.int64]
+
+    @property
+    def _line(self) -> str:
+        fits, size = self.params.shape
+        return f"{fits} fits of {size} coefficients, {int(self.exists.sum())} with an estimate"
 
     @property
     def const(self) -> Array:

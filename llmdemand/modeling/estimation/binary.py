@@ -72,6 +72,9 @@ def fit_rows(
             )
     y = in_unit_interval(y)
     known = dict(groups or {})
+    for name, values in known.items():
+        if len(values) != len(y):
+            raise DesignError(f"groups {name!r} have {len(values)} values for {len(y)} outcomes")
     kind: Kind = "Binary logit" if np.isin(y, (0.0, 1.0)).all() else "Fractional logit"
     options = options.resolved(fractional=kind == "Fractional logit")
     asked = options.asked()
@@ -116,6 +119,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         {c: _codes(sample.frame, c) for c in asked.columns},
         _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
         offset,
+        sample.entropy,
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
     source = Source(
@@ -171,12 +175,6 @@ def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) ->
         warn(
             f"{source.outcome}: iid standard errors assume the variance of a coin toss, which "
             "fractions do not have (they hide what belief gains); use vcov='HC1' or clusters",
-            VarianceWarning,
-        )
-    if not found.separated and np.all(found.bse.to_numpy() < 1e-10):
-        warn(
-            f"{source.outcome} does not vary about the fit: standard errors are zero because the "
-            "data hold no noise, not because they are precise",
             VarianceWarning,
         )
     return found

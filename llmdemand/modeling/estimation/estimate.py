@@ -13,12 +13,15 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, Kind
 from llmdemand.modeling.estimation.limits import limit, supremum
 from llmdemand.modeling.estimation.options import Options, Separation
+from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.noise import DATA, noted
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 
 if TYPE_CHECKING:
@@ -101,7 +104,7 @@ def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Op
     # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
     z, back = data.standardised()
     core = z.merged()
-    found = newton(core, firth=firth)
+    found = newton(core, firth=firth, start=_start(core))
     direction = None if firth else divergence(core, found)
     if direction is not None:
         _tell(in_units(back, direction), terms, source, options.separation)
@@ -115,7 +118,11 @@ def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Op
         estimated = covariance(z, found.params, found.information, asked, ssc, firth=firth)
         params = back @ found.params
         notes = estimated.notes + (_separated_note(core, asked, source) if firth else ())
-        estimated = replace(estimated, cov=back @ estimated.cov @ back.T, notes=notes)
+        estimated = replace(estimated, notes=notes).turned(back)
+    quiet = noted(estimated.quiet, terms, source.outcome)
+    if any(part.everywhere and part.why == DATA for part in estimated.quiet):
+        warn(quiet[0], VarianceWarning)
+    estimated = replace(estimated, notes=(*estimated.notes, *quiet))
     llf = found.llf if direction is None else supremum(core, direction)
     return _results(
         data, params, estimated, found, llf, list(terms), source, firth, asked=asked, ssc=ssc
@@ -162,13 +169,25 @@ def _results(
         frame=source.frame,
         asked=asked,
         asked_ssc=ssc,
+        quiet=estimated.quiet,
     )
+
+
+def _start(data: Likelihood) -> Array | None:
+    """Coefficients that undo an offset as far as they can: at zero it may leave no information."""
+    assert isinstance(data, Cells | Cases)
+    if data.offset is None:
+        return None
+    return np.asarray(np.linalg.lstsq(data.x, -data.offset, rcond=None)[0], np.float64)
 
 
 def _llnull(data: Likelihood) -> float:
     """Log-likelihood with constants alone; its supremum, where it has no maximum."""
     closed = data.llnull()
-    return newton(data.constants(), gain=1e-12).llf if closed is None else closed
+    if closed is not None:
+        return closed
+    constants = data.constants()
+    return newton(constants, start=_start(constants), gain=1e-12).llf
 
 
 def _tell(direction: Array, terms: Sequence[str], source: Source, separation: Separation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -9,17 +10,30 @@ import numpy as np
 
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.kernels import LOGIT, Kernel
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.variance.noise import Quiet
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Fit", "Fitted", "HasFit", "Kind", "cluster_of", "fit_of", "need_likelihood", "place_of"]
+__all__ = [
+    "Fit",
+    "Fitted",
+    "HasFit",
+    "Kind",
+    "cluster_of",
+    "fit_of",
+    "listed",
+    "need_likelihood",
+    "place_of",
+    "synonyms",
+]
 
 Kind = Literal["Binary logit", "Fractional logit", "Multinomial logit", "Conditional logit"]
 
@@ -72,6 +86,8 @@ class Fit:
         The covariance that was asked for, to be asked for once more.
     asked_ssc : str
         Its small-sample factor: ``stata``, ``sandwich``, ``fixest`` or ``none``.
+    quiet : tuple of Quiet
+        Directions in which the data vary less than rounding about the fit.
     kernel : Kernel
         From utilities to shares: all that quantities need to know of the model.
     """
@@ -99,6 +115,7 @@ class Fit:
     frame: pd.DataFrame | None = field(repr=False)
     asked: Covariance = field(repr=False)
     asked_ssc: SSC = field(repr=False)
+    quiet: tuple[Quiet, ...] = field(default=(), repr=False)
     kernel: Kernel = field(default=LOGIT, repr=False)
 
     @property
@@ -111,7 +128,7 @@ class Fit:
 
     @property
     def tvalues(self) -> pd.Series[float]:
-        """``params / bse``; NaN where separated or where the SE is zero."""
+        """``params / bse``; NaN where separated or where the data hold no noise (the SE is 0)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             found = self.params / self.bse
         return found.where(np.isfinite(found))
@@ -125,14 +142,18 @@ class Fit:
         return pd.Series(2 * stats.t.sf(np.abs(self.tvalues), self.df), index=self.params.index)
 
     def conf_int(
-        self, alpha: float = 0.05, kind: Literal["wald", "profile"] = "wald"
+        self,
+        alpha: float | None = None,
+        kind: Literal["wald", "profile"] = "wald",
+        *,
+        level: float | None = None,
     ) -> pd.DataFrame:
         """Intervals with columns ``lower`` and ``upper``.
 
         Parameters
         ----------
-        alpha : float
-            One minus the confidence level.
+        alpha, level : float, optional
+            One minus the confidence level, or the level itself; 95 % by default.
         kind : str
             ``wald``: estimate -+ t * SE, the whole line where separated. ``profile``: the
             values that a (penalised) likelihood-ratio test at `alpha` does not reject; it
@@ -141,14 +162,13 @@ class Fit:
         Raises
         ------
         UsageError
-            For an impossible `alpha` or `kind`; profiles of fractional outcomes, whose
+            For an impossible level or `kind`; profiles of fractional outcomes, whose
             likelihood ratios have no known law.
         """
         import pandas as pd
         from scipy import stats
 
-        if not 0 < alpha < 1:
-            raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
+        alpha = alpha_of(alpha, level)
         if kind == "profile":
             return self._profiles(alpha)
         if kind != "wald":
@@ -199,11 +219,11 @@ class Fit:
         """``K log N - 2 llf``."""
         return float(len(self.params) * np.log(self.nobs) - 2 * self.llf)
 
-    def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
-        """One row per term: estimate, SE, t, p and interval."""
+    def tidy(self, alpha: float | None = None, *, level: float | None = None) -> pd.DataFrame:
+        """One row per term: estimate, SE, t, p and interval (of the level of `conf_int`)."""
         import pandas as pd
 
-        interval = self.conf_int(alpha)
+        interval = self.conf_int(alpha, level=level)
         return pd.DataFrame(
             {
                 "Estimate": self.params,
@@ -214,6 +234,11 @@ class Fit:
                 "upper": interval["upper"],
             }
         )
+
+    @property
+    def df_resid(self) -> float:
+        """Observations less coefficients."""
+        return self.nobs - len(self.params)
 
     def draws(self, reps: int = 999, seed: int = 1, cluster: str | None = None) -> Array:
         """Coefficients of bootstrap samples (pairs, by cluster where there is one), (reps, K).
@@ -270,6 +295,11 @@ def fit_of(fitted: Fitted) -> Fit:
     return found
 
 
+def listed(fits: Sequence[Fitted | Sequence[Fitted]]) -> list[Fitted]:
+    """Fits that were given one by one or in lists."""
+    return [f for some in fits for f in (some if isinstance(some, Sequence) else [some])]
+
+
 def need_likelihood(fit: Fit, what: str) -> None:
     """Refuse a likelihood ratio where it has no known law.
 
@@ -322,6 +352,18 @@ def place_of(fit: Fit, term: str) -> int:
         For an unknown term.
     """
     known = list(fit.params.index)
+    term = synonyms(known).get(term, term)
     if term not in known:
         raise UsageError(f"no term {term!r}{nearest(term, known)}: use {', '.join(known)}")
     return known.index(term)
+
+
+def synonyms(terms: Sequence[str]) -> dict[str, str]:
+    """Other names of terms: ``Intercept`` for ``const``, unless a term is called so.
+
+    >>> synonyms(["price", "const:boat"])
+    {'Intercept:boat': 'const:boat'}
+    """
+    constants = [t for t in terms if t == "const" or t.startswith("const:")]
+    named = {"Intercept" + t.removeprefix("const"): t for t in constants}
+    return {other: t for other, t in named.items() if other not in terms}

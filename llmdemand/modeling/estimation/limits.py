@@ -69,7 +69,8 @@ def limit(
         params[known] = (way @ found.params)[known]
         return params, replace(nothing, notes=(str(error),))
     way = back @ span
-    whole = way @ estimated.cov @ way.T
+    estimated = estimated.turned(way)
+    whole = estimated.cov
     params[known] = (way @ found.params)[known]
     both = np.outer(known, known)
     cov[both] = whole[both]

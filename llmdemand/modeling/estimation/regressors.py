@@ -89,7 +89,7 @@ def check_differences(cases: Cases, terms: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_count(terms: Sequence[str], rows: float) -> None:
-    if not terms:
+    if not len(terms):
         raise DesignError(
             "no regressors are left to estimate: name a column, or 1 for a constant alone"
         )

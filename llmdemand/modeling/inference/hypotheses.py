@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +15,12 @@ from llmdemand.modeling.inference.nesting import aligned, differing_sample, plac
 from llmdemand.modeling.inference.restrictions import Hypothesis, restrictions
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.variance.noise import Quiet, refuse_quiet
 
 __all__ = ["TestResult", "iid_of_fractions", "lr_test", "quadratic_test", "wald_test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TestResult(Printed):
     """What a test says.
 
@@ -83,8 +85,9 @@ def wald_test(fit: Fitted, hypothesis: Hypothesis) -> TestResult:
         For what is no hypothesis on these terms.
     DesignError
         If restrictions repeat or contradict each other; if estimates are infinite; if the
-        covariance is singular in the tested directions (no more clusters than restrictions,
-        an outcome without noise) or not positive (two-way clusters).
+        covariance is singular in the tested directions (no more clusters than restrictions)
+        or not positive (two-way clusters); if some combination of the restrictions has no
+        noise (`Fit.quiet`), which is named.
 
     Notes
     -----
@@ -102,14 +105,15 @@ def wald_test(fit: Fitted, hypothesis: Hypothesis) -> TestResult:
     chi-squared(1) = 1.3665, p = 0.242
     """
     found = fit_of(fit)
-    matrix, value, text = restrictions([str(t) for t in found.params.index], hypothesis)
+    terms = [str(t) for t in found.params.index]
+    matrix, value, text = restrictions(terms, hypothesis)
     if found.separated:
         raise DesignError(
             f"{found.outcome}: the data are separated and estimates infinite, so there is no Wald "
             "test; fit with separation='firth', or compare likelihoods with lr_test"
         )
     away = matrix @ found.params.to_numpy() - value
-    test = quadratic_test(matrix, away, found.cov.to_numpy(), found.df)
+    test = quadratic_test(matrix, away, found.cov.to_numpy(), found.df, found.quiet, terms)
     return TestResult("Wald test", *test, text, iid_of_fractions(found))
 
 
@@ -121,9 +125,17 @@ def iid_of_fractions(found: Fit) -> tuple[str, ...]:
 
 
 def quadratic_test(
-    matrix: Array, away: Array, cov: Array, df: float
+    matrix: Array,
+    away: Array,
+    cov: Array,
+    df: float,
+    quiet: Sequence[Quiet] = (),
+    terms: Sequence[str] = (),
 ) -> tuple[float, float | tuple[float, float], float, str]:
-    """Statistic, degrees of freedom, p-value and law of ``away' (R V R')^-1 away``."""
+    """Statistic, degrees of freedom, p-value and law of ``away' (R V R')^-1 away``.
+
+    Restrictions of which some combination has no noise (`quiet`) are refused, by `terms`.
+    """
     from scipy import stats
 
     variance = np.diag(cov)
@@ -150,6 +162,8 @@ def quadratic_test(
             + ("some repeat the others" if agree else "they contradict each other")
             + "; leave out the redundant ones"
         )
+    if q <= df:  # else it is the clusters that are too few
+        refuse_quiet(quiet, matrix, terms)
     middle = turned @ (cov / np.outer(scale, scale)) @ turned.T
     values = np.linalg.eigvalsh(middle)
     if not values[0] > 1e-11 * max(1.0, values[-1]):

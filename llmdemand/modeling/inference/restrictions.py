@@ -11,8 +11,9 @@ import numpy as np
 
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.fit import synonyms
 
-__all__ = ["Hypothesis", "restrictions"]
+__all__ = ["Hypothesis", "equation", "restrictions"]
 
 #: An equation or several, a term, a list of them, R, or (R, r).
 Hypothesis = str | Sequence[str] | Array | tuple[Any, Any]
@@ -33,8 +34,9 @@ def restrictions(terms: Sequence[str], hypothesis: Hypothesis) -> tuple[Array, A
         ``"price - 2 * cost = 0"``, ``"a = b = 0"``; an expression without ``=`` is equal to
         zero. Names are matched as they stand, the longest first, so that brackets, colons,
         commas and operators within a name need no quotes: ``"round(price, 5) = 0"``; quotes
-        of the kind `````` ` `````` may be used. A list joins its hypotheses. R has a row for
-        each restriction and a column for each coefficient; r is zero unless given.
+        of the kind `````` ` `````` may be used. ``Intercept`` is another name of ``const``. A
+        list joins its hypotheses. R has a row for each restriction and a column for each
+        coefficient; r is zero unless given.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def restrictions(terms: Sequence[str], hypothesis: Hypothesis) -> tuple[Array, A
     """
     names = list(terms)
     if isinstance(hypothesis, str):
-        if hypothesis in names:
+        if hypothesis in _places(names):
             hypothesis = [hypothesis]
         else:
             matrix, value = _Equations(names, hypothesis).read()
@@ -65,7 +67,9 @@ def restrictions(terms: Sequence[str], hypothesis: Hypothesis) -> tuple[Array, A
         if not hypothesis:
             raise UsageError("no hypothesis: name a term, or write 'price = 0'")
         parts = [
-            (_unit(names, h), np.zeros(1), f"{h} = 0") if h in names else restrictions(names, h)
+            (_unit(names, h), np.zeros(1), f"{h} = 0")
+            if h in _places(names)
+            else restrictions(names, h)
             for h in hypothesis
         ]
         text = ", ".join(p[2] for p in parts)
@@ -87,21 +91,32 @@ def restrictions(terms: Sequence[str], hypothesis: Hypothesis) -> tuple[Array, A
     if not np.isfinite(matrix).all() or not np.isfinite(value).all():
         raise UsageError("the hypothesis (R, r) must hold finite numbers")
     lines = zip(matrix, value, strict=True)
-    return matrix, value, ", ".join(_equation(names, row, v) for row, v in lines)
+    return matrix, value, ", ".join(equation(names, row, v) for row, v in lines)
 
 
 def _unit(names: Sequence[str], name: str) -> Array:
-    return np.array([[float(n == name) for n in names]])
+    return np.eye(len(names))[[_places(names)[name]]]
 
 
-def _equation(names: Sequence[str], row: Array, value: float) -> str:
+def _places(names: Sequence[str]) -> dict[str, int]:
+    """Places of the terms, by all their names."""
+    own = {name: k for k, name in enumerate(names)}
+    return own | {other: own[name] for other, name in synonyms(names).items()}
+
+
+def equation(names: Sequence[str], row: Array, value: float) -> str:
+    """A restriction in words.
+
+    >>> equation(["const", "price"], np.array([1.0, -2.0]), 0.5)
+    'const - 2 * price = 0.5'
+    """
     text = ""
     for name, weight in zip(names, row, strict=True):
         if weight:
             size = "" if abs(weight) == 1 else f"{abs(weight):g} * "
             sign = ("- " if weight < 0 else "+ ") if text else ("-" if weight < 0 else "")
             text += f"{' ' if text else ''}{sign}{size}{name}"
-    return f"{text or '0'} = {value:g}"
+    return f"{text or '0'} = {value + 0.0:g}"
 
 
 class _Equations:
@@ -112,8 +127,9 @@ class _Equations:
         self.tokens: list[tuple[str, Any]] = []
         self.at = 0
         # A term whose name reads as a number is no name within a text.
-        order = sorted((n for n in names if n and not _NUMBER.fullmatch(n)), key=len, reverse=True)
-        patterns = [(names.index(n), _pattern(n)) for n in order]
+        places = self.places = _places(names)
+        order = sorted((n for n in places if n and not _NUMBER.fullmatch(n)), key=len, reverse=True)
+        patterns = [(places[n], _pattern(n)) for n in order]
         while text := text.lstrip():
             text = text[self._token(text, patterns) :]
 
@@ -125,9 +141,9 @@ class _Equations:
                 self.tokens.append(("term", k))
                 return found.end()
         if quoted := re.match(r"`([^`]*)`", text):
-            if quoted[1] not in self.names:
+            if quoted[1] not in self.places:
                 raise self._unknown(quoted[1])
-            self.tokens.append(("term", list(self.names).index(quoted[1])))
+            self.tokens.append(("term", self.places[quoted[1]]))
             return quoted.end()
         if number := _NUMBER.match(text):
             self.tokens.append(("number", float(number[0])))

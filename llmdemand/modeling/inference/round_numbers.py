@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RoundNumberTest", "round_number_test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RoundNumberTest(Printed):
     """Whether demand ticks up (or down) at round prices, and by how much.
 
@@ -213,6 +213,10 @@ def _readable(found: Fit, price: str) -> tuple[BinaryDesign, pd.DataFrame]:
         raise DesignError(
             f"{found.outcome}: the data are separated without the indicator already: fit with "
             "separation='firth', or collect more runs"
+        )
+    if any(part.everywhere for part in found.quiet):
+        raise DesignError(
+            f"{found.outcome} does not vary about the fit: there is no noise to test against"
         )
     return design, frame
 

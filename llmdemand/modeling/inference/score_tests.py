@@ -62,8 +62,8 @@ def score_test(
     Raises
     ------
     DesignError
-        If the added terms are collinear with the model, the model is separated, or `data`
-        are not its sample.
+        If the added terms are collinear with the model, the model is separated, `data`
+        are not its sample, or they have no noise in a tested direction.
     UsageError
         For Firth's fits, whose scores are not zero, and for columns that `data` must bring.
 
@@ -105,11 +105,12 @@ def score_test(
         raise UsageError(f"{', '.join(options)}: options go with data=, which is missing")
     if isinstance(added, str) and data is not None:
         full = _refitted(found, added, data, options)
+        names = [str(t) for t in full.params.index]
         larger, x, text = full.data, aligned(found, full), without(found, full)
     else:
-        larger, terms = _widened(found, added)
+        larger, names = _widened(found, added)
         x = regressors(found.data)
-        text = ", ".join(f"{t} = 0" for t in terms)
+        text = ", ".join(f"{t} = 0" for t in names if t not in found.params.index)
     z, basis, _, away = placed(found, larger, x)
     q = away.shape[1]
     if q == 0:
@@ -120,8 +121,11 @@ def score_test(
     ahead = np.linalg.solve(information, z.scores(at).sum(axis=0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cov = covariance(z, at, information, asked, ssc).cov
-    test = quadratic_test(away.T, away.T @ ahead, cov, found.df)
+        estimated = covariance(z, at, information, asked, ssc)
+    # In the caller's units, for the names of directions that have no noise.
+    back = larger.standardised()[1]
+    estimated, matrix = estimated.turned(back), np.asarray(np.linalg.solve(back.T, away).T)
+    test = quadratic_test(matrix, away.T @ ahead, estimated.cov, found.df, estimated.quiet, names)
     return TestResult("Score test", *test, text, (*notes, *iid_of_fractions(found)))
 
 
@@ -136,7 +140,7 @@ def _sandwich(found: Fit) -> tuple[Covariance, SSC, tuple[str, ...]]:
 
 
 def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
-    """The fit's data with regressors added, and their names."""
+    """The fit's data with regressors added, and the names of all."""
     data = found.data
     assert isinstance(data, Cells | Cases)
     names = [str(t) for t in found.params.index]
@@ -163,7 +167,7 @@ def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
         check_differences(larger, terms)
     else:
         check_regressors(x, terms, found.nobs)
-    return larger, [t for t in terms if t not in names]
+    return larger, terms
 
 
 def _refitted(found: Fit, added: str, data: Any, options: dict[str, Any]) -> Fit:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.arrays import Array, Codes, xlogx
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_differences
 from llmdemand.modeling.likelihood.sets import ChoiceSets
@@ -112,6 +112,10 @@ class Cases:
         dummies = self.labels[:, None] == np.arange(1, int(self.labels.max()) + 1)
         return replace(self, x=dummies.astype(float))
 
+    def saturated(self) -> float:
+        """The log (quasi-)likelihood of a perfect fit: 0 for outcomes of 0 and 1."""
+        return float(self._row_weight @ xlogx(self.y))
+
     def _centred(self, params: Array) -> tuple[Array, Array]:
         """Probabilities, and regressors less their mean in the case."""
         p = self.shares(params)
@@ -157,6 +161,13 @@ class Cases:
         p, d = self._centred(params)
         leverage = self._row_weight * p * np.einsum("ij,ij->i", d @ inverse, d)
         return np.asarray(leverage @ d / 2)
+
+    def rounding(self, params: Array) -> Array:
+        """See `Likelihood.rounding`."""
+        p, d = self._centred(params)
+        size = self.sets.spread(self.weight * np.sqrt(self.count)) * p
+        d, x = d * size[:, None], self.x * (1e-8 * size)[:, None]
+        return np.asarray(d.T @ d + x.T @ x)
 
     def reach(self, step: Array) -> float:
         """Largest change of a difference of utilities within a case."""

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.errors import DesignError
+from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction, separating_totals
 
@@ -60,6 +61,8 @@ class Cells:
         For corrected beliefs, which may leave [0, 1]: what the outcomes of all alternatives
         sum to in each observation of the cell, 0 where the answer is unread; None for 1. The
         log-likelihood of an observation is ``y eta - r log(1 + exp(eta))``: concave.
+    entropy : (M,) array or None
+        Sum of the observations' ``y log y + (1 - y) log(1 - y)``; None where it is not known.
     """
 
     x: Array
@@ -71,6 +74,7 @@ class Cells:
     alike: Codes | None = None
     offset: Array | None = None
     read: Array | None = None
+    entropy: Array | None = None
 
     @classmethod
     def of_rows(
@@ -154,6 +158,25 @@ class Cells:
         """The same outcomes with a constant alone."""
         return replace(self, x=np.ones((len(self.mean), 1)))
 
+    def saturated(self) -> float:
+        """The log (quasi-)likelihood of a perfect fit: 0 for outcomes of 0 and 1.
+
+        Raises
+        ------
+        DesignError
+            Where fractions were merged and what each of them was is gone.
+        """
+        if not self.fractional:
+            return 0.0
+        entropy = self.entropy
+        if entropy is None:
+            if self.within.any():
+                raise DesignError(
+                    "fractions were merged and their entropy is not known: fit the rows themselves"
+                )
+            entropy = self.count * (xlogx(self.mean) + xlogx(1 - self.mean))
+        return float(self.weight @ entropy)
+
     def scores(self, params: Array) -> Array:
         """``w x (sum y - n mu)`` by cell."""
         residual = self.count * self.weight * self._residual(params)
@@ -191,6 +214,12 @@ class Cells:
         """``sum h (1/2 - mu) x`` with h the leverage of the cell."""
         leverage = self._variances(params) * _quadratic(self.x, inverse)
         return np.asarray((leverage * (0.5 - self.shares(params))) @ self.x)
+
+    def rounding(self, params: Array) -> Array:
+        """``sum 2 w^2 (mu (1 - mu))^2 x x'``: both outcomes have a log-probability."""
+        mu = self.shares(params)
+        error = self.weight * mu * (1 - mu + 1e-8)
+        return _weighted_square(self.x, 2 * self.count * error**2)
 
     def reach(self, step: Array) -> float:
         """Largest ``|x' step|``."""
@@ -254,6 +283,7 @@ class Cells:
             alike=None,
             offset=None if self.offset is None else self.offset[used],
             read=None if self.read is None else self.read[used],
+            entropy=None,
         )
 
     def standardised(self) -> tuple[Cells, Array]:

@@ -59,6 +59,9 @@ class Likelihood(Protocol):
     def constants(self) -> Likelihood:
         """The same outcomes with constants alone."""
 
+    def saturated(self) -> float:
+        """Log-likelihood of a perfect fit."""
+
     def scores(self, params: Array) -> Array:
         """Sum of the scores of each row's observations, (M, K)."""
 
@@ -77,6 +80,13 @@ class Likelihood(Protocol):
 
     def penalty_score(self, params: Array, inverse: Array) -> Array:
         """Gradient of ``1/2 log det information``, (K,): Firth's modified score adds it."""
+
+    def rounding(self, params: Array) -> Array:
+        """Covariance of the score if each log-probability had an independent error of 1, (K, K).
+
+        ``sum_i w_i^2 sum_j p_ij^2 (x_ij - xbar_i)(x_ij - xbar_i)'``; with it the rounding of
+        the numbers themselves, which counts where a probability is one but for 1e-8.
+        """
 
     def reach(self, step: Array) -> float:
         """The largest change of a log-odds that `step` makes."""

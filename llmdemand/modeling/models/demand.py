@@ -6,19 +6,18 @@ import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.estimation.estimate import VarianceWarning
-from llmdemand.modeling.estimation.options import Separation, Vcov
+from llmdemand.modeling.estimation.options import Separation, Vcov, named_vcov
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.variance.vcov import SSC
@@ -37,19 +36,15 @@ _NEARLY_CONSTANT = 0.001
 _SURE = 1e-6
 
 
-@dataclass(frozen=True)
-class Demand:
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Demand(LogitResults):
     """A fitted demand system, and whose demand it is about.
 
-    All quantities of `LogitResults` are here too, with the study's names: prices are given in
-    the study's unit and `alternative` is the one that was asked for.
+    It is a `LogitResults` that knows the study's names: prices are in the study's unit, and
+    quantities are those of `alternative` unless another one is named.
 
     Attributes
     ----------
-    fit : LogitResults
-        The logit underneath.
-    outcome : str
-        ``belief`` or ``choice``.
     alternative : str
         Whose demand it is.
     unit : str
@@ -58,30 +53,14 @@ class Demand:
         The price grid of the data.
     """
 
-    fit: LogitResults
-    outcome: str
     alternative: str
     unit: str
     prices: tuple[float, ...]
 
-    @property
-    def params(self) -> pd.Series[float]:
-        """Coefficients by term."""
-        return self.fit.params
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors by term."""
-        return self.fit.bse
-
-    @property
-    def separated(self) -> bool:
-        """Whether the maximum does not exist."""
-        return self.fit.separated
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Intervals by term."""
-        return self.fit.conf_int(alpha)
+    @cached_property
+    def fit(self) -> LogitResults:
+        """The logit underneath, which knows no alternative of its own."""
+        return LogitResults.of(self)
 
     @property
     def price_sensitivity(self) -> float:
@@ -99,99 +78,17 @@ class Demand:
             )
         return float(self.params["price"])
 
-    def elasticity(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
-        """Price elasticity of the share: see `llmdemand.modeling.quantities.responses.elasticity`.
-
-        Parameters
-        ----------
-        price : float or array, optional
-            Own prices at which to evaluate; averaged over the sample by default.
-        **options
-            ``kind="cross"`` with ``rival=...``, ``kind="matrix"``, ``average=``, ``ci=``,
-            ``at=`` and the others.
-        """
-        return self._named(responses.elasticity(self.fit, **self._whose(self._at(price, options))))
-
-    def marginal_effects(self, price: ArrayLike | str | None = None, **options: Any) -> Quantity:
-        """Change of the share per unit of price or of a variable: see `margins.marginal_effects`.
-
-        Parameters
-        ----------
-        price : float, array or str, optional
-            As in `elasticity`; or the name of a variable.
-        **options
-            As in `elasticity`.
-        """
-        if isinstance(price, str):
-            price, options = None, {"variable": price, **options}
-        return self._named(
-            margins.marginal_effects(self.fit, **self._whose(self._at(price, options)))
-        )
-
-    def shares(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
-        """Mean probabilities of all alternatives: see `responses.shares`."""
-        return self._named(responses.shares(self.fit, **self._at(price, options)))
-
-    def demand_curve(self, grid: ArrayLike | None = None, **options: Any) -> Quantity:
-        """Share by own price, with a band: see `curves.demand_curve`."""
-        return self._named(curves.demand_curve(self.fit, grid, **self._whose(options)))
-
-    def diversion(self, price: ArrayLike | None = None, **options: Any) -> Quantity:
-        """Where lost demand goes: see `responses.diversion`."""
-        return self._named(responses.diversion(self.fit, **self._whose(self._at(price, options))))
-
-    def willingness_to_pay(self, attribute: str | None = None, **options: Any) -> Quantity:
-        """Indifference price, or the worth of an attribute: see `worth.willingness_to_pay`."""
-        return self._named(worth.willingness_to_pay(self.fit, attribute, **options))
-
-    def consumer_surplus(self, change: Mapping[str, float] | float, **options: Any) -> Quantity:
-        """Expected surplus of a change of prices, per choice: see `welfare.consumer_surplus`.
-
-        Parameters
-        ----------
-        change : float or mapping
-            The new own price; or new prices by alternative.
-        **options
-            See `welfare.consumer_surplus`.
-        """
-        change = change if isinstance(change, Mapping) else {self.alternative: float(change)}
-        return self._named(welfare.consumer_surplus(self.fit, change, **options))
-
-    def optimal_price(self, cost: float = 0.0, **options: Any) -> Quantity:
-        """The price of the highest profit, or revenue: see `pricing.optimal_price`."""
-        return self._named(pricing.optimal_price(self.fit, cost, **self._whose(options)))
-
-    def simulate(self, prices: Any, **options: Any) -> Quantity:
-        """Shares and revenue under scenarios: see `curves.simulate`."""
-        return self._named(curves.simulate(self.fit, prices, **options))
+    @property
+    def _own(self) -> str:
+        return self.alternative
 
     def _named(self, found: Quantity) -> Quantity:
         """The study's unit in place of "units of price"."""
         return replace(found, unit=found.unit.replace("units of price", self.unit))
 
-    def _whose(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options, about this demand's alternative unless they are about all."""
-        everyone = options.get("kind") == "matrix"
-        return options if everyone else {"alternative": self.alternative, **options}
-
-    def _at(self, price: ArrayLike | None, options: dict[str, Any]) -> dict[str, Any]:
-        if price is None:
-            return options
-        if "at" in options:
-            raise UsageError("give price=... or at=..., not both")
-        # With one price in the model it needs no name.
-        own = "price" if self.fit.design is not None and self.fit.design.outside else None
-        return {"at": {own or self.alternative: price}, **options}
-
-    def summary(self, alpha: float = 0.05) -> str:
-        """The logit's table, with what it is about."""
-        return (
-            f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}\n"
-            + self.fit.summary(alpha)
-        )
-
-    def _repr_html_(self) -> str:
-        return self.fit._repr_html_()
+    @property
+    def _about(self) -> str:
+        return f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}"
 
 
 def demand_frame(
@@ -277,6 +174,8 @@ def fit_demand(
     formula: str | None = None,
     model: Model = "logit",
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     separation: Separation = "warn",
     statuses: Sequence[str] | None = None,
@@ -305,7 +204,7 @@ def fit_demand(
         By default clustered by the study's own cluster column where it has personas;
         else by cell where the outcome hardly varies between the runs of a prompt
         (they are then no independent evidence), and HC1 otherwise.
-    ssc, separation : str
+    cov_type, cov_kwds, ssc, separation
         See `llmdemand.modeling.models.logit.fraclogit`.
     statuses : sequence of str, optional
         Rows that enter; what is left out is counted in the summary. By default
@@ -354,7 +253,9 @@ def fit_demand(
     if frame.empty:
         raise DesignError(_nothing(panel))
     _tell_of_certainty(frame, outcome)
-    asked = _default_vcov(frame, outcome, panel.study.cluster) if vcov is None else vcov
+    asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
+    if asked is None:
+        asked = _default_vcov(frame, outcome, panel.study.cluster)
     if formula is None:
         varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
         formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
@@ -382,7 +283,7 @@ def fit_demand(
         found = replace(found, outcome=outcome)
     found = replace(found, dropped=len(panel) - len(frame))
     grid = tuple(float(p) for p in np.unique(frame["price"]))
-    return Demand(found, outcome, name, panel.study.unit, grid)
+    return Demand.of(found, alternative=name, unit=panel.study.unit, prices=grid)
 
 
 def _nothing(panel: Panel) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.binary import fit_binary, fit_rows
 from llmdemand.modeling.estimation.options import Options, Separation, Vcov
@@ -21,6 +23,8 @@ def fit(
     terms: Sequence[str],
     *,
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     groups: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     separation: Separation = "warn",
@@ -39,6 +43,8 @@ def fit(
         Names of the columns of `x`.
     vcov : str or mapping, optional
         See `fraclogit`.
+    cov_type, cov_kwds : str and mapping, optional
+        See `fraclogit`; ``cov_kwds={"groups": values}`` may hold the (N,) array itself.
     groups : mapping of str to (N,) array, optional
         Clusters, by the names that `vcov` uses.
     ssc, separation : str
@@ -81,7 +87,8 @@ def fit(
     >>> round(float(fit(y, x, ["const", "price"]).params["price"]), 4)
     -1.738
     """
-    options = Options(vcov, ssc, separation=separation)
+    groups, cov_kwds = _clusters(groups, cov_kwds)
+    options = Options.of(vcov, cov_type=cov_type, cov_kwds=cov_kwds, ssc=ssc, separation=separation)
     return LogitResults.of(fit_rows(y, x, terms, options, groups, outcome, offset))
 
 
@@ -90,6 +97,8 @@ def fraclogit(
     data: Data,
     *,
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -113,7 +122,8 @@ def fraclogit(
     vcov : str or mapping, optional
         By default HC1; iid for Firth's estimates of 0/1 outcomes. ``"iid"`` (inverse
         information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``, ``{"CRV1": "cell+run"}``
-        (two-way), ``{"CRV3": "cell"}`` (leave-one-cluster-out jackknife), ``{"within":
+        (two-way; three-way likewise), ``{"CRV3": "cell"}`` (leave-one-cluster-out jackknife, also
+        two-way), ``{"within":
         "cell"}`` (fixed design), ``{"pairs": "cell"}`` or ``{"score": "cell"}`` (bootstraps):
         see `llmdemand.modeling.variance.covariance`.
     ssc : str
@@ -157,7 +167,17 @@ def fraclogit(
     >>> list(fraclogit("belief ~ price", df).params.index)
     ['const', 'price']
     """
-    options = Options(vcov, ssc, weights, weights_type, na, separation)
+    options = Options.of(
+        vcov,
+        cov_type=cov_type,
+        cov_kwds=cov_kwds,
+        data=data,
+        ssc=ssc,
+        weights=weights,
+        weights_type=weights_type,
+        na=na,
+        separation=separation,
+    )
     return LogitResults.of(fit_binary(formula, data, options, binary=False))
 
 
@@ -166,6 +186,8 @@ def logit(
     data: Data,
     *,
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -186,5 +208,28 @@ def logit(
     >>> bool(abs(logit("choice ~ price", df).params["price"]) < 1e-8)
     True
     """
-    options = Options(vcov, ssc, weights, weights_type, na, separation)
+    options = Options.of(
+        vcov,
+        cov_type=cov_type,
+        cov_kwds=cov_kwds,
+        data=data,
+        ssc=ssc,
+        weights=weights,
+        weights_type=weights_type,
+        na=na,
+        separation=separation,
+    )
     return LogitResults.of(fit_binary(formula, data, options, binary=True))
+
+
+def _clusters(
+    groups: Mapping[str, Any] | None, kwds: Mapping[str, Any] | None
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Clusters by name, where statsmodels' keywords hold their values."""
+    given = (kwds or {}).get("groups")
+    if given is None or isinstance(given, str) or np.ndim(given) != 1:
+        return groups or {}, kwds
+    if all(isinstance(name, str) and name in (groups or {}) for name in given):
+        return groups or {}, kwds  # a list of names
+    name = str(getattr(given, "name", None) or "groups")
+    return {**(groups or {}), name: np.asarray(given)}, {**(kwds or {}), "groups": name}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options, Separation, Vcov
@@ -18,6 +21,8 @@ def mnlogit(
     *,
     base: str | None = None,
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -36,7 +41,7 @@ def mnlogit(
     base : str, optional
         Alternative whose utility is zero; the first category (of a categorical column, else
         in sorted order) or the first column of fractions by default.
-    vcov, ssc, weights, weights_type, na, separation
+    vcov, cov_type, cov_kwds, ssc, weights, weights_type, na, separation
         See `llmdemand.modeling.models.logit.fraclogit`.
 
     Returns
@@ -61,7 +66,17 @@ def mnlogit(
     >>> list(mnlogit("mode ~ income", df).params.index)
     ['const:b', 'income:b', 'const:c', 'income:c']
     """
-    options = Options(vcov, ssc, weights, weights_type, na, separation)
+    options = Options.of(
+        vcov,
+        cov_type=cov_type,
+        cov_kwds=cov_kwds,
+        data=data,
+        ssc=ssc,
+        weights=weights,
+        weights_type=weights_type,
+        na=na,
+        separation=separation,
+    )
     return LogitResults.of(fit_multinomial(formula, data, options, base=base))
 
 
@@ -74,6 +89,8 @@ def clogit(
     base: str | None = None,
     availability: str | None = None,
     vcov: Vcov | None = None,
+    cov_type: str | None = None,
+    cov_kwds: Mapping[str, Any] | None = None,
     ssc: SSC = "stata",
     weights: str | None = None,
     weights_type: WeightsType = "frequency",
@@ -99,7 +116,7 @@ def clogit(
         else in sorted order) by default.
     availability : str, optional
         0/1 column: rows with 0 are not in the choice set.
-    vcov, ssc, weights, weights_type, na, separation
+    vcov, cov_type, cov_kwds, ssc, weights, weights_type, na, separation
         See `llmdemand.modeling.models.logit.fraclogit`; weights and clusters are those of cases.
         ``na="drop"`` leaves out whole cases.
 
@@ -129,7 +146,17 @@ def clogit(
     >>> list(clogit("choice ~ price", df).params.index)
     ['price', 'const:b']
     """
-    options = Options(vcov, ssc, weights, weights_type, na, separation)
+    options = Options.of(
+        vcov,
+        cov_type=cov_type,
+        cov_kwds=cov_kwds,
+        data=data,
+        ssc=ssc,
+        weights=weights,
+        weights_type=weights_type,
+        na=na,
+        separation=separation,
+    )
     return LogitResults.of(
         fit_conditional(
             formula,

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
+from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.quantities import curves, margins, pricing, responses, welfare, worth
-from llmdemand.modeling.scoring import probabilities
+from llmdemand.modeling.models.asking import Asking
+from llmdemand.modeling.scoring import fitted, probabilities
+from llmdemand.modeling.tables.summary import Summary, summary
+from llmdemand.modeling.variance.noise import refuse_quiet
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from llmdemand.modeling.inference.hypotheses import TestResult
     from llmdemand.modeling.inference.restrictions import Hypothesis
+    from llmdemand.modeling.inference.t_tests import TTests
     from llmdemand.modeling.optimum.firth import LRTest
     from llmdemand.modeling.scoring.calibration_curve import Calibration
     from llmdemand.modeling.scoring.scores import Scores
@@ -26,29 +32,19 @@ if TYPE_CHECKING:
 __all__ = ["LogitResults"]
 
 
-@dataclass(frozen=True)
-class LogitResults(Fit):
+@dataclass(frozen=True, repr=False)
+class LogitResults(OneLine, Asking):
     """A fitted logit: binary, fractional, multinomial or conditional.
 
-    Its attributes are those of `Fit`; its methods are functions of a fit in the rooms below.
+    Its attributes are those of `Fit`, its quantities those of `Asking`; its other methods are
+    functions of a fit in the rooms below.
     """
 
     @classmethod
-    def of(cls, fit: Fit) -> LogitResults:
-        """The same fit, with its methods."""
-        return cls(**{f.name: getattr(fit, f.name) for f in fields(Fit)})
+    def of(cls, fit: Fit, **more: Any) -> Self:
+        """The same fit, with its methods, and with what a subclass has besides."""
+        return cls(**{f.name: getattr(fit, f.name) for f in fields(Fit)}, **more)
 
-    # Demand quantities: functions of a fit, here as its methods.
-    shares = responses.shares
-    elasticity = responses.elasticity
-    marginal_effects = margins.marginal_effects
-    diversion = responses.diversion
-    demand_curve = curves.demand_curve
-    simulate = curves.simulate
-    willingness_to_pay = worth.willingness_to_pay
-    consumer_surplus = welfare.consumer_surplus
-    optimal_price = pricing.optimal_price
-    get_margeff = margins.get_margeff
     predict = probabilities.predict
 
     def cov_params(self) -> pd.DataFrame:
@@ -62,6 +58,57 @@ class LogitResults(Fit):
     def se(self) -> pd.Series[float]:
         """Standard errors, by the name that pyfixest uses."""
         return self.bse
+
+    @property
+    def df_model(self) -> int:
+        """Coefficients less constants."""
+        from llmdemand.modeling.inference.overall import df_model
+
+        return df_model(self)
+
+    @property
+    def llr(self) -> float:
+        """Likelihood-ratio statistic against constants alone: see `overall.llr`."""
+        from llmdemand.modeling.inference.overall import llr
+
+        return llr(self)
+
+    @property
+    def llr_pvalue(self) -> float:
+        """Its p-value, where it has a known law: see `overall.llr_pvalue`."""
+        from llmdemand.modeling.inference.overall import llr_pvalue
+
+        return llr_pvalue(self)
+
+    @property
+    def fittedvalues(self) -> pd.Series[float] | pd.DataFrame:
+        """Fitted probabilities by row of `frame`: see `fitted.fitted_values`."""
+        return fitted.fitted_values(self)
+
+    @property
+    def resid(self) -> pd.Series[float] | pd.DataFrame:
+        """Outcomes less fitted probabilities by row of `frame`: see `fitted.residuals`."""
+        return fitted.residuals(self)
+
+    @property
+    def deviance(self) -> float:
+        """Twice what the log-likelihood falls short of a perfect fit: see `fitted.deviance`."""
+        return fitted.deviance(self)
+
+    @property
+    def null_deviance(self) -> float:
+        """The deviance of constants alone."""
+        return fitted.null_deviance(self)
+
+    def pred_table(self, threshold: float = 0.5) -> Array:
+        """Observed by predicted outcomes of 0 and 1: see `fitted.pred_table`."""
+        return fitted.pred_table(self, threshold)
+
+    def t_test(self, hypothesis: Hypothesis) -> TTests:
+        """T tests of linear hypotheses, one by one: see `t_tests.t_test`."""
+        from llmdemand.modeling.inference.t_tests import t_test
+
+        return t_test(self, hypothesis)
 
     def wald_test(self, hypothesis: Hypothesis) -> TestResult:
         """Wald test of linear hypotheses, as ``"price = -0.5"``: see `hypotheses.wald_test`."""
@@ -86,8 +133,10 @@ class LogitResults(Fit):
         from llmdemand.modeling.inference.restrictions import restrictions
         from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 
-        matrix, value, _ = restrictions(list(self.params.index), hypothesis)
+        terms = list(self.params.index)
+        matrix, value, _ = restrictions(terms, hypothesis)
         group = cluster_of(self, cluster)
+        refuse_quiet(self.quiet, matrix, terms)
         return score_bootstrap(self.data, matrix, value, group, firth=self.firth, **options)
 
     def score_interval(
@@ -97,6 +146,7 @@ class LogitResults(Fit):
         from llmdemand.modeling.variance.score_bootstrap import score_interval
 
         group, index = cluster_of(self, cluster), place_of(self, term)
+        refuse_quiet(self.quiet, np.eye(len(self.params))[[index]], list(self.params.index))
         params = self.params.to_numpy()
         return score_interval(self.data, params, index, group, firth=self.firth, **options)
 
@@ -164,29 +214,24 @@ class LogitResults(Fit):
         )
         return model.fit(tol=1e-14, maxiter=200, scale=1.0)
 
-    def summary(self, alpha: float = 0.05) -> str:
-        """The table that people read first."""
-        head = [
-            self.title,
-            f"observations {self.nobs:.12g} (left out {self.dropped})   "
-            f"log-likelihood {self.llf:.4f}   pseudo R2 {self.prsquared:.4f}",
-            f"covariance {self.vcov}, small-sample factor {self.ssc}"
-            + ("" if self.clusters is not None else ", normal law"),
-        ]
-        if self.weighting != "none":
-            head.append(f"weights {self.weighting}")
-        if self.clusters is not None:
-            head.append(f"clusters {self.clusters}, t with {self.df:.0f} degrees of freedom")
-        if self.separated:
-            head.append(
-                "SEPARATED: the maximum does not exist; infinite estimates are shown as inf"
-            )
-        head += [f"note: {note}" for note in self.notes]
-        table = self.tidy(alpha).to_string(float_format=lambda v: f"{v:.5g}")
-        return "\n".join([*head, "", table])
+    def summary(self, alpha: float | None = None, *, level: float | None = None) -> Summary:
+        """The table that people read first: text, HTML and LaTeX, see `Summary`."""
+        return summary(self, alpha, level=level, about=self._about)
+
+    @property
+    def _about(self) -> str:
+        """What a summary begins with."""
+        return ""
+
+    @property
+    def _line(self) -> str:
+        known = list(self.params.index)
+        first = ["price"] if "price" in known else known[:2]
+        terms = [f"{t} {self.params[t]:.3g} ({self.bse[t]:.3g})" for t in first]
+        more = len(known) - len(first)
+        rest = [f"{more} more term{'s' if more > 1 else ''}"] if more else []
+        what = f"{self.kind.lower()} of {self.outcome}, {self.nobs:.12g} obs"
+        return ", ".join([what, *terms, *rest])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head, _, _ = self.summary().partition("\n\n")
-        return f"<pre>{escape(head)}</pre>{self.tidy().to_html(float_format=lambda v: f'{v:.5g}')}"
+        return self.summary().to_html()

@@ -12,6 +12,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.variance.noise import Quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,10 @@ class Fit(Protocol):
     @property
     def kernel(self) -> Kernel:
         """From utilities to shares."""
+
+    @property
+    def quiet(self) -> tuple[Quiet, ...]:
+        """Directions of the coefficients without noise."""
 
     def draws(self, reps: int = ..., seed: int = ...) -> Array:
         """Coefficients of bootstrap samples."""
@@ -269,6 +274,16 @@ def infer(
                 lower[i], upper[i], shape = fieller(ratio[0][i], ratio[1][i], b, cov, t)
                 if shape != "interval":
                     says.append(_unbounded(shape, i, len(estimate)))
+    if fit.quiet:
+        slopes = gradient(value, b) if slopes is None else slopes
+        still = np.any([found.silent(slopes) for found in fit.quiet], axis=0)
+        se[still], lower[still], upper[still] = 0.0, estimate[still], estimate[still]
+        if still.any():
+            which = "" if still.all() else f" of {int(still.sum())} of {len(still)} rows"
+            says.append(
+                f"the interval{which} has no width because the data hold no noise there "
+                f"({fit.quiet[0].why}), not because it is precise"
+            )
     if not np.isfinite(se).all():
         says.append("a standard error is nan where it does not exist")
     table = keys.reset_index(drop=True).assign(estimate=estimate, se=se, lower=lower, upper=upper)
@@ -302,7 +317,8 @@ def _normal(b: Array, cov: Array, reps: int, seed: int) -> Array:
             "the covariance is not positive definite, so nothing can be drawn from it: use "
             "another vcov, or ci='delta' or 'bootstrap'"
         )
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    # The symmetric root: signs of eigenvectors differ between machines, draws must not.
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     normal = np.random.default_rng(seed).standard_normal((reps, len(b)))
     return np.asarray(b + normal @ root.T)
 

@@ -1,156 +1,49 @@
-"""Marginal effects: of a price or a variable, and of all variables as Stata's margins."""
+"""Average marginal effects of every variable, as statsmodels' and Stata's margins."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.fit import Fit as Estimated
 from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.effects import of_alternatives
 from llmdemand.modeling.quantities.intervals import CI, Fit, Value, infer, ready
-from llmdemand.modeling.quantities.prices import Price, asked_for
 from llmdemand.modeling.quantities.quantity import Quantity
-from llmdemand.modeling.quantities.responses import Kind, mean_shares, price_responses
+from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
-from llmdemand.modeling.quantities.scenes import At, Average, scenes
-from llmdemand.modeling.quantities.slopes import slopes
+from llmdemand.modeling.quantities.scenes import Scenes, scenes
+from llmdemand.modeling.quantities.slopes import numbers, slopes
 from llmdemand.modeling.sample.designs import ChoiceDesign, Design
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MarginsAt", "get_margeff", "marginal_effects"]
+__all__ = ["MarginsAt", "Method", "get_margeff"]
 
-MarginsAt = Literal["overall", "mean"]
+MarginsAt = Literal["overall", "mean", "median", "zero"]
+Method = Literal["dydx", "eyex", "dyex", "eydx"]
 
-
-def marginal_effects(
-    fit: Fit,
-    variable: str | At = None,
-    *,
-    at: At = None,
-    kind: Kind = "own",
-    price: Price = "price",
-    alternative: str | None = None,
-    rival: str | None = None,
-    average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
-) -> Quantity:
-    """Change of mean shares per unit of price: ``dS_j / dp_k = sum_i w_i ds_ij/dp_ik / sum w_i``.
-
-    Parameters
-    ----------
-    fit, at, kind, price, alternative, rival, ci, alpha, reps, seed
-        See `llmdemand.modeling.quantities.responses.elasticity`.
-    variable : str, optional
-        Any column of numbers in the model instead of the price, as ``"income"``: what moves is
-        the value of the whole case, so every share responds; an attribute that differs between
-        the alternatives of a case moves as prices do. Levels and text have no derivative:
-        compare them with `shares`. What is no string here is `at`.
-    average : str
-        ``mean`` over observations or ``at_means``.
-
-    Returns
-    -------
-    Quantity
-        In probability per unit of price or of the variable. Over all shares, not buying
-        included, the effects of one price sum to zero, and so do those of a variable.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import llmdemand as ld
-    >>> df = pd.DataFrame({"income": [1, 2, 3, 4] * 2, "buy": [1, 1, 0, 0, 1, 0, 1, 0]})
-    >>> fit = ld.logit("buy ~ income", df)
-    >>> p = fit.predict()
-    >>> found = marginal_effects(fit, "income")
-    >>> bool(abs(float(found) - fit.params["income"] * (p * (1 - p)).mean()) < 1e-9)
-    True
-    """
-    if variable is not None and not isinstance(variable, str):
-        if at is not None:
-            raise UsageError(f"variable={variable!r}: give the name of a column")
-        variable, at = None, variable
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: effects use 'mean'")
-    if variable is not None:
-        design, sample = ready(fit, "a marginal effect")
-        if variable not in design.variables:
-            raise DesignError(
-                f"no variable {variable!r} in the model{nearest(variable, design.variables)}: it "
-                f"has {', '.join(design.variables)}"
-            )
-        if not _of_alternatives(design, sample, variable):
-            if kind != "own" or rival is not None:
-                raise UsageError(
-                    f"{variable!r} belongs to the case and moves all shares at once: leave out "
-                    "kind and rival"
-                )
-            return _of_case(fit, variable, at, alternative, average, ci, alpha, reps, seed)
-        price = variable
-    return price_responses(
-        fit, at, False, kind, price, alternative, rival, average, ci, alpha, reps, seed
-    )
-
-
-def _of_alternatives(design: Design, sample: pd.DataFrame, variable: str) -> bool:
-    """Whether a variable differs between the alternatives of a case."""
-    if not isinstance(design, ChoiceDesign):
-        return False
-    order, start = design.cases(sample)
-    values = sample[variable].to_numpy()[order]
-    return bool((values != np.repeat(values[start], np.diff(start, append=len(order)))).any())
-
-
-def _of_case(
-    fit: Fit,
-    variable: str,
-    at: At,
-    alternative: str | None,
-    average: Average,
-    ci: CI | None,
-    alpha: float,
-    reps: int,
-    seed: int,
-) -> Quantity:
-    """Derivatives of the mean shares by a variable of the case."""
-    design, sample = ready(fit, "a marginal effect")
-    asked = asked_for(design, alternative) if alternative else list(design.alternatives)
-    where = scenes(fit, at, what="a marginal effect", average=average)
-    moved = {
-        id(scene): scene.spread(slopes(design, scene.frame, variable, sample).x)
-        for scene in where.blocks
-    }
-
-    def of_block(scene: Scene, b: Numbers) -> Numbers:
-        s, response = scene.responses(b, moved[id(scene)])
-        rows = [scene.rows(a) for a in asked]
-        sums = [scene.total((s * response)[r], scene.case[r]) for r in rows]
-        return np.column_stack(sums) / scene.total(np.ones(len(scene.start)))[:, None]
-
-    return infer(
-        fit,
-        where.value(of_block),
-        name=f"marginal effect of {variable}",
-        keys=where.labelled({"alternative": asked}),
-        rule=where.rule,
-        unit=f"probability per unit of {variable}",
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
-    )
+#: What a method is called, its unit, and how its derivative is written.
+_METHODS = {
+    "dydx": ("marginal effect", "probability", "d/dx"),
+    "eyex": ("elasticity", "% per %", "dlny/dlnx"),
+    "dyex": ("semi-elasticity", "probability per unit of log x", "dy/dlnx"),
+    "eydx": ("semi-elasticity", "log share per unit", "dlny/dx"),
+}
 
 
 def get_margeff(
     fit: Fit,
     at: MarginsAt = "overall",
+    method: Method = "dydx",
     *,
+    dummy: bool | None = None,
+    by: str | None = None,
     ci: CI | None = None,
     alpha: float = 0.05,
     reps: int = 1000,
@@ -170,13 +63,32 @@ def get_margeff(
     fit, ci, alpha, reps, seed
         See `llmdemand.modeling.quantities.responses.shares`.
     at : str
-        ``overall``: mean over observations. ``mean``: at the sample means.
+        ``overall``: mean over observations. ``mean``, ``median``, ``zero``: of one case, all of
+        whose variables have these values.
+    method : str
+        ``dydx``; ``eyex``, ``d ln s / d ln z``; ``dyex``, ``ds / d ln z``; ``eydx``, ``d ln s /
+        dz``, each taken in every observation and then averaged. Discrete changes are of ``ln s``
+        for ``eydx``; ``eyex`` and ``dyex`` have none.
+    dummy : bool, optional
+        Whether 0/1 variables change from 0 to 1, or else are numbers with a derivative. By
+        default they do, but for ``eyex`` and ``dyex``.
+    by : str, optional
+        A column of the sample (variable or cluster): effects within each of its values, as
+        Stata's ``margins, over()``.
 
     Returns
     -------
     Quantity
-        Rows by ``variable``, ``change`` (``d/dx``, or the two levels) and ``alternative``; of a
-        binary logit the share of buying alone.
+        Rows by the values of `by`, ``variable``, ``change`` (``d/dx``, or the two levels) and
+        ``alternative``; of a binary logit the share of buying alone.
+
+    Raises
+    ------
+    DesignError
+        For a case of means, medians or zeros where variables are categories or choice sets
+        differ; where no variable has an effect of the kind.
+    UsageError
+        For unknown options, ``dummy=True`` with ``eyex`` or ``dyex``.
 
     Examples
     --------
@@ -187,37 +99,51 @@ def get_margeff(
     ['d/dx']
     """
     choose(at, MarginsAt, "at")
+    choose(method, Method, "method")
     design, sample = ready(fit, "a marginal effect")
-    average: Any = "mean" if at == "overall" else "at_means"
-    where = scenes(fit, what="a marginal effect", average=average)
-    scene = where.blocks[0]
+    if dummy and "ex" in method:
+        raise UsageError(f"method={method!r} is of relative changes, which 0/1 variables lack")
+    discrete = "ex" not in method if dummy is None else dummy
+    name, unit, written = _METHODS[method]
     shown = list(design.alternatives)
     effects: list[Value] = []
-    rows = []
-    for variable in design.variables:
-        own = _of_alternatives(design, sample, variable)
-        found = _derivative(design, scene, sample, variable)
-        if found is not None:
-            effects.append(_Slope(scene, found, shown, own))
-            rows += [(variable, "d/dx", a) for a in shown]
-            continue
-        levels = _levels(sample, variable)
-        for level in levels[1:]:
-            effects.append(_Change(scene, variable, levels[0], level, shown, own))
-            rows += [(variable, f"{_text(levels[0])} to {_text(level)}", a) for a in shown]
+    rows: list[tuple[Any, ...]] = []
+    left: list[str] = []
+    for label, part in _parts(fit, sample, by):
+        where = _where(part, at)
+        scene = where.blocks[0]
+        for variable in design.variables:
+            own = of_alternatives(design, sample, variable)
+            found = _derivative(design, scene, sample, variable, discrete)
+            if found is not None:
+                effects.append(_Slope(scene, variable, found, shown, own, method))
+                rows += [(*label, variable, written, a) for a in shown]
+                continue
+            if "ex" in method:
+                left.append(f"{variable} has levels, and no relative change: left out")
+                continue
+            levels = _levels(sample, variable)
+            for level in levels[1:]:
+                effects.append(_Change(scene, variable, levels[0], level, shown, own, method))
+                change = f"{_text(levels[0])} to {_text(level)}"
+                rows += [(*label, variable, change, a) for a in shown]
+    if not effects:
+        raise DesignError(f"method={method!r}: no variable has a relative change; use 'dydx'")
 
     def value(b: Numbers) -> Numbers:
         return np.concatenate([effect(b) for effect in effects])
 
     import pandas as pd
 
+    columns = [*([by] if by else []), "variable", "change", "alternative"]
     return infer(
         fit,
         value,
-        name="marginal effect",
-        keys=pd.DataFrame(rows, columns=["variable", "change", "alternative"]),
-        rule=where.rule,
-        unit="probability",
+        name=name,
+        keys=pd.DataFrame(rows, columns=columns),
+        rule=where.rule if at in ("overall", "mean") else _RULES[at],
+        unit=unit,
+        notes=list(dict.fromkeys(left)),
         ci=ci,
         alpha=alpha,
         reps=reps,
@@ -225,10 +151,82 @@ def get_margeff(
     )
 
 
-def _derivative(design: Design, scene: Scene, sample: pd.DataFrame, variable: str) -> Array | None:
-    """Derivatives of the regressors; None for 0/1 variables and levels."""
+_RULES = {
+    "median": "none: at the sample medians of all variables",
+    "zero": "none: where all variables are zero",
+}
+
+
+def _parts(fit: Any, sample: pd.DataFrame, by: str | None) -> list[tuple[tuple[Any, ...], Any]]:
+    """The fit with all of its sample, or with that of each value of a column."""
+    if by is None:
+        return [((), fit)]
+    known = [str(c) for c in sample.columns]
+    if by not in known or not isinstance(fit, Estimated):
+        raise UsageError(
+            f"by={by!r}{nearest(by, known)}: the sample of the fit has {', '.join(known)}; add it "
+            "to the formula, or cluster by it"
+        )
+    parts = []
+    for level in _levels(sample, by):
+        rows = (sample[by] == level).to_numpy()
+        data = fit.data
+        case = rows if len(rows) == len(fit.weights) else rows[data.start]  # type: ignore[attr-defined]
+        frame = sample[rows].reset_index(drop=True)
+        parts.append(((level,), replace(fit, frame=frame, data=data.weighted(case * 1.0))))
+    return parts
+
+
+def _where(fit: Fit, at: MarginsAt) -> Scenes:
+    what = "a marginal effect"
+    if at in ("overall", "mean"):
+        return scenes(fit, what=what, average="mean" if at == "overall" else "at_means")
+    design, sample = ready(fit, what)
+    case = _median_case(design, sample, fit.weights)
+    if at == "zero":
+        case = case.assign(**dict.fromkeys(design.variables, 0.0))
+    return scenes(fit, case, what=what)
+
+
+def _median_case(design: Design, sample: pd.DataFrame, weight: Array) -> pd.DataFrame:
+    """One case of weighted medians; by alternative in a conditional logit."""
+    import pandas as pd
+
+    columns = list(design.variables)
+    for name in columns:
+        if sample[name].dtype.kind not in "fiub":
+            raise DesignError(
+                f"at='median' or 'zero': {name!r} holds {sample[name].dtype}, not numbers; use "
+                "at='overall'"
+            )
+    values = sample[columns].to_numpy(np.float64)
+    if not isinstance(design, ChoiceDesign):
+        return pd.DataFrame([[_median(v, weight) for v in values.T]], columns=columns)
+    labels, count = design.labels(sample), len(design.alternatives)
+    if len(sample) != count * len(weight):
+        raise DesignError("at='median' or 'zero': choice sets differ between cases: no one case")
+    # Every case has every alternative once, so those of an alternative are in the order of cases.
+    medians = [[_median(v, weight) for v in values[labels == k].T] for k in range(count)]
+    return pd.DataFrame(medians, columns=columns).assign(
+        **{design.alternative: list(design.alternatives)}
+    )
+
+
+def _median(values: Array, weight: Array) -> float:
+    """The median of values that stand for so many each."""
+    order = np.argsort(values)
+    up = np.cumsum(weight[order]) / weight.sum()
+    # Where just half of the weight lies below, the mean of the two in the middle.
+    middle = [int(np.searchsorted(up, 0.5 + e)) for e in (-1e-12, 1e-12)]
+    return float(values[order[middle]].mean())
+
+
+def _derivative(
+    design: Design, scene: Scene, sample: pd.DataFrame, variable: str, discrete: bool
+) -> Array | None:
+    """Derivatives of the regressors; None for levels, and for 0/1 variables if `discrete`."""
     column = sample[variable]
-    if column.dtype.kind not in "fiu" or column.isin([0, 1]).all():
+    if column.dtype.kind not in "fiu" or (discrete and column.isin([0, 1]).all()):
         return None
     try:
         return scene.spread(slopes(design, scene.frame, variable, sample).x)
@@ -249,13 +247,26 @@ def _text(level: Any) -> str:
 
 
 class _Slope:
-    """Mean derivative of the shares."""
+    """Mean derivative of the shares or of their logarithms."""
 
-    def __init__(self, scene: Scene, slope: Array, shown: list[str], own: bool) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        variable: str,
+        slope: Array,
+        shown: list[str],
+        own: bool,
+        method: Method,
+    ) -> None:
         self._scene, self._slope, self._shown, self._own = scene, slope, shown, own
+        self._relative = method.startswith("ey")
+        self._by: Array = np.ones(len(slope))
+        if "ex" in method:
+            self._by = scene.own(numbers(scene.frame, variable, "variable"))
 
     def __call__(self, b: Numbers) -> Numbers:
-        scene, everyone = self._scene, self._scene.total(np.ones(len(self._scene.start)))
+        scene, one = self._scene, np.ones(len(self._slope))
+        everyone = scene.total(np.ones(len(scene.start)))
         whole = None if self._own else scene.responses(b, self._slope)
         effects = []
         for r in (scene.rows(a) for a in self._shown):
@@ -264,17 +275,28 @@ class _Slope:
                 moved = np.zeros_like(self._slope)
                 moved[r] = self._slope[r]
             s, by = scene.responses(b, moved) if whole is None else whole
-            effects.append(scene.total(s[r] * by[r], scene.case[r]) / everyone)
+            effect = (by if self._relative else s * by)[r] * self._by[r]
+            # A share that is not there has no logarithm: a mean over the cases that have it.
+            over = scene.total(one[r], scene.case[r]) if self._relative else everyone
+            effects.append(scene.total(effect, scene.case[r]) / over)
         return np.concatenate(effects)
 
 
 class _Change:
-    """Change of the mean shares from one level to another."""
+    """Change of the mean shares, or of mean log shares, from one level to another."""
 
     def __init__(
-        self, scene: Scene, variable: str, old: Any, new: Any, shown: list[str], own: bool
+        self,
+        scene: Scene,
+        variable: str,
+        old: Any,
+        new: Any,
+        shown: list[str],
+        own: bool,
+        method: Method,
     ) -> None:
         self._shown, self._own = shown, own
+        self._mean = _mean_logs if method == "eydx" else mean_shares
         self._pairs = []
         for name in shown if own else [None]:
             pair = []
@@ -293,7 +315,16 @@ class _Change:
         shown = [[a] for a in self._shown] if self._own else [self._shown]
         return np.concatenate(
             [
-                (mean_shares(after, b, names) - mean_shares(before, b, names)).ravel()
+                (self._mean(after, b, names) - self._mean(before, b, names)).ravel()
                 for (before, after), names in zip(self._pairs, shown, strict=True)
             ]
         )
+
+
+def _mean_logs(scene: Scene, b: Numbers, asked: list[str]) -> Numbers:
+    """Mean log shares by answer and alternative, over the cases that have it."""
+    s, columns = scene.shares(b), []
+    for r in (scene.rows(a) for a in asked):
+        case = scene.case[r]
+        columns.append(scene.total(np.log(s[r]), case) / scene.total(np.ones(len(r)), case))
+    return np.column_stack(columns)

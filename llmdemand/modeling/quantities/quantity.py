@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 
@@ -23,8 +24,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _STYLES = ("-", "--", "-.", ":")
 
 
-@dataclass(frozen=True)
-class Quantity:
+@dataclass(frozen=True, repr=False)
+class Quantity(OneLine):
     """Estimates of one demand quantity, one per row.
 
     Attributes
@@ -62,6 +63,15 @@ class Quantity:
     unit: str
     notes: tuple[str, ...] = ()
     gradient: Array | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def _line(self) -> str:
+        table, unit = self.table, f" {self.unit}" if self.unit else ""
+        if len(table) != 1:
+            return f"{self.name}, {len(table)} rows{f' in {self.unit}' if self.unit else ''}"
+        found = table.iloc[0]
+        ends = f"{found['lower']:.4g} to {found['upper']:.4g}"
+        return f"{self.name} {found['estimate']:.4g}{unit} ({found['se']:.2g}), {ends}"
 
     def _column(self, name: str) -> float | Array:
         values = self.table[name].to_numpy(np.float64)

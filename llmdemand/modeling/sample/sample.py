@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
 from llmdemand.modeling.sample.columns import Data, chunks, column_names, plain
 from llmdemand.modeling.sample.formula import evaluate
 
@@ -54,6 +54,8 @@ class Sample:
         Mean outcome, and sum of squared deviations from it.
     weight : (M,) array
         Sampling weight of each observation in the group.
+    entropy : (M,) array
+        Sum of the outcomes' ``y log y + (1 - y) log(1 - y)``.
     nobs : float
         Observations.
     dropped : int
@@ -65,6 +67,7 @@ class Sample:
     mean: Array
     within: Array
     weight: Array
+    entropy: Array
     nobs: float
     dropped: int
 
@@ -157,6 +160,7 @@ def grouped(
         merged.mean[used],
         merged.within[used],
         weight[used],
+        merged.entropy[used],
         float(merged.count[used].sum()),
         dropped,
     )
@@ -178,6 +182,7 @@ class _Groups:
     count: Array
     mean: Array
     within: Array
+    entropy: Array
 
 
 def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
@@ -233,7 +238,10 @@ def _group(
     count = sums(code, one, groups)
     mean = sums(code, one * y, groups) / np.where(count > 0, count, 1)
     within = sums(code, one * (y - mean[code]) ** 2, groups)
-    return _Groups(chunk[keys].iloc[place].reset_index(drop=True), count, mean, within)
+    entropy = np.zeros(groups)
+    if bounded and ((y > 0) & (y < 1)).any():
+        entropy = sums(code, one * (xlogx(y) + xlogx(1 - y)), groups)
+    return _Groups(chunk[keys].iloc[place].reset_index(drop=True), count, mean, within, entropy)
 
 
 def in_unit_interval(y: Array) -> Array:
@@ -255,15 +263,17 @@ def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:
     import pandas as pd
 
     frame = pd.concat([p.frame for p in parts], ignore_index=True)
-    count, mean, within = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("count", "mean", "within")
+    count, mean, within, entropy = (
+        np.concatenate([getattr(p, name) for p in parts])
+        for name in ("count", "mean", "within", "entropy")
     )
     code, place = codes(frame, keys)
     groups = len(place)
     n = sums(code, count, groups)
     middle = sums(code, count * mean, groups) / np.where(n > 0, n, 1)
     scatter = sums(code, within + count * (mean - middle[code]) ** 2, groups)
-    return _Groups(frame.iloc[place].reset_index(drop=True), n, middle, scatter)
+    whole = frame.iloc[place].reset_index(drop=True)
+    return _Groups(whole, n, middle, scatter, sums(code, entropy, groups))
 
 
 def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:

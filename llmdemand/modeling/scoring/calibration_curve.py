@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.estimation.fit import Fitted, fit_of
 from llmdemand.modeling.likelihood.cases import Cases
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "calibration", "recalibrated"]
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(OneLine):
     """Observed against predicted shares.
 
     Attributes

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import xlogx
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.printed import Printed, with_notes
@@ -18,7 +18,7 @@ from llmdemand.modeling.scoring.predictions import Predicted, distinct, predicte
 __all__ = ["Scores", "scores"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores(Printed):
     """How well a model predicts a sample.
 
@@ -142,11 +142,11 @@ def scores(
         assert isinstance(found.data, Cells)
         saturated = _saturated(rows, found, data)
         if not rows.merged:
-            own = _entropy(rows.y) + _entropy(1 - rows.y)
+            own = xlogx(rows.y) + xlogx(1 - rows.y)
             coin = rows.within > 0  # zeros and ones, counted together
             attainable = float(rows.n @ np.where(coin, 0.0, own)) / total
     else:
-        attainable = float(rows.n @ _entropy(rows.y)) / total
+        attainable = float(rows.n @ xlogx(rows.y)) / total
     notes = [note] if note else []
     if rows.merged:
         notes.append(
@@ -176,9 +176,4 @@ def _saturated(rows: Predicted, fit: Fit, data: Any) -> float:
         code = distinct(told_apart(fit.design.expand(rows_of(data))))
     n = np.bincount(code, rows.n)
     mean = np.bincount(code, rows.n * rows.y) / np.where(n > 0, n, 1)
-    return float(n @ (_entropy(mean) + _entropy(np.maximum(1 - mean, 0)))) / float(n.sum())
-
-
-def _entropy(y: Array) -> Array:
-    """``y log y``."""
-    return np.asarray(y * np.log(np.where(y > 0, y, 1.0)), np.float64)
+    return float(n @ (xlogx(mean) + xlogx(np.maximum(1 - mean, 0)))) / float(n.sum())

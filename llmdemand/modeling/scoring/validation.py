@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["CrossValidation", "cross_validate"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossValidation(Printed):
     """Scores of predictions for observations that a model was not fitted to.
 

@@ -3,42 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from llmdemand.errors import UsageError
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, listed
 from llmdemand.modeling.inference.nesting import differing_sample
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.scoring.scores import scores
+from llmdemand.modeling.tables.table import Cell, Table
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["compare_models"]
+__all__ = ["Comparison", "compare_models"]
 
 
-def compare_models(*fits: Fitted, names: Sequence[str] | None = None) -> pd.DataFrame:
+class Comparison(pd.DataFrame):
+    """A data frame of models that prints as a table: notes below, as wide as the terminal.
+
+    What is cut or computed from it is a plain data frame.
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    @property
+    def table(self) -> Table:
+        """The table for print, with ``to_text()``, ``to_markdown()``, ``to_latex()``."""
+        columns = [c for c in self.columns if c != "note"]
+        rows = [
+            (str(name), [Cell(_shown(row[c])) for c in columns])
+            for name, row in zip(self.index, self.to_dict("records"), strict=True)
+        ]
+        notes = [
+            f"{name}: {text}"
+            for name, text in self.get("note", pd.Series(dtype=str)).items()
+            if text
+        ]
+        return Table(columns, [rows], notes=notes)
+
+    def __repr__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def compare_models(
+    *fits: Fitted | Sequence[Fitted], names: Sequence[str] | None = None
+) -> Comparison:
     """Fit statistics and in-sample scores of several models.
 
     Parameters
     ----------
     *fits : LogitResults or Demand
-        One row each.
+        One row each; or a list of them.
     names : sequence of str, optional
         Names of the rows; ``(1)``, ``(2)``, ... by default.
 
     Returns
     -------
-    pandas.DataFrame
-        Columns ``outcome, model, terms`` (number of coefficients), ``nobs, llf, mcfadden, aic,
-        bic, log_score, brier, rmse, separated, note``. AIC, BIC and log-likelihoods can be
-        compared only between models of one outcome on one sample: `note` says which rows
-        are not comparable with the first. It also says where likelihoods are
-        quasi-likelihoods, where Firth's penalty moved the estimate away from the maximum,
-        and why a score is missing.
+    Comparison
+        A data frame that prints well. Columns ``outcome, model, terms`` (number of
+        coefficients), ``nobs, llf, mcfadden, aic, bic, log_score, brier, rmse, separated,
+        note``. AIC, BIC and log-likelihoods can be compared only between models of one outcome
+        on one sample: `note` says which rows are not comparable with the first. It also says
+        where likelihoods are quasi-likelihoods, where Firth's penalty moved the estimate away
+        from the maximum, and why a score is missing.
 
     Raises
     ------
@@ -54,16 +93,14 @@ def compare_models(*fits: Fitted, names: Sequence[str] | None = None) -> pd.Data
     >>> table["aic"].round(2).tolist()
     [13.09, 14.41]
     """
-    import pandas as pd
-
-    if not fits:
+    found = [fit_of(fit) for fit in listed(fits)]
+    if not found:
         raise UsageError("no model to compare: compare_models(fit, another, ...)")
-    found = [fit_of(fit) for fit in fits]
     rows = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
     if isinstance(names, str) or len(rows) != len(found):
         raise UsageError(f"{len(rows)} names for {len(found)} fits: give one name for each")
     table = [_compared(fit, found[0], str(rows[0])) for fit in found]
-    return pd.DataFrame(table, index=pd.Index([str(r) for r in rows], name="name"))
+    return Comparison(table, index=pd.Index([str(r) for r in rows], name="name"))
 
 
 def _compared(fit: Fit, first: Fit, name: str) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
 
 from llmdemand.errors import UsageError, nearest
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, listed
+from llmdemand.modeling.tables.table import Cell, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,32 +23,21 @@ _LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 _LEGEND = "* p < 0.05, ** p < 0.01, *** p < 0.001"
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A number in words, and its stars."""
-
-    text: str
-    stars: str = ""
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Rows of cells in blocks; the first column names them."""
-
-    names: list[str]
-    head: list[tuple[str, list[_Cell]]]
-    terms: list[tuple[str, list[_Cell]]]
-    foot: list[tuple[str, list[_Cell]]]
-    notes: list[str]
-
-    @property
-    def blocks(self) -> list[list[tuple[str, list[_Cell]]]]:
-        return [b for b in (self.head, self.terms, self.foot) if b]
+@overload
+def etable(
+    *fits: Fitted | Sequence[Fitted],
+    format: None = ...,
+    names: Sequence[str] | None = ...,
+    stars: bool = ...,
+    keep: str | Sequence[str] | None = ...,
+    drop: str | Sequence[str] | None = ...,
+    digits: int = ...,
+) -> Table: ...
 
 
 @overload
 def etable(
-    *fits: Fitted,
+    *fits: Fitted | Sequence[Fitted],
     format: Literal["frame"],
     names: Sequence[str] | None = ...,
     stars: bool = ...,
@@ -61,8 +49,8 @@ def etable(
 
 @overload
 def etable(
-    *fits: Fitted,
-    format: Literal["text", "markdown", "latex", "html"] = ...,
+    *fits: Fitted | Sequence[Fitted],
+    format: Literal["text", "markdown", "latex", "html"],
     names: Sequence[str] | None = ...,
     stars: bool = ...,
     keep: str | Sequence[str] | None = ...,
@@ -72,36 +60,41 @@ def etable(
 
 
 def etable(
-    *fits: Fitted,
-    format: Format = "text",
+    *fits: Fitted | Sequence[Fitted],
+    format: Format | None = None,
     names: Sequence[str] | None = None,
     stars: bool = False,
     keep: str | Sequence[str] | None = None,
     drop: str | Sequence[str] | None = None,
     digits: int = 3,
-) -> str | pd.DataFrame:
+) -> Table | str | pd.DataFrame:
     """Models side by side: estimates, standard errors in brackets, and how they were made.
 
     Parameters
     ----------
     *fits : LogitResults or Demand
-        One column each.
-    format : str
-        ``text``, ``markdown``, ``latex`` (a booktabs tabular), ``html`` or ``frame``.
+        One column each; or a list of them.
+    format : str, optional
+        ``text``, ``markdown``, ``latex`` (a booktabs tabular), ``html`` or ``frame``, in place
+        of a `Table`, which has them all.
     names : sequence of str, optional
         Heads of the columns; ``(1)``, ``(2)``, ... by default.
     stars : bool
         Mark p-values under 0.05, 0.01 and 0.001.
     keep, drop : str or sequence of str, optional
         Regular expressions: show the terms in which one of `keep` is found, without those in
-        which one of `drop` is found. The order is that of the models.
+        which one of `drop` is found; ``Intercept`` in them finds ``const`` too. The order is that
+        of the models.
     digits : int
         Decimals. Numbers that so few decimals would round to less than two significant
         digits are given `digits` - 1 significant digits, at least two.
 
     Returns
     -------
-    str or pandas.DataFrame
+    Table
+        It prints as wide as the terminal, shows in a notebook, and has ``to_latex()``,
+        ``to_html()``, ``to_markdown()``, ``to_text()`` and ``frame``. With `format` text, or a
+        data frame.
 
     Raises
     ------
@@ -141,23 +134,23 @@ def etable(
     estimator                    quasi-ML
     -------------------------------------
     """
-    if format not in get_args(Format):
+    if format is not None and format not in get_args(Format):
         raise UsageError(
             f"format={format!r}{nearest(str(format), list(get_args(Format)))}: use one of "
             f"{', '.join(get_args(Format))}"
         )
-    if not fits:
+    found = [fit_of(fit) for fit in listed(fits)]
+    if not found:
         raise UsageError("no fit to show: etable(fit) or etable(fit, another, ...)")
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15:
         raise UsageError(f"digits={digits!r}: give a number of decimals from 0 to 15")
-    found = [fit_of(fit) for fit in fits]
     heads = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
     if isinstance(names, str) or len(heads) != len(found):
         raise UsageError(f"{len(heads)} names for {len(found)} fits: give one name for each")
     table = _table(found, [str(h) for h in heads], stars, keep, drop, digits)
     if format == "frame":
-        return _frame(table)
-    return {"text": _text, "markdown": _markdown, "latex": _latex, "html": _html}[format](table)
+        return table.frame
+    return table if format is None else str(getattr(table, f"to_{format}")())
 
 
 def _table(
@@ -167,15 +160,15 @@ def _table(
     keep: str | Sequence[str] | None,
     drop: str | Sequence[str] | None,
     digits: int,
-) -> _Table:
+) -> Table:
     terms = _chosen(list(dict.fromkeys(str(t) for f in fits for t in f.params.index)), keep, drop)
-    rows: list[tuple[str, list[_Cell]]] = []
+    rows: list[tuple[str, list[Cell]]] = []
     for term in terms:
         above, below = zip(*(_estimate(f, term, stars, digits) for f in fits), strict=True)
         rows += [(term, list(above)), ("", list(below))]
 
-    def line(what: str, value: Callable[[Fit], str]) -> tuple[str, list[_Cell]]:
-        return what, [_Cell(value(f)) for f in fits]
+    def line(what: str, value: Callable[[Fit], str]) -> tuple[str, list[Cell]]:
+        return what, [Cell(value(f)) for f in fits]
 
     head = [line("outcome", lambda f: f.outcome), line("model", lambda f: f.kind.lower())]
     foot = [
@@ -187,7 +180,7 @@ def _table(
         line("McFadden R2", lambda f: _fit_of(f, digits)),
         line("estimator", _estimator),
     ]
-    return _Table(names, head, rows, foot, [_LEGEND] if stars else [])
+    return Table(names, [head, rows, foot], notes=[_LEGEND] if stars else [])
 
 
 def _chosen(
@@ -206,24 +199,27 @@ def _chosen(
 def _matches(term: str, patterns: str | Sequence[str]) -> bool:
     try:
         listed = [patterns] if isinstance(patterns, str) else patterns
-        return any(re.search(p, term) for p in listed)
+        # Where no term is called so, Intercept means const.
+        return any(
+            re.search(p.replace("Intercept", "const"), term) or re.search(p, term) for p in listed
+        )
     except re.error as error:
         raise UsageError(
             f"{patterns!r} is no regular expression ({error}): brackets are written \\( and \\)"
         ) from None
 
 
-def _estimate(fit: Fit, term: str, stars: bool, digits: int) -> tuple[_Cell, _Cell]:
+def _estimate(fit: Fit, term: str, stars: bool, digits: int) -> tuple[Cell, Cell]:
     if term not in fit.params.index:
-        return _Cell(""), _Cell("")
+        return Cell(""), Cell("")
     value, se = float(fit.params[term]), float(fit.bse[term])
     if fit.separated:
         word = "unknown" if np.isnan(value) else _number(value, digits)
-        return _Cell(f"{word} (separated)"), _Cell("(inf)")
+        return Cell(f"{word} (separated)"), Cell("(inf)")
     p = float(fit.pvalues[term])
     mark = next((mark for level, mark in _LEVELS if p < level), "") if stars else ""
     width = "unknown: negative variance" if np.isnan(se) else _number(se, digits)
-    return _Cell(_number(value, digits), mark), _Cell(f"({width})")
+    return Cell(_number(value, digits), mark), Cell(f"({width})")
 
 
 def _fit_of(fit: Fit, digits: int) -> str:
@@ -249,110 +245,3 @@ def _number(value: float, digits: int) -> str:
         return f"{value:.{max(2, digits - 1)}g}"
     text = f"{value:.{digits}f}"
     return text if len(text) < 16 else f"{value:.{max(2, digits)}e}"
-
-
-def _frame(table: _Table) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [row for block in table.blocks for row in block]
-    cells = [[c.text + c.stars for c in row] for _, row in rows]
-    return pd.DataFrame(cells, index=[label for label, _ in rows], columns=table.names)
-
-
-def _text(table: _Table) -> str:
-    # Stars stand beside the numbers, which stay in line.
-    marks = [max(len(row[k].stars) for _, row in table.terms) for k in range(len(table.names))]
-    head = ["", *(name + " " * m for name, m in zip(table.names, marks, strict=True))]
-    blocks = [
-        [
-            [label, *(c.text + c.stars.ljust(m) for c, m in zip(row, marks, strict=True))]
-            for label, row in block
-        ]
-        for block in table.blocks
-    ]
-    widths = [
-        max(len(line[k]) for block in [[head], *blocks] for line in block) for k in range(len(head))
-    ]
-
-    def show(line: list[str]) -> str:
-        rest = (cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))
-        return "  ".join([line[0].ljust(widths[0]), *rest]).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [show(head)]
-    for block in blocks:
-        lines += [rule, *(show(line) for line in block)]
-    return "\n".join([*lines, rule, *table.notes])
-
-
-def _markdown(table: _Table) -> str:
-    def clean(text: str) -> str:
-        return re.sub(r"([\\`*_|<>])", r"\\\1", text)
-
-    def show(label: str, cells: Sequence[str]) -> str:
-        return f"| {' | '.join([clean(label), *map(clean, cells)])} |"
-
-    lines = [show("", table.names), "|---|" + "---:|" * len(table.names)]
-    for block in table.blocks:
-        lines += [show(label, [c.text + c.stars for c in row]) for label, row in block]
-    notes = [line for note in table.notes for line in ("", clean(note))]
-    return "\n".join([*lines, *notes])
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{c: f"\\{c}" for c in "_%&#${}"},
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in text)
-
-
-def _tex_number(text: str) -> str:
-    """A cell with numbers set as mathematics, so that minus signs are no hyphens."""
-    if sign := re.fullmatch(r"(-?)inf \(separated\)", text):
-        return rf"${sign[1]}\infty$ (separated)"
-    if text == "(inf)":
-        return r"($\infty$)"
-    if found := re.fullmatch(r"(-?\d+(?:\.\d+)?)(?:e([-+]\d+))?", text):
-        return f"${found[1]}" + (rf" \times 10^{{{int(found[2])}}}" if found[2] else "") + "$"
-    if found := re.fullmatch(r"\((\d+(?:\.\d+)?)e([-+]\d+)\)", text):
-        return rf"(${found[1]} \times 10^{{{int(found[2])}}}$)"
-    return _tex(text)
-
-
-def _latex(table: _Table) -> str:
-    def show(label: str, row: list[_Cell]) -> str:
-        cells = [_tex_number(c.text) + (f"$^{{{c.stars}}}$" if c.stars else "") for c in row]
-        return " & ".join([_tex(label), *cells]) + r" \\"
-
-    head = " & ".join(["", *map(_tex, table.names)]) + r" \\"
-    lines = [rf"\begin{{tabular}}{{l{'r' * len(table.names)}}}", r"\toprule", head.lstrip()]
-    for block in table.blocks:
-        lines += [r"\midrule", *(show(label, row) for label, row in block)]
-    lines.append(r"\bottomrule")
-    width = len(table.names) + 1
-    lines += [rf"\multicolumn{{{width}}}{{l}}{{{_tex(note)}}} \\" for note in table.notes]
-    return "\n".join([*lines, r"\end{tabular}"])
-
-
-def _html(table: _Table) -> str:
-    def show(label: str, row: list[_Cell]) -> str:
-        cells = "".join(
-            f"<td>{escape(c.text)}{f'<sup>{c.stars}</sup>' if c.stars else ''}</td>" for c in row
-        )
-        return f"<tr><th>{escape(label)}</th>{cells}</tr>"
-
-    head = "".join(f"<th>{escape(n)}</th>" for n in table.names)
-    lines = ["<table>", f"<thead><tr><th></th>{head}</tr></thead>"]
-    for block in table.blocks:
-        lines += ["<tbody>", *(show(label, row) for label, row in block), "</tbody>"]
-    width = len(table.names) + 1
-    notes = "".join(f'<tr><td colspan="{width}">{escape(n)}</td></tr>' for n in table.notes)
-    return "\n".join([*lines, *([f"<tfoot>{notes}</tfoot>"] if notes else []), "</table>"])

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
 from llmdemand.errors import DesignError, warn
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.variance.bootstrap import multipliers, pairs_bootstrap, refit
 from llmdemand.modeling.variance.clusters import cluster_codes, cluster_sums, observed
+from llmdemand.modeling.variance.noise import Quiet, cleaned, quiet_directions
 from llmdemand.modeling.variance.vcov import SSC, Covariance, small_sample_factor
 
 __all__ = ["CovarianceWarning", "Estimated", "covariance", "sandwich"]
 
-_FEW = 30  # clusters  # clusters
+_FEW = 30  # clusters
+_WAYS = {1: "", 2: "two-way ", 3: "three-way "}
 
 
 class CovarianceWarning(UserWarning):
@@ -37,11 +41,15 @@ class Estimated:
     factor : str
         The small-sample factor, such as ``G/(G-1)``.
     clusters : int or None
-        G, the smaller one of two-way clustering.
+        G, the smallest one of clustering several ways.
     df : float
         Degrees of freedom of t: G - 1 with clusters, otherwise infinite (normal).
     notes : tuple of str
         Sentences to print.
+    quiet : tuple of Quiet
+        Directions in which the matrix is only rounding; what it held there is taken out.
+    rows : (M, K) array or None
+        What the middle matrix sums the squares of, where it is not the scores.
     """
 
     cov: Array
@@ -50,6 +58,13 @@ class Estimated:
     clusters: int | None
     df: float
     notes: tuple[str, ...]
+    quiet: tuple[Quiet, ...] = ()
+    rows: Array | None = None
+
+    def turned(self, back: Array) -> Estimated:
+        """The covariance of ``back @ params``."""
+        quiet = tuple(found.turned(back) for found in self.quiet)
+        return replace(self, cov=cleaned(back @ self.cov @ back.T, quiet), quiet=quiet)
 
 
 def covariance(
@@ -96,7 +111,7 @@ def covariance(
     Warns
     -----
     CovarianceWarning
-        If two-way clustering gives a matrix with negative eigenvalues, if bootstrap samples
+        If clustering several ways gives a matrix with negative eigenvalues, if bootstrap samples
         have no estimate, or if the outcomes do not vary within cells.
 
     Notes
@@ -110,9 +125,11 @@ def covariance(
       R's vcovHC for glm), and s_i times a matrix power of 1 - A_i A, A_i the information of
       the case, for several alternatives.
     - ``CRV1``: A (sum s_g s_g') A with scores summed by cluster, times a factor (Liang &
-      Zeger 1986); two-way V_a + V_b - V_ab (Cameron, Gelbach & Miller 2011).
+      Zeger 1986); two-way V_a + V_b - V_ab, three-way V_a + V_b + V_c - V_ab - V_ac - V_bc +
+      V_abc (Cameron, Gelbach & Miller 2011).
     - ``CRV3``: (G-1)/G sum (b_g - b)(b_g - b)', b_g the estimate without cluster g, each
-      found by iteration to the end (MacKinnon, Nielsen & Webb 2023). The safest with few
+      found by iteration to the end (MacKinnon, Nielsen & Webb 2023); two-way by inclusion and
+      exclusion of jackknives, as CRV1. The safest with few
       clusters: with 8 unequal ones 95 % intervals covered .956 (a price) and .949 (a trait of
       the cluster) in 2,000 simulated samples; CRV1 .931 and .910, with the normal
       distribution .881 and .864; the score bootstrap's .928 and .934; HC1 .857 and .563.
@@ -143,6 +160,33 @@ def covariance(
     'fewer than 30 clusters (2)'
     """
     data = observed(data)
+    found = _estimated(data, params, information, asked, ssc, firth)
+    if asked.kind == "iid":  # no scores in it
+        return found
+
+    def rows() -> Array:
+        return _observation_scores(data, params)
+
+    quiet = quiet_directions(
+        found.cov,
+        information,
+        rows if found.rows is None else lambda: np.asarray(found.rows),
+        rows,
+        lambda: data.rounding(params),
+        why=_still(asked),
+        heaviest=_heaviest(data),
+    )
+    return replace(found, cov=cleaned(found.cov, quiet), quiet=quiet, rows=None)
+
+
+def _estimated(
+    data: Likelihood,
+    params: Array,
+    information: Array,
+    asked: Covariance,
+    ssc: SSC,
+    firth: bool,
+) -> Estimated:
     bread = _inverse(information)
     kind = asked.kind
     if kind == "iid":
@@ -156,23 +200,44 @@ def covariance(
         cov = factor * sandwich(bread, data.meat(params, bread, power))
         return Estimated(cov, kind, text, None, np.inf, ())
     if kind == "pairs":
-        return _pairs(data, params, asked, firth)
+        return _pairs(data, params, asked, firth, information)
     groups = {column: cluster_codes(data, column) for column in asked.columns}
     if kind == "CRV1":
         return _clustered(data, params, bread, groups, ssc)
+    if kind == "CRV3":
+        return _jackknifed(data, params, bread, information, groups, firth)
     (column,) = asked.columns
     codes, clusters = groups[column]
     if kind == "within":
         return _within(data, params, bread, column, codes)
-    name = f"{kind} (clusters: {column})"
-    notes = _few(clusters)
-    if kind == "CRV3":
-        cov = _jackknife(data, params, column, codes, clusters, firth)
-        if notes:
-            notes = (f"fewer than {_FEW} clusters ({clusters}): t(G-1) is an approximation",)
-        return Estimated(cov, name, "(G-1)/G", clusters, clusters - 1, notes)
     sums = cluster_sums(data.scores(params), codes, clusters)
     return _signed(sums, data, bread, asked, ssc)
+
+
+def _observation_scores(data: Likelihood, params: Array) -> Array:
+    """Rows whose outer products sum to the middle matrix of HC0."""
+    rows = data.scores(params) / np.sqrt(data.observations)[:, None]
+    if isinstance(data, Cells):
+        rows = np.vstack([rows, data.x * (data.weight * np.sqrt(data.within))[:, None]])
+    return rows
+
+
+def _heaviest(data: Likelihood) -> float:
+    """The largest sampling weight."""
+    assert isinstance(data, Cells | Cases)
+    return float(data.weight.max())
+
+
+def _still(asked: Covariance) -> str:
+    """What does not vary where this covariance is zero."""
+    columns = " and ".join(repr(c) for c in asked.columns)
+    if asked.kind == "within":
+        return f"the outcomes do not vary within the cells of {columns}"
+    if asked.kind == "CRV3":
+        return f"the estimates do not vary when a cluster of {columns} is left out"
+    if asked.kind == "pairs":
+        return "the estimates do not vary between bootstrap samples"
+    return f"the scores do not vary once summed by {columns}"
 
 
 def sandwich(bread: Array, meat: Array) -> Array:
@@ -207,36 +272,49 @@ def _clustered(
 ) -> Estimated:
     scores = data.scores(params)
     least = min(clusters for _, clusters in groups.values())
-    terms = [(1.0, codes, clusters) for codes, clusters in groups.values()]
-    name = f"CRV1 (clusters: {', '.join(groups)})"
-    if len(groups) == 2:
-        (first, _), (second, many) = groups.values()
-        both, codes = np.unique(first * many + second, return_inverse=True)
-        terms.append((-1.0, np.asarray(codes, np.intp).reshape(-1), len(both)))
-        name = f"CRV1 (two-way clusters: {', '.join(groups)})"
-    meat, text = np.zeros_like(bread), ""
-    for sign, codes, clusters in terms:
+    meat, text, rows = np.zeros_like(bread), "", []
+    for sign, _, codes, clusters in _ways(groups):
         sums = cluster_sums(scores, codes, clusters)
+        rows.append(sums)
         of = least if ssc == "fixest" else clusters
         factor, text = small_sample_factor(ssc, data.nobs, data.size, of)
         meat += sign * factor * (sums.T @ sums)
     cov = sandwich(bread, meat)
     notes = _few(least)
-    if len(groups) == 2:
+    if len(groups) > 1:
         if ssc != "none":
             text += " with the smaller G" if ssc == "fixest" else " with the G of each term"
-        notes = (*_defects(cov, bread), *notes)
-    return Estimated(cov, name, text, least, least - 1, notes)
+        notes = (*_defects(cov, bread, len(groups)), *notes)
+    middle = np.vstack(rows) / np.sqrt(len(rows))
+    return Estimated(cov, _clusters("CRV1", groups), text, least, least - 1, notes, rows=middle)
 
 
-def _defects(cov: Array, bread: Array) -> tuple[str, ...]:
+def _clusters(kind: str, groups: Mapping[str, tuple[Codes, int]]) -> str:
+    return f"{kind} ({_WAYS[len(groups)]}clusters: {', '.join(groups)})"
+
+
+def _ways(groups: Mapping[str, tuple[Codes, int]]) -> list[tuple[float, str, Codes, int]]:
+    """Sign, name, codes and number of the clusters of each term of inclusion and exclusion."""
+    found = []
+    for size in range(1, len(groups) + 1):
+        for some in combinations(groups, size):
+            codes, clusters = groups[some[0]]
+            for name in some[1:]:
+                other, many = groups[name]
+                both, codes = np.unique(codes * many + other, return_inverse=True)
+                codes, clusters = np.asarray(codes, np.intp).reshape(-1), len(both)
+            found.append(((-1.0) ** (size + 1), " and ".join(some), codes, clusters))
+    return found
+
+
+def _defects(cov: Array, bread: Array, ways: int) -> tuple[str, ...]:
     """Negative eigenvalues, in units of the classical standard errors, said aloud."""
     scale = 1 / np.sqrt(np.diag(bread))
     values = np.linalg.eigvalsh(cov * np.outer(scale, scale))
     if values[0] >= -1e-10 * np.abs(values).max():
         return ()
     note = (
-        "the two-way matrix is not positive semi-definite: "
+        f"the {_WAYS[ways]}matrix is not positive semi-definite: "
         f"{int((values < 0).sum())} of its {len(values)} eigenvalues are negative; coefficients "
         "with a negative variance have no standard error (NaN), joint tests may mean nothing; "
         "cluster one way, by the column with fewer clusters"
@@ -245,9 +323,34 @@ def _defects(cov: Array, bread: Array) -> tuple[str, ...]:
     return (note,)
 
 
+def _jackknifed(
+    data: Likelihood,
+    params: Array,
+    bread: Array,
+    information: Array,
+    groups: Mapping[str, tuple[Codes, int]],
+    firth: bool,
+) -> Estimated:
+    cov, rows = np.zeros_like(bread), []
+    for sign, name, codes, clusters in _ways(groups):
+        away = _jackknife(data, params, name, codes, clusters, firth)
+        rows.append(away @ information)
+        cov += sign * (away.T @ away)
+    least = min(clusters for _, clusters in groups.values())
+    few = f"fewer than {_FEW} clusters ({least}): t(G-1) is an approximation"
+    notes = (few,) if least < _FEW else ()
+    text = "(G-1)/G"
+    if len(groups) > 1:
+        notes = (*_defects(cov, bread, len(groups)), *notes)
+        text += " with the G of each term"
+    middle = np.vstack(rows) / np.sqrt(len(rows))
+    return Estimated(cov, _clusters("CRV3", groups), text, least, least - 1, notes, rows=middle)
+
+
 def _jackknife(
     data: Likelihood, params: Array, column: str, codes: Codes, clusters: int, firth: bool
 ) -> Array:
+    """Changes of the estimate without each cluster, scaled so that their squares add up."""
     z, back = data.standardised()
 
     def all_but(g: int) -> Array:
@@ -266,7 +369,7 @@ def _jackknife(
             "bootstrap, or Firth's estimates (separation='firth')"
         )
     away = (found - start) @ back.T
-    return np.asarray((clusters - 1) / clusters * away.T @ away)
+    return np.asarray(np.sqrt((clusters - 1) / clusters) * away)
 
 
 def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: Codes) -> Estimated:
@@ -284,9 +387,10 @@ def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: C
     factor = (size / (size - 1))[codes]
     # Between the rows of a cell, then within a row: no difference of large numbers.
     away = scores / observations[:, None] - mean[codes]
-    meat = (away * (factor * observations)[:, None]).T @ away
+    rows = away * np.sqrt(factor * observations)[:, None]
     if isinstance(data, Cells):
-        meat += (data.x * (factor * data.weight**2 * data.within)[:, None]).T @ data.x
+        rows = np.vstack([rows, data.x * (data.weight * np.sqrt(factor * data.within))[:, None]])
+    meat = rows.T @ rows
     notes: tuple[str, ...] = ()
     total = data.meat(params, bread)
     if np.trace(meat) <= 1e-20 * np.trace(total):
@@ -300,22 +404,28 @@ def _within(data: Likelihood, params: Array, bread: Array, column: str, codes: C
     elif (free := float(size.sum()) - len(size)) < _FEW:
         notes = (f"only {free:g} observations more than cells: the scatter is known roughly",)
     name = f"within (cells: {column}; fixed design)"
-    return Estimated(sandwich(bread, meat), name, "n_c/(n_c-1)", None, np.inf, notes)
+    cov = sandwich(bread, meat)
+    return Estimated(cov, name, "n_c/(n_c-1)", None, np.inf, notes, rows=rows)
 
 
-def _pairs(data: Likelihood, params: Array, asked: Covariance, firth: bool) -> Estimated:
+def _pairs(
+    data: Likelihood, params: Array, asked: Covariance, firth: bool, information: Array
+) -> Estimated:
     column = asked.columns[0] if asked.columns else None
     draws = pairs_bootstrap(data, params, column, reps=asked.reps, seed=asked.seed, firth=firth)
     notes: tuple[str, ...] = ()
     cov = draws.covariance()
+    good = draws.params[~draws.failed]
+    rows = (good - good.mean(axis=0)) @ information / np.sqrt(len(good) - 1)
     if draws.failed.any():
         warn(draws.text, CovarianceWarning)
         notes = (draws.text,)
     what = "observations" if column is None else f"clusters: {column}"
     name = f"pairs bootstrap ({what}; {asked.reps} draws, seed {asked.seed})"
     if column is None:
-        return Estimated(cov, name, "none", None, np.inf, notes)
-    return Estimated(cov, name, "none", draws.units, draws.units - 1, (*notes, *_few(draws.units)))
+        return Estimated(cov, name, "none", None, np.inf, notes, rows=rows)
+    notes = (*notes, *_few(draws.units))
+    return Estimated(cov, name, "none", draws.units, draws.units - 1, notes, rows=rows)
 
 
 def _signed(sums: Array, data: Likelihood, bread: Array, asked: Covariance, ssc: SSC) -> Estimated:
@@ -327,4 +437,4 @@ def _signed(sums: Array, data: Likelihood, bread: Array, asked: Covariance, ssc:
     how = f"all {len(v)} vectors of signs" if enumerated else f"{len(v)} draws, seed {asked.seed}"
     name = f"score bootstrap (clusters: {asked.columns[0]}; {how})"
     cov = factor * drawn.T @ drawn / len(v)
-    return Estimated(cov, name, text, clusters, clusters - 1, _few(clusters))
+    return Estimated(cov, name, text, clusters, clusters - 1, _few(clusters), rows=sums)

@@ -21,7 +21,7 @@ __all__ = ["ScoreInterval", "ScoreTest", "score_bootstrap", "score_interval"]
 _CHUNK = 1 << 22  # elements of a (draws x clusters x restrictions) working array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreTest(Printed):
     """A score bootstrap test of ``R b = r``.
 
@@ -67,7 +67,7 @@ class ScoreTest(Printed):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreInterval(Printed):
     """All values of a coefficient that a score bootstrap test does not reject.
 
@@ -146,8 +146,15 @@ class _Scores:
         # In units of its own spread, so that the q x q matrices below are well conditioned.
         scale = np.sqrt((u**2).sum(axis=0))
         classical = np.sqrt(np.einsum("qk,kl,ql->q", restriction, inverse, restriction))
-        if not (scale > 1e-9 * classical).all():
-            return 0.0, 1.0  # clusters that all agree with the restriction, but for rounding
+        noisy = scale > 1e-9 * classical
+        if not noisy.any():
+            return 0.0, 1.0  # clusters that all agree with the restrictions, but for rounding
+        varied = np.linalg.matrix_rank(u / np.where(noisy, scale, np.inf), tol=1e-9)
+        if varied < u.shape[1]:
+            raise DesignError(
+                f"of {u.shape[1]} restrictions {varied} can be tested: in the others the scores "
+                "of all clusters are zero but for rounding; test fewer at once"
+            )
         u = u / scale
         own = float(_statistics(np.ones((1, self.clusters)), u, self.share)[0])
         size = max(1, _CHUNK // (self.clusters * u.shape[1]))
@@ -216,7 +223,8 @@ def score_bootstrap(
     UsageError
         For an unknown column or kind of weights, or a restriction of the wrong shape.
     DesignError
-        With no more clusters than restrictions, or without a restricted estimate.
+        With no more clusters than restrictions, without a restricted estimate, or where some
+        combination of the restrictions has no noise.
 
     Notes
     -----

@@ -27,7 +27,7 @@ class Covariance:
     kind : str
         ``iid``, ``HC0`` to ``HC3``, ``CRV1``, ``CRV3``, ``within``, ``pairs`` or ``score``.
     columns : tuple of str
-        Cluster columns: two for two-way clustering, none for the kinds without clusters.
+        Cluster columns: up to three for CRV1, two for CRV3, none for the kinds without clusters.
     reps, seed : int
         Draws of a bootstrap, and their seed.
     """
@@ -46,8 +46,9 @@ def parse_vcov(vcov: str | Sequence[str] | Mapping[str, Any] | Covariance) -> Co
     vcov : str, mapping or Covariance
         ``"iid"``, ``"HC0"`` to ``"HC3"``, ``"hetero"`` (another name of HC1), ``"pairs"`` (by
         observation); ``{"CRV1": "cell"}``, ``{"CRV1": "cell+persona"}`` or
-        ``{"CRV1": ("cell", "persona")}`` (two-way), ``{"CRV3": "cell"}``, ``{"within": "cell"}``,
-        ``{"pairs": "household"}``, ``{"score": "household"}``. A bootstrap (pairs, score) takes
+        ``{"CRV1": ("cell", "persona")}`` (two-way), ``{"CRV1": "a+b+c"}`` (three-way),
+        ``{"CRV3": "cell"}`` (also two-way), ``{"within": "cell"}``, ``{"pairs": "household"}``,
+        ``{"score": "household"}``. A bootstrap (pairs, score) takes
         ``"reps"`` and ``"seed"`` besides. On a command line ``"CRV1:cell+persona"``.
 
     Raises
@@ -91,13 +92,12 @@ def _asked(name: str, columns: tuple[str, ...], options: Mapping[str, Any]) -> C
         raise UsageError(f"{kind} has no clusters: ask for vcov={kind!r}, or {{'CRV1': column}}")
     if kind in _CLUSTERED and kind != "pairs" and not columns:
         raise UsageError(f"{kind} needs a cluster column: vcov={{{kind!r}: column}}")
-    if len(columns) > (2 if kind == "CRV1" else 1):
-        raise UsageError(
-            f"{kind} takes {'one column or two' if kind == 'CRV1' else 'one column'}, "
-            f"found {len(columns)}: {', '.join(columns)}"
-        )
-    if len(set(columns)) < len(columns):
-        raise UsageError(f"two-way clustering by {columns[0]!r} twice: name two columns")
+    most = {"CRV1": 3, "CRV3": 2}.get(kind, 1)
+    if len(columns) > most:
+        count = ("one column", "one column or two", "one to three columns")[most - 1]
+        raise UsageError(f"{kind} takes {count}, found {len(columns)}: {', '.join(columns)}")
+    if twice := [c for c in columns if columns.count(c) > 1]:
+        raise UsageError(f"clustering by {twice[0]!r} twice: name different columns")
     if options and kind not in ("pairs", "score"):
         raise UsageError(f"{kind} is no bootstrap: {' and '.join(options)} are for pairs and score")
     for option, least in (("reps", 2), ("seed", 0)):
@@ -120,7 +120,7 @@ def _columns(value: Any) -> tuple[str, ...]:
 def _kinds() -> str:
     return (
         "Known: 'iid', 'HC0', 'HC1' (or 'hetero'), 'HC2', 'HC3', {'CRV1': 'cell'}, "
-        "{'CRV1': 'cell+persona'}, {'CRV3': 'cell'}, {'within': 'cell'}, 'pairs', "
+        "{'CRV1': 'cell+persona'} (up to three), {'CRV3': 'cell'}, {'within': 'cell'}, 'pairs', "
         "{'pairs': 'household'}, {'score': 'household'}"
     )
 
@@ -171,8 +171,8 @@ def small_sample_factor(
     pyfixest's feglm, 0.60, which are the same. Both of these use the normal distribution
     after a logit; ours is t with G - 1 degrees of freedom where there are clusters.
 
-    Two-way clustering takes the factor of each of its three terms with their own G (stata,
-    sandwich), or of all three with the smaller G of the two columns (fixest). Stata itself
+    Clustering two or three ways takes the factor of each term with its own G (stata,
+    sandwich), or of all terms with the smallest G of the columns (fixest). Stata itself
     has vce(cluster a b) only for linear models (regress, areg and xtreg, fe; since Stata 18);
     after logit people use vcemway (Gu & Yoo 2019), by default with each term's own G/(G-1)
     as here, though it replaces negative eigenvalues by zero, which we do not.

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.batch.batch import BatchFit
@@ -23,8 +24,8 @@ __all__ = ["RunsNeeded", "check_goal", "needed_of", "reach_of", "runs_needed"]
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class RunsNeeded:
+@dataclass(frozen=True, repr=False)
+class RunsNeeded(OneLine):
     """Runs per cell with which an estimate comes close enough, often enough.
 
     Attributes

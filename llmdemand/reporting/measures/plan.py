@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.likelihood.cells import sigmoid
@@ -26,8 +27,8 @@ _PRIOR = 30.0  # runs' worth of trust in the smooth variance of belief
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(OneLine):
     """More runs by price, after a pilot.
 
     Attributes

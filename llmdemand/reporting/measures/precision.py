@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.measures.draws import OUTCOMES, Draws, draw
@@ -27,8 +28,8 @@ _PRICE = Target("price")
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Precision:
+@dataclass(frozen=True, repr=False)
+class Precision(OneLine):
     """Price sensitivity from n runs, for both outcomes on the same runs.
 
     Attributes
@@ -65,6 +66,13 @@ class Precision:
     pool: int
     left_out: tuple[int, ...]
     draws: Draws = field(repr=False, compare=False)
+
+    @property
+    def _line(self) -> str:
+        return (
+            f"{len(self.table)} rows, {self.replications} draws from {self.pool} runs per cell, "
+            f"within {100 * self.tolerance:g} % with probability {100 * self.confidence:g} %"
+        )
 
     @property
     def needed(self) -> pd.DataFrame:

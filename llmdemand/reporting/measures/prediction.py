@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
@@ -30,8 +31,8 @@ _FLAT = 1e-12  # an attainable gain below this is rounding
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(OneLine):
     """Predictive scores of demand fitted to n runs per cell.
 
     Attributes

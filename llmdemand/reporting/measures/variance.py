@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
@@ -40,8 +41,8 @@ def worth_number(value: float) -> str:
     return f"more than {_MANY:,.0f}" if value > _MANY else f"{value:.3g}"
 
 
-@dataclass(frozen=True)
-class Variance:
+@dataclass(frozen=True, repr=False)
+class Variance(OneLine):
     """Variance of choice and belief within cells, and how both agree.
 
     Attributes
@@ -85,6 +86,10 @@ class Variance:
     fit: pd.DataFrame
     confidence: float
     notes: tuple[str, ...] = ()
+
+    @property
+    def _line(self) -> str:
+        return f"intra-cell correlation {self.icc:.4f}: {self.worth_text}"
 
     @property
     def worth_text(self) -> str:

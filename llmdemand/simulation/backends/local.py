@@ -411,7 +411,10 @@ def _idle_cores() -> int:
 
 
 def _cpu_times() -> list[int]:
-    return [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    return [
+        int(field)
+        for field in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
+    ]
 
 
 def _sha256(path: Path) -> str:

@@ -28,7 +28,8 @@ class SyntheticBackend:
     In each run the belief in the focal alternative is drawn from a Beta law with
     mean ``p = 1 / (1 + exp(-slope * (price - indifference)))`` and intra-cell
     correlation `icc`, and the choice from that belief. The rest of the
-    probability goes to the other alternatives in fixed proportion. The answer is
+    probability goes to the other alternatives in fixed proportion (see `split_icc`),
+    so that the data hold no noise about it. The answer is
     a preamble, the pivot, and a few more words; at the pivot 3 % of the
     probability decides nothing yet and 1 % is not listed.
 
@@ -51,6 +52,10 @@ class SyntheticBackend:
         runs' beliefs, 0 < icc < 1.
     outside : float
         Share of the other alternatives' probability that outside options take.
+    split_icc : float
+        Intra-cell correlation of how the others divide what is left: in each run their
+        proportions are drawn from a Dirichlet law about their means. 0 keeps them fixed.
+        Belief and choice of the focal alternative stay the same.
     order_effect : float
         Log-odds added to the alternative that is shown first. With two
         alternatives the average over orders in log-odds is exactly the truth
@@ -137,6 +142,7 @@ class SyntheticBackend:
         indifference: float | None = None,
         icc: float = 0.054,
         outside: float = 0.2,
+        split_icc: float = 0.0,
         order_effect: float = 0.0,
         round_price_uptick: float = 0.0,
         round_to: float = 5.0,
@@ -159,7 +165,16 @@ class SyntheticBackend:
         usual = published(study.prices[study.focal])
         slope = usual[0] if slope is None else slope
         indifference = usual[1] if indifference is None else indifference
-        _check(icc, latency, hesitation, unlisted, refusal_rate, no_pivot_rate, mismatch_rate)
+        _check(
+            icc,
+            split_icc,
+            latency,
+            hesitation,
+            unlisted,
+            refusal_rate,
+            no_pivot_rate,
+            mismatch_rate,
+        )
         self.consumer = Consumer(
             study.menu,
             study.focal,
@@ -175,6 +190,7 @@ class SyntheticBackend:
             rival_slope,
         )
         self._study, self._icc, self._latency = study, icc, latency
+        self._split_icc = split_icc
         self._hesitation, self._unlisted = hesitation, unlisted
         self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
         self._subwords, self.raw_logprobs = subwords, raw_logprobs
@@ -306,6 +322,8 @@ class SyntheticBackend:
         concentration = 1 / self._icc - 1
         # The Beta law has no room left where the share is 0 or 1 to the last digit.
         belief = float(rng.beta(p * concentration, (1 - p) * concentration)) if 0 < p < 1 else p
+        if self._split_icc:
+            split = self._divided(split, request.seed)
         shares = {self._study.focal: belief, **{a: (1 - belief) * s for a, s in split.items()}}
         wording, sampling, top = self._wording, request.sampling, request.sampling.top_logprobs
         preamble = wording.preambles[rng.integers(len(wording.preambles))]
@@ -328,6 +346,14 @@ class SyntheticBackend:
         for depth, piece in enumerate(spoken):
             tokens.append(self._at_pivot(piece, shares, labels, spoken[:depth], filler, sampling))
         return (*tokens, *_frame(ending, top))
+
+    def _divided(self, split: Mapping[str, float], seed: int) -> Mapping[str, float]:
+        """One run's proportions, from a generator of their own."""
+        import numpy as np
+
+        size = 1 / self._split_icc - 1
+        drawn = np.random.default_rng([seed, 1]).dirichlet([s * size for s in split.values()])
+        return dict(zip(split, drawn.tolist(), strict=True))
 
     def _law(self, request: Request) -> tuple[float, Mapping[str, float]]:
         cell, order = request.cell, request.order
@@ -394,6 +420,7 @@ def published(grid: Sequence[float]) -> tuple[float, float]:
 
 def _check(
     icc: float,
+    split_icc: float,
     latency: float,
     hesitation: float,
     unlisted: float,
@@ -404,6 +431,10 @@ def _check(
     """Values that no consumer can have; comparisons are such that NaN fails them."""
     if not 0 < icc < 1:
         raise UsageError(f"icc={icc} is no intra-cell correlation: give a number between 0 and 1")
+    if not 0 <= split_icc < 1:
+        raise UsageError(
+            f"split_icc={split_icc} is no intra-cell correlation: give a number from 0 to below 1"
+        )
     if not 0 <= latency < math.inf:
         raise UsageError(f"latency={latency} is no time: give seconds, 0 or more")
     if not (hesitation >= 0 and unlisted >= 0 and hesitation + unlisted < 1):

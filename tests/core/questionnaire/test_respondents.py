@@ -46,13 +46,13 @@ PEOPLE = """respondent_id,income,cost_air,cost_train,minutes_air,minutes_train,r
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "trip.toml").write_text(TRIP)
-    (tmp_path / "people.csv").write_text(PEOPLE)
+    (tmp_path / "trip.toml").write_text(TRIP, encoding="utf-8")
+    (tmp_path / "people.csv").write_text(PEOPLE, encoding="utf-8")
     return tmp_path
 
 
 def trip(folder, **changes):
-    data = {**tomllib.loads((folder / "trip.toml").read_text()), **changes}
+    data = {**tomllib.loads((folder / "trip.toml").read_text(encoding="utf-8")), **changes}
     return Study.from_dict(data, folder=folder)
 
 
@@ -93,7 +93,7 @@ def test_a_stated_cluster_is_kept(folder):
 
 def test_another_id_column(folder):
     text = PEOPLE.replace("respondent_id", "person")
-    (folder / "people.csv").write_text(text)
+    (folder / "people.csv").write_text(text, encoding="utf-8")
     study = trip(folder, personas={"file": "people.csv", "id": "person"})
     assert study.personas[0]["id"] == "1" and "person" not in study.personas[0]
     with pytest.raises(StudyError, match="unknown field of personas 'idd'"):
@@ -126,7 +126,7 @@ def test_values_are_written_as_a_person_writes_them(tmp_path):
     assert found[1]["text"] == " 1.0 ", "texts are as they are"
     frame.to_parquet(tmp_path / "people.parquet")
     assert read_respondents(tmp_path / "people.parquet") == found
-    (tmp_path / "people.csv").write_text("respondent_id,zip,paid\n1.0,007,1.50\n")
+    (tmp_path / "people.csv").write_text("respondent_id,zip,paid\n1.0,007,1.50\n", encoding="utf-8")
     assert read_respondents(tmp_path / "people.csv") == ({"id": "1", "zip": "007", "paid": "1.50"},)
 
 
@@ -170,7 +170,7 @@ def test_a_study_file_that_needs_people_is_given_them(folder):
 )
 def test_tables_that_cannot_be_read(tmp_path, text, message):
     path = tmp_path / "people.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(StudyError, match=message):
         read_respondents(path)
 
@@ -179,10 +179,10 @@ def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(StudyError, match=r"absent\.csv: no such file"):
         read_respondents(tmp_path / "absent.csv")
     for name in ("people.xlsx", "people"):
-        (tmp_path / name).write_text("respondent_id\n1\n")
+        (tmp_path / name).write_text("respondent_id\n1\n", encoding="utf-8")
         with pytest.raises(StudyError, match=r"is a \.csv or a \.parquet file"):
             read_respondents(tmp_path / name)
-    (tmp_path / "people.parquet").write_text("respondent_id\n1\n")
+    (tmp_path / "people.parquet").write_text("respondent_id\n1\n", encoding="utf-8")
     with pytest.raises(StudyError, match="is not a parquet file"):
         read_respondents(tmp_path / "people.parquet")
     (tmp_path / "people.csv").write_bytes(b"respondent_id\n\xff\n")
@@ -220,7 +220,7 @@ def test_files_that_are_no_tables(tmp_path):
     ],
 )
 def test_people_who_lack_what_the_study_needs(folder, old, new, message):
-    (folder / "people.csv").write_text(PEOPLE.replace(old, new))
+    (folder / "people.csv").write_text(PEOPLE.replace(old, new), encoding="utf-8")
     with pytest.raises(StudyError, match=message):
         load_study(folder / "trip.toml")
 
@@ -303,7 +303,7 @@ def test_attributes_of_the_outside_option(folder):
     with pytest.raises(StudyError, match=r"'outside_offer' uses \{fun\}, which alternative 'home'"):
         Study.from_dict(data, folder=folder)
     text = PEOPLE.replace("region", "fun_home").replace("354,", "354,tv").replace("NA", "book")
-    (folder / "people.csv").write_text(text)
+    (folder / "people.csv").write_text(text, encoding="utf-8")
     study = Study.from_dict(data, folder=folder)
     assert "Home: north" in study.prompt(study.cells()[0], ("home", "air", "train"))[1]
 

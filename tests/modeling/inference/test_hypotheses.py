@@ -21,6 +21,8 @@ from llmdemand.modeling.inference.score_tests import score_test
 from llmdemand.modeling.models.logit import fit, fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 
+pytestmark = pytest.mark.numbers
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
@@ -292,7 +294,7 @@ def test_lr_between_fits_to_arrays(data):
 
 
 def test_penalised_lr_equals_logistf():
-    golden = json.loads((GOLDEN / "sex2.json").read_text())
+    golden = json.loads((GOLDEN / "sex2.json").read_text(encoding="utf-8"))
     df = pd.read_csv(GOLDEN / golden["data"])
     terms = golden["formula"].partition("~")[2].split("+")
     terms = [t.strip() for t in terms]

@@ -7,6 +7,8 @@ from llmdemand import SyntheticBackend, fit_demand, load_study, simulate
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, MenuError, UsageError
 
+pytestmark = pytest.mark.numbers
+
 
 def test_the_known_truth_is_recovered_by_both_outcomes(synthetic_panel):
     for outcome, slack in (("belief", 0.06), ("choice", 0.25)):

@@ -12,6 +12,8 @@ from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWa
 from llmdemand.modeling.likelihood.separating import separating_direction
 from llmdemand.modeling.models.logit import fit, fraclogit, logit
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.fixture(scope="module")
 def data():

@@ -6,9 +6,11 @@ import pytest
 import statsmodels.api as sm
 
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.estimation.estimate import SeparationWarning
+from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
 from llmdemand.modeling.models.logit import fraclogit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
+
+pytestmark = pytest.mark.numbers
 
 ALTERNATIVES = ["bus", "car", "train"]
 
@@ -110,12 +112,15 @@ def test_two_alternatives_are_the_binary_logit(trips):
 
 def test_exact_shares_give_the_truth_back(trips):
     open_ = trips[trips["open"] == 1]
-    found = clogit("belief ~ price + time | income", open_, base="bus")
+    with pytest.warns(VarianceWarning, match="belief does not vary about the fit"):
+        found = clogit("belief ~ price + time | income", open_, base="bus")
+    assert (found.bse == 0).all() and found.tvalues.isna().all() and found.pvalues.isna().all()
     assert found.params["price"] == pytest.approx(-0.8, abs=1e-8)
     assert found.params["time"] == pytest.approx(-0.03, abs=1e-9)
     assert found.params["income:car"] == pytest.approx(0.3, abs=1e-8)
     np.testing.assert_allclose(found.predict(), open_["belief"], atol=1e-9)
-    both = clogit("belief ~ price + time | income", trips, base="bus", availability="open")
+    with pytest.warns(VarianceWarning):
+        both = clogit("belief ~ price + time | income", trips, base="bus", availability="open")
     np.testing.assert_allclose(both.params, found.params, rtol=1e-12)
 
 

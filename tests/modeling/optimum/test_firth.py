@@ -12,6 +12,8 @@ from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.firth import firth_fit, lr_test, profile_interval, profile_intervals
 from llmdemand.modeling.optimum.newton import newton
 
+pytestmark = pytest.mark.numbers
+
 
 def penalised(b, x, y):
     eta = x @ b

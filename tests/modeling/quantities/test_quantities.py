@@ -38,6 +38,7 @@ class Stand:
     converged: bool = True
     outcome: str = "buy"
     kernel: object = LOGIT
+    quiet: tuple = ()
     refits: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def draws(self, reps=999, seed=1):
@@ -864,7 +865,7 @@ def test_a_data_frame_gives_one_answer_per_row_or_case():
         (lambda f: optimal_price(f, bounds=(3, 2)), UsageError, "bounds"),
         (lambda f: simulate(f, {}), UsageError, "at least one scenario"),
         (lambda f: simulate(f, 3), UsageError, "mapping"),
-        (lambda f: get_margeff(f, at="median"), UsageError, "overall"),
+        (lambda f: get_margeff(f, at="medians"), UsageError, "did you mean 'median'"),
     ],
 )
 def test_mistakes_are_explained(call, error, words):

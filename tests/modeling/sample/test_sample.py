@@ -95,7 +95,7 @@ def test_a_parquet_file_gives_what_its_rows_give(runs, tmp_path):
 def test_files_that_are_not_data(runs, tmp_path):
     with pytest.raises(UsageError, match="no file"):
         logit("choice ~ price", tmp_path / "none.parquet")
-    (tmp_path / "text.parquet").write_text("price")
+    (tmp_path / "text.parquet").write_text("price", encoding="utf-8")
     with pytest.raises(UsageError, match="not a parquet file"):
         logit("choice ~ price", tmp_path / "text.parquet")
     with pytest.raises(UsageError, match="data is list"):

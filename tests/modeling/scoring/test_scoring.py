@@ -16,6 +16,8 @@ from llmdemand.modeling.scoring.scores import scores
 from llmdemand.modeling.scoring.validation import cross_validate
 from llmdemand.modeling.tables.comparison import compare_models
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.fixture(scope="module")
 def data():

@@ -42,7 +42,11 @@ def separated():
 
 
 def test_text(models):
-    assert etable(*models, keep="price", names=["belief", "choice"], stars=True) == TEXT
+    table = etable(*models, keep="price", names=["belief", "choice"], stars=True)
+    assert table.to_text() == TEXT
+    assert (
+        etable(*models, keep="price", names=["belief", "choice"], stars=True, format="text") == TEXT
+    )
 
 
 def test_markdown(models):
@@ -59,7 +63,7 @@ def test_html(models):
 
 
 def test_separated_fits_say_so_and_print_no_nan(separated):
-    text = etable(separated)
+    text = etable(separated).to_text()
     assert re.search(r"^z +inf \(separated\)$", text, re.M)
     assert re.search(r"^const +-inf \(separated\)$", text, re.M)
     assert re.search(r"^estimator +none \(separated\)$", text, re.M)
@@ -149,6 +153,39 @@ def test_impossible_options(models, options, message):
 def test_no_fit():
     with pytest.raises(UsageError, match="no fit to show"):
         etable()
+
+
+def test_the_object_has_every_form(models):
+    table = etable(list(models), stars=True, keep="price")
+    assert table == etable(*models, stars=True, keep="price")
+    for form, own in (
+        ("text", table.to_text()),
+        ("markdown", table.to_markdown()),
+        ("latex", table.to_latex()),
+        ("html", table.to_html()),
+    ):
+        assert own == etable(*models, stars=True, keep="price", format=form)
+    pd.testing.assert_frame_equal(
+        table.frame, etable(*models, keep="price", stars=True, format="frame")
+    )
+    assert table._repr_html_() == table.to_html() and "quasi-ML" in table
+
+
+def test_it_is_as_wide_as_the_terminal(models, monkeypatch):
+    table = etable(*models)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert str(table) == repr(table) == table.to_text()
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = str(table).splitlines()
+    assert max(map(len, lines)) <= 50
+    # Both columns are there, each with the labels.
+    assert sum(line.startswith("log-likelihood") for line in lines) == 2
+    assert [line.split() for line in lines if "(1)" in line or "(2)" in line] == [["(1)"], ["(2)"]]
+
+
+def test_intercept_finds_the_constant(models):
+    frame = etable(*models, keep="^Intercept$", format="frame")
+    assert frame.index[2] == "const" and "price" not in frame.index
 
 
 TEXT = r"""

@@ -15,6 +15,8 @@ from llmdemand.modeling.variance import bootstrap
 from llmdemand.modeling.variance.bootstrap import multipliers, pairs_bootstrap
 from llmdemand.modeling.variance.score_bootstrap import score_bootstrap, score_interval
 
+pytestmark = pytest.mark.numbers
+
 
 def data_of(clusters=8, each=30, outcome="choice", seed=5):
     rng = np.random.default_rng(seed)

@@ -1,6 +1,7 @@
 """Covariances against statsmodels, against their definitions, and between the two kinds of data."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from llmdemand.modeling.variance.clusters import cluster_sums
 from llmdemand.modeling.variance.covariance import CovarianceWarning, covariance, sandwich
 from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 from llmdemand.modeling.variance.vcov import Covariance, parse_vcov, small_sample_factor
+
+pytestmark = pytest.mark.numbers
 
 KINDS = [
     "iid",
@@ -75,6 +78,13 @@ def estimated(data, vcov, ssc="none", firth=False):
     return back @ fit.params, back @ found.cov @ back.T, found
 
 
+def same(cov, expected):
+    """Equal matrices, to 1e-8 of the standard errors: a small covariance has fewer digits."""
+    unit = np.sqrt(np.diag(expected))
+    scale = np.outer(unit, unit)
+    np.testing.assert_allclose(cov / scale, np.asarray(expected) / scale, rtol=0, atol=1e-8)
+
+
 def reference(data, **options):
     """Reference by statsmodels' GLM; weights of either kind as its frequencies."""
     weight = data.count * data.weight
@@ -118,9 +128,9 @@ def test_frequency_weights_are_repeated_rows(sample, outcome):
     longer = Cells.of_rows(
         data.x[again], data.mean[again], {k: v[again] for k, v in data.groups.items()}
     )
-    np.testing.assert_allclose(estimated(data, "iid")[1], reference(data).cov_params(), rtol=1e-8)
+    same(estimated(data, "iid")[1], reference(data).cov_params())
     theirs = reference(longer, cov_type="HC0").cov_params()
-    np.testing.assert_allclose(estimated(data, "HC0")[1], theirs, rtol=1e-8)
+    same(estimated(data, "HC0")[1], theirs)
     for kind in KINDS[:-1]:
         _, ours, found = estimated(data, kind, "sandwich")
         _, theirs, other = estimated(longer, kind, "sandwich")
@@ -133,19 +143,17 @@ def test_sampling_weights_enter_scores_once_and_leverage(sample):
     data = rows(sample, "belief", weight=sample["sampling"])
     params, iid, _ = estimated(data, "iid")
     np.testing.assert_allclose(params, reference(data).params, rtol=1e-8)
-    np.testing.assert_allclose(iid, reference(data).cov_params(), rtol=1e-8)
+    same(iid, reference(data).cov_params())
     w, mu = data.weight, 1 / (1 + np.exp(-data.x @ params))
     scores = data.x * (w * (data.mean - mu))[:, None]
     leverage = w * mu * (1 - mu) * np.einsum("ij,jk,ik->i", data.x, iid, data.x)
     for kind, power in (("HC0", 0), ("HC2", 0.5), ("HC3", 1)):
         s = scores / (1 - leverage[:, None]) ** power
-        np.testing.assert_allclose(estimated(data, kind)[1], iid @ s.T @ s @ iid, rtol=1e-8)
+        same(estimated(data, kind)[1], iid @ s.T @ s @ iid)
     # statsmodels: the same scores, its weights taken as frequencies only in the bread.
     s = np.zeros((25, 3))
     np.add.at(s, sample["groups"]["household"], scores)
-    np.testing.assert_allclose(
-        estimated(data, {"CRV1": "household"})[1], iid @ s.T @ s @ iid, rtol=1e-8
-    )
+    same(estimated(data, {"CRV1": "household"})[1], iid @ s.T @ s @ iid)
 
 
 @pytest.mark.parametrize("outcome", ["choice", "belief"])
@@ -196,20 +204,76 @@ def test_two_way_is_inclusion_and_exclusion_of_one_way_pieces(sample):
     assert found.factor == "G/(G-1) * (n-1)/(n-k) with the smaller G"
 
 
-def test_a_two_way_matrix_that_is_not_positive_semi_definite_is_said_to_be():
+@pytest.mark.parametrize("kind", ["CRV1", "CRV3"])
+def test_a_two_way_matrix_that_is_not_positive_semi_definite_is_said_to_be(kind):
     """Outcomes that go against both clusterings: V12 is larger than V1 + V2."""
     a, b = np.repeat(np.arange(4), 8), np.tile(np.repeat(np.arange(4), 2), 4)
     sign = np.where((a + b) % 2 == 0, 1, -1)
     x = np.column_stack([np.ones(32), np.tile([1.0, 2.0], 16)])
     y = 0.5 + sign * (0.2 + 0.4 * (x[:, 1] - 1.5))
     data = Cells.of_rows(x, y, {"a": a, "b": b})
-    with pytest.warns(CovarianceWarning, match="not positive semi-definite: 1 of its 2"):
-        _, cov, found = estimated(data, {"CRV1": "a+b"})
+    with pytest.warns(
+        CovarianceWarning, match=r"two-way matrix is not positive semi-definite: [12] of its 2"
+    ):
+        _, cov, found = estimated(data, {kind: "a+b"})
     assert cov[1, 1] < 0 and "no standard error (NaN)" in found.notes[0]
     assert found.clusters == 4
 
 
+def thrice(sample):
+    """Belief, with a third cluster column of 12."""
+    data = rows(sample, "belief")
+    month = np.random.default_rng(8).integers(0, 12, 600)
+    return replace(data, groups={**sample["groups"], "month": month})
+
+
+def intersections(data, names):
+    """Sign and codes of every set of columns, numbered by what rows have in common."""
+    for size in range(1, len(names) + 1):
+        for some in combinations(names, size):
+            keys = list(zip(*(data.groups[n].tolist() for n in some), strict=True))
+            known = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+            yield (-1) ** (size + 1), np.array([known[key] for key in keys])
+
+
+@pytest.mark.parametrize("ssc", ["none", "stata", "fixest"])
+def test_three_way_is_inclusion_and_exclusion_of_all_intersections(sample, ssc):
+    """Cameron, Gelbach & Miller (2011), equation 2.13, from scores and information by hand."""
+    data = thrice(sample)
+    names = ("household", "price", "month")
+    b, ours, found = estimated(data, {"CRV1": names}, ssc)
+    mu = 1 / (1 + np.exp(-data.x @ b))
+    scores = (data.mean - mu)[:, None] * data.x
+    bread = np.linalg.inv((data.x * (mu * (1 - mu))[:, None]).T @ data.x)
+    meat, n, k = np.zeros((3, 3)), 600, 3
+    for sign, codes in intersections(data, names):
+        g = codes.max() + 1
+        sums = (codes[:, None] == np.arange(g)).T.astype(float) @ scores
+        factor = {"none": 1, "stata": g / (g - 1), "fixest": 12 / 11 * (n - 1) / (n - k)}[ssc]
+        meat += sign * factor * sums.T @ sums
+    np.testing.assert_allclose(ours, bread @ meat @ bread, rtol=1e-7)
+    assert found.name == "CRV1 (three-way clusters: household, price, month)"
+    assert (found.clusters, found.df) == (12, 11)
+
+
 # -- jackknife, within --------------------------------------------------------------------
+
+
+def test_two_way_crv3_is_inclusion_and_exclusion_of_jackknives(sample):
+    data = thrice(sample)
+    full, names = reference(data).params, ("month", "price")
+    theirs = np.zeros((3, 3))
+    for sign, codes in intersections(data, names):
+        g = codes.max() + 1
+        for left in range(g):
+            keep = codes != left
+            part = sm.GLM(data.mean[keep], data.x[keep], family=sm.families.Binomial())
+            away = part.fit(tol=1e-14, maxiter=200, start_params=full).params - full
+            theirs += sign * (g - 1) / g * np.outer(away, away)
+    _, cov, found = estimated(data, {"CRV3": "month+price"})
+    np.testing.assert_allclose(cov, theirs, rtol=1e-6, atol=1e-10)
+    assert found.name == "CRV3 (two-way clusters: month, price)" and found.clusters == 12
+    assert found.factor == "(G-1)/G with the G of each term"
 
 
 @pytest.mark.parametrize("outcome", ["choice", "belief"])
@@ -258,7 +322,7 @@ def test_within_centres_the_scores_of_observations(sample):
         away = own - own.mean(axis=0)
         meat += len(own) / (len(own) - 1) * away.T @ away
     _, cov, found = estimated(data, {"within": "price"})
-    np.testing.assert_allclose(cov, iid @ meat @ iid, rtol=1e-8)
+    same(cov, iid @ meat @ iid)
     assert found.name == "within (cells: price; fixed design)"
     assert found.df == np.inf and found.clusters is None and found.notes == ()
 
@@ -433,7 +497,9 @@ def test_pairs_covariance_names_itself_and_its_failures(sample):
         ("CRV1:cell", Covariance("CRV1", ("cell",))),
         ("CRV1: a + b", Covariance("CRV1", ("a", "b"))),
         ({"CRV1": ["a", "b"]}, Covariance("CRV1", ("a", "b"))),
+        ("CRV1:a+b+c", Covariance("CRV1", ("a", "b", "c"))),
         ({"CRV3": "cell"}, Covariance("CRV3", ("cell",))),
+        ({"CRV3": "a+b"}, Covariance("CRV3", ("a", "b"))),
         ({"within": "cell"}, Covariance("within", ("cell",))),
         ({"score": "h", "reps": 99, "seed": 0}, Covariance("score", ("h",), 99, 0)),
         (Covariance("CRV1", ("x",)), Covariance("CRV1", ("x",))),
@@ -450,8 +516,9 @@ def test_names_of_covariances(asked, expected):
         ("witin:cell", "did you mean 'within'"),
         ("CRV1", "needs a cluster column"),
         ("HC1:cell", "HC1 has no clusters"),
-        ({"CRV1": "a+b+c"}, "one column or two, found 3"),
-        ({"CRV3": "a+b"}, "takes one column, found 2"),
+        ({"CRV1": "a+b+c+d"}, "one to three columns, found 4"),
+        ({"CRV3": "a+b+c"}, "one column or two, found 3"),
+        ({"within": "a+b"}, "takes one column, found 2"),
         ({"CRV1": "a+a"}, "by 'a' twice"),
         ({"CRV1": "a+"}, "does not name cluster columns"),
         ({"CRV1": 3}, "does not name cluster columns"),

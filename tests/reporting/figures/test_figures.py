@@ -200,7 +200,7 @@ def test_all_figures_are_available_and_the_same_bytes_in_every_run(report, tmp_p
     save_figures(report, tmp_path)
     for name in FIGURES:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+        assert "<svg" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
     for name in ("beliefs", "prediction"):
         assert (tmp_path / f"{name}.svg").read_bytes() == render(report, name, "svg")
 

@@ -300,7 +300,7 @@ def test_a_page_is_no_folder(good, tmp_path):
     report, _ = good
     with pytest.raises(UsageError, match="is a folder"):
         report.to_html(tmp_path)
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(UsageError, match="lies in a file"):
         report.to_html(tmp_path / "file" / "report.html")
 
@@ -419,7 +419,9 @@ def browse(path, width, folder):
         "--dump-dom",
         frame.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, encoding="utf-8"
+    )
     found = re.search(r'data-result="([^"]*)"', done.stdout)
     assert found, done.stderr[-500:]
     return json.loads(html.unescape(found[1]))

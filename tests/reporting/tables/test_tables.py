@@ -91,13 +91,17 @@ def test_every_table_is_saved_with_full_numbers(report, tmp_path):
     for table in found:
         saved = pd.read_csv(tmp_path / f"{table.name}.csv")
         assert list(saved.columns) == list(table.numbers.columns)
-        assert render(table, "markdown") + "\n" == (tmp_path / f"{table.name}.md").read_text()
-        assert render(table, "latex") + "\n" == (tmp_path / f"{table.name}.tex").read_text()
+        assert render(table, "markdown") + "\n" == (tmp_path / f"{table.name}.md").read_text(
+            encoding="utf-8"
+        )
+        assert render(table, "latex") + "\n" == (tmp_path / f"{table.name}.tex").read_text(
+            encoding="utf-8"
+        )
     precision = pd.read_csv(tmp_path / "precision.csv")
     pd.testing.assert_frame_equal(precision, report.precision.table)
     saved = pd.read_csv(tmp_path / "reach.csv")
     pd.testing.assert_frame_equal(saved, report.needed.reach, check_dtype=False)
-    assert (tmp_path / "tables.md").read_text().count("## ") == len(found)
+    assert (tmp_path / "tables.md").read_text(encoding="utf-8").count("## ") == len(found)
 
 
 def test_numbers_of_the_text_are_those_of_the_parts(report):

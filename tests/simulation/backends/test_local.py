@@ -212,7 +212,7 @@ def test_a_prompt_beyond_the_context_is_refused_in_one_line(backend):
 @needs_model
 def test_what_is_no_model(tmp_path):
     path = tmp_path / "x.gguf"
-    path.write_text("hello")
+    path.write_text("hello", encoding="utf-8")
     with pytest.raises(UsageError, match="not a GGUF file"):
         LocalBackend(path)
     with pytest.raises(UsageError, match="not a GGUF file"):

@@ -20,6 +20,7 @@ from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import AnswerFormat, Backend, Request, run_seed
 from llmdemand.simulation.backends.consumers import Wording
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
+from llmdemand.simulation.run import simulate
 
 STUDY = load_study("pampers")
 HOUSEHOLDS = load_study("pampers-households")
@@ -130,6 +131,8 @@ def test_an_answer_does_not_depend_on_what_has_begun():
     [
         {},
         {"icc": 0.3, "outside": 0.5},
+        {"split_icc": 0.2},
+        {"split_icc": 0.2, "outside": 0.0},
         {"order_effect": 1.2},
         {"round_price_uptick": -0.8},
         {"hesitation": 0.3, "unlisted": 0.2},
@@ -421,6 +424,7 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         "indifference": 34.8000000001,
         "icc": 0.0540000001,
         "outside": 0.3,
+        "split_icc": 0.1,
         "order_effect": 0.1,
         "round_price_uptick": 0.1,
         "round_to": 2.0,
@@ -457,6 +461,8 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         ({"icc": 1}, "icc=1"),
         ({"icc": math.nan}, "icc=nan"),
         ({"outside": 1.5}, "outside=1.5"),
+        ({"split_icc": 1.0}, "split_icc=1.0"),
+        ({"split_icc": -0.1}, "split_icc=-0.1"),
         ({"order_effect": math.nan}, "order_effect=nan"),
         ({"order_effect": 1e4}, "order_effect=10000"),
         ({"round_price_uptick": math.inf}, "round_price_uptick=inf"),
@@ -575,3 +581,16 @@ def test_a_rival_s_price_moves_the_focal_share_as_it_should():
     # At rest it renames no stored answer.
     assert "rival_slope" not in SyntheticBackend(study).settings
     assert backend.settings["rival_slope"] == 0.2
+
+
+def test_the_division_of_the_rest_varies_as_much_as_asked_and_leaves_the_focal_alternative_alone():
+    plain, varied = (
+        simulate(STUDY, SyntheticBackend(STUDY, split_icc=icc), runs=100, seed=3).frame
+        for icc in (0.0, 0.1)
+    )
+    np.testing.assert_allclose(plain["belief_pampers"], varied["belief_pampers"], rtol=2e-6)
+    np.testing.assert_array_equal(plain["choice"] == "pampers", varied["choice"] == "pampers")
+    rest = varied["belief_huggies"] + varied["belief_neither"]
+    part = (varied["belief_huggies"] / rest).to_numpy(float)
+    assert np.nanmean(part) == pytest.approx(0.8, abs=0.015)
+    assert np.nanvar(part) == pytest.approx(0.1 * 0.8 * 0.2, rel=0.15)

@@ -84,6 +84,7 @@ def kill(folder, kind, kills, longest, runs, url=""):
         timeout=120,
         check=False,
         env={k: v for k, v in os.environ.items() if not k.startswith("OPENAI")},
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -108,7 +109,7 @@ def test_after_sixty_kills_nothing_acknowledged_is_lost_or_doubled_and_the_panel
     tmp_path,
 ):
     finished = kill(tmp_path, "synthetic", kills=60, longest=0.08, runs=RUNS)
-    acknowledged = (tmp_path / "acknowledged").read_text().split()
+    acknowledged = (tmp_path / "acknowledged").read_text(encoding="utf-8").split()
     kept = stored_runs(tmp_path / "store.sqlite")
     assert finished == 0 and 50 <= len(kept) < 16 * RUNS, "the kills met a run under way"
     assert len(kept) == len(set(kept))
@@ -135,7 +136,7 @@ def test_over_http_what_was_delivered_and_acknowledged_is_kept_and_not_asked_aga
         return complete("Pampers", [("Pampers", value, {"Pampers": value, "H": -2.5})])
 
     def answer(body, call):
-        known = acknowledged.read_text().split() if acknowledged.exists() else []
+        known = acknowledged.read_text(encoding="utf-8").split() if acknowledged.exists() else []
         if run_of[body["seed"]] in known:
             repeated.append(body["seed"])
         time.sleep(0.02)
@@ -144,7 +145,7 @@ def test_over_http_what_was_delivered_and_acknowledged_is_kept_and_not_asked_aga
     fake_server.answer = answer
     kills = 12
     kill(tmp_path, "http", kills, 0.1, RUNS_OVER_HTTP, fake_server.url)
-    known = acknowledged.read_text().split()
+    known = acknowledged.read_text(encoding="utf-8").split()
     kept = stored_runs(tmp_path / "store.sqlite")
     assert kills // 2 <= len(kept) < 16 * RUNS_OVER_HTTP
     assert len(known) == len(set(known)) and set(known) <= set(kept)

@@ -155,7 +155,7 @@ def test_a_line_that_is_no_export_is_named_and_lines_before_it_are_in(tmp_path, 
     with Store(tmp_path / "a.sqlite") as store:
         store.put(SOURCE, stored("k"))
         good = json.dumps(next(store.export()))
-    (tmp_path / "lines.jsonl").write_text(f"{good}\n\n{line}\n")
+    (tmp_path / "lines.jsonl").write_text(f"{good}\n\n{line}\n", encoding="utf-8")
     with Store(tmp_path / "b.sqlite") as store:
         with pytest.raises(ResponseError, match="line 3: no line of `llmdemand store export`"):
             store.import_lines(tmp_path / "lines.jsonl")
@@ -179,7 +179,7 @@ def test_a_folder_is_no_store(tmp_path):
 
 
 def test_a_store_in_a_folder_that_cannot_be_is_said_in_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="its folder cannot be made"):
         Store(tmp_path / "file" / "s.sqlite")
 
