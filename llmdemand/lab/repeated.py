@@ -12,7 +12,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 from llmdemand.lab.ask import blocks
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
-from llmdemand.modeling.models.demand import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame
 
 __all__ = ["Experiments", "jackknife_ratio", "wilson"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Codes
-from llmdemand.modeling.models.demand import demand_frame, market_frame
+from llmdemand.modeling.outcomes.frames import demand_frame, market_frame
 from llmdemand.modeling.sample.sample import codes, column_names
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from llmdemand.core.study import Study
 from llmdemand.errors import DesignError
 from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.result import COLOUR, Result, axes, evidence
-from llmdemand.modeling.models.demand import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.lab.ask import Ask, Respondent, study_of
 from llmdemand.lab.result import COLOUR, Result, axes, evidence
 from llmdemand.modeling.batch.batch import fit_batch
-from llmdemand.modeling.models.demand import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame
 from llmdemand.simulation.backends.synthetic import published
 
 if TYPE_CHECKING:

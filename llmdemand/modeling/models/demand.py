@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,81 +88,6 @@ class Demand(LogitResults):
     @property
     def _about(self) -> str:
         return f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}"
-
-
-def demand_frame(
-    panel: Panel, alternative: str | None = None, statuses: Sequence[str] = ("ok",)
-) -> pd.DataFrame:
-    """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
-
-    Fields of personas are columns of their own, numeric where all their values are
-    numbers, so that a formula may use them; what a respondent has no value of is missing.
-
-    Parameters
-    ----------
-    panel : Panel
-        Runs.
-    alternative : str, optional
-        Whose demand; the study's focal alternative by default.
-    statuses : sequence of str
-        Rows to keep, of those that have a choice.
-
-    Raises
-    ------
-    UsageError
-        If the alternative is not on the menu or has no price.
-    """
-    name = panel.study.focal if alternative is None else alternative
-    panel.study.menu.index(name)
-    if name not in panel.study.prices:
-        raise UsageError(
-            f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
-        )
-    frame = _kept(panel, statuses)
-    return frame.assign(
-        belief=frame[f"belief_{name}"],
-        choice=(frame["choice"] == name).astype(float),
-        price=frame[f"price_{name}"],
-    )
-
-
-def market_frame(panel: Panel, statuses: Sequence[str] = ("ok",)) -> pd.DataFrame:
-    """The rows that enter a conditional logit: one per run and alternative.
-
-    Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one),
-    ``alternative``, ``case`` (the run), and those of the panel.
-    """
-    import pandas as pd
-
-    frame, menu = _kept(panel, statuses), panel.study.menu
-    parts = [
-        frame.assign(
-            case=np.arange(len(frame)),
-            alternative=a,
-            belief=frame[f"belief_{a}"],
-            choice=(frame["choice"] == a).astype(float),
-            price=frame[f"price_{a}"] if a in panel.study.prices else 0.0,
-        )
-        for a in menu.ids
-    ]
-    found = pd.concat(parts).sort_values("case", kind="stable", ignore_index=True)
-    return found.assign(alternative=pd.Categorical(found["alternative"], list(menu.ids)))
-
-
-def _kept(panel: Panel, statuses: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    kept = panel.frame["status"].isin(list(statuses)) & panel.frame["choice"].notna()
-    frame = panel.frame[kept]
-    fields = {k for p in panel.study.personas for k in p} - {"id", *map(str, frame.columns)}
-    for name in sorted(fields):
-        values = frame["persona_id"].map({p["id"]: p.get(name) for p in panel.study.personas})
-        if panel.study.respondents:
-            values = values.mask(values == "")
-        with contextlib.suppress(ValueError, TypeError):
-            values = pd.to_numeric(values)
-        frame = frame.assign(**{name: values})
-    return frame
 
 
 def fit_demand(

@@ -11,7 +11,8 @@ import numpy as np
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
-from llmdemand.modeling.models.demand import Demand, demand_frame
+from llmdemand.modeling.models.demand import Demand
+from llmdemand.modeling.outcomes.frames import demand_frame
 from llmdemand.reporting.figures import runplots, style
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
-from llmdemand.modeling.models.demand import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame
 
 __all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
 

@@ -15,7 +15,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.models.demand import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame
 
 __all__ = ["Variance", "variance", "worth_number"]
 

@@ -13,7 +13,7 @@ from llmdemand.calibration.paired import paired_panel
 from llmdemand.calibration.ppi import calibrate
 from llmdemand.calibration.samples.samples import pair
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.models.demand import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame
 
 
 @pytest.fixture(scope="module")

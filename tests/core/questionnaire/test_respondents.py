@@ -16,7 +16,8 @@ from llmdemand.core.questionnaire.respondents import read_respondents
 from llmdemand.core.resources import data_file
 from llmdemand.core.study import Study, load_study
 from llmdemand.errors import PanelError, StudyError, UsageError
-from llmdemand.modeling.models.demand import demand_frame, fit_demand, market_frame
+from llmdemand.modeling.models.demand import fit_demand
+from llmdemand.modeling.outcomes.frames import demand_frame, market_frame
 
 TRIP = """
 name = "trip"

@@ -1,0 +1,278 @@
+"""The rows of a panel that enter a fit, with what they say of the choices."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from llmdemand.core.panel import Panel
+from llmdemand.errors import UsageError, choose
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.outcomes.corrected import (
+    Coefficient,
+    Corrected,
+    Readings,
+    corrected,
+    indicators,
+)
+from llmdemand.modeling.outcomes.stopped import augmented
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "READ",
+    "Outcomes",
+    "Reading",
+    "default_reading",
+    "demand_frame",
+    "market_frame",
+    "outcomes",
+    "readings",
+]
+
+#: Whose choice: that of the ``final`` word of the whole answer, or that of its ``pivot``.
+Reading = Literal["final", "pivot"]
+#: The column that says what the corrected beliefs of a run sum to.
+READ = "read"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What runs say of the choices.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        The rows of the panel that enter, with the fields of their personas.
+    belief : (N, A) array
+        Belief, or corrected belief, in menu order.
+    choice : (N, A) array
+        0/1: the choice of the same reading.
+    read : (N,) array
+        What each row of `belief` sums to: 1, or less where the final choice is unread.
+    reading : str
+        ``final`` or ``pivot``.
+    changes : int or None
+        Runs that change their mind or are unread; None for ``pivot``.
+    notes : tuple of str
+        What the reader has to know.
+    """
+
+    frame: pd.DataFrame
+    belief: Array
+    choice: Array
+    read: Array
+    reading: Reading
+    changes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def default_reading(panel: Panel) -> Reading:
+    """``final`` where whole answers exist, all or with a known probability; else ``pivot``.
+
+    >>> from llmdemand import load_study, simulate
+    >>> default_reading(simulate(load_study("pampers"), "synthetic", runs=1, seed=1))
+    'final'
+    """
+    frame = panel.frame
+    stopped = frame["final_status"] == "stopped"
+    known = not stopped.any() or "whole_probability" in frame.columns
+    return "final" if known and (frame["final_status"] == "read").any() else "pivot"
+
+
+def readings(panel: Panel) -> Readings:
+    """What was read of each run of a panel, in its order."""
+    frame, ids = panel.frame, panel.study.menu.ids
+    pivot = _codes(frame["choice"], ids)
+    listed = frame["pivot_listed"].astype("boolean").fillna(True).to_numpy(bool)
+    whole = None
+    if "whole_probability" in frame.columns:
+        whole = frame["whole_probability"].to_numpy(np.float64)
+    return Readings(
+        frame[[f"belief_{a}" for a in ids]].to_numpy(np.float64),
+        np.where(frame["pivot_index"].to_numpy() >= 0, pivot, -1),
+        _codes(frame["final_choice"], ids),
+        listed,
+        whole=whole,
+        stopped=(frame["final_status"] == "stopped").to_numpy(bool),
+    )
+
+
+def _codes(column: pd.Series[str], ids: Sequence[str]) -> Codes:
+    import pandas as pd
+
+    return np.asarray(pd.Categorical(column, list(ids)).codes, np.intp)
+
+
+def outcomes(
+    panel: Panel,
+    reading: Reading = "pivot",
+    *,
+    statuses: Sequence[str] = ("ok",),
+    coefficient: Coefficient = "one",
+) -> Outcomes:
+    """What the runs of a panel say of the choices.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs.
+    reading : str
+        ``pivot``: belief and choice at the pivot, of the rows with these `statuses`.
+        ``final``: corrected belief and the choice of the whole answer, of all rows, as leaving
+        some out would select on what they say: those without a pivot or a usable belief enter
+        by their choice, those whose final choice is unread by what their belief corrects.
+    statuses : sequence of str
+        Rows that enter under ``pivot``, of those that have a choice.
+    coefficient : str
+        See `corrected.corrected`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown reading; for ``final`` where answers were stopped with an unknown
+        probability.
+    """
+    choose(reading, Reading, "reading")
+    frame, ids = panel.frame, panel.study.menu.ids
+    if reading == "pivot":
+        kept = (frame["status"].isin(list(statuses)) & frame["choice"].notna()).to_numpy()
+        rows = frame[kept]
+        return Outcomes(
+            _with_fields(panel, rows),
+            rows[[f"belief_{a}" for a in ids]].to_numpy(np.float64),
+            indicators(_codes(rows["choice"], ids), len(ids)),
+            np.ones(len(rows)),
+            reading,
+        )
+    found, choice = _corrected(panel, coefficient)
+    # A run that says nothing at all, at its pivot or at its end, moves nothing.
+    kept = (found.outcomes != 0).any(axis=1) | (found.read != 0)
+    return Outcomes(
+        _with_fields(panel, frame[kept]),
+        found.outcomes[kept],
+        choice[kept],
+        found.read[kept],
+        reading,
+        found.changes,
+        found.notes,
+    )
+
+
+def _corrected(panel: Panel, coefficient: Coefficient) -> tuple[Corrected, Array]:
+    import pandas as pd
+
+    read = readings(panel)
+    choice = indicators(read.final, len(panel.study.menu))
+    # In turn within each cell: the two halves of a cell know nothing of each other.
+    fold = (panel.frame.groupby("cell").cumcount() % 2).to_numpy(np.intp)
+    if panel.study.sampling.branch and read.usable.any():
+        # Branches are read to their ends: their belief is that of the final choice already.
+        used = read.usable[:, None]
+        branched = np.where(used, read.belief, choice)
+        return Corrected(branched, branched.sum(axis=1), 0, "branches"), choice
+    if read.stopped is not None and read.stopped.any():
+        if read.whole is None:
+            raise UsageError(
+                f"{int(read.stopped.sum())} of {len(panel)} answers were stopped at their pivot, so "
+                "their final choice is not known: use reading='pivot', or ask again with whole "
+                "answers (or a probability of them)"
+            )
+        cell, _ = pd.factorize(panel.frame["cell"])
+        return augmented(read, np.asarray(cell, np.intp), fold), choice
+    return corrected(read, coefficient, fold), choice
+
+
+def demand_frame(
+    panel: Panel,
+    alternative: str | None = None,
+    statuses: Sequence[str] = ("ok",),
+    reading: Reading = "pivot",
+    coefficient: Coefficient = "one",
+) -> pd.DataFrame:
+    """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
+
+    Fields of personas are columns of their own, numeric where all their values are
+    numbers, so that a formula may use them; what a respondent has no value of is missing.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs.
+    alternative : str, optional
+        Whose demand; the study's focal alternative by default.
+    statuses : sequence of str
+        Rows to keep, of those that have a choice.
+    reading, coefficient : str
+        See `outcomes`. With ``final`` there is a column ``read`` besides.
+
+    Raises
+    ------
+    UsageError
+        If the alternative is not on the menu or has no price.
+    """
+    name = panel.study.focal if alternative is None else alternative
+    place = panel.study.menu.index(name)
+    if name not in panel.study.prices:
+        raise UsageError(
+            f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
+        )
+    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
+    more = {} if reading == "pivot" else {READ: found.read}
+    return found.frame.assign(
+        belief=found.belief[:, place],
+        choice=found.choice[:, place],
+        price=found.frame[f"price_{name}"],
+        **more,
+    )
+
+
+def market_frame(
+    panel: Panel,
+    statuses: Sequence[str] = ("ok",),
+    reading: Reading = "pivot",
+    coefficient: Coefficient = "one",
+) -> pd.DataFrame:
+    """The rows that enter a conditional logit: one per run and alternative.
+
+    Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one),
+    ``alternative``, ``case`` (the run), and those of the panel; see `demand_frame`.
+    """
+    import pandas as pd
+
+    menu = panel.study.menu
+    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
+    more = {} if reading == "pivot" else {READ: found.read}
+    parts = [
+        found.frame.assign(
+            case=np.arange(len(found.frame)),
+            alternative=a,
+            belief=found.belief[:, k],
+            choice=found.choice[:, k],
+            price=found.frame[f"price_{a}"] if a in panel.study.prices else 0.0,
+            **more,
+        )
+        for k, a in enumerate(menu.ids)
+    ]
+    long = pd.concat(parts).sort_values("case", kind="stable", ignore_index=True)
+    return long.assign(alternative=pd.Categorical(long["alternative"], list(menu.ids)))
+
+
+def _with_fields(panel: Panel, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the fields of their personas."""
+    import pandas as pd
+
+    fields = {k for p in panel.study.personas for k in p} - {"id", *map(str, frame.columns)}
+    for name in sorted(fields):
+        values = frame["persona_id"].map({p["id"]: p.get(name) for p in panel.study.personas})
+        if panel.study.respondents:
+            values = values.mask(values == "")
+        with contextlib.suppress(ValueError, TypeError):
+            values = pd.to_numeric(values)
+        frame = frame.assign(**{name: values})
+    return frame
