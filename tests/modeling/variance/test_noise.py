@@ -206,5 +206,5 @@ def test_t_tests_refuse_a_direction_without_noise_by_its_name():
     frame = pd.DataFrame({"price": price, "share": share})
     with pytest.warns(VarianceWarning):
         fit = fraclogit("share ~ price", frame)
-    with pytest.raises(DesignError, match="no test: .* in"):
+    with pytest.raises(DesignError, match=r"no test: .* in"):
         fit.t_test("price = -1")
