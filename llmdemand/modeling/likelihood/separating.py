@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.arrays import Array, Codes, triangle
 
 __all__ = ["TIE", "in_units", "separating_differences", "separating_direction"]
 
@@ -169,7 +169,7 @@ def _singular(rows: Array) -> tuple[Array, Array]:
     """The K singular values of `rows` and its right singular vectors, as columns."""
     k = rows.shape[1]
     if len(rows) > k:
-        rows = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
+        rows = triangle(rows)
     values = np.zeros(k)
     if not len(rows):
         return values, np.eye(k)
