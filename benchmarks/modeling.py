@@ -1,10 +1,10 @@
 """Demand models, measured side by side in one run.
 
     python benchmarks/modeling.py                # everything, some minutes on two cores
-    python benchmarks/modeling.py batch study    # parts: batch, study, large
+    python benchmarks/modeling.py batch study    # parts: batch, study, choices, large
     python benchmarks/modeling.py large --rows 1000000
 
-Rivals that are not installed are skipped and named: pip install pyfixest scikit-learn.
+Rivals that are not installed are skipped and named: pip install pyfixest scikit-learn xlogit.
 Times depend on the machine, ratios are what is read; that coefficients agree is asserted.
 """
 
@@ -162,6 +162,82 @@ def study(table):
     )
 
 
+# Choice sets ------------------------------------------------------------------------------
+
+CASES, OFFERED, ATTRIBUTES = 20_000, 4, 5
+
+
+def choice_frame(balanced):
+    """Choices in long format: of four alternatives each, or of two to six, as many rows."""
+    rng = np.random.default_rng(1)
+    sizes = np.tile([OFFERED] * 5 if balanced else [2, 3, 4, 5, 6], CASES // 5)
+    start, case = np.cumsum(sizes) - sizes, np.repeat(np.arange(CASES), sizes)
+    x = rng.normal(size=(len(case), ATTRIBUTES))
+    utility = x @ np.linspace(-1, 1.2, ATTRIBUTES) + rng.gumbel(size=len(case))
+    frame = pd.DataFrame(x, columns=[f"x{k}" for k in range(ATTRIBUTES)])
+    frame["choice"] = (utility == np.maximum.reduceat(utility, start)[case]).astype(int)
+    frame["case"] = case
+    frame["alternative"] = np.array(list("abcdef"))[np.arange(len(case)) - start[case]]
+    return frame
+
+
+def by_clogit(frame):
+    import llmdemand as ld
+
+    formula = "choice ~ " + " + ".join(f"x{k}" for k in range(ATTRIBUTES)) + " | 0"
+    return ld.clogit(formula, frame, vcov="HC1")
+
+
+def by_xlogit(frame):
+    from xlogit import MultinomialLogit
+
+    model, names = MultinomialLogit(), [f"x{k}" for k in range(ATTRIBUTES)]
+    model.fit(
+        X=frame[names],
+        y=frame["choice"],
+        varnames=names,
+        alts=frame["alternative"],
+        ids=frame["case"],
+        robust=True,
+        verbose=0,
+    )
+    return model
+
+
+def choices(table, repeats=15):
+    """Medians of runs in turn: what else the machine does touches all alike."""
+    balanced, unbalanced = choice_frame(True), choice_frame(False)
+    works = {
+        "clogit, HC1": lambda: by_clogit(balanced),
+        "clogit, HC1, two to six alternatives": lambda: by_clogit(unbalanced),
+        "xlogit, robust": lambda: by_xlogit(balanced),
+    }
+    ours = works["clogit, HC1"]()
+    works["clogit, HC1, two to six alternatives"]()
+    try:
+        theirs = works["xlogit, robust"]()
+    except ImportError:
+        del works["xlogit, robust"]
+        table.add_row("xlogit, robust", "not installed: pip install xlogit", "", "")
+    else:
+        gap = abs(ours.llf / theirs.loglikelihood - 1)
+        assert gap < 1e-9, f"log-likelihoods differ by {gap:.1e}"
+        errors = np.abs(ours.bse.to_numpy() / theirs.stderr - 1).max()
+        assert errors < 1e-3, f"robust errors differ by {errors:.1e}"
+    times = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            times[name].append(seconds(work)[0])
+    base = np.array(times["clogit, HC1"])
+    for name, spent in times.items():
+        ratio = f"{np.median(np.array(spent) / base):.2f} x balanced clogit"
+        note = {"xlogit, robust": "goal: 3 x, same log-likelihood to 1e-9"}.get(name, "")
+        if "two to six" in name:
+            note = "as many rows; goal: 1.5 x"
+        shown = f"{1e3 * np.median(spent):.1f} ms"
+        table.add_row(name, shown, "" if name == "clogit, HC1" else ratio, note)
+
+
 # Ten million rows -------------------------------------------------------------------------
 
 
@@ -279,7 +355,7 @@ def large(table, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = ["batch", "study", "large"]
+    known = ["batch", "study", "choices", "large"]
     parser.add_argument("parts", nargs="*", default=known, help=", ".join(known))
     parser.add_argument("--fits", type=int, default=50_000, help="fits of the batch part")
     parser.add_argument("--sample", type=int, default=200, help="of them repeated by each rival")
@@ -293,6 +369,10 @@ def main():
         elif part == "study":
             table.add_row("[bold]n = 1..100 of 120 runs, 1,000 draws, both measures")
             study(table)
+        elif part == "choices":
+            size = f"{CASES:,} cases x {OFFERED} alternatives x {ATTRIBUTES} regressors"
+            table.add_row(f"[bold]{size}")
+            choices(table)
         elif part == "large":
             table.add_row(f"[bold]{chosen.rows:,} rows")
             large(table, chosen.rows)

@@ -72,10 +72,9 @@ class Combined:
         """The weighted sum of the log-likelihoods."""
         return sum(c * part.llf(params) for c, part in self.parts if c)
 
-    def scores(self, params: Array) -> Array:
-        """Its gradient, as a single row (1, K)."""
-        rows = [c * part.scores(params).sum(axis=0) for c, part in self.parts if c]
-        return np.asarray(np.sum(rows, axis=0))[None, :]
+    def gradient(self, params: Array) -> Array:
+        """Its gradient, (K,)."""
+        return np.asarray(np.sum([c * p.gradient(params) for c, p in self.parts if c], axis=0))
 
     def information(self, params: Array) -> Array:
         """Minus its Hessian, (K, K)."""

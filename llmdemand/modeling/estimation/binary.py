@@ -166,7 +166,7 @@ def _codes(frame: Any, column: str) -> Any:
 
 
 def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) -> Fit:
-    near = check_regressors(data.x, terms, data.nobs)
+    near = check_regressors(data.distinct, terms, data.nobs)
     source = replace(source, notes=(*source.notes, *near))
     if source.kind == "Binary logit" and data.fractional:
         raise DesignError(f"{source.outcome!r} is not 0/1: use fraclogit for fractions")

@@ -85,14 +85,15 @@ def fit_conditional(
     frame, dropped = _cases(data, columns, case, alternative, availability, na)
     labels = frame[alternative]
     categories = getattr(labels.dtype, "categories", None)
-    present = set(labels.astype(str))
+    # Categories that no row has are left out of the sample.
     names = [str(c) for c in (sorted(labels.unique()) if categories is None else categories)]
-    names = [n for n in names if n in present]
     place = base_place(base, names)
     names = [names[place], *(n for k, n in enumerate(names) if k != place)]
     design = ChoiceDesign(
         generic=part(generic, frame) if generic not in ("0", "-1", "1") else _NOTHING,
-        case=part(of_case, frame.iloc[codes(frame, [case])[1]]),
+        case=_NOTHING
+        if of_case in ("0", "-1")
+        else part(of_case, frame.iloc[codes(frame, [case])[1]]),
         own=part(own, frame) if own not in ("0", "-1") else _NOTHING,
         variables=tuple(dict.fromkeys([*varying, *fixed])),
         alternatives=tuple(names),
@@ -100,10 +101,12 @@ def fit_conditional(
         group=case,
     )
     rows = design.expand(frame)
-    frame, first, n = frame.iloc[rows.order].reset_index(drop=True), rows.start, len(rows.start)
+    first, n = rows.start, len(rows.start)
+    if (np.diff(rows.order) < 0).any():
+        frame = frame.iloc[rows.order].reset_index(drop=True)
     group = np.repeat(np.arange(n), np.diff(first, append=len(frame)))
     y = evaluate(outcome, frame)
-    check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].to_list())
+    check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].array)
     _check_constant(frame, [*fixed, *asked.columns, *([weights] if weights else [])], group, first)
     count, weight = np.ones(n), np.ones(n)
     if weights is not None:
@@ -118,9 +121,10 @@ def fit_conditional(
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
     cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
-    notes = (*offset_note(generic), *check_differences(cases, design.terms))
+    scaled = cases.scaled()
+    notes = (*offset_note(generic), *check_differences(cases, scaled, design.terms))
     source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting, notes)
-    return estimate(cases, design.terms, source, options)
+    return estimate(cases, design.terms, source, options, cases.standardised(scaled))
 
 
 def _cases(

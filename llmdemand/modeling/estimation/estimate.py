@@ -17,7 +17,7 @@ from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
-from llmdemand.modeling.optimum.newton import NewtonFit, newton
+from llmdemand.modeling.optimum.newton import NewtonFit, newton, rough_start
 from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.covariance import Estimated, covariance
@@ -69,7 +69,13 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Options) -> Fit:
+def estimate(
+    data: Likelihood,
+    terms: Sequence[str],
+    source: Source,
+    options: Options,
+    standardised: tuple[Likelihood, Array] | None = None,
+) -> Fit:
     """Fit a logit to its data.
 
     Parameters
@@ -82,6 +88,8 @@ def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Op
         Kept in the results.
     options : Options
         How.
+    standardised : tuple, optional
+        What ``data.standardised()`` gave, where it was needed before.
 
     Raises
     ------
@@ -102,9 +110,9 @@ def estimate(data: Likelihood, terms: Sequence[str], source: Source, options: Op
             "iid standard errors have no meaning; use vcov='HC1' or clusters, without 'firth'"
         )
     # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
-    z, back = data.standardised()
+    z, back = standardised or data.standardised()
     core = z.merged()
-    found = newton(core, firth=firth, start=_start(core))
+    found = newton(core, firth=firth, start=_start(core, rough=not firth))
     direction = None if firth else divergence(core, found)
     if direction is not None:
         _tell(in_units(back, direction), terms, source, options.separation)
@@ -173,11 +181,14 @@ def _results(
     )
 
 
-def _start(data: Likelihood) -> Array | None:
-    """Coefficients that undo an offset as far as they can: at zero it may leave no information."""
+def _start(data: Likelihood, *, rough: bool) -> Array | None:
+    """Coefficients that undo an offset as far as they can: at zero it may leave no information.
+
+    Without one, if `rough`, those of some of many rows.
+    """
     assert isinstance(data, Cells | Cases)
     if data.offset is None:
-        return None
+        return rough_start(data) if rough else None
     return np.asarray(np.linalg.lstsq(data.x, -data.offset, rcond=None)[0], np.float64)
 
 
@@ -187,7 +198,7 @@ def _llnull(data: Likelihood) -> float:
     if closed is not None:
         return closed
     constants = data.constants()
-    return newton(constants, start=_start(constants), gain=1e-12).llf
+    return newton(constants, start=_start(constants, rough=False), gain=1e-12).llf
 
 
 def _tell(direction: Array, terms: Sequence[str], source: Source, separation: Separation) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, peaks, triangle
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import standardise
 from llmdemand.modeling.likelihood.conditioning import well_conditioned
@@ -75,16 +75,23 @@ def check_regressors(x: Array, terms: Sequence[str], rows: float) -> tuple[str, 
     return _near(standardise(x)[0], np.linalg.norm(x, axis=0), x, terms)
 
 
-def check_differences(cases: Cases, terms: Sequence[str]) -> tuple[str, ...]:
-    """The same for alternatives of cases, whose differences within each case alone count."""
-    z, back = cases.scaled()
-    for j, term in enumerate(terms):
-        if not z.x[:, j].any():
+def check_differences(
+    cases: Cases, scaled: tuple[Cases, Array], terms: Sequence[str]
+) -> tuple[str, ...]:
+    """The same for alternatives of cases, whose differences within each case alone count.
+
+    `scaled` is ``cases.scaled()``.
+    """
+    z, back = scaled
+    for term, largest in zip(terms, peaks(z.x), strict=True):
+        if not largest:
             raise DesignError(
                 f"{term!r} is the same for all alternatives of every case: it cancels; "
                 "put regressors of the case after a bar, as in 'choice ~ price | income'"
             )
     _check_count(terms, cases.nobs)
+    if well_conditioned(z.x):
+        return ()
     return _near(z.x, np.linalg.norm(cases.x, axis=0), z.x / np.diag(back), terms)
 
 
@@ -112,11 +119,11 @@ def _near(z: Array, size: Array, x: Array, terms: Sequence[str]) -> tuple[str, .
     away = np.linalg.norm(x - x.mean(axis=0), axis=0)
     blur = np.finfo(float).eps * np.maximum(size / np.where(away > 0, away, size), 1.0)
     # A triangular factor of few rows has the rank of many.
-    triangle: Array = np.linalg.qr(z / length).R
+    few = triangle(z / length)
     lost: tuple[float, str] | None = None
     for j, term in enumerate(terms):
-        left = abs(float(triangle[j, j])) if j < len(triangle) else 0.0
-        weight = np.linalg.solve(triangle[:j, :j], triangle[:j, j])
+        left = abs(float(few[j, j])) if j < len(few) else 0.0
+        weight = np.linalg.solve(few[:j, :j], few[:j, j])
         noise = float(np.hypot(blur[j], np.linalg.norm(weight * blur[:j])))
         made = [repr(terms[k]) for k in range(j) if abs(weight[k]) > _SHARE * abs(weight).max()]
         if left <= _SAME * noise:
@@ -136,7 +143,7 @@ def _near(z: Array, size: Array, x: Array, terms: Sequence[str]) -> tuple[str, .
             lost = digits, f"{term!r} is made up of {', '.join(made)} but for a part of {left:.1g}"
     if lost is None:
         return ()
-    values = np.linalg.svd(triangle, compute_uv=False)
+    values = np.linalg.svd(few, compute_uv=False)
     return (
         f"nearly collinear regressors (condition number {values[0] / values[-1]:.1g}): {lost[1]}; "
         f"rounding of the data leaves about {lost[0]:.0f} of 16 digits in their coefficients",

@@ -118,7 +118,7 @@ def score_test(
     at = basis @ found.params.to_numpy()
     asked, ssc, notes = _sandwich(found)
     information = z.information(at)
-    ahead = np.linalg.solve(information, z.scores(at).sum(axis=0))
+    ahead = np.linalg.solve(information, z.gradient(at))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimated = covariance(z, at, information, asked, ssc)
@@ -164,7 +164,7 @@ def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
         terms = [*names, *(f"added {k + 1}" for k in range(columns.shape[1]))]
     larger = replace(data, x=x)
     if isinstance(larger, Cases):
-        check_differences(larger, terms)
+        check_differences(larger, larger.scaled(), terms)
     else:
         check_regressors(x, terms, found.nobs)
     return larger, terms

@@ -8,12 +8,23 @@ from functools import cached_property
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array, Codes, xlogx
+from llmdemand.modeling.arrays import (
+    Array,
+    Codes,
+    crossed,
+    peaks,
+    product,
+    rescaled,
+    sums,
+    xlogx,
+)
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
-from llmdemand.modeling.likelihood.separating import separating_differences
+from llmdemand.modeling.likelihood.separating import separating_differences, separating_sums
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 
 __all__ = ["Cases"]
+
+_PIECE = 4096  # rows
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class Cases:
         Alternative of each row.
     offset : (R,) array or None
         Added to the utilities; None for nothing.
+    read : (N,) array or None
+        For corrected beliefs: what the outcomes of each case sum to, as in `Cells`.
     """
 
     x: Array
@@ -48,6 +61,7 @@ class Cases:
     groups: Mapping[str, Codes] = field(default_factory=dict)
     labels: Codes = field(default_factory=lambda: np.zeros(0, np.intp))
     offset: Array | None = None
+    read: Array | None = None
 
     @property
     def size(self) -> int:
@@ -58,6 +72,11 @@ class Cases:
     def observations(self) -> Array:
         """Observations in each case: its count."""
         return self.count
+
+    @property
+    def corrected(self) -> bool:
+        """Whether outcomes are corrected beliefs, which may leave [0, 1]."""
+        return self.read is not None
 
     @property
     def weights_vary(self) -> bool:
@@ -72,7 +91,7 @@ class Cases:
     @cached_property
     def fractional(self) -> bool:
         """Whether some outcome lies strictly between 0 and 1."""
-        return bool(((self.y > 0) & (self.y < 1)).any())
+        return self.corrected or bool(((self.y > 0) & (self.y < 1)).any())
 
     @cached_property
     def sets(self) -> ChoiceSets:
@@ -83,20 +102,54 @@ class Cases:
     def _row_weight(self) -> Array:
         return self.sets.spread(self.count * self.weight)
 
+    @cached_property
+    def _read(self) -> Array:
+        """Weight of each case in what is expected of it."""
+        w = self.count * self.weight
+        return w if self.read is None else w * self.read
+
     def utilities(self, params: Array) -> Array:
         """Utilities by row, (R,)."""
-        eta = self.x @ params
+        eta = product(self.x, params)
         return eta if self.offset is None else eta + self.offset
+
+    @cached_property
+    def _chosen(self) -> tuple[Array, Array]:
+        """Weighted outcomes by row, and what they exceed the weight of their case by."""
+        chosen = self._row_weight * self.y
+        return chosen, self.sets.sum(chosen) - self._read
+
+    @cached_property
+    def _kept(self) -> dict[bytes, tuple[float, Array]]:
+        return {}
+
+    def _point(self, params: Array) -> tuple[float, Array]:
+        """Log-likelihood and probabilities, kept for the coefficients asked for last."""
+        key = params.tobytes()
+        found = self._kept.get(key)
+        if found is None:
+            eta = self.utilities(params)
+            top = self.sets.max(eta)
+            below = eta - self.sets.spread(top)
+            p = np.exp(below)
+            total = self.sets.sum(p)
+            p /= self.sets.spread(total)
+            p.flags.writeable = False
+            chosen, excess = self._chosen
+            w = self._read
+            by_case = excess * top - w * np.log(total)
+            found = float((chosen * below).sum() + by_case.sum()), p
+            self._kept.clear()
+            self._kept[key] = found
+        return found
 
     def shares(self, params: Array) -> Array:
         """Fitted probabilities by row, (R,)."""
-        return self.sets.shares(self.utilities(params))
+        return self._point(params)[1]
 
     def llf(self, params: Array) -> float:
         """``sum_i w_i [sum_j y_ij v_ij - log sum_j exp(v_ij)]``."""
-        eta = self.utilities(params)
-        chosen = self.sets.sum(self.y * eta)
-        return float((self.count * self.weight) @ (chosen - self.sets.log_sums(eta)))
+        return self._point(params)[0]
 
     def llnull(self) -> float | None:
         """The same with one constant per alternative; None with an offset or unequal sets."""
@@ -104,13 +157,31 @@ class Cases:
         if self.sets.balanced != alternatives or self.offset is not None:
             return None
         total = np.bincount(self.labels, self._row_weight * self.y, alternatives)
+        if self.corrected and (total <= 0).any():
+            return float("nan")  # no constants have a maximum
         used = total[total > 0]
-        return float(used @ np.log(used / (self.count * self.weight).sum()))
+        return float(used @ np.log(used / self._read.sum()))
 
     def constants(self) -> Cases:
-        """The same outcomes with one constant per alternative but the first."""
-        dummies = self.labels[:, None] == np.arange(1, int(self.labels.max()) + 1)
-        return replace(self, x=dummies.astype(float))
+        """The same outcomes with one constant per alternative but the first.
+
+        Without an offset cases with the same choice set are then alike, and are merged.
+        """
+        if self.offset is not None:
+            dummies = self.labels[:, None] == np.arange(1, int(self.labels.max()) + 1)
+            return replace(self, x=dummies.astype(float))
+        size, w = int(self.labels.max()) + 1, self.count * self.weight
+        alike = np.arange(len(w))
+        if size < 63:  # a choice set is then a binary number
+            alike = np.unique(self.sets.sum(1 << self.labels), return_inverse=True)[1]
+        key = self.sets.spread(alike) * size + self.labels
+        held = np.flatnonzero(np.bincount(key))
+        pattern, label = np.divmod(held, size)
+        total = sums(alike, w, int(alike.max()) + 1)
+        y = np.bincount(key, self._chosen[0])[held] / np.where(total > 0, total, 1)[pattern]
+        dummies = (label[:, None] == np.arange(1, size)).astype(float)
+        start = np.flatnonzero(np.diff(pattern, prepend=-1))
+        return Cases(dummies, y, start, total, np.ones(len(start)), {}, label)
 
     def saturated(self) -> float:
         """The log (quasi-)likelihood of a perfect fit: 0 for outcomes of 0 and 1."""
@@ -119,22 +190,35 @@ class Cases:
     def _centred(self, params: Array) -> tuple[Array, Array]:
         """Probabilities, and regressors less their mean in the case."""
         p = self.shares(params)
-        middle = self.sets.sum(p[:, None] * self.x)
-        return p, self.x - self.sets.spread(middle)
+        return p, self.sets.less(self.x, self.sets.weighted(p, self.x))
 
     def _case_scores(self, params: Array) -> Array:
         """Score of one observation of each case, sampling weight included."""
-        residual = self.sets.spread(self.weight) * (self.y - self.shares(params))
-        return self.sets.sum(residual[:, None] * self.x)
+        expected = self.shares(params)
+        if self.read is not None:
+            expected = expected * self.sets.spread(self.read)
+        residual = self.sets.spread(self.weight) * (self.y - expected)
+        return self.sets.weighted(residual, self.x)
 
     def scores(self, params: Array) -> Array:
         """``w_i sum_j x_ij (y_ij - p_ij)``."""
         return np.asarray(self.count[:, None] * self._case_scores(params))
 
+    def gradient(self, params: Array) -> Array:
+        """The sum of the scores."""
+        residual = self._chosen[0] - self.sets.spread(self._read) * self.shares(params)
+        return crossed(residual[:, None], self.x).ravel()
+
     def information(self, params: Array) -> Array:
         """``sum_ij w_i p_ij (x_ij - xbar_i)(x_ij - xbar_i)'``."""
-        p, d = self._centred(params)
-        return np.asarray((d * (self._row_weight * p)[:, None]).T @ d)
+        p = self.shares(params)
+        w, found = self.sets.spread(self._read) * p, np.zeros((self.size, self.size))
+        # Piece by piece, so that what is made on the way stays in the processor's cache.
+        for rows, sets in self.sets.pieces(_PIECE):
+            x = self.x[rows]
+            d = sets.less(x, sets.weighted(p[rows], x))
+            found += crossed(d * w[rows, None], d)
+        return found
 
     def meat(
         self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
@@ -143,9 +227,8 @@ class Cases:
         s = self._case_scores(params)
         if power:
             p, d = self._centred(params)
-            rows = (self.sets.spread(self.weight) * p)[:, None, None] * (
-                d[:, :, None] * d[:, None, :]
-            )
+            one = self.weight if self.read is None else self.weight * self.read
+            rows = (self.sets.spread(one) * p)[:, None, None] * (d[:, :, None] * d[:, None, :])
             # In coordinates where the whole information is 1, a case's is symmetric.
             root = np.linalg.cholesky(inverse)
             part = root.T @ self.sets.sum(rows) @ root
@@ -154,12 +237,12 @@ class Cases:
             turned = np.einsum("nij,ni->nj", vectors, s @ root)
             s = np.einsum("nij,nj->ni", vectors, free * turned) @ np.linalg.inv(root)
         w = self.count if factor is None else self.count * factor
-        return np.asarray((s * w[:, None]).T @ s)
+        return crossed(s * w[:, None], s)
 
     def penalty_score(self, params: Array, inverse: Array) -> Array:
         """``1/2 sum_ij w_i p_ij (d_ij' inverse d_ij) d_ij`` with d = x - xbar."""
         p, d = self._centred(params)
-        leverage = self._row_weight * p * np.einsum("ij,ij->i", d @ inverse, d)
+        leverage = self.sets.spread(self._read) * p * np.einsum("ij,ij->i", d @ inverse, d)
         return np.asarray(leverage @ d / 2)
 
     def rounding(self, params: Array) -> Array:
@@ -171,7 +254,7 @@ class Cases:
 
     def reach(self, step: Array) -> float:
         """Largest change of a difference of utilities within a case."""
-        moved = self.x @ step
+        moved = product(self.x, step)
         return float((self.sets.max(moved) - self.sets.min(moved)).max())
 
     def differences(self) -> Array:
@@ -190,6 +273,8 @@ class Cases:
 
     def separating_direction(self) -> Array | None:
         """See `llmdemand.modeling.likelihood.separating.separating_differences`."""
+        if self.read is not None and (self.y < 0).any():
+            return separating_sums(self.x, self._chosen[0], self.start, self._read)
         return separating_differences(self.differences())
 
     def merged(self) -> Cases:
@@ -198,6 +283,8 @@ class Cases:
 
     def undecided(self, direction: Array) -> Cases | None:
         """The alternatives that tie for the best in the limit, in cases where several do."""
+        if self.corrected:
+            return None  # see Cells
         moved = self.x @ direction
         best = self.sets.spread(self.sets.max(moved))
         rows = best - moved <= 1e-9 * np.abs(moved).max()
@@ -216,7 +303,14 @@ class Cases:
 
     def projected(self, basis: Array) -> Cases:
         """The data in the regressors ``x @ basis``."""
-        return replace(self, x=self.x @ basis)
+        return self._regressed(self.x @ basis)
+
+    def _regressed(self, x: Array) -> Cases:
+        """The same cases with other regressors; what does not depend on them is kept."""
+        found = replace(self, x=x)
+        kept = ("sets", "_row_weight", "_read", "_chosen")
+        found.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return found
 
     def weighted(self, factor: Array) -> Cases:
         """Each case counted `factor` times; cases counted 0 times leave."""
@@ -232,19 +326,23 @@ class Cases:
             groups={name: codes[used] for name, codes in self.groups.items()},
             labels=self.labels[rows],
             offset=None if self.offset is None else self.offset[rows],
+            read=None if self.read is None else self.read[used],
         )
 
-    def standardised(self) -> tuple[Cases, Array]:
+    def standardised(self, scaled: tuple[Cases, Array] | None = None) -> tuple[Cases, Array]:
         """Regressors as `scaled` makes them, orthogonal where they are nearly collinear."""
-        z, back = self.scaled()
+        z, back = scaled or self.scaled()
         basis = orthogonal_basis(z.x)
         return (z, back) if basis is None else (z.projected(basis), back @ basis)
 
     def scaled(self) -> tuple[Cases, Array]:
         """Regressors less their mean in the case (utilities are relative), scaled to [-1, 1]."""
-        z = self.x - self.sets.spread(self.sets.sum(self.x) / self.sets.sizes[:, None])
-        spread = np.abs(z).max(axis=0)
+        middle = self.sets.sum(self.x) / self.sets.sizes[:, None]
+        z = self.sets.less(self.x, middle)
+        spread = peaks(z)
         # What remains of a regressor of the case is rounding: exactly nothing.
-        z[:, spread <= 1e-12 * np.abs(self.x).max(axis=0)] = 0.0
-        spread[spread <= 1e-12 * np.abs(self.x).max(axis=0)] = 1.0
-        return replace(self, x=z / spread), np.diag(1 / spread)
+        nothing = spread <= 1e-12 * (spread + peaks(middle))
+        z[:, nothing] = 0.0
+        spread[nothing] = 1.0
+        rescaled(z, np.zeros(self.size), spread, out=z)
+        return self._regressed(z), np.diag(1 / spread)

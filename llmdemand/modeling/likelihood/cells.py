@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
+from llmdemand.modeling.arrays import Array, Codes, ends, rescaled, sums, xlogx
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction, separating_totals
 
@@ -151,8 +151,9 @@ class Cells:
             return 0.0
         if self.offset is not None:
             return None
-        eta = np.full(len(self.mean), np.log(mean) - np.log1p(-mean))
-        return log_likelihood(eta, self._n, self._total)
+        eta = np.array([np.log(mean) - np.log1p(-mean)])
+        n, total = self._n.sum(keepdims=True), self._total.sum(keepdims=True)
+        return log_likelihood(eta, n, total)
 
     def constants(self) -> Cells:
         """The same outcomes with a constant alone."""
@@ -181,6 +182,10 @@ class Cells:
         """``w x (sum y - n mu)`` by cell."""
         residual = self.count * self.weight * self._residual(params)
         return residual[:, None] * self.x
+
+    def gradient(self, params: Array) -> Array:
+        """The sum of the scores."""
+        return np.asarray((self.count * self.weight * self._residual(params)) @ self.x)
 
     def _residual(self, params: Array) -> Array:
         """Mean outcome less what is expected of it."""
@@ -244,18 +249,28 @@ class Cells:
         """The same observations without clusters, in one cell for each number in `alike`."""
         if self.alike is None:
             return self
-        code = self.alike
-        size = int(code.max()) + 1
-        first = np.zeros(size, np.intp)
-        first[code] = np.arange(len(code))
+        code, last = self.alike, self._last
+        size = len(last)
         count = sums(code, self.count, size)
         mean = sums(code, self.count * self.mean, size) / count
         between = self.count * (self.mean - mean[code]) ** 2
         within = sums(code, self.within + between, size)
-        offset, read = (None if v is None else v[first] for v in (self.offset, self.read))
-        return Cells(
-            self.x[first], count, mean, within, self.weight[first], offset=offset, read=read
-        )
+        last = self._last
+        offset, read = (None if v is None else v[last] for v in (self.offset, self.read))
+        return Cells(self.x[last], count, mean, within, self.weight[last], offset=offset, read=read)
+
+    @cached_property
+    def _last(self) -> Codes:
+        """The last of the cells that are alike."""
+        assert self.alike is not None
+        last = np.zeros(int(self.alike.max()) + 1, np.intp)
+        last[self.alike] = np.arange(len(self.alike))
+        return last
+
+    @property
+    def distinct(self) -> Array:
+        """The regressors of cells that differ by more than their clusters."""
+        return self.x if self.alike is None else self.x[self._last]
 
     def undecided(self, direction: Array) -> Cells | None:
         """The cells on the separating plane; the others are fitted perfectly in the limit."""
@@ -318,13 +333,14 @@ def standardise(x: Array) -> tuple[Array, Array]:
     back : (K, K) array
         ``params = back @ params_of_z``, so that ``x @ params == z @ params_of_z``.
     """
-    constant = np.flatnonzero((np.ptp(x, axis=0) == 0) & (x[0] != 0))
+    low, high = ends(x)
+    constant = np.flatnonzero((low == high) & (x[0] != 0))
     middle = x.mean(axis=0) if len(constant) else np.zeros(x.shape[1])
     middle[constant] = 0.0
-    spread = np.abs(x - middle).max(axis=0)
+    spread = np.maximum(high - middle, middle - low)
     spread[spread == 0] = 1.0
     back = np.diag(1 / spread)
     if len(constant):
         back[constant[0]] -= middle / spread / x[0, constant[0]]
         back[constant[0], constant[0]] = 1 / spread[constant[0]]
-    return (x - middle) / spread, back
+    return rescaled(x, middle, spread), back

@@ -65,6 +65,9 @@ class Likelihood(Protocol):
     def scores(self, params: Array) -> Array:
         """Sum of the scores of each row's observations, (M, K)."""
 
+    def gradient(self, params: Array) -> Array:
+        """The sum of all scores, (K,)."""
+
     def information(self, params: Array) -> Array:
         """Minus the Hessian, (K, K)."""
 

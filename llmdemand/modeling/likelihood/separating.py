@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.arrays import Array, Codes, sums, triangle
 
 __all__ = [
     "TIE",
@@ -113,7 +113,7 @@ def separating_totals(x: Array, total: Array, n: Array) -> Array | None:
     False
     """
     rows, code = np.unique(x, axis=0, return_inverse=True)
-    total, n = (np.bincount(code.ravel(), v, len(rows)) for v in (total, n))
+    total, n = (sums(code.ravel(), v, len(rows)) for v in (total, n))
     outside = (total < 0) | (total > n)
     if not outside.any():
         used = n > 0
@@ -249,7 +249,7 @@ def _singular(rows: Array) -> tuple[Array, Array]:
     """The K singular values of `rows` and its right singular vectors, as columns."""
     k = rows.shape[1]
     if len(rows) > k:
-        rows = np.asarray(np.linalg.qr(rows, mode="r"), np.float64)
+        rows = triangle(rows)
     values = np.zeros(k)
     if not len(rows):
         return values, np.eye(k)

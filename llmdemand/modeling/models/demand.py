@@ -24,7 +24,7 @@ from llmdemand.modeling.variance.vcov import SSC
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Demand", "demand_frame", "fit_demand", "market_frame"]
+__all__ = ["Demand", "fit_demand"]
 
 Outcome = Literal["belief", "choice"]
 Model = Literal["logit", "clogit", "mnlogit"]

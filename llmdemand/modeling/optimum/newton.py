@@ -9,12 +9,13 @@ import numpy as np
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.protocol import Likelihood
 
-__all__ = ["NewtonFit", "newton"]
+__all__ = ["NewtonFit", "newton", "rough_start"]
 
 _TOLERANCE = 1e-6  # of a log-odds
 _LONGEST = 5.0  # step with the penalty, in log-odds
 _PATIENCE = 15  # steps before it is asked whether there is a maximum
 _MAX_ITERATIONS = 100
+_EVERY, _ENOUGH = 16, 100  # every so many rows give a start, if they are so many per coefficient
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def newton(
     while not converged and iterations < _MAX_ITERATIONS:
         iterations += 1
         information = data.information(beta)
-        score = data.scores(beta).sum(axis=0) @ basis
+        score = data.gradient(beta) @ basis
         try:
             if firth:
                 penalty = data.penalty_score(beta, _inverse(information)) @ basis
@@ -149,6 +150,29 @@ def newton(
         converged,
         direction,
     )
+
+
+def rough_start(data: Likelihood) -> Array | None:
+    """Estimates from every 16th of many rows: from there few steps on all rows are left.
+
+    Parameters
+    ----------
+    data : Likelihood
+        See `newton`.
+
+    Returns
+    -------
+    (K,) array or None
+        None for few rows, and where those chosen have no maximum.
+    """
+    rows = len(data.observations)
+    if rows < _EVERY * _ENOUGH * data.size:
+        return None
+    factor = np.zeros(rows)
+    factor[::_EVERY] = 1.0
+    # Nearer than that sample is to the whole one is no gain.
+    found = newton(data.weighted(factor), gain=0.1)
+    return found.params if found.converged else None
 
 
 class _Curvature:

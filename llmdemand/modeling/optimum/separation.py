@@ -67,7 +67,7 @@ def exists(data: Likelihood, found: NewtonFit) -> bool:
     if values[0] < 1e-10:
         return False
     conjugate = vectors / np.sqrt(values) / scale[:, None]
-    decrement = float(np.linalg.norm(data.scores(found.params).sum(axis=0) @ conjugate))
+    decrement = float(np.linalg.norm(data.gradient(found.params) @ conjugate))
     rho = float(np.linalg.norm([data.reach(v) for v in conjugate.T]))
     return decrement * rho <= 0.5
 

@@ -170,7 +170,7 @@ def _corrected(panel: Panel, coefficient: Coefficient) -> tuple[Corrected, Array
     read = readings(panel)
     choice = indicators(read.final, len(panel.study.menu))
     # In turn within each cell: the two halves of a cell know nothing of each other.
-    fold = (panel.frame.groupby("cell").cumcount() % 2).to_numpy(np.intp)
+    fold: Codes = (panel.frame.groupby("cell").cumcount() % 2).to_numpy().astype(np.intp)
     if panel.study.sampling.branch and read.usable.any():
         # Branches are read to their ends: their belief is that of the final choice already.
         used = read.usable[:, None]
@@ -179,12 +179,12 @@ def _corrected(panel: Panel, coefficient: Coefficient) -> tuple[Corrected, Array
     if read.stopped is not None and read.stopped.any():
         if read.whole is None:
             raise UsageError(
-                f"{int(read.stopped.sum())} of {len(panel)} answers were stopped at their pivot, so "
-                "their final choice is not known: use reading='pivot', or ask again with whole "
-                "answers (or a probability of them)"
+                f"{int(read.stopped.sum())} of {len(panel)} answers were stopped at their pivot and "
+                "have no final choice: use reading='pivot', or ask again with whole answers (or a "
+                "probability of them)"
             )
         cell, _ = pd.factorize(panel.frame["cell"])
-        return augmented(read, np.asarray(cell, np.intp), fold), choice
+        return augmented(read, cell.astype(np.intp), fold), choice
     return corrected(read, coefficient, fold), choice
 
 

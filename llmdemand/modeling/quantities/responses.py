@@ -216,7 +216,7 @@ def price_responses(
     reps: int,
     seed: int,
 ) -> Quantity:
-    """Elasticities or derivatives by prices: see `elasticity`, `margins.marginal_effects`."""
+    """Elasticities or derivatives by prices: see `elasticity`, `effects.marginal_effects`."""
     choose(kind, Kind, "kind")
     what = "an elasticity" if relative else "a marginal effect"
     design, sample = ready(fit, what)

@@ -268,23 +268,25 @@ class ChoiceDesign:
         """The rows, case by case; without a column of cases they are one case."""
         labels = self.labels(frame)
         order, start = cases_of(frame, self.group, labels, self.alternatives)
-        made = self.regressors(frame)
+        made = self._made(frame, labels)
+        if (np.diff(order) > 0).all():  # they lie case by case
+            return Rows(made.x, made.offset, start, labels, order)
         offset = None if made.offset is None else made.offset[order]
         return Rows(made.x[order], offset, start, labels[order], order)
 
     def regressors(self, frame: pd.DataFrame) -> Regressors:
         """One row per row of the frame."""
-        dummies = (self.labels(frame)[:, None] == np.arange(len(self.alternatives))).astype(float)
+        return self._made(frame, self.labels(frame))
+
+    def _made(self, frame: pd.DataFrame, labels: Codes) -> Regressors:
         generic, offset = self.generic.made(frame)
         case, own = self.case.matrix(frame), _without_constant(self.own, self.own.matrix(frame))
-        x = np.hstack(
-            [
-                _without_constant(self.generic, generic),
-                *(case[:, [k]] * dummies[:, 1:] for k in range(case.shape[1])),
-                *(own[:, [k]] * dummies for k in range(own.shape[1])),
-            ]
-        )
-        return Regressors(x, offset)
+        blocks = [_without_constant(self.generic, generic)]
+        if case.shape[1] + own.shape[1]:
+            dummies = (labels[:, None] == np.arange(len(self.alternatives))).astype(float)
+            blocks += [case[:, [k]] * dummies[:, 1:] for k in range(case.shape[1])]
+            blocks += [own[:, [k]] * dummies for k in range(own.shape[1])]
+        return Regressors(np.hstack(blocks) if len(blocks) > 1 else blocks[0], offset)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column, in the rows of the alternative."""
@@ -295,4 +297,5 @@ class ChoiceDesign:
 def _without_constant(part: Part, x: Array) -> Array:
     # Made with a constant, so that categories are coded against a base: utilities are relative.
     keep = [k for k, t in enumerate(part.terms) if t != "const"]
-    return x[:, keep]
+    # The constant comes first: what follows need not be copied.
+    return x[:, 1:] if keep == list(range(1, x.shape[1])) else x[:, keep]

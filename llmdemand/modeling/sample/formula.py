@@ -14,6 +14,7 @@ from llmdemand.errors import DesignError, LLMDemandError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.sample.columns import is_text, number, plain
 from llmdemand.modeling.sample.language import Reading, read, verify
+from llmdemand.modeling.sample.plain_sum import PlainSum
 from llmdemand.modeling.sample.readable import readable
 from llmdemand.modeling.sample.tokens import parts
 from llmdemand.modeling.sample.transforms import functions
@@ -52,7 +53,7 @@ class Part:
     terms : tuple of str
         Names of its columns, ``const`` for the intercept, offsets left out.
     spec : object
-        formulaic's record of levels and knots; None for an empty part.
+        formulaic's record of levels and knots, or a `PlainSum`; None for an empty part.
     """
 
     text: str
@@ -185,6 +186,9 @@ def part(text: str, frame: pd.DataFrame) -> Part:
                 f"formula {text!r}: column {name!r} has the name of the constant, which is added "
                 "without being named: leave it out, or rename the column"
             )
+    plain_sum = PlainSum.of(text, frame)
+    if plain_sum is not None:
+        return Part(text, plain_sum.terms, plain_sum)
     matrix, names, spec = _matrix(_parsed(reading, text), frame, reading, text)
     _, kept, _ = _divided(matrix, names, reading)
     return Part(text, kept, spec)
@@ -199,7 +203,9 @@ def evaluate(text: str, frame: pd.DataFrame) -> Array:
         If it is not one numeric column.
     """
     if text in frame.columns:
-        column = plain(frame[[text]])[text]
+        column = frame[text]
+        if not (isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub"):
+            column = plain(frame[[text]])[text]
         if column.dtype.kind not in "fiub":
             raise DesignError(
                 f"outcome {text!r} holds {_kind(column)}, not numbers: give 0/1 or fractions, "
@@ -259,6 +265,8 @@ def _divided(
 def _matrix(
     spec: Any, frame: pd.DataFrame, reading: Reading, text: str
 ) -> tuple[Array, tuple[str, ...], Any]:
+    if isinstance(spec, PlainSum):
+        return _summed(spec, frame, reading, text), spec.terms, spec
     from formulaic import ModelSpec
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
@@ -305,6 +313,29 @@ def _matrix(
         raise DesignError(f"formula {text!r} is not numbers: {_first_line(error)}") from None
     if matrix.shape[0] != len(frame):
         raise DesignError(f"formula {text!r} makes {len(matrix)} rows of {len(frame)}")
+    _check_finite(matrix, names)
+    return matrix, names, made.model_spec
+
+
+def _summed(spec: PlainSum, frame: pd.DataFrame, reading: Reading, text: str) -> Array:
+    matrix = spec.matrix(frame)
+    if matrix is not None:
+        return matrix
+    given = readable(reading, frame, text, False)[0]
+    for name in spec.columns:
+        if given[name].dtype != np.float64:
+            raise DesignError(
+                f"{text!r}: column {name!r} is of another kind ({given[name].dtype}) than in the "
+                "data that were fitted, where it is numbers: give it as it was"
+            )
+    matrix = np.column_stack([np.ones(len(given)), given[list(spec.columns)].to_numpy()])
+    _check_finite(matrix, spec.terms)
+    return matrix
+
+
+def _check_finite(matrix: Array, names: tuple[str, ...]) -> None:
+    if np.isfinite(matrix.sum()):
+        return
     bad = ~np.isfinite(matrix).all(axis=0)
     if bad.any():
         raise DesignError(
@@ -312,7 +343,6 @@ def _matrix(
             f"{int((~np.isfinite(matrix)).any(axis=1).sum())} rows: mend or leave out the values "
             "outside its domain"
         )
-    return matrix, names, made.model_spec
 
 
 def _first_line(error: Exception) -> str:

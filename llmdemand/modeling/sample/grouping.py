@@ -64,9 +64,11 @@ def cases_of(
                 f"{int(np.flatnonzero(lost)[0])}), so their case is unknown: mend or leave them out"
             )
         code, _ = codes(frame, [case])
-    twice = pd.Series(code * len(alternatives) + labels).duplicated().to_numpy()
-    if twice.any():
-        row = int(np.flatnonzero(twice)[0])
+    one = code * len(alternatives) + labels
+    # A table of all that might be, unless most of it would be empty.
+    few = (int(code.max(initial=0)) + 1) * len(alternatives) <= 8 * len(one)
+    if (np.count_nonzero(np.bincount(one)) if few else len(pd.unique(one))) < len(one):
+        row = int(np.flatnonzero(pd.Series(one).duplicated())[0])
         name = alternatives[labels[row]]
         raise DesignError(
             f"case {frame[case].iloc[row]} has alternative {name!r} twice: one row per case and "

@@ -12,6 +12,7 @@ from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
 from llmdemand.modeling.sample.columns import Data, chunks, column_names, plain
 from llmdemand.modeling.sample.formula import evaluate
+from llmdemand.modeling.sample.tally import Tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,14 +137,21 @@ def grouped(
     extra = [weights] if weights is not None else []
     read = list(dict.fromkeys([*defining, *outcome_columns, *extra]))
     parts, first, dropped = [], 0, 0
+    tally = Tally(defining, _TABLE)
     for chunk in chunks(data, read):
         kept = complete(chunk, na, first)
         first, dropped = first + len(chunk), dropped + len(chunk) - len(kept)
         if len(kept):
-            parts.append(_group(kept, defining, outcome, weights, weights_type, bounded))
+            y, one = _outcomes(kept, outcome, weights, weights_type, bounded)
+            # A small sample keeps the order of its rows where no two are equal.
+            if first >= _CHUNK and defining and tally.add(kept, y, one):
+                continue
+            parts.append(_group(kept[defining], y, one))
             # Groups of many chunks are merged early: memory holds groups, not rows.
             if sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
                 parts = [_merge(parts, defining)]
+    if tally:
+        parts.insert(0, _tallied(tally))
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
         raise DesignError(f"no rows to fit: every run was left out or there were none{left}")
@@ -153,7 +161,8 @@ def grouped(
         weight = merged.frame[weights].to_numpy(np.float64)
     if not (merged.count * weight).sum() > 0:
         raise DesignError(f"weights {weights!r} are all zero: nothing is left to fit")
-    used = (merged.count > 0) & (weight > 0)
+    counted = (merged.count > 0) & (weight > 0)
+    used = slice(None) if counted.all() else counted
     return Sample(
         used_levels(merged.frame[used].reset_index(drop=True)),
         merged.count[used],
@@ -196,12 +205,16 @@ def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
             raise DesignError(
                 f"column {column!r} is infinite in row {row}: values must be finite, mend it first"
             )
-    missing = chunk.isna()
-    bad = missing.any(axis=1).to_numpy()
-    if not bad.any():
+    bad, holed = np.zeros(len(chunk), bool), []
+    for column in chunk.columns:
+        missing = chunk[column].isna().to_numpy()
+        if missing.any():
+            bad |= missing
+            holed.append(repr(str(column)))
+    if not holed:
         return chunk
     if na == "raise":
-        columns = ", ".join(repr(str(c)) for c in chunk.columns[missing.any()])
+        columns = ", ".join(holed)
         raise DesignError(
             f"{int(bad.sum())} rows have missing values in {columns} (the first is row "
             f"{first + int(np.flatnonzero(bad)[0])}): mend them, or leave them out with na='drop'"
@@ -209,18 +222,18 @@ def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
     return plain(chunk[~bad])  # without missing values nullable numbers are plain ones
 
 
-def _group(
+def _outcomes(
     chunk: pd.DataFrame,
-    keys: list[str],
     outcome: str | None,
     weights: str | None,
     weights_type: WeightsType,
     bounded: bool,
-) -> _Groups:
+) -> tuple[Array, Array | None]:
+    """Outcomes, and how often each is counted; None for once."""
     y = np.zeros(len(chunk)) if outcome is None else evaluate(outcome, chunk)
     if bounded:
         y = in_unit_interval(y)
-    one = np.ones(len(chunk))
+    one = None
     if weights is not None:
         if chunk[weights].dtype.kind not in "fiub":
             raise DesignError(f"weights {weights!r} hold {chunk[weights].dtype}, not numbers")
@@ -233,15 +246,26 @@ def _group(
                 "number: for inverse sampling probabilities give weights_type='sampling'"
             )
         one = w if weights_type == "frequency" else one
-    code, place = codes(chunk, keys)
+    return y, one
+
+
+def _tallied(tally: Tally) -> _Groups:
+    frame, count, ones = tally.groups()
+    mean = ones / count
+    return _Groups(frame, count, mean, ones * (1 - mean), np.zeros(len(count)))
+
+
+def _group(frame: pd.DataFrame, y: Array, one: Array | None) -> _Groups:
+    code, place = codes(frame, list(frame.columns))
     groups = len(place)
+    one = np.ones(len(y)) if one is None else one
     count = sums(code, one, groups)
     mean = sums(code, one * y, groups) / np.where(count > 0, count, 1)
     within = sums(code, one * (y - mean[code]) ** 2, groups)
     entropy = np.zeros(groups)
-    if bounded and ((y > 0) & (y < 1)).any():
+    if ((y > 0) & (y < 1)).any():
         entropy = sums(code, one * (xlogx(y) + xlogx(1 - y)), groups)
-    return _Groups(chunk[keys].iloc[place].reset_index(drop=True), count, mean, within, entropy)
+    return _Groups(frame.iloc[place].reset_index(drop=True), count, mean, within, entropy)
 
 
 def in_unit_interval(y: Array) -> Array:
@@ -252,9 +276,10 @@ def in_unit_interval(y: Array) -> Array:
     DesignError
         For values outside by more than 1e-9.
     """
-    if y.min() < -_ROUNDING or y.max() > 1 + _ROUNDING:
-        raise DesignError(f"outcomes must lie in [0, 1], found {y.min():.12g} to {y.max():.12g}")
-    return np.clip(y, 0.0, 1.0)
+    low, high = y.min(), y.max()
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise DesignError(f"outcomes must lie in [0, 1], found {low:.12g} to {high:.12g}")
+    return y if low >= 0 and high <= 1 else np.clip(y, 0.0, 1.0)
 
 
 def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:

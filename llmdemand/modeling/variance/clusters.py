@@ -33,13 +33,15 @@ def cluster_codes(data: Likelihood, group: str) -> tuple[Codes, int]:
             f"no clusters {group!r}{nearest(group, known)}: the data have "
             f"{', '.join(known) or 'none'}"
         )
-    known_codes, codes = np.unique(data.groups[group], return_inverse=True)
-    if len(known_codes) < 2:
+    codes = np.asarray(data.groups[group], np.intp)
+    held = np.bincount(codes) > 0
+    clusters = int(held.sum())
+    if clusters < 2:
         raise DesignError(
-            f"clustering needs at least two clusters, found {len(known_codes)} in {group!r}: "
+            f"clustering needs at least two clusters, found {clusters} in {group!r}: "
             "cluster by another column, or use vcov='HC1'"
         )
-    return np.asarray(codes, np.intp).reshape(-1), len(known_codes)
+    return codes if held.all() else (np.cumsum(held) - 1)[codes], clusters
 
 
 def cluster_sums(scores: Array, codes: Codes, clusters: int) -> Array:

@@ -211,7 +211,7 @@ def test_effects_of_what_has_none_are_refused(buyers):
         fit.marginal_effects("twon")
     at = fit.marginal_effects({"price": 2.0})
     assert float(at) == pytest.approx(float(fit.marginal_effects(at={"price": 2.0})))
-    with pytest.raises(UsageError, match="give the name of a column"):
+    with pytest.raises(UsageError, match="not both"):
         fit.marginal_effects({"price": 2.0}, at={"price": 3.0})
 
 

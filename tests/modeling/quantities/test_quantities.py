@@ -13,8 +13,9 @@ from llmdemand.modeling.likelihood.kernels import LOGIT
 from llmdemand.modeling.models.logit import logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.quantities.curves import demand_curve, simulate
+from llmdemand.modeling.quantities.effects import marginal_effects
 from llmdemand.modeling.quantities.intervals import fieller, gradient
-from llmdemand.modeling.quantities.margins import get_margeff, marginal_effects
+from llmdemand.modeling.quantities.margins import get_margeff
 from llmdemand.modeling.quantities.pricing import optimal_price
 from llmdemand.modeling.quantities.responses import diversion, elasticity, shares
 from llmdemand.modeling.quantities.slopes import slopes
