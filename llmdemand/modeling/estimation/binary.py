@@ -97,7 +97,8 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
     require(asked.columns, known, "to cluster by")
     named = variables(parts[0], known)
     apart([outcome], parts)
-    keys = list(dict.fromkeys([*named, *asked.columns]))
+    extra = [] if options.read is None else [options.read]
+    keys = list(dict.fromkeys([*named, *asked.columns, *extra]))
     sample = grouped(
         data,
         outcome,
@@ -106,6 +107,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         weights=weights,
         weights_type=weights_type,
         na=na,
+        bounded=options.read is None,
     )
     check_variables(sample.frame, variables(parts[0], known, offsets=False), sample.nobs)
     design = BinaryDesign(_part(parts[0], data, sample, named, na), tuple(named), outcome)
@@ -117,9 +119,15 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         sample.within,
         sample.weight,
         {c: _codes(sample.frame, c) for c in asked.columns},
-        _alike(sample, named, weights if weights_type == "sampling" else None, asked.columns),
+        _alike(
+            sample,
+            [*named, *extra],
+            weights if weights_type == "sampling" else None,
+            asked.columns,
+        ),
         offset,
-        sample.entropy,
+        None if extra else sample.entropy,
+        None if not extra else sample.frame[extra[0]].to_numpy(np.float64),
     )
     kind: Kind = "Binary logit" if binary else "Fractional logit"
     source = Source(

@@ -80,7 +80,7 @@ def fit_conditional(
     fixed = variables(of_case, known)
     outcome_columns = [outcome] if outcome in known else variables(outcome, known)
     columns = [case, alternative, *varying, *fixed, *outcome_columns, *asked.columns]
-    columns += [c for c in (weights, availability) if c is not None]
+    columns += [c for c in (weights, availability, options.read) if c is not None]
     columns = list(dict.fromkeys(columns))
     frame, dropped = _cases(data, columns, case, alternative, availability, na)
     labels = frame[alternative]
@@ -106,7 +106,8 @@ def fit_conditional(
         frame = frame.iloc[rows.order].reset_index(drop=True)
     group = np.repeat(np.arange(n), np.diff(first, append=len(frame)))
     y = evaluate(outcome, frame)
-    check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].array)
+    summed = None if options.read is None else frame[options.read].to_numpy(np.float64)[first]
+    check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].array, summed)
     _check_constant(frame, [*fixed, *asked.columns, *([weights] if weights else [])], group, first)
     count, weight = np.ones(n), np.ones(n)
     if weights is not None:
@@ -120,7 +121,7 @@ def fit_conditional(
         if weights_type not in ("frequency", "sampling"):
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
-    cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
+    cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset, summed)
     scaled = cases.scaled()
     notes = (*offset_note(generic), *check_differences(cases, scaled, design.terms))
     source = Source(design, frame, outcome, "Conditional logit", dropped, options.weighting, notes)

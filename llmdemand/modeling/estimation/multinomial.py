@@ -54,14 +54,15 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     sample = grouped(
         data,
         None,
-        [*named, *asked.columns, *outcomes],
+        [*named, *asked.columns, *outcomes, *([] if options.read is None else [options.read])],
         weights=weights,
         weights_type=weights_type,
         na=na,
     )
     frame = sample.frame
     check_variables(frame, named, sample.nobs)
-    alternatives, y = _outcomes(frame, outcomes, base)
+    summed = None if options.read is None else frame[options.read].to_numpy(np.float64)
+    alternatives, y = _outcomes(frame, outcomes, base, summed)
     design = MultinomialDesign(part(parts[0], frame), tuple(named), alternatives)
     rows = design.expand(frame)
     cases = Cases(
@@ -72,6 +73,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         sample.weight,
         {c: codes(frame, [c])[0] for c in asked.columns},
         rows.labels,
+        read=summed,
     )
     notes = check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
     source = Source(
@@ -87,7 +89,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
 
 
 def _outcomes(
-    frame: pd.DataFrame, outcomes: list[str], base: str | None
+    frame: pd.DataFrame, outcomes: list[str], base: str | None, summed: Array | None
 ) -> tuple[tuple[str, ...], Array]:
     """Alternatives, the base first, and outcomes (N, J)."""
     import pandas as pd
@@ -113,7 +115,7 @@ def _outcomes(
     else:
         names = outcomes
         y = frame[outcomes].to_numpy(np.float64)
-        check_sums(y.sum(axis=1), y, "row", range(len(y)))
+        check_sums(y.sum(axis=1), y, "row", range(len(y)), summed)
     if len(names) < 2:
         raise DesignError(f"outcome {outcomes[0]!r} has one value: a choice needs two alternatives")
     first = base_place(base, names)
@@ -132,13 +134,20 @@ def base_place(base: str | None, names: Sequence[str]) -> int:
     return list(names).index(str(base))
 
 
-def check_sums(totals: Array, y: Array, what: str, names: Sequence[Any]) -> None:
-    """Refuse outcomes outside [0, 1], or that do not sum to 1."""
-    if y.min() < 0 or y.max() > 1:
+def check_sums(
+    totals: Array, y: Array, what: str, names: Sequence[Any], summed: Array | None = None
+) -> None:
+    """Refuse outcomes outside [0, 1], or that do not sum to 1.
+
+    Corrected beliefs may leave it, but sum to what is known of them.
+    """
+    if summed is None and (y.min() < 0 or y.max() > 1):
         raise DesignError(f"outcomes must lie in [0, 1], found {y.min():g} to {y.max():g}")
-    bad = np.flatnonzero(np.abs(totals - 1) > _SUM_TOLERANCE)
+    wanted = 1.0 if summed is None else summed
+    bad = np.flatnonzero(np.abs(totals - wanted) > _SUM_TOLERANCE)
     if bad.size:
+        aim = "1" if summed is None else "what was read of them"
         raise DesignError(
             f"outcomes of {what} {names[int(bad[0])]} sum to {totals[bad[0]]:g} ({bad.size} such "
-            f"{what}s): they must sum to 1; nothing is renormalised"
+            f"{what}s): they must sum to {aim}; nothing is renormalised"
         )

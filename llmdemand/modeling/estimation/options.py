@@ -37,11 +37,14 @@ class Options:
         Where the maximum does not exist: ``warn`` (infinite estimates, as they are),
         ``raise``, or ``firth`` (the penalised estimates, which always exist; used for
         every fit, separated or not, so that the estimator does not depend on the data).
+    read : str, optional
+        For corrected beliefs, which may leave [0, 1]: the column that says what those of all
+        alternatives sum to.
 
     Raises
     ------
     UsageError
-        For an unknown option.
+        For an unknown option; for Firth's penalty on corrected beliefs.
     """
 
     vcov: Vcov | None = None
@@ -50,8 +53,14 @@ class Options:
     weights_type: WeightsType = "frequency"
     na: NA = "raise"
     separation: Separation = "warn"
+    read: str | None = None
 
     def __post_init__(self) -> None:
+        if self.read is not None and self.separation == "firth":
+            raise UsageError(
+                "Firth's penalty is for outcomes in [0, 1]: corrected beliefs leave it; use "
+                "separation='warn', or reading='pivot'"
+            )
         choose(self.separation, Separation, "separation")
         choose(self.weights_type, WeightsType, "weights_type")
         choose(self.na, NA, "na")

@@ -73,8 +73,8 @@ class Cells:
     groups: Mapping[str, Codes] = field(default_factory=dict)
     alike: Codes | None = None
     offset: Array | None = None
-    read: Array | None = None
     entropy: Array | None = None
+    read: Array | None = None
 
     @classmethod
     def of_rows(

@@ -12,11 +12,23 @@ import numpy as np
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.modeling.estimation.binary import fit_binary
+from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.estimate import VarianceWarning
-from llmdemand.modeling.estimation.options import Separation, Vcov, named_vcov
-from llmdemand.modeling.models.logit import fraclogit, logit
-from llmdemand.modeling.models.multinomial import clogit, mnlogit
+from llmdemand.modeling.estimation.fit import Fit
+from llmdemand.modeling.estimation.multinomial import fit_multinomial
+from llmdemand.modeling.estimation.options import Options, Separation, Vcov, named_vcov
 from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.outcomes.corrected import Coefficient
+from llmdemand.modeling.outcomes.frames import (
+    READ,
+    Outcomes,
+    Reading,
+    default_reading,
+    demand_frame,
+    market_frame,
+    outcomes,
+)
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.variance.vcov import SSC
@@ -50,11 +62,14 @@ class Demand(LogitResults):
         Unit of prices.
     prices : tuple of float
         The price grid of the data.
+    reading : str
+        ``final`` or ``pivot``: whose choice, see `fit_demand`.
     """
 
     alternative: str
     unit: str
     prices: tuple[float, ...]
+    reading: Reading = "pivot"
 
     @cached_property
     def fit(self) -> LogitResults:
@@ -87,7 +102,11 @@ class Demand(LogitResults):
 
     @property
     def _about(self) -> str:
-        return f"Demand for {self.alternative}, outcome {self.outcome}, price in {self.unit}"
+        what = {
+            ("belief", "final"): "belief corrected by the final choice",
+            ("choice", "final"): "final choice",
+        }.get((self.outcome, self.reading), f"{self.outcome} at the pivot")
+        return f"Demand for {self.alternative}, outcome {what}, price in {self.unit}"
 
 
 def fit_demand(
@@ -103,6 +122,8 @@ def fit_demand(
     ssc: SSC = "stata",
     separation: Separation = "warn",
     statuses: Sequence[str] | None = None,
+    reading: Reading | None = None,
+    coefficient: Coefficient = "one",
 ) -> Demand:
     """Fit demand to the runs of a panel.
 
@@ -131,9 +152,16 @@ def fit_demand(
     cov_type, cov_kwds, ssc, separation
         See `llmdemand.modeling.models.logit.fraclogit`.
     statuses : sequence of str, optional
-        Rows that enter; what is left out is counted in the summary. By default
-        ``ok``; for choice in a panel without a single belief (a model that gives no
+        Rows that enter a reading at the pivot; what is left out is counted in the summary. By
+        default ``ok``; for choice in a panel without a single belief (a model that gives no
         log-probabilities) ``no_logprobs``.
+    reading : str, optional
+        ``final``: the choice of the whole answer, and belief corrected by it, which is unbiased
+        for it whatever the text goes on to say; of all runs. ``pivot``: choice and belief at the
+        pivot, which take an answer that changes its mind for what it said first. By default
+        final where whole answers exist: see `default_reading`.
+    coefficient : str
+        Of the correction: ``one``, ``tuned`` or ``every-name``: see `corrected.corrected`.
 
     Returns
     -------
@@ -168,13 +196,26 @@ def fit_demand(
             f"model {model!r}{nearest(str(model), get_args(Model))}: use 'logit', 'clogit' or "
             "'mnlogit'"
         )
+    reading = default_reading(panel) if reading is None and statuses is None else reading
+    reading = reading or "pivot"
     if statuses is None:
         statuses = ("ok",)
-        if outcome == "choice" and panel.usable.empty:
+        if outcome == "choice" and reading == "pivot" and panel.usable.empty:
             statuses = ("no_logprobs",)
-    frame = demand_frame(panel, alternative, statuses)
+    elif reading == "final":
+        raise UsageError(
+            "statuses=... selects runs by what they say, which corrected belief does not need: "
+            "leave it out, or use reading='pivot'"
+        )
+    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
     name = panel.study.focal if alternative is None else alternative
-    if frame.empty:
+    frame = demand_frame(panel, name, found)
+    # Without a change of mind and without an unread answer, corrected belief is belief.
+    plain = reading == "pivot" or not (found.changes or (found.read != 1).any())
+    read = None if plain or outcome == "choice" else READ
+    if outcome == "choice":
+        frame = frame[found.choice.any(axis=1)]
+    if frame.empty or (outcome == "belief" and not found.believed):
         raise DesignError(_nothing(panel))
     _tell_of_certainty(frame, outcome)
     asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
@@ -183,31 +224,43 @@ def fit_demand(
     if formula is None:
         varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
         formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
-    common: dict[str, Any] = {"vcov": asked, "ssc": ssc, "separation": separation}
+    options = Options.of(asked, ssc=ssc, separation=separation, read=read)
     menu = panel.study.menu
     if model == "logit":
-        door = fraclogit if outcome == "belief" else logit
-        found = door(f"{outcome} ~ {formula}", frame, **common)
-        assert isinstance(found.design, BinaryDesign)
-        found = replace(found, design=replace(found.design, name=name))
+        fit = fit_binary(f"{outcome} ~ {formula}", frame, options, binary=outcome == "choice")
+        assert isinstance(fit.design, BinaryDesign)
+        fit = replace(fit, design=replace(fit.design, name=name))
     else:
         base = next((a.id for a in menu.alternatives if a.outside), None)
-        common["base"] = base or next((a for a in menu.ids if a != name), None)
+        base = base or next((a for a in menu.ids if a != name), None)
         if model == "clogit":
-            long = market_frame(panel, statuses)
-            found = clogit(f"{outcome} ~ {formula}", long, **common)
+            rows = market_frame(panel, found)
+            long = rows.loc[rows["run_id"].isin(frame["run_id"])]
+            fit = fit_conditional(f"{outcome} ~ {formula}", long, options, base=base)
         else:
-            shares = {
-                a: frame[f"belief_{a}"]
-                if outcome == "belief"
-                else (panel.frame.loc[frame.index, "choice"] == a).astype(float)
-                for a in menu.ids
-            }
-            found = mnlogit(f"{' + '.join(menu.ids)} ~ {formula}", frame.assign(**shares), **common)
-        found = replace(found, outcome=outcome)
-    found = replace(found, dropped=len(panel) - len(frame))
+            kept = found.frame["run_id"].isin(frame["run_id"]).to_numpy()
+            shares = found.belief if outcome == "belief" else found.choice
+            wide = frame.assign(**{a: shares[kept, k] for k, a in enumerate(menu.ids)})
+            fit = fit_multinomial(f"{' + '.join(menu.ids)} ~ {formula}", wide, options, base=base)
+        fit = replace(fit, outcome=outcome)
+    fit = replace(fit, dropped=len(panel) - len(frame))
+    if reading == "final" and outcome == "belief":
+        fit = _resting_on(fit, found)
     grid = tuple(float(p) for p in np.unique(frame["price"]))
-    return Demand.of(found, alternative=name, unit=panel.study.unit, prices=grid)
+    return Demand.of(
+        LogitResults.of(fit),
+        alternative=name,
+        unit=panel.study.unit,
+        prices=grid,
+        reading=reading,
+    )
+
+
+def _resting_on(fit: Fit, found: Outcomes) -> Fit:
+    """The fit with the degrees of freedom that the runs which change their mind leave it."""
+    changes = found.changes or 0
+    df = min(fit.df, changes - 1) if changes > 1 else fit.df
+    return replace(fit, df=float(df), notes=(*fit.notes, *found.notes))
 
 
 def _nothing(panel: Panel) -> str:

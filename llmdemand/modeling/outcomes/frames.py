@@ -57,6 +57,8 @@ class Outcomes:
         What each row of `belief` sums to: 1, or less where the final choice is unread.
     reading : str
         ``final`` or ``pivot``.
+    believed : int
+        Runs whose belief at the pivot can be used.
     changes : int or None
         Runs that change their mind or are unread; None for ``pivot``.
     notes : tuple of str
@@ -68,6 +70,7 @@ class Outcomes:
     choice: Array
     read: Array
     reading: Reading
+    believed: int = 0
     changes: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -149,8 +152,10 @@ def outcomes(
             indicators(_codes(rows["choice"], ids), len(ids)),
             np.ones(len(rows)),
             reading,
+            int(rows[f"belief_{ids[0]}"].notna().sum()),
         )
-    found, choice = _corrected(panel, coefficient)
+    read = readings(panel)
+    found, choice = _corrected(panel, read, coefficient)
     # A run that says nothing at all, at its pivot or at its end, moves nothing.
     kept = (found.outcomes != 0).any(axis=1) | (found.read != 0)
     return Outcomes(
@@ -159,19 +164,19 @@ def outcomes(
         choice[kept],
         found.read[kept],
         reading,
+        int(read.usable.sum()),
         found.changes,
         found.notes,
     )
 
 
-def _corrected(panel: Panel, coefficient: Coefficient) -> tuple[Corrected, Array]:
+def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[Corrected, Array]:
     import pandas as pd
 
-    read = readings(panel)
     choice = indicators(read.final, len(panel.study.menu))
     # In turn within each cell: the two halves of a cell know nothing of each other.
     fold: Codes = (panel.frame.groupby("cell").cumcount() % 2).to_numpy().astype(np.intp)
-    if panel.study.sampling.branch and read.usable.any():
+    if getattr(panel.study.sampling, "branch", False) and read.usable.any():
         # Branches are read to their ends: their belief is that of the final choice already.
         used = read.usable[:, None]
         branched = np.where(used, read.belief, choice)
@@ -179,9 +184,9 @@ def _corrected(panel: Panel, coefficient: Coefficient) -> tuple[Corrected, Array
     if read.stopped is not None and read.stopped.any():
         if read.whole is None:
             raise UsageError(
-                f"{int(read.stopped.sum())} of {len(panel)} answers were stopped at their pivot and "
-                "have no final choice: use reading='pivot', or ask again with whole answers (or a "
-                "probability of them)"
+                f"{int(read.stopped.sum())} of {len(panel)} answers were stopped at their pivot "
+                "and have no final choice: use reading='pivot', or ask again with whole answers "
+                "(or a probability of them)"
             )
         cell, _ = pd.factorize(panel.frame["cell"])
         return augmented(read, cell.astype(np.intp), fold), choice
@@ -189,11 +194,7 @@ def _corrected(panel: Panel, coefficient: Coefficient) -> tuple[Corrected, Array
 
 
 def demand_frame(
-    panel: Panel,
-    alternative: str | None = None,
-    statuses: Sequence[str] = ("ok",),
-    reading: Reading = "pivot",
-    coefficient: Coefficient = "one",
+    panel: Panel, alternative: str | None = None, found: Outcomes | None = None
 ) -> pd.DataFrame:
     """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
 
@@ -206,10 +207,9 @@ def demand_frame(
         Runs.
     alternative : str, optional
         Whose demand; the study's focal alternative by default.
-    statuses : sequence of str
-        Rows to keep, of those that have a choice.
-    reading, coefficient : str
-        See `outcomes`. With ``final`` there is a column ``read`` besides.
+    found : Outcomes, optional
+        What the runs say; by default at the pivot, of the runs with status ``ok``. Of final
+        choices there is a column ``read`` besides: what corrected beliefs sum to.
 
     Raises
     ------
@@ -222,8 +222,8 @@ def demand_frame(
         raise UsageError(
             f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
         )
-    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
-    more = {} if reading == "pivot" else {READ: found.read}
+    found = outcomes(panel) if found is None else found
+    more = {} if found.reading == "pivot" else {READ: found.read}
     return found.frame.assign(
         belief=found.belief[:, place],
         choice=found.choice[:, place],
@@ -232,12 +232,7 @@ def demand_frame(
     )
 
 
-def market_frame(
-    panel: Panel,
-    statuses: Sequence[str] = ("ok",),
-    reading: Reading = "pivot",
-    coefficient: Coefficient = "one",
-) -> pd.DataFrame:
+def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
     """The rows that enter a conditional logit: one per run and alternative.
 
     Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one),
@@ -246,8 +241,8 @@ def market_frame(
     import pandas as pd
 
     menu = panel.study.menu
-    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
-    more = {} if reading == "pivot" else {READ: found.read}
+    found = outcomes(panel) if found is None else found
+    more = {} if found.reading == "pivot" else {READ: found.read}
     parts = [
         found.frame.assign(
             case=np.arange(len(found.frame)),

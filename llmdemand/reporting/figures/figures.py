@@ -12,7 +12,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.modeling.models.demand import Demand
-from llmdemand.modeling.outcomes.frames import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame, outcomes
 from llmdemand.reporting.figures import runplots, style
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 
@@ -287,7 +287,12 @@ def _means(panel: Panel, outcome: str) -> pd.Series[float]:
     statuses = ("ok",)
     if outcome == "choice" and panel.usable.empty:
         statuses = ("no_logprobs",)
-    return demand_frame(panel, statuses=statuses).groupby("price")[outcome].mean().dropna()
+    return (
+        demand_frame(panel, found=outcomes(panel, statuses=statuses))
+        .groupby("price")[outcome]
+        .mean()
+        .dropna()
+    )
 
 
 def _spread(place: Any) -> Any:

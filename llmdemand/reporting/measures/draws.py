@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
-from llmdemand.modeling.outcomes.frames import demand_frame
+from llmdemand.modeling.outcomes.frames import demand_frame, outcomes
 
 __all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
 
@@ -68,7 +68,7 @@ class Pool:
         """
         usable = demand_frame(panel)
         if usable.empty and choice_only:
-            usable = demand_frame(panel, statuses=("no_logprobs",))
+            usable = demand_frame(panel, found=outcomes(panel, statuses=("no_logprobs",)))
         if usable.empty:
             counts = panel.statuses[panel.statuses > 0].to_dict()
             raise DesignError(

@@ -198,7 +198,7 @@ def test_scores_and_folds_know_the_offset(data):
 def test_predictions_need_the_columns_of_the_offset(data):
     """Predictions that leave the offset out are wrong without a word: fixest 309."""
     found = ld.logit("y ~ price + offset(log(size))", data)
-    with pytest.raises(DesignError, match="reads a column 'size'"):
+    with pytest.raises(DesignError, match="no column 'size'"):
         found.predict(data[["price"]])
     twice = found.predict(data.assign(size=2 * data["size"]))
     once = found.predict(data)

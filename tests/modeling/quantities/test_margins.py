@@ -76,7 +76,7 @@ def test_a_multinomial_logit_equals_statsmodels(data, method):
     np.testing.assert_allclose(found.se, theirs.margeff_se.ravel(), rtol=1e-6)
     # statsmodels has no elasticities of a multinomial logit: z (b_j - sum_k s_k b_k).
     b = np.array([0, *ours.params.filter(like="price:")])
-    s, w = ours.predict(), ours.weights
+    s, w = np.asarray(ours.predict()), ours.weights
     e = ours.frame["price"].to_numpy()[:, None] * (b - (s @ b)[:, None])
     found = ours.get_margeff(method="eyex")
     np.testing.assert_allclose(found.estimate, np.average(e, axis=0, weights=w), rtol=1e-9)
