@@ -214,7 +214,7 @@ def fit_demand(
     plain = reading == "pivot" or not (found.changes or (found.read != 1).any())
     read = None if plain or outcome == "choice" else READ
     if outcome == "choice":
-        frame = frame[found.choice.any(axis=1)]
+        frame = frame.iloc[np.flatnonzero(found.choice.any(axis=1))]
     if frame.empty or (outcome == "belief" and not found.believed):
         raise DesignError(_nothing(panel))
     _tell_of_certainty(frame, outcome)
