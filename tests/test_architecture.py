@@ -51,6 +51,7 @@ FLOORS = {
     "simulation": [
         "backend cost",
         "calls requests storing",
+        "branches",
         "backends probe",
         "batch run",
     ],

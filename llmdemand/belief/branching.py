@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from llmdemand.belief.automaton import AMBIGUOUS, Automaton
+from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
 from llmdemand.belief.extract import Belief
-from llmdemand.belief.tokens import Response
+from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "branch_belief",
     "branch_weights",
     "last_decision",
+    "naming",
     "over_branches",
     "plan_branches",
 ]
@@ -174,7 +175,7 @@ def plan_branches(
     automaton: Automaton,
     response: Response,
     ids: Sequence[int],
-    listed: Sequence[Listed],
+    listed: Mapping[int, Listed],
     uniform: float,
     *,
     power: float = 1.0,
@@ -189,8 +190,8 @@ def plan_branches(
         The realised answer.
     ids : sequence of int
         Its tokens' ids.
-    listed : sequence of Listed
-        Ranked candidates by position; empty where they are not known by id.
+    listed : mapping of int to Listed
+        Ranked candidates by position; only those of `naming` are used.
     uniform : float
         See `branch_weights`.
     power : float
@@ -207,24 +208,43 @@ def plan_branches(
     log-probability. Where the tokens before a position do not begin the text, none there is
     continued. Each is a matter of prefix and list, so that belief stays exact.
     """
-    place, begun, text = automaton.start, b"", response.text.encode("utf-8", "replace")
-    for position, (token, candidates) in enumerate(zip(response.tokens, listed, strict=False)):
+    text = response.text.encode("utf-8", "replace")
+    for position, place, begun in _naming(automaton, response.tokens):
+        if not text.startswith(begun):
+            return None
+        members = [
+            (id_, data, math.exp(power * value))
+            for id_, data, value in listed.get(position, ())
+            if data and -math.inf < value <= 0 and _names(place[data][1])
+        ]
+        members = [member for member in members if member[2] > 0]
+        places = [k for k, (id_, _, _) in enumerate(members) if id_ == ids[position]]
+        if places:
+            weights = branch_weights([m[2] for m in members], places[0], uniform)
+            branches = [Branch(*members[k][:2], w) for k, w in weights.items()]
+            return Plan(position, tuple(ids[:position]), begun, tuple(branches))
+    return None
+
+
+def naming(automaton: Automaton, tokens: Sequence[Token]) -> list[int]:
+    """Positions whose realised token begins or completes a name: where an answer may branch.
+
+    >>> automaton = Automaton(Menu.of("Pampers", "Huggies"))
+    >>> naming(automaton, [Token.of(w, -1.0) for w in ("I'd", " pick", " P", "ampers")])
+    [2]
+    """
+    return [position for position, _, _ in _naming(automaton, tokens)]
+
+
+def _naming(automaton: Automaton, tokens: Sequence[Token]) -> Iterator[tuple[int, Place, bytes]]:
+    """Each such position, the place before it, and the bytes before it."""
+    place, begun = automaton.start, b""
+    for position, token in enumerate(tokens):
         after, outcome = place[token.data]
-        if _names(outcome) and text.startswith(begun):
-            members = [
-                (id_, data, math.exp(power * value))
-                for id_, data, value in candidates
-                if data and -math.inf < value <= 0 and _names(place[data][1])
-            ]
-            members = [member for member in members if member[2] > 0]
-            places = [k for k, (id_, _, _) in enumerate(members) if id_ == ids[position]]
-            if places:
-                weights = branch_weights([m[2] for m in members], places[0], uniform)
-                branches = [Branch(*members[k][:2], w) for k, w in weights.items()]
-                return Plan(position, tuple(ids[:position]), begun, tuple(branches))
+        if token.data and _names(outcome):
+            yield position, place, begun
         place = automaton.resume(after) if outcome >= 0 else after
         begun += token.data
-    return None
 
 
 def _names(outcome: int) -> bool:
@@ -277,8 +297,7 @@ def over_branches(
         weight of the others); and the columns ``branches``, ``branch_tokens``,
         ``pivot_choice`` and ``pivot_belief_<alternative>``.
     """
-    texts = response.texts or (response.text,)
-    readings = [read(text) for text in texts]
+    readings = [read(text) for text in response.texts]
     belief, final = branch_belief(response.weights, readings, menu.ids), readings[0]
     status = found.status
     if response.tokens and status not in ("refusal", "no_output"):
@@ -299,7 +318,7 @@ def over_branches(
             mismatch=None if found.choice is None else final != found.choice,
         ),
         {
-            "branches": len(texts),
+            "branches": len(response.texts),
             "branch_tokens": math.fsum(response.written[1:]),
             "pivot_choice": found.choice,
             **{f"pivot_belief_{a}": b for a, b in zip(menu.ids, found.belief, strict=True)},

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmdemand.belief.branching import Branched, Reader, last_decision, over_branches
 from llmdemand.belief.extract import Extractor
 from llmdemand.belief.thoughts import over_thoughts
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.panel import Panel, columns
 from llmdemand.core.study import Study
+from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +57,7 @@ def extract_panel(
     *,
     raw_logprobs: bool = True,
     low_mass: float = 0.05,
+    reader: Reader | None = None,
 ) -> Panel:
     """Extract every answer's belief by the study's own menu and answer format.
 
@@ -71,12 +74,15 @@ def extract_panel(
         (llama.cpp, vLLM): belief is then converted to it.
     low_mass : float
         See `Extractor`.
+    reader : callable, optional
+        Reads whole texts of answers that branch: from a text to an alternative's id or
+        None. By default what the text decides for last.
 
     Returns
     -------
     Panel
     """
-    builder = PanelBuilder(study, raw_logprobs=raw_logprobs, low_mass=low_mass)
+    builder = PanelBuilder(study, raw_logprobs=raw_logprobs, low_mass=low_mass, reader=reader)
     for answer in answers:
         builder.add(answer)
     return builder.panel(provenance)
@@ -89,11 +95,18 @@ class PanelBuilder:
 
     Parameters
     ----------
-    study, raw_logprobs, low_mass
+    study, raw_logprobs, low_mass, reader
         See `extract_panel`.
     """
 
-    def __init__(self, study: Study, *, raw_logprobs: bool = True, low_mass: float = 0.05) -> None:
+    def __init__(
+        self,
+        study: Study,
+        *,
+        raw_logprobs: bool = True,
+        low_mass: float = 0.05,
+        reader: Reader | None = None,
+    ) -> None:
         self._study = study
         self._extractor = Extractor(
             study.menu,
@@ -102,13 +115,14 @@ class PanelBuilder:
             answer_first=study.answer_first,
             anchors=study.anchors,
         )
+        self._read = reader or last_decision(self._extractor.automaton)
         self._names = columns(study)
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
 
     def add(self, answer: Answer) -> str:
         """Extract one answer; returns its status."""
-        row = _row(self._study, self._extractor, answer, self._names)
+        row = _row(self._study, self._extractor, answer, self._names, self._read)
         self._rows.append(row)
         if len(self._rows) == _CHUNK:
             self._close_part()
@@ -144,14 +158,25 @@ class PanelBuilder:
         self._rows = []
 
 
-def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -> dict[str, Any]:
+def _row(
+    study: Study, extractor: Extractor, answer: Answer, names: list[str], read: Reader
+) -> dict[str, Any]:
     response, cell = answer.response, answer.cell
     ids = study.menu.ids
-    found, between = extractor(response), {}
+    found = extractor(response)
+    between: dict[str, Any] = {}
     if study.sampling.thinking:
         found, variance = over_thoughts([extractor(r) for r in response.forced or (response,)])
         between = {f"between_{a}": v for a, v in zip(ids, variance, strict=True)}
         between["thoughts"] = len(response.forced or (response,))
+    if study.sampling.branch:
+        if not isinstance(response, Branched):
+            raise UsageError(
+                f"run {cell.index}-{answer.replicate} has no branches, which the study asks for: "
+                "read its response store, or set sampling.branch to false"
+            )
+        found, more = over_branches(found, response, read, study.menu)
+        between.update(more)
     # What most studies do not vary, they have no column for.
     varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm") if k in names}
     return {

@@ -24,6 +24,7 @@ STATUSES = {
     "no_pivot": "the answer names no alternative",
     "unresolved_at_end": "the answer settles the choice only by ending, or not at all",
     "conflicting_mentions": "the answer names several alternatives and decides for none",
+    "unread": "the answer, or one of its branches, is read as no choice when it is finished",
     "refusal": "the model declined to answer",
     "no_output": "the answer is empty",
     "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
@@ -84,7 +85,11 @@ class Panel(OneLine):
         ``persona_id``, only if the personas are respondents: text, and the key by which data
         on the same people are joined. Of models that
         think first, ``between_<alt>...`` is the variance of belief between a run's
-        ``thoughts``, and belief is their mean.
+        ``thoughts``, and belief is their mean. Of studies with ``sampling.branch`` belief,
+        ``lo`` and ``hi`` are the branches' (of a run that is ``unread`` they sum to the weight
+        of the branches that were read), ``choice`` is that of the whole text,
+        ``pivot_choice`` and ``pivot_belief_<alt>...`` are what its pivot says; ``branches``
+        is their number, ``branch_tokens`` what they took besides the answer.
     study : Study
         The design that was run.
     provenance : mapping
@@ -204,8 +209,14 @@ def columns(study: Study) -> list[str]:
         "choice",
         *(f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ids),
         *thoughts,
+        *(branch_columns(ids) if study.sampling.branch else []),
         *tail,
     ]
+
+
+def branch_columns(ids: Sequence[str]) -> list[str]:
+    """What a panel says of branches besides belief."""
+    return ["branches", "branch_tokens", "pivot_choice", *(f"pivot_belief_{a}" for a in ids)]
 
 
 def _head(study: Study) -> list[str]:

@@ -60,6 +60,11 @@ class Request:
         How the choice will be read; None where there is none to be read.
     begun : str
         Beginning of the answer, which the model continues; empty by default.
+    ids : tuple of int
+        Token ids with which the answer begins (after `begun`); what comes back is what
+        follows them. For backends that continue a beginning.
+    parent : str
+        Key of the stored answer that this is a branch of; empty for an answer.
     """
 
     run_id: str
@@ -73,6 +78,8 @@ class Request:
     replicate: int
     format: AnswerFormat | None = None
     begun: str = ""
+    ids: tuple[int, ...] = ()
+    parent: str = ""
 
     @property
     def prompt(self) -> tuple[str, str, str, str]:

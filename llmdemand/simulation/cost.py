@@ -113,6 +113,8 @@ class Estimate:
         Lowest and highest that can be expected.
     usd : (float, float) or None
         Cost in US dollars; None where no price is known.
+    branches : int
+        Most branches of these answers, counted in the upper ends.
     """
 
     asked: int
@@ -120,6 +122,7 @@ class Estimate:
     prompt_tokens: tuple[float, float]
     completion_tokens: tuple[float, float]
     usd: tuple[float, float] | None
+    branches: int = 0
 
     def __str__(self) -> str:
         """One sentence."""
@@ -127,6 +130,7 @@ class Estimate:
         if self.stored:
             text += f" ({self.stored:,} are stored)"
         if self.asked:
+            text += f" and up to {self.branches:,} branches of them" if self.branches else ""
             text += (
                 f": {_range(*self.prompt_tokens)} tokens to read, "
                 f"{_range(*self.completion_tokens)} to write"

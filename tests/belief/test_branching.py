@@ -157,11 +157,11 @@ IDS = {"I'd": 1, " say": 2, " P": 3, " H": 4, "ampers": 5, "uggies": 6, ",": 7, 
 
 def spoken(*words, lists):
     """An answer whose lists are given by position: {word: probability}."""
-    tokens, listed = [], []
+    tokens, listed = [], {}
     for place, word in enumerate(words):
         offered = {k: float(np.log(p)) for k, p in lists.get(place, {word: 1.0}).items()}
         tokens.append(Token.of(word, offered.get(word, -9.0), offered))
-        listed.append([(IDS[k], k.encode(), v) for k, v in offered.items()])
+        listed[place] = [(IDS[k], k.encode(), v) for k, v in offered.items()]
     return Response(tuple(tokens), "".join(words)), [IDS[w] for w in words], listed
 
 
@@ -187,9 +187,9 @@ def test_a_realised_token_from_outside_the_list_goes_on_to_the_next_name():
 def test_nothing_branches_where_ids_are_unknown_or_the_text_is_another():
     lists = {0: {" P": 0.6, " H": 0.4}}
     answer, ids, listed = spoken(" P", "ampers", lists=lists)
-    assert plan_branches(Automaton(MENU), answer, ids, [[], []], 0.5) is None
+    assert plan_branches(Automaton(MENU), answer, ids, {}, 0.5) is None
     torn = Response((Token.of("I'd", -1.0), *answer.tokens), " Pampers")
-    assert plan_branches(Automaton(MENU), torn, [1, *ids], [[], *listed], 0.5) is None
+    assert plan_branches(Automaton(MENU), torn, [1, *ids], {1: listed[0]}, 0.5) is None
 
 
 def test_the_row_of_a_run_is_made_of_its_branches():

@@ -54,6 +54,11 @@ def check(study: Questionnaire) -> None:
             "sampling.thinking needs at least one thought of at least one token, and texts for "
             "'close' and 'answer'"
         )
+    if thinking is not None and study.sampling.branch:
+        raise StudyError(
+            "sampling.branch and sampling.thinking are both set: forced answers do not branch; "
+            "remove one (a model that thinks and then answers by itself can branch)"
+        )
     if not study.sampling.temperature > 0:
         raise StudyError(
             f"temperature is {study.sampling.temperature}: use a positive number (at 0 choice is "

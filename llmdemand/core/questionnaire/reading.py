@@ -112,7 +112,8 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
     ]
     data["anchors"] = list(study.anchors)
     sampling = {**asdict(study.sampling), "stop": list(study.sampling.stop)}
-    data["sampling"] = {k: v for k, v in sampling.items() if v is not None}
+    # What is off by default is left out, so that a study without it keeps its hash.
+    data["sampling"] = {k: v for k, v in sampling.items() if v is not None and v is not False}
     data["personas"] = [dict(p) for p in study.personas]
     defaults = {f.name: f.default for f in fields(study)}
     for name in DESIGN:
@@ -165,12 +166,12 @@ def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, s
 
 def _sampling(entry: Any) -> Sampling:
     sampling = dict(typed(entry, dict, "sampling"))
-    known = ["temperature", "max_tokens", "top_logprobs", "stop", "thinking"]
+    known = ["temperature", "max_tokens", "top_logprobs", "stop", "thinking", "branch"]
     only_known(sampling, known, "sampling field")
     sampling["stop"] = texts(sampling.get("stop", ()), "sampling.stop")
-    for name, kind in (("temperature", float), ("max_tokens", int), ("top_logprobs", int)):
-        if name in sampling:
-            sampling[name] = typed(sampling[name], kind, f"sampling.{name}")
+    kinds = {"temperature": float, "max_tokens": int, "top_logprobs": int, "branch": bool}
+    for name in kinds.keys() & sampling:
+        sampling[name] = typed(sampling[name], kinds[name], f"sampling.{name}")
     if "thinking" in sampling:
         sampling["thinking"] = _thinking(sampling["thinking"])
     return Sampling(**sampling)

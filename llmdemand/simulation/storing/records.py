@@ -98,6 +98,8 @@ def key(request: Request, source: Source) -> str:
         "persona": request.cell.persona.get("id"),
         "replicate": request.replicate,
     }
+    if sampling.branch:  # answered to the end, and with ids
+        content["ids"] = request.ids
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
