@@ -35,6 +35,14 @@ FLOORS = {
         "panel",
         "panels",
     ],
+    "belief": [
+        "audit characters mentions tokens words",
+        "automaton mass",
+        "extract tree",
+        "branching thoughts",
+        "rows",
+        "readers",
+    ],
     "modeling": [
         "arrays printed",
         "sample likelihood",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.belief.branching import Branched, Reader, last_decision, over_branches
+from llmdemand.belief.branching.branches import Branched, Reader, last_decision, over_branches
 from llmdemand.belief.extract import Extractor
 from llmdemand.belief.thoughts import over_thoughts
 from llmdemand.belief.tokens import Response

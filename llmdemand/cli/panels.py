@@ -157,11 +157,15 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     """
     from llmdemand.belief.audit import audit as run
     from llmdemand.belief.audit import check_equivalence
+    from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.core.panel import Panel
 
     read = Panel.read(panel)
     found = run(read)
     same = check_equivalence(read) if len(read.usable) else None
+    # One run per cell has no variance to compare.
+    several = read.frame["cell"].duplicated().any() and read.frame["final_choice"].notna().any()
+    branches = compare_branching(read) if read.study.sampling.branch and several else None
     if as_json:
         print_json(
             {
@@ -172,6 +176,14 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "equivalence": None
                 if same is None
                 else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},
+                "branching": None
+                if branches is None
+                else {
+                    "difference": branches.difference,
+                    "se": branches.se,
+                    "p": branches.pvalue,
+                    "measures": records(branches.table.rename_axis("measure").reset_index()),
+                },
             }
         )
         return
@@ -182,6 +194,8 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     out().print(found.summary(), markup=False, highlight=False)
     if same is not None:
         out().print(f"\n{_equivalence(same)}", highlight=False)
+    if branches is not None:
+        out().print(f"\n{branches.summary()}", markup=False, highlight=False)
 
 
 def _equivalence(same: Equivalence) -> str:

@@ -48,7 +48,7 @@ class Sampling:
         For models that reason before they answer; None asks for the answer itself.
     branch : bool
         Continue each token with which a name may begin to the end of its answer, and take
-        belief from the finished texts (`llmdemand.belief.branching`); for models that
+        belief from the finished texts (`llmdemand.belief.branching.branches`); for models that
         continue a beginning: ``local``, vLLM, the llama.cpp server.
     """
 

@@ -9,7 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from llmdemand.belief.automaton import Automaton
-from llmdemand.belief.branching import Branch, Branched, Listed, Plan, naming, plan_branches
+from llmdemand.belief.branching.branches import (
+    Branch,
+    Branched,
+    Listed,
+    Plan,
+    naming,
+    plan_branches,
+)
 from llmdemand.belief.tokens import Response
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import BackendError
@@ -58,7 +65,7 @@ def where_named(
         For each token its id and those of its candidates.
     """
     found: dict[int, Listed] = {}
-    named = set(naming(automaton_of(format_), response.tokens))
+    named = naming(automaton_of(format_), response.tokens)
     for position, (token, (id_, candidates)) in enumerate(zip(response.tokens, ids, strict=True)):
         offered = zip(candidates, token.candidates, token.logprobs, strict=True)
         listed = [(i, data, value) for i, data, value in offered if _whole(data)]

@@ -10,10 +10,12 @@ from functools import lru_cache
 from llmdemand.core.resources import data_file
 from llmdemand.errors import UsageError
 
-__all__ = ["FRAME", "Budget", "Estimate", "Ledger", "Prices", "known_prices"]
+__all__ = ["FRAME", "LOOKS", "Budget", "Estimate", "Ledger", "Prices", "known_prices"]
 
 # Bytes per token of English text; prompts with many figures have more tokens.
 _BYTES_PER_TOKEN = (5.0, 2.5)
+#: Calls, at most, that an answer takes to find candidates by id where a server lists their texts.
+LOOKS = 3
 #: Tokens for role markers and the like, at most, per call.
 FRAME = 32
 

@@ -19,6 +19,7 @@ from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportE
 from llmdemand.simulation.backend import Backend, Request
 from llmdemand.simulation.backends.named import backend_named
 from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.backends.rendered import by_id
 from llmdemand.simulation.backends.thinking import ThinkingBackend
 from llmdemand.simulation.branches import Branches
 from llmdemand.simulation.calls.call import Call
@@ -161,6 +162,8 @@ def _prepared(study: Study, backend: Backend) -> Backend:
     # What is replayed was recorded with its thoughts and branches.
     if isinstance(backend, ThinkingBackend | RecordedBackend):
         return backend
+    if study.sampling.branch or thinking is not None:
+        backend = by_id(backend)
     if study.sampling.branch and not getattr(backend, "continues", False):
         raise UsageError(
             f"{backend.name} does not continue a beginning by its token ids, which "

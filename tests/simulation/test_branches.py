@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from llmdemand import load_study, simulate
-from llmdemand.belief.branching import MOST_BRANCHES
+from llmdemand.belief.branching.branches import MOST_BRANCHES
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.rows import extract_panel
 from llmdemand.core.sampling import Sampling
@@ -25,7 +25,7 @@ from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.draw import Candidate, Paths
 from llmdemand.simulation.backends.recorded import RecordedBackend, replay, stored_answers
 from llmdemand.simulation.branches import automaton_of, where_named, with_ids
-from llmdemand.simulation.cost import Budget, Prices
+from llmdemand.simulation.cost import LOOKS, Budget, Prices
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.run import estimate
 from llmdemand.simulation.storing.store import Store
@@ -250,7 +250,8 @@ def test_the_estimate_counts_branches_and_the_budget_holds(tmp_path):
     without, found = (estimate(s, Talker(), runs=2) for s in (plain, STUDY))
     assert found.branches == 32 * MOST_BRANCHES and not without.branches
     assert f"up to {32 * MOST_BRANCHES} branches" in str(found)
-    assert found.completion_tokens[1] == without.completion_tokens[1] * (1 + MOST_BRANCHES)
+    most = without.completion_tokens[1] * (1 + MOST_BRANCHES) + 32 * LOOKS
+    assert found.completion_tokens[1] == most
     assert found.prompt_tokens[1] > MOST_BRANCHES * without.prompt_tokens[1]
     store, spent = tmp_path / "s.sqlite", 0.0
     with pytest.raises(BudgetReached):

@@ -216,6 +216,12 @@ class LocalBackend:
 
         return score
 
+    async def rendered(self, request: Request) -> str:
+        """The prompt as the model reads it, without a beginning of its answer."""
+        loop = asyncio.get_running_loop()
+        bare = replace(request, begun="")
+        return await loop.run_in_executor(self._thread, self._prompt, bare)
+
     def _answer(self, paths: Paths, request: Request) -> dict[str, Any]:
         branch = request.sampling.branch
         whole = branch or self._whole is None or request.replicate < self._whole

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmdemand.belief.branching import MOST_BRANCHES
+from llmdemand.belief.branching.branches import MOST_BRANCHES
 from llmdemand.core.sampling import Sampling
 from llmdemand.simulation.backend import Request
-from llmdemand.simulation.cost import FRAME
+from llmdemand.simulation.cost import FRAME, LOOKS
 
 __all__ = ["Call"]
 
@@ -44,7 +44,7 @@ class Call:
         thinking = sampling.thinking
         if self.branches:
             # Each branch reads the prompt and the answer up to where it leaves it.
-            return once + self.branches * (once + FRAME + sampling.max_tokens)
+            return once + (self.branches + self._looks) * (once + FRAME + sampling.max_tokens)
         if thinking is None:
             return once
         # Every thought reads the prompt, every answer the prompt and its thought; a token
@@ -64,4 +64,8 @@ class Call:
 
         # One interface writes at least 16 tokens, whatever is asked for.
         longest = [max(16, most(request.sampling)) for request in self.requests]
-        return sum(longest) + self.branches * max(longest)
+        return sum(longest) + self.branches * max(longest) + self._looks
+
+    @property
+    def _looks(self) -> int:
+        return LOOKS * len(self.requests) if self.branches else 0

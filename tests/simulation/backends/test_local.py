@@ -339,3 +339,22 @@ def test_branches_go_on_from_the_very_tokens_that_were_listed(backend, tmp_path)
             assert known[id_][0] == data
             assert known[id_][1] == pytest.approx(value, abs=0.2)
     assert early + late > 2
+
+
+@pytest.mark.local
+@needs_model
+def test_over_its_own_port_the_engine_continues_by_token_ids(backend, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", backend._key)
+    study = small(
+        "pampers", sampling={"max_tokens": 6, "top_logprobs": 20, "branch": True}, orders="fixed"
+    )
+    server = OpenAIBackend(
+        "smollm2",
+        base_url=f"{backend.address}/v1",
+        extra_body={"top_k": 0, "min_p": 0, "samplers": ["temperature"]},
+    )
+    frame = simulate(study, server, runs=2, seed=3, probe=False, concurrency=1).frame
+    here = simulate(study, backend, runs=1, seed=3, store=":memory:").frame
+    assert set(frame["prompt_tokens"]) == set(here["prompt_tokens"])
+    assert (frame["branches"] > 1).any()
+    assert frame[["belief_pampers", "belief_huggies"]].notna().all(axis=None)

@@ -226,14 +226,20 @@ def plan_branches(
     return None
 
 
-def naming(automaton: Automaton, tokens: Sequence[Token]) -> list[int]:
-    """Positions whose realised token begins or completes a name: where an answer may branch.
+def naming(automaton: Automaton, tokens: Sequence[Token]) -> dict[int, list[bytes]]:
+    """Where an answer may branch: positions whose realised token begins or completes a name.
+
+    Each with the listed candidates that do.
 
     >>> automaton = Automaton(Menu.of("Pampers", "Huggies"))
-    >>> naming(automaton, [Token.of(w, -1.0) for w in ("I'd", " pick", " P", "ampers")])
-    [2]
+    >>> tokens = [Token.of("I'd", -1.0), Token.of(" P", -0.1, {" P": -0.1, " H": -2.5, "!": -4.0})]
+    >>> naming(automaton, tokens)
+    {1: [b' P', b' H']}
     """
-    return [position for position, _, _ in _naming(automaton, tokens)]
+    return {
+        position: [c for c in tokens[position].candidates if c and _names(place[c][1])]
+        for position, place, _ in _naming(automaton, tokens)
+    }
 
 
 def _naming(automaton: Automaton, tokens: Sequence[Token]) -> Iterator[tuple[int, Place, bytes]]:

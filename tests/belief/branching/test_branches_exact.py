@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmdemand.belief.automaton import Automaton
-from llmdemand.belief.branching import (
+from llmdemand.belief.branching.branches import (
     LARGE,
     MOST_BRANCHES,
     Branched,
