@@ -14,7 +14,7 @@ from llmdemand.errors import DesignError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position"]
+__all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position", "thoughts"]
 
 _LOCK = 0.95
 
@@ -48,6 +48,11 @@ class Audit(OneLine):
     position_locked : bool
         Whether the first-named alternative is chosen more than 95 % of the time
         although the order varies: no estimate should be read from such a panel.
+    thoughts : str
+        ``natural`` or ``forced`` where the model thinks first; else empty.
+    thought_cut : float
+        Share of thoughts that reached the most tokens before they were closed; NaN where
+        the model does not think first.
     """
 
     statuses: pd.DataFrame
@@ -61,6 +66,8 @@ class Audit(OneLine):
     first_chosen: tuple[float, float, float]
     orders: int
     position_locked: bool
+    thoughts: str = ""
+    thought_cut: float = float("nan")
 
     def summary(self) -> str:
         """The audit as text."""
@@ -79,6 +86,11 @@ class Audit(OneLine):
                 f"{self.width:.3f}",
                 f"first-named option chosen: {first:.1f} % ({first_low:.1f} to {first_high:.1f}), "
                 f"{self.orders} named first in turn{lock}",
+                *(
+                    [f"{self.thoughts} thoughts, {100 * self.thought_cut:.1f} % of them cut"]
+                    if self.thoughts
+                    else []
+                ),
                 "",
                 "pivot token by final choice",
                 self.tokens.head(12).to_string(),
@@ -144,7 +156,15 @@ def audit(panel: Panel) -> Audit:
         _wilson(hits, len(chosen)),
         orders,
         locked,
+        *thoughts(panel),
     )
+
+
+def thoughts(panel: Panel) -> tuple[str, float]:
+    """Which law belief is of where the model thinks first, and the share of thoughts cut."""
+    kind = panel.study.thoughts
+    cut = panel.frame["thought_cut"].mean() if kind and len(panel) else float("nan")
+    return kind, float(cut)
 
 
 def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:

@@ -149,7 +149,7 @@ class Automaton:
         thinking: tuple[str, str] = ("<think>", "</think>"),
         thinking_open: bool = False,
     ) -> None:
-        self.menu = menu
+        self.menu, self.thinking = menu, thinking
         self._anchors = tuple(fold(a) for a in anchors)
         self._opening, self._closing = (fold(tag) for tag in thinking)
         # What the answer is like when it begins, at once or after an anchor.

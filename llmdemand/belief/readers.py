@@ -223,7 +223,14 @@ def chat_completion(raw: Mapping[str, Any]) -> Response:
             message.get("refusal"),
             str(raw.get("model") or ""),
             _usage(raw),
+            thought=_thought(message),
         )
+
+
+def _thought(message: Mapping[str, Any]) -> str:
+    """A thought in a field of its own: vLLM and llama.cpp, OpenRouter, Ollama."""
+    fields = (message.get(k) for k in ("reasoning_content", "reasoning", "thinking"))
+    return next((_text(found) for found in fields if isinstance(found, str)), "")
 
 
 def responses_api(raw: Mapping[str, Any]) -> Response:
@@ -377,7 +384,14 @@ def thoughts(raw: Mapping[str, Any]) -> Response:
         If a field is missing or of another type.
     """
     with _reading("run of thoughts", "thoughts[] with thought and answer"):
-        forced = tuple(read_response(entry["answer"]) for entry in raw["thoughts"])
+        forced = tuple(
+            replace(
+                read_response(entry["answer"]),
+                thought=_text(entry["thought"]),
+                cut=not entry.get("ended", True),
+            )
+            for entry in raw["thoughts"]
+        )
         return replace(forced[0], usage=_usage(raw), forced=forced)
 
 

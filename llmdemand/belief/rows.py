@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmdemand.belief.branching.branches import Branched, Reader, last_decision, over_branches
 from llmdemand.belief.extract import Extractor
-from llmdemand.belief.thoughts import over_thoughts
+from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.panel import Panel, columns
@@ -112,8 +112,7 @@ class PanelBuilder:
             study.menu,
             temperature=study.sampling.temperature if raw_logprobs else 1.0,
             low_mass=low_mass,
-            answer_first=study.answer_first,
-            anchors=study.anchors,
+            **study.reading,
         )
         self._read = reader or last_decision(self._extractor.automaton)
         self._names = columns(study)
@@ -147,7 +146,8 @@ class PanelBuilder:
         )
         if ordered:
             frame = frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
-        return Panel(frame, self._study, dict(provenance or {}))
+        kind = {"thoughts": self._study.thoughts} if self._study.thoughts else {}
+        return Panel(frame, self._study, {**kind, **(provenance or {})})
 
     def _close_part(self) -> None:
         import pandas as pd
@@ -169,6 +169,9 @@ def _row(
         found, variance = over_thoughts([extractor(r) for r in response.forced or (response,)])
         between = {f"between_{a}": v for a, v in zip(ids, variance, strict=True)}
         between["thoughts"] = len(response.forced or (response,))
+    if study.thoughts:
+        opened, tags = study.thinking_open, extractor.automaton.thinking
+        between["thought_cut"] = share_cut(response, tags, opened=opened)
     if study.sampling.branch:
         if not isinstance(response, Branched):
             raise UsageError(

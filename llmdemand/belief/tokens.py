@@ -66,6 +66,10 @@ class Response:
     forced : tuple of Response
         Of a run with several thoughts: the forced answer after each, the first of
         which this response repeats.
+    thought : str
+        What the model thought, where a backend reports it apart from the answer.
+    cut : bool
+        Whether the thought before a forced answer reached the most tokens.
     """
 
     tokens: tuple[Token, ...]
@@ -75,6 +79,8 @@ class Response:
     model: str = ""
     usage: Mapping[str, Any] = field(default_factory=dict)
     forced: tuple[Response, ...] = ()
+    thought: str = ""
+    cut: bool = False
 
 
 def shortened(response: Response, most: int) -> Response:

@@ -16,6 +16,8 @@ from llmdemand.cli.options import (
     Respondents,
     Seed,
     StorePath,
+    Thinking,
+    ThinkingOpen,
     study_of,
 )
 from llmdemand.cli.output import (
@@ -127,6 +129,8 @@ def extract(
     low_mass: Annotated[
         float, typer.Option(help="Below this decided mass a run is low_mass.")
     ] = 0.05,
+    thinking: Thinking = None,
+    thinking_open: ThinkingOpen = False,
 ) -> None:
     """Extract beliefs from responses on disk; asks no model.
 
@@ -137,7 +141,7 @@ def extract(
     from llmdemand.simulation.backends.recorded import stored_answers
     from llmdemand.simulation.storing.store import is_store
 
-    chosen = study_of(study, respondents, respondent_id)
+    chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
     refuse_overwriting(path, file)
     if is_store(file):
         answers = stored_answers(file, chosen, model=model)
@@ -173,6 +177,8 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "mismatches": found.mismatches,
                 "checked": found.checked,
                 "position_locked": found.position_locked,
+                "thoughts": found.thoughts,
+                "thought_cut": found.thought_cut if found.thoughts else None,
                 "equivalence": None
                 if same is None
                 else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},

@@ -85,11 +85,13 @@ class Panel(OneLine):
         ``persona_id``, only if the personas are respondents: text, and the key by which data
         on the same people are joined. Of models that
         think first, ``between_<alt>...`` is the variance of belief between a run's
-        ``thoughts``, and belief is their mean. Of studies with ``sampling.branch`` belief,
-        ``lo`` and ``hi`` are the branches' (of a run that is ``unread`` they sum to the weight
-        of the branches that were read), ``choice`` is that of the whole text,
-        ``pivot_choice`` and ``pivot_belief_<alt>...`` are what its pivot says; ``branches``
-        is their number, ``branch_tokens`` what they took besides the answer.
+        ``thoughts``, and belief is their mean. ``thought_cut`` is the share of a run's thoughts
+        that reached the most tokens before they were closed (natural: 0 or 1); the provenance
+        says whether ``thoughts`` are ``natural`` or ``forced``. Of studies with
+        ``sampling.branch`` belief, ``lo`` and ``hi`` are the branches' (of a run that is
+        ``unread`` they sum to the weight of the branches that were read), ``choice`` is that
+        of the whole text, ``pivot_choice`` and ``pivot_belief_<alt>...`` are what its pivot
+        says; ``branches`` is their number, ``branch_tokens`` what they took besides the answer.
     study : Study
         The design that was run.
     provenance : mapping
@@ -201,6 +203,7 @@ def columns(study: Study) -> list[str]:
     ids = study.menu.ids
     tail = _PLAIN_COLUMNS[7:]
     thoughts = [*(f"between_{a}" for a in ids), "thoughts"] if study.sampling.thinking else []
+    thoughts += ["thought_cut"] if study.thoughts else []
     return [
         *_head(study),
         *_varied(study),

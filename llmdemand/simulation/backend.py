@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
+from llmdemand.belief.automaton import Automaton
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.menu import Menu
@@ -26,11 +28,33 @@ class AnswerFormat:
         Whether the first word is the choice.
     anchors : tuple of str
         Texts after the first of which the answer begins.
+    thinking : (str, str)
+        Tags between which nothing is read.
+    thinking_open : bool
+        Whether answers begin within a thought.
     """
 
     menu: Menu
     answer_first: bool = False
     anchors: tuple[str, ...] = ()
+    thinking: tuple[str, str] = ("<think>", "</think>")
+    thinking_open: bool = False
+
+    @property
+    def automaton(self) -> Automaton:
+        """The matcher of this format."""
+        return _automaton(self)
+
+
+@lru_cache(maxsize=64)
+def _automaton(format_: AnswerFormat) -> Automaton:
+    return Automaton(
+        format_.menu,
+        answer_first=format_.answer_first,
+        anchors=format_.anchors,
+        thinking=format_.thinking,
+        thinking_open=format_.thinking_open,
+    )
 
 
 @dataclass(frozen=True, slots=True)

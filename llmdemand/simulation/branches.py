@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
 from typing import Any
 
-from llmdemand.belief.automaton import Automaton
 from llmdemand.belief.branching.branches import (
     Branch,
     Branched,
@@ -26,7 +24,6 @@ from llmdemand.simulation.storing.store import Store
 
 __all__ = [
     "Branches",
-    "automaton_of",
     "branched",
     "branches_of",
     "known_ids",
@@ -38,12 +35,6 @@ __all__ = [
 
 # Keys under a run's own seed: the draw among small branches, and one for each branch.
 _DRAW, _BRANCH = 0, 1
-
-
-@lru_cache(maxsize=64)
-def automaton_of(format_: AnswerFormat) -> Automaton:
-    """The matcher of an answer format."""
-    return Automaton(format_.menu, answer_first=format_.answer_first, anchors=format_.anchors)
 
 
 def where_named(
@@ -65,7 +56,7 @@ def where_named(
         For each token its id and those of its candidates.
     """
     found: dict[int, Listed] = {}
-    named = naming(automaton_of(format_), response.tokens)
+    named = naming(format_.automaton, response.tokens)
     for position, (token, (id_, candidates)) in enumerate(zip(response.tokens, ids, strict=True)):
         offered = zip(candidates, token.candidates, token.logprobs, strict=True)
         listed = [(i, data, value) for i, data, value in offered if _whole(data)]
@@ -141,7 +132,7 @@ def _planned(
     most = request.sampling.top_logprobs
     # Servers may add the drawn token to what was asked: only the most probable are ranked.
     ranked = {k: sorted(c, key=lambda one: -one[2])[:most] for k, c in listed.items()}
-    automaton = automaton_of(request.format)
+    automaton = request.format.automaton
     plan = plan_branches(automaton, response, ids, ranked, uniform, power=power)
     if plan is None:
         return {**raw, "plan": None}

@@ -24,7 +24,7 @@ from llmdemand.errors import BackendError, BudgetReached, StudyError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.draw import Candidate, Paths
 from llmdemand.simulation.backends.recorded import RecordedBackend, replay, stored_answers
-from llmdemand.simulation.branches import automaton_of, where_named, with_ids
+from llmdemand.simulation.branches import where_named, with_ids
 from llmdemand.simulation.cost import LOOKS, Budget, Prices
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.run import estimate
@@ -307,4 +307,3 @@ def test_merged_entries_of_split_characters_end_what_may_branch():
     ids = [(0, range(len(t.candidates))) for t in tokens]
     assert where_named(format_, response, ids)
     assert not where_named(format_, replace(response, tokens=(merged, *tokens[1:])), ids)
-    assert automaton_of(format_) is automaton_of(format_)

@@ -13,7 +13,6 @@ from llmdemand.belief.automaton import Place
 from llmdemand.belief.extract import STOPPED
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.simulation.backend import AnswerFormat, Request
-from llmdemand.simulation.branches import automaton_of
 
 __all__ = ["SHARED", "Candidate", "Draw", "Paths", "Told", "tail_weights"]
 
@@ -211,7 +210,7 @@ class Paths:
             those of its candidates.
         """
         sampling, rng = request.sampling, random.Random(request.seed)
-        written = _Written(sampling.stop, None if until is None else automaton_of(until).start)
+        written = _Written(sampling.stop, None if until is None else until.automaton.start)
         ids, begun = request.ids, len(request.ids)
         most = begun + sampling.max_tokens
         ended = False

@@ -11,7 +11,7 @@ from llmdemand.belief.tokens import Response
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Request, Traits
 from llmdemand.simulation.backends.openai import OpenAIBackend
-from llmdemand.simulation.branches import automaton_of, where_named, with_ids
+from llmdemand.simulation.branches import where_named, with_ids
 from llmdemand.simulation.cost import LOOKS
 
 __all__ = ["RenderedBackend", "by_id"]
@@ -153,7 +153,7 @@ class RenderedBackend:
             )
         listed: dict[int, Listed] = {}
         usage = dict(raw.get("usage") or {})
-        named = naming(automaton_of(request.format), response.tokens)
+        named = naming(request.format.automaton, response.tokens)
         for position in list(named)[:LOOKS]:
             look = await self._look(request, [*prompt, *own[:position]])
             for kind in _COUNTED & usage.keys():

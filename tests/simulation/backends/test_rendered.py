@@ -54,7 +54,7 @@ class Served:
 
     def __init__(self, server, kind):
         self.server, self.kind = server, kind
-        self.lost_ids, self.seen = False, Counter()
+        self.lost_ids, self.seen, self.tail = False, Counter(), "<assistant>\n"
 
     def __call__(self, body, call):
         path = self.server.paths[call - 1]
@@ -75,6 +75,10 @@ class Served:
         letters = [PROMPT + ord(c) % 50 for c in text[-12:]]
         ids = [WORDS.index(text)] if text in WORDS else letters
         return {"count": len(ids), "tokens": ids, "max_model_len": 100}
+
+    def detokenize(self, body):
+        text = "".join(chr(k - PROMPT) for k in body["tokens"][-4:]) + self.tail
+        return {"prompt" if self.kind == "vllm" else "content": text}
 
     def v1_completions(self, body):
         prompt, answer = body["prompt"], ()
@@ -135,6 +139,12 @@ class Served:
 def served(request, fake_server):
     fake_server.answer = Served(fake_server, request.param)
     return fake_server
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Answers that nobody names a store for are kept in the current folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 def ask(server, study=STUDY, **options):
@@ -217,6 +227,42 @@ def test_a_server_that_gives_no_prompt_ids_is_refused(fake_server, answer):
         ask(fake_server, runs=1, store=":memory:")
 
 
+THINKS = {"max_tokens": 4, "top_logprobs": 4, "thinking": {"thoughts": 2, "max_tokens": 5}}
+
+
+@pytest.mark.parametrize(
+    ("tail", "opening"),
+    [("<assistant>\n", "<think>\n"), ("<assistant><think>\n", "")],
+    ids=["qwen", "r1"],
+)
+def test_thoughts_are_forced_in_the_rendered_prompt(served, tail, opening):
+    served.answer.tail = tail
+    study = Study.from_dict(DATA | {"sampling": THINKS})
+    panel = ask(served, study, runs=2)
+    assert panel.provenance["thoughts"] == "forced"
+    assert set(panel.frame["thoughts"]) == {2}
+    assert panel.frame["thought_cut"].between(0, 1).all()
+    texts = [b.get("content") for b in served.requests if "content" in b]
+    # What the template opens is not opened again; each thought is closed before the answer.
+    assert any(t == opening for t in texts) == bool(opening)
+    closed = [t for t in texts if t.endswith("</think>\n\nAnswer:")]
+    assert closed and all(t.startswith(opening) for t in closed)
+    assert all(("<think>" in t) == bool(opening) for t in closed)
+    assert not any(
+        "messages" in b and b["messages"][-1]["role"] == "assistant" for b in chats(served)
+    )
+
+
+def chats(server):
+    return [body for body in server.requests if "messages" in body]
+
+
+def test_a_template_that_closes_the_thought_is_refused(served):
+    served.answer.tail = "<assistant><think>\n\n</think>\n\n"
+    with pytest.raises(BackendError, match="ends with a thought that is closed"):
+        ask(served, Study.from_dict(DATA | {"sampling": THINKS}), runs=1, store=":memory:")
+
+
 def test_openai_continues_nothing(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     with pytest.raises(UsageError, match="OpenAI continues no answer"):
@@ -247,8 +293,8 @@ def test_the_template_may_be_told_things(served):
         extra_body={"chat_template_kwargs": {"enable_thinking": False}},
     )
     simulate(STUDY, backend, runs=1, probe=False, store=":memory:")
-    chats = [body for body in served.requests if "messages" in body]
-    assert chats and all(b["chat_template_kwargs"] == {"enable_thinking": False} for b in chats)
+    sent = [body["chat_template_kwargs"] for body in chats(served)]
+    assert sent and all(fields == {"enable_thinking": False} for fields in sent)
 
 
 def test_the_probe_sees_what_the_study_will(served):
