@@ -195,11 +195,13 @@ def test_nothing_branches_where_ids_are_unknown_or_the_text_is_another():
 def test_the_row_of_a_run_is_made_of_its_branches():
     answer, *_ = spoken(" P", "ampers", lists={0: {" P": 0.6, " H": 0.4}})
     texts = ("Pampers cost too much. Huggies.", "Huggies", "No idea")
-    run = Branched(answer.tokens, texts[0], "stop", None, "", {}, (), 0, (0.6, 0.3, 0.1), texts)
+    run = Branched(
+        answer.tokens, texts[0], position=0, weights=(0.6, 0.3, 0.1), texts=texts, written=(0, 3, 2)
+    )
     found, columns = over_branches(Extractor(MENU)(run), run, last_decision(Automaton(MENU)), MENU)
     assert found.status == "unread" and found.choice == found.final == "huggies"
     assert found.belief == found.lower == found.upper == pytest.approx((0.0, 0.9))
     assert found.mismatch and columns["pivot_choice"] == "pampers"
-    assert columns["branches"] == 3
+    assert (columns["branches"], columns["branch_tokens"]) == (3, 5)
     assert columns["pivot_belief_pampers"] == pytest.approx(0.6)
     assert branch_belief([1.0], [None], MENU.ids) == (0.0, 0.0)
