@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -56,6 +56,11 @@ class Belief:
         Probability at the pivot that decides for any alternative, that is
         listed but decides nothing, and that is not listed; sum 1. They are the
         reported probabilities, before any change of temperature.
+    pivot_listed : bool or None
+        Whether the pivot token is itself among the listed candidates; None where
+        there is no pivot or no list. Belief is that of the list in either case.
+    reason : str
+        Why there is no belief, in words, where the status does not say it all.
     final : str or None
         The alternative that the whole text decides for last; None if the word
         that began at the pivot became another one and nothing else was named, or
@@ -77,6 +82,8 @@ class Belief:
     tail_mass: float = math.nan
     final: str | None = None
     mismatch: bool | None = False
+    pivot_listed: bool | None = None
+    reason: str = ""
 
 
 class Extractor:
@@ -91,6 +98,9 @@ class Extractor:
         it applies; 1 where they already are those of the sampling law.
     low_mass : float
         Below this decided mass a run gets the status ``low_mass``.
+    listed : int, optional
+        Candidates per position that were asked for. Of a longer list the most
+        probable ones are read: servers add the realised token to what was asked.
     answer_first : bool
         Whether the prompt's format makes the first word the choice.
     anchors : sequence of str
@@ -126,6 +136,7 @@ class Extractor:
         *,
         temperature: float = 1.0,
         low_mass: float = 0.05,
+        listed: int | None = None,
         answer_first: bool = False,
         anchors: Iterable[str] = (),
         last_anchor: bool = False,
@@ -143,7 +154,7 @@ class Extractor:
         if not all(a.strip() for a in anchors) or (last_anchor and not anchors):
             raise UsageError("anchors must be texts such as 'Answer:', and last_anchor needs them")
         self.menu = menu
-        self._power, self._low_mass = 1 / temperature, low_mass
+        self._power, self._low_mass, self._listed = 1 / temperature, low_mass, listed
         self._last_anchors = tuple(fold(a) for a in anchors) if last_anchor else ()
         self._automaton = Automaton(
             menu,
@@ -184,7 +195,7 @@ class Extractor:
         whole = response.finish_reason != STOPPED
         mismatch = final != choice if whole else None
         text, _ = self._read_pivot(token.data)
-        names, values, status = listed_once(token)
+        names, values, status = listed_once(token, self._listed)
         if status:
             return self._no_belief(status, choice, index, text, final, mismatch)
         exp, power = math.exp, self._power
@@ -201,10 +212,11 @@ class Extractor:
                     tempered[outcome] += exp(power * value)
         decided, tail = sum(mass), max(0.0, 1.0 - total)
         weight = sum(tempered)
-        # No weight at all: the realised token's own probability has underflowed.
-        if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
+        if total > 1.0 + _SUM_TOLERANCE:
             return self._no_belief("invalid_logprobs", choice, index, text, final, mismatch)
-        unlisted = tail if power == 1 else tempered_tail(tail, token, power)
+        if not weight > 0:
+            return self._unlisted(choice, index, text, total, final, mismatch)
+        unlisted = tail if power == 1 else tempered_tail(tail, names, values, token.data, power)
         lower, upper = bounds(tempered, weight, unlisted)
         return Belief(
             "ok" if decided >= self._low_mass else "low_mass",
@@ -219,6 +231,7 @@ class Extractor:
             tail,
             final,
             mismatch,
+            token.data in names,
         )
 
     def _read_pivot(self, data: bytes) -> tuple[str, str]:
@@ -250,6 +263,28 @@ class Extractor:
             text,
             final=final,
             mismatch=mismatch,
+        )
+
+    def _unlisted(
+        self,
+        choice: str,
+        index: int,
+        text: str,
+        total: float,
+        final: str | None,
+        mismatch: bool | None,
+    ) -> Belief:
+        """The pivot token is not in the list, and nothing in the list decides."""
+        known = self._no_belief("unlisted", choice, index, text, final, mismatch)
+        count, tail = len(self._ids), max(0.0, 1.0 - total)
+        return replace(
+            known,
+            lower=(0.0,) * count,
+            upper=(1.0,) * count,
+            decided_mass=0.0,
+            undecided_mass=min(1.0, total),
+            tail_mass=tail,
+            pivot_listed=False,
         )
 
     def _final(
@@ -350,7 +385,7 @@ def extract(response: Response, menu: Menu, **options: Any) -> Belief:
     menu : Menu
         The choice set.
     **options
-        Those of `Extractor`: ``temperature``, ``low_mass``, ``answer_first``,
+        Those of `Extractor`: ``temperature``, ``low_mass``, ``listed``, ``answer_first``,
         ``anchors``, ``last_anchor``, ``thinking``, ``thinking_open``.
 
     Returns

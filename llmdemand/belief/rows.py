@@ -99,6 +99,7 @@ class PanelBuilder:
             study.menu,
             temperature=study.sampling.temperature if raw_logprobs else 1.0,
             low_mass=low_mass,
+            listed=study.sampling.top_logprobs,
             answer_first=study.answer_first,
             anchors=study.anchors,
         )
@@ -140,7 +141,7 @@ class PanelBuilder:
 
         part = pd.DataFrame(self._rows, columns=self._names)
         # Of an answer that was stopped at its pivot nothing is known: neither yes nor no.
-        self._parts.append(part.astype({"mismatch": "boolean"}))
+        self._parts.append(part.astype({"mismatch": "boolean", "pivot_listed": "boolean"}))
         self._rows = []
 
 
@@ -174,8 +175,10 @@ def _row(study: Study, extractor: Extractor, answer: Answer, names: list[str]) -
         "tail_mass": found.tail_mass,
         "pivot_index": found.pivot_index,
         "pivot_token": found.pivot_token,
+        "pivot_listed": found.pivot_listed,
         "final_choice": found.final,
         "mismatch": found.mismatch,
+        "reason": found.reason,
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Response", "Token", "shortened"]
+__all__ = ["Response", "Token", "ranked", "shortened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,9 @@ class Token:
     logprob : float
         Natural log-probability of the realised token; NaN if it was not given.
     candidates : tuple of bytes
-        The listed candidates' bytes, as the backend listed them.
+        The bytes of the most probable tokens at this position, whatever was drawn.
+        Some servers add the drawn token to them: the readers take it out again, as
+        belief must not depend on it.
     logprobs : tuple of float
         Their natural log-probabilities, in the same order.
 
@@ -77,6 +79,19 @@ class Response:
     forced: tuple[Response, ...] = ()
 
 
+def ranked(token: Token, most: int | None) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
+    """The most probable candidates of a token, no more than `most`, and their values.
+
+    >>> ranked(Token.of("A", -0.1, {"B": -3.0, "A": -0.1}), 1)
+    ((b'A',), (-0.1,))
+    """
+    names, values = token.candidates, token.logprobs
+    if most is None or len(values) <= most:
+        return names, values
+    kept = sorted(range(len(values)), key=lambda k: -values[k])[:most]
+    return tuple([names[k] for k in kept]), tuple([values[k] for k in kept])
+
+
 def shortened(response: Response, most: int) -> Response:
     """The response as if only this many candidates had been listed per position.
 
@@ -89,15 +104,5 @@ def shortened(response: Response, most: int) -> Response:
         return replace(response, tokens=forced[0].tokens, forced=forced)
     if all(len(token.candidates) <= most for token in response.tokens):
         return response
-    tokens = []
-    for token in response.tokens:
-        ranked = sorted(range(len(token.logprobs)), key=lambda k: -token.logprobs[k])[:most]
-        tokens.append(
-            Token(
-                token.data,
-                token.logprob,
-                tuple(token.candidates[k] for k in ranked),
-                tuple(token.logprobs[k] for k in ranked),
-            )
-        )
+    tokens = [Token(t.data, t.logprob, *ranked(t, most)) for t in response.tokens]
     return replace(response, tokens=tuple(tokens))

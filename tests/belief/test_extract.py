@@ -126,14 +126,35 @@ def test_belief_is_mass_by_alternative_over_decided_mass():
     assert found.upper == pytest.approx((0.6 / 0.8, 0.25 / 0.8, 0.05 / 0.8))
 
 
-def test_a_realised_token_outside_the_list_is_counted_once():
-    token = Token.of(" Huggies", math.log(0.1), {" Pampers": math.log(0.8)})
+@pytest.mark.parametrize("own", [math.log(0.1), -9999.0, math.nan])
+def test_a_realised_token_outside_the_list_is_no_part_of_belief(own):
+    listed = {" Pampers": math.log(0.6), " neither": math.log(0.2)}
+    found = extract(Response((Token.of(" Huggies", own, listed),), " Huggies"), DIAPERS)
+    assert (found.status, found.choice, found.pivot_listed) == ("ok", "huggies", False)
+    assert found.belief == pytest.approx((0.75, 0.0, 0.25))
+    assert (found.decided_mass, found.tail_mass) == pytest.approx((0.8, 0.2))
+    assert found.lower == pytest.approx((0.6, 0.0, 0.2))
+    assert found.upper == pytest.approx((0.8, 0.2, 0.4))
+    # Another draw at the same place leaves the same belief.
+    other = extract(Response((Token.of(" Pampers", -0.5, listed),), " Pampers"), DIAPERS)
+    assert (other.belief, other.pivot_listed) == (found.belief, True)
+
+
+def test_where_no_listed_candidate_decides_the_choice_alone_is_known():
+    token = Token.of(" Huggies", math.log(0.1), {" the": math.log(0.5), " a": math.log(0.3)})
     found = extract(Response((token,), " Huggies"), DIAPERS)
-    assert found.belief == pytest.approx((0.8 / 0.9, 0.1 / 0.9, 0))
-    inside = Token.of(
-        " Huggies", math.log(0.1), {" Pampers": math.log(0.8), " Huggies": math.log(0.1)}
-    )
-    assert extract(Response((inside,), " Huggies"), DIAPERS).belief == found.belief
+    assert (found.status, found.choice, found.pivot_listed) == ("unlisted", "huggies", False)
+    assert all(math.isnan(b) for b in found.belief)
+    assert (found.lower, found.upper) == ((0.0,) * 3, (1.0,) * 3)
+    assert (found.decided_mass, found.tail_mass) == pytest.approx((0.0, 0.2))
+
+
+def test_of_a_list_longer_than_asked_the_most_probable_are_read():
+    law = {" Huggies": math.log(0.05), " Pampers": math.log(0.5), " P": math.log(0.3)}
+    response = Response((Token.of(" Huggies", law[" Huggies"], law),), " Huggies")
+    found = extract(response, DIAPERS, listed=2)
+    assert (found.belief, found.pivot_listed) == ((1.0, 0.0, 0.0), False)
+    assert found.tail_mass == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("bad", [0.1, math.nan])
@@ -153,12 +174,11 @@ def test_the_sentinel_means_not_listed():
     token = Token.of(" Huggies", -0.1, {" Huggies": -0.1, " Pampers": -9999.0})
     found = extract(Response((token,), " Huggies"), DIAPERS)
     assert (found.status, found.belief) == ("ok", (0.0, 1.0, 0.0))
-    unlisted = Token.of(" Huggies", -9999.0, {" Pampers": -0.1})
-    assert extract(Response((unlisted,), " Huggies"), DIAPERS).status == "invalid_logprobs"
 
 
 def test_little_decided_mass_is_a_status_with_a_threshold():
-    token = Token.of(" Huggies", math.log(0.04), {" the": math.log(0.9)})
+    law = {" the": math.log(0.9), " Huggies": math.log(0.04)}
+    token = Token.of(" Huggies", law[" Huggies"], law)
     response = Response((token,), " Huggies")
     assert extract(response, DIAPERS).status == "low_mass"
     assert extract(response, DIAPERS, low_mass=0.03).status == "ok"
