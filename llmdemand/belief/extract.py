@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
+from llmdemand.belief.agreement import agreement
+from llmdemand.belief.automaton import AMBIGUOUS, UNPLACED, Automaton, Place
 from llmdemand.belief.mass import bounds, listed_once, tempered_tail
 from llmdemand.belief.mentions import mentions
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
 
-__all__ = ["STOPPED", "Belief", "Extractor", "extract"]
+__all__ = ["FAILED", "STOPPED", "Belief", "Extractor", "extract"]
 
 #: Finish reason of answers that a backend ended where their choice was settled.
 STOPPED = "pivot"
+#: Finish reason of requests that failed: nothing came back.
+FAILED = "failed"
 _SUM_TOLERANCE = 1e-3
 _WORDS = re.compile(r"\s*\S+")
 _REFUSAL = re.compile(
@@ -54,8 +57,9 @@ class Belief:
         The pivot token's text.
     decided_mass, undecided_mass, tail_mass : float
         Probability at the pivot that decides for any alternative, that is
-        listed but decides nothing, and that is not listed; sum 1. They are the
-        reported probabilities, before any change of temperature.
+        listed but decides nothing, and that is not listed or cannot be placed
+        (half a character without its bytes, a vocabulary's glyphs); sum 1. They
+        are the reported probabilities, before any change of temperature.
     pivot_listed : bool or None
         Whether the pivot token is itself among the listed candidates; None where
         there is no pivot or no list. Belief is that of the list in either case.
@@ -163,6 +167,7 @@ class Extractor:
             thinking=thinking,
             thinking_open=thinking_open,
         )
+        self._pairs = self._automaton.thoughts
         self._ids = menu.ids
         self._nothing = (math.nan,) * len(menu)
         self._pivots: dict[bytes, tuple[str, str]] = {}
@@ -171,20 +176,28 @@ class Extractor:
     def __call__(self, response: Response) -> Belief:
         """The belief of one response; trouble is a status, never an exception."""
         tokens = response.tokens
+        if response.finish_reason == FAILED:
+            return replace(self._without_pivot("failed"), reason=response.trouble)
         if response.refusal:
             return self._without_pivot("refusal")
         if not tokens:
             return self._from_text(response)
-        place, begun = self._automaton.start, -1
-        first = self._after_last_anchor(tokens) if self._last_anchors else 0
-        for index, token in enumerate(tokens[first:] if first else tokens, first):
+        agreed = agreement(response, self._pairs)
+        if agreed.reason and not agreed.last:
+            return self._torn(agreed.reason)
+        place, begun, first = self._automaton.start, -1, agreed.first
+        if self._last_anchors:
+            first = max(first, self._after_last_anchor(tokens))
+        for index, token in enumerate(tokens[first : agreed.last], first):
+            if not token.data and any(t.data for t in tokens[index + 1 :]):
+                continue  # in mid-text an empty token ends nothing
             after, outcome = place[token.data]
             if outcome >= 0:
                 begun = index if begun < 0 else begun
                 return self._at_pivot(place, after, index, outcome, begun, response)
             begun = (index if begun < 0 else begun) if outcome == AMBIGUOUS else -1
             place = after
-        return self._at_end(place, response)
+        return self._torn(agreed.reason) if agreed.reason else self._at_end(place, response)
 
     def _at_pivot(
         self, place: Place, after: Place, index: int, chosen: int, begun: int, response: Response
@@ -201,22 +214,27 @@ class Extractor:
         exp, power = math.exp, self._power
         mass = [0.0] * len(self._ids)
         tempered = mass if power == 1 else [0.0] * len(self._ids)
-        total = 0.0
+        total = lost = unlisted = 0.0
+        # Where an empty token has not ended the text, it is half a character or a tag.
+        hollow = b"" in names and any(not t.data for t in response.tokens[:index])
         for data, value in zip(names, values, strict=True):
             probability = exp(value)
             total += probability
-            outcome = place[data][1]
+            outcome = UNPLACED if hollow and not data else place[data][1]
             if outcome >= 0:
                 mass[outcome] += probability
                 if power != 1:
                     tempered[outcome] += exp(power * value)
+            elif outcome == UNPLACED:
+                lost += probability
+                unlisted += exp(power * value)
         decided, tail = sum(mass), max(0.0, 1.0 - total)
         weight = sum(tempered)
         if total > 1.0 + _SUM_TOLERANCE:
             return self._no_belief("invalid_logprobs", choice, index, text, final, mismatch)
         if not weight > 0:
-            return self._unlisted(choice, index, text, total, final, mismatch)
-        unlisted = tail if power == 1 else tempered_tail(tail, names, values, token.data, power)
+            return self._unlisted(choice, index, text, total - lost, final, mismatch)
+        unlisted += tail if power == 1 else tempered_tail(tail, names, values, token.data, power)
         lower, upper = bounds(tempered, weight, unlisted)
         return Belief(
             "ok" if decided >= self._low_mass else "low_mass",
@@ -227,8 +245,8 @@ class Extractor:
             index,
             text,
             decided,
-            max(0.0, total - decided),
-            tail,
+            max(0.0, total - lost - decided),
+            tail + lost,
             final,
             mismatch,
             token.data in names,
@@ -332,7 +350,10 @@ class Extractor:
         """No token settled the choice: say what is known, and why nothing more is."""
         outcome = self._automaton.end(place) if response.finish_reason == "stop" else -1
         if outcome >= 0:
-            return self._without_pivot("unresolved_at_end", self._ids[outcome])
+            return replace(
+                self._without_pivot("unresolved_at_end", self._ids[outcome]),
+                reason="a longer name could go on here, and no end of the text is listed",
+            )
         if response.finish_reason == "content_filter":
             return self._without_pivot("refusal")
         if not response.text.strip():
@@ -362,6 +383,9 @@ class Extractor:
         if found < 0 and _REFUSAL.search(response.text):
             return self._without_pivot("refusal")
         return self._without_pivot("no_logprobs", self._ids[found] if found >= 0 else None)
+
+    def _torn(self, reason: str) -> Belief:
+        return replace(self._without_pivot("torn_tokens"), reason=reason)
 
     def _without_pivot(self, status: str, choice: str | None = None) -> Belief:
         nothing = self._nothing

@@ -68,6 +68,11 @@ class Response:
     forced : tuple of Response
         Of a run with several thoughts: the forced answer after each, the first of
         which this response repeats.
+    thought : str
+        What the model thought, where a backend reports it apart from the answer.
+    trouble : str
+        What is wrong with the tokens as they were delivered, or, with the finish
+        reason ``failed``, why nothing came back.
     """
 
     tokens: tuple[Token, ...]
@@ -77,6 +82,8 @@ class Response:
     model: str = ""
     usage: Mapping[str, Any] = field(default_factory=dict)
     forced: tuple[Response, ...] = ()
+    thought: str = ""
+    trouble: str = ""
 
 
 def ranked(token: Token, most: int | None) -> tuple[tuple[bytes, ...], tuple[float, ...]]:

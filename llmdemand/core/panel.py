@@ -28,6 +28,8 @@ STATUSES = {
     "no_output": "the answer is empty",
     "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
     "no_logprobs": "the backend returned no log-probabilities",
+    "torn_tokens": "the tokens do not tell the story of the text: see the run's reason",
+    "failed": "the request failed and was not answered",
 }
 
 _PLAIN_COLUMNS = [
@@ -82,9 +84,9 @@ class Panel:
         completion_tokens``. ``pivot_listed`` says whether the pivot token is among the
         listed candidates, by which belief is made; ``reason`` says in words why a run has
         no belief, where its status does not say it all. Beliefs are NaN where a run has
-        none. ``cell`` is the index in the full factorial, ``order`` the option order that the run saw. ``variant``
-        (id of the prompt variant) is there only if the study has variants; ``arm``
-        (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
+        none. ``cell`` is the index in the full factorial, ``order`` the option order that
+        the run saw. ``variant`` (id of the prompt variant) is there only if the study has
+        variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
         ``persona_id``, only if the personas are respondents: text, and the key by which data
         on the same people are joined. Of models that
         think first, ``between_<alt>...`` is the variance of belief between a run's
