@@ -37,7 +37,9 @@ Rules
 * In a JSON object keys decide nothing, nor do values of "reason" and the like.
 * What cannot be read (half a character without its bytes, a vocabulary's glyphs) is
   ``unplaced``: it may decide or not.
-* In scripts without spaces one character of a longer form does not decide.
+* Chinese characters, katakana and Korean syllables are like letters: a name that is split
+  by character or byte decides as soon as one alternative is left (from the second byte of
+  its first character). Where one character says little (Thai, hiragana) two are needed.
 * Nothing is read before the first anchor ("Answer:"), where anchors are given, nor
   within a thinking block.
 """
@@ -47,7 +49,14 @@ from __future__ import annotations
 import unicodedata
 
 from llmdemand.belief import fields
-from llmdemand.belief.characters import boundary, decode, encodings, first_word
+from llmdemand.belief.characters import (
+    begins,
+    boundary,
+    decode,
+    encodings,
+    first_word,
+    one_is_little,
+)
 from llmdemand.belief.clauses import AFTER_NO, context
 from llmdemand.belief.gates import Gates
 from llmdemand.belief.state import OPEN, Form, State, in_quote, in_word
@@ -201,7 +210,7 @@ class Automaton:
     def _outcome(self, state: State) -> int:
         """What a token that leads to this state has done."""
         if state.pending:
-            return AMBIGUOUS if self._may_continue(state) else NEUTRAL
+            return self._within_character(state)
         decided = self._decision(state)
         if decided >= 0:
             return decided
@@ -251,8 +260,7 @@ class Automaton:
         # Only a longer form that began at the same place can still take it away.
         if settled >= 0 and all(n <= self._length(settled) for _, n in active):
             return (), -1, self._forms[settled].alternative
-        hidden = state.negated or state.frame or state.pair == AFTER_NO or in_quote(state)
-        if c.isalnum() and edge and not hidden and not fields.hidden(state):
+        if c.isalnum() and begins(state.before, c) and not _is_hidden(state):
             for f, form in enumerate(self._forms):
                 if form.number and state.amount:
                     continue
@@ -304,17 +312,50 @@ class Automaton:
         last = form.text[:n].rsplit(" ", 1)[-1]
         if n < len(form.text) and last in ORDINARY:
             return True
-        # Where words are not spaced, one character is as often part of another word.
-        return n == 1 < len(form.text) and boundary("x", form.text[0])
+        return n == 1 < len(form.text) and one_is_little(form.text[0])
 
-    def _may_continue(self, state: State) -> bool:
-        """Whether a form can go on with the character whose first bytes are there."""
-        if state.settled >= 0:
-            return True
-        due = [self._forms[f].text[n] for f, n in state.active if n < len(self._forms[f].text)]
-        if not (state.negated or state.frame):
-            due += [form.text[0] for form in self._forms]
-        return any(e.startswith(state.pending) for c in due for e in encodings(c))
+    def _within_character(self, state: State) -> int:
+        """What the first bytes of a character leave: one alternative, several, or none.
+
+        The lead byte of a name's first character is no name yet: thousands share it.
+        """
+        within = [
+            self._forms[f].alternative
+            for f, n in state.active
+            if n < len(self._forms[f].text) and _can_begin(self._forms[f].text[n], state.pending)
+        ]
+        fresh = [
+            form
+            for form in self._forms
+            if not _is_hidden(state)
+            and begins(state.before, form.text[0])
+            and _can_begin(form.text[0], state.pending)
+        ]
+        left = {*within, *(form.alternative for form in fresh)}
+        complete = any(n == len(self._forms[f].text) for f, n in state.active)
+        open_ = complete or state.settled >= 0
+        if not left and not open_:
+            return NEUTRAL
+        early = fresh and (len(state.pending) < 2 or any(_is_early(form) for form in fresh))
+        whole = any(self._forms[f].whole for f, _ in state.active)
+        if len(left) > 1 or open_ or early or whole:
+            return AMBIGUOUS
+        return left.pop()
+
+
+def _can_begin(character: str, pending: bytes) -> bool:
+    return any(encoded.startswith(pending) for encoded in encodings(character))
+
+
+def _is_early(form: Form) -> bool:
+    """Whether the first character of a form does not decide for it."""
+    return form.whole or form.letter or form.number or one_is_little(form.text[0])
+
+
+def _is_hidden(state: State) -> bool:
+    """Whether a mention that begins here would not say the choice."""
+    phrase = state.negated or state.frame or state.pair == AFTER_NO or in_quote(state)
+    return bool(phrase) or fields.hidden(state)
 
 
 def _is_label(state: State) -> bool:

@@ -51,6 +51,11 @@ OPENERS = frozenset("([{*_`\"'<:=")
 CLOSERS = frozenset(")]}.,:;*_`\"'!?\n>")
 CLAUSE_END = frozenset(",;:!?\n\u2013\u2014")
 
+# Common Chinese words whose last character begins no name ("hello", "best", "preference").
+JOINED = frozenset(
+    "你好 您好 最好 更好 很好 较好 正好 只好 良好 不好 还好 友好 爱好 偏好 喜好 也好".split()
+)
+
 KNOWN = frozenset().union(
     NEGATIONS,
     SCENE,

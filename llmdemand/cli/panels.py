@@ -169,6 +169,7 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "mismatches": found.mismatches,
                 "checked": found.checked,
                 "position_locked": found.position_locked,
+                "note": found.note,
                 "equivalence": None
                 if same is None
                 else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},

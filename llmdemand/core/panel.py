@@ -86,11 +86,11 @@ class Panel:
         no belief, where its status does not say it all. Beliefs are NaN where a run has
         none. ``cell`` is the index in the full factorial, ``order`` the option order that
         the run saw. ``variant`` (id of the prompt variant) is there only if the study has
-        variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
-        ``persona_id``, only if the personas are respondents: text, and the key by which data
-        on the same people are joined. Of models that
-        think first, ``between_<alt>...`` is the variance of belief between a run's
-        ``thoughts``, and belief is their mean.
+        variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind;
+        ``respondent_id``, after ``persona_id``, only if the personas are respondents: text,
+        and the key by which data on the same people are joined. Of models that think first,
+        ``between_<alt>...`` is the variance of belief between a run's ``thoughts``, and
+        belief is their mean.
     study : Study
         The design that was run.
     provenance : mapping
