@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Response", "Token", "ranked", "shortened"]
+__all__ = ["Listed", "Response", "Token", "ranked", "shortened"]
 
 
-@dataclass(frozen=True, slots=True)
+#: The bytes of candidates and their log-probabilities.
+Listed = tuple[tuple[bytes, ...], tuple[float, ...]]
+
+
 class Token:
     """One generated token and the candidates listed at its position.
 
-    Attributes
+    Parameters
     ----------
     data : bytes
         The token's bytes (a token may hold part of a UTF-8 character); empty
@@ -33,10 +36,60 @@ class Token:
     b' Pampers'
     """
 
-    data: bytes
-    logprob: float
-    candidates: tuple[bytes, ...] = ()
-    logprobs: tuple[float, ...] = ()
+    __slots__ = ("_listed", "_read", "data", "logprob")
+
+    def __init__(
+        self,
+        data: bytes,
+        logprob: float,
+        candidates: tuple[bytes, ...] = (),
+        logprobs: tuple[float, ...] = (),
+    ) -> None:
+        self.data, self.logprob = data, logprob
+        self._listed: Any = (candidates, logprobs)
+        self._read: Callable[[bytes, Any], Listed] | None = None
+
+    @classmethod
+    def unread(
+        cls, data: bytes, logprob: float, raw: Any, read: Callable[[bytes, Any], Listed]
+    ) -> Token:
+        """A token whose candidates are read when they are asked for: ``read(data, raw)``."""
+        made = cls.__new__(cls)
+        made.data, made.logprob, made._listed, made._read = data, logprob, raw, read
+        return made
+
+    @property
+    def listed(self) -> Listed:
+        """Candidates and their log-probabilities."""
+        if self._read is not None:
+            self._listed, self._read = self._read(self.data, self._listed), None
+        found: Listed = self._listed
+        return found
+
+    @property
+    def candidates(self) -> tuple[bytes, ...]:
+        """The listed candidates' bytes."""
+        return self.listed[0]
+
+    @property
+    def logprobs(self) -> tuple[float, ...]:
+        """Their natural log-probabilities."""
+        return self.listed[1]
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.data, self.logprob, *self.listed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Token{self._key()}"
+
+    def __reduce__(self) -> tuple[type[Token], tuple[Any, ...]]:
+        return Token, self._key()
 
     @classmethod
     def of(cls, text: str, logprob: float, listed: Mapping[str, float] | None = None) -> Token:
@@ -86,13 +139,13 @@ class Response:
     trouble: str = ""
 
 
-def ranked(token: Token, most: int | None) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
+def ranked(token: Token, most: int | None) -> Listed:
     """The most probable candidates of a token, no more than `most`, and their values.
 
     >>> ranked(Token.of("A", -0.1, {"B": -3.0, "A": -0.1}), 1)
     ((b'A',), (-0.1,))
     """
-    names, values = token.candidates, token.logprobs
+    names, values = token.listed
     if most is None or len(values) <= most:
         return names, values
     kept = sorted(range(len(values)), key=lambda k: -values[k])[:most]
