@@ -197,7 +197,9 @@ class Extractor:
                 return self._at_pivot(place, after, index, outcome, begun, response)
             begun = (index if begun < 0 else begun) if outcome == AMBIGUOUS else -1
             place = after
-        return self._torn(agreed.reason) if agreed.reason else self._at_end(place, response)
+        if agreed.reason and not _REFUSAL.search(response.text):
+            return self._torn(agreed.reason)
+        return self._at_end(place, response)
 
     def _at_pivot(
         self, place: Place, after: Place, index: int, chosen: int, begun: int, response: Response

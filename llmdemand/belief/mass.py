@@ -32,7 +32,7 @@ def listed_once(
     if largest > 0.0 or whole != whole:  # positive, or NaN somewhere
         return (), (), "invalid_logprobs"
     if largest <= _SENTINEL:
-        return (), (), "no_logprobs"
+        return (), (), "invalid_logprobs" if token.logprob <= _SENTINEL else "no_logprobs"
     if min(values) <= _SENTINEL or len(set(names)) < len(names):
         kept = dict.fromkeys((n, v) for n, v in zip(names, values, strict=True) if v > _SENTINEL)
         names, values = (tuple(part) for part in zip(*kept, strict=True))

@@ -36,7 +36,7 @@ __all__ = [
 MaybeRaw = Raw | UnsetType
 
 #: What is said of an object whose fields are of other types.
-FORM = "known form of response (as choices[0] with message, finish_reason, logprobs.content)"
+FORM = "known form of response (as Chat Completions: choices[0] with message, logprobs.content)"
 
 
 #: A token of our own short form: itself, its log-probability and its candidates.
