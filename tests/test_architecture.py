@@ -29,6 +29,16 @@ ALLOWED = {
 # those of one line not from each other.
 FLOORS = {
     "core": ["cell menu resources sampling", "questionnaire starter", "study", "panel", "panels"],
+    "belief": [
+        "audit tokens words",
+        "characters mass mentions",
+        "prefix",
+        "agreement automaton",
+        "extract tree",
+        "thoughts",
+        "rows",
+        "readers",
+    ],
     "modeling": [
         "arrays printed",
         "sample likelihood",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmdemand.belief.gates import unopened
+from llmdemand.belief.prefix.gates import unopened
 from llmdemand.belief.tokens import Response
 
 __all__ = ["Agreement", "agreement"]

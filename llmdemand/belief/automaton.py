@@ -48,7 +48,6 @@ from __future__ import annotations
 
 import unicodedata
 
-from llmdemand.belief import fields
 from llmdemand.belief.characters import (
     begins,
     boundary,
@@ -57,9 +56,10 @@ from llmdemand.belief.characters import (
     first_word,
     one_is_little,
 )
-from llmdemand.belief.clauses import AFTER_NO, context
-from llmdemand.belief.gates import Gates
-from llmdemand.belief.state import OPEN, Form, State, in_quote, in_word
+from llmdemand.belief.prefix import fields
+from llmdemand.belief.prefix.clauses import AFTER_NO, context
+from llmdemand.belief.prefix.gates import Gates
+from llmdemand.belief.prefix.state import OPEN, Form, State, in_quote, in_word
 from llmdemand.belief.words import CLOSERS, KNOWN, ORDINARY, UNITS
 from llmdemand.core.menu import Menu, fold
 

@@ -16,7 +16,8 @@ from llmdemand.belief.readers.response import failed, read_body, read_response, 
 from llmdemand.belief.readers.shapes import FORM, Body, Envelope, Line, as_json, decode, is_null
 from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response
-from llmdemand.core.study import Cell, Study
+from llmdemand.core.cell import Cell
+from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, StudyError
 
 __all__ = ["answer_of", "read_answers"]

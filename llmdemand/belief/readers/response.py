@@ -11,10 +11,9 @@ from msgspec import UNSET, Raw, Struct
 from llmdemand.belief.extract import FAILED
 from llmdemand.belief.readers.chat import chat, usage_of
 from llmdemand.belief.readers.gemini import gemini
-from llmdemand.belief.readers.generate import sglang, tgi
 from llmdemand.belief.readers.llama import llama
-from llmdemand.belief.readers.ollama import ollama
 from llmdemand.belief.readers.openai_responses import responses
+from llmdemand.belief.readers.servers import ollama, sglang, tgi
 from llmdemand.belief.readers.shapes import FORM, Body, as_json, decode
 from llmdemand.belief.readers.short import short
 from llmdemand.belief.tokens import Response

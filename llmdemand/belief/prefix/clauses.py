@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmdemand.belief.state import (
+from llmdemand.belief.prefix.state import (
     LIST,
     LIST_COMMA,
     LIST_NAMED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmdemand.belief.state import NO_FRAME, State
+from llmdemand.belief.prefix.state import NO_FRAME, State
 from llmdemand.belief.words import REMARKS
 
 __all__ = ["hidden", "moved"]

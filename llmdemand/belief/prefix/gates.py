@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmdemand.belief.state import BEFORE_ANCHOR, OPEN, THINKING, State, progress
+from llmdemand.belief.prefix.state import BEFORE_ANCHOR, OPEN, THINKING, State, progress
 from llmdemand.core.menu import fold
 
 __all__ = ["THOUGHTS", "Gates", "unopened"]
