@@ -116,7 +116,9 @@ def _facts(found: LogitResults) -> dict[str, Any]:
 
 @app.command()
 def extract(
-    file: Annotated[Path, typer.Argument(help="A response store, or a file of answers with run ids.")],
+    file: Annotated[
+        Path, typer.Argument(help="A response store, or a file of answers with run ids.")
+    ],
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
