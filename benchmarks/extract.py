@@ -20,8 +20,8 @@ import time
 import warnings
 from pathlib import Path
 
-from llmdemand import Extractor, Response, Token, load_study, read_answers
-from llmdemand.belief.readers import compact, to_compact
+from llmdemand import Extractor, Response, Token, load_study, read_answers, read_response
+from llmdemand.belief.readers import to_compact
 
 SENTENCE = (
     "Given what the two brands cost today and how much we use , I think I would rather go with"
@@ -45,14 +45,33 @@ def answer(rng: random.Random) -> Response:
     return Response(tuple(tokens), "".join(t.data.decode() for t in tokens))
 
 
+def chat(response: Response) -> dict[str, object]:
+    """The same answer as Chat Completions have it, three times as long."""
+
+    def entry(data: bytes, value: float) -> dict[str, object]:
+        return {"token": data.decode(), "logprob": value, "bytes": list(data)}
+
+    content = [
+        {
+            **entry(t.data, t.logprob),
+            "top_logprobs": [entry(c, v) for c, v in zip(t.candidates, t.logprobs, strict=True)],
+        }
+        for t in response.tokens
+    ]
+    message = {"role": "assistant", "content": response.text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"choices": [{**choice, "logprobs": {"content": content}}], "model": "m"}
+
+
 def per_run(repeats: int) -> None:
     rng = random.Random(1)
     responses = [answer(rng) for _ in range(500)]
-    raw = [json.dumps(to_compact(r)) for r in responses]
+    raw = [json.dumps(to_compact(r)).encode() for r in responses]
+    chats = [json.dumps(chat(r)).encode() for r in responses]
     extractor = Extractor(load_study("pampers").menu)
     assert all(extractor(r).pivot_index == 20 for r in responses)
     tokens = len(responses[0].tokens)
-    belief, reading = [], []
+    belief, reading, chatting, plain = [], [], [], []
     for _ in range(repeats):
         start = time.perf_counter()
         for response in responses:
@@ -60,12 +79,25 @@ def per_run(repeats: int) -> None:
         belief.append((time.perf_counter() - start) / len(responses))
         start = time.perf_counter()
         for line in raw:
-            compact(json.loads(line))
+            read_response(line)
         reading.append((time.perf_counter() - start) / len(raw))
-    one, other = statistics.median(belief), statistics.median(reading)
+        start = time.perf_counter()
+        for line in chats:
+            read_response(line)
+        chatting.append((time.perf_counter() - start) / len(raw))
+        start = time.perf_counter()
+        for line in raw:
+            json.loads(line)
+        plain.append((time.perf_counter() - start) / len(raw))
+    one, other, third, base = map(statistics.median, (belief, reading, chatting, plain))
     print(f"{tokens} tokens x 20 candidates, median of {repeats} rounds over 500 responses")
-    print(f"  extract            {1e6 * one:8.1f} us per run")
-    print(f"  read from JSON     {1e6 * other:8.1f} us per run   ({other / one:.1f} x extract)")
+    print(f"  {'extract':<22} {1e6 * one:8.1f} us per run")
+    for name, value in (
+        ("read, short form", other),
+        ("read, chat", third),
+        ("json.loads, short form", base),
+    ):
+        print(f"  {name:<22} {1e6 * value:8.1f} us per run   ({value / one:.1f} x extract)")
 
 
 def stream(responses: int) -> None:

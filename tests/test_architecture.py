@@ -36,8 +36,10 @@ FLOORS = {
         "panels",
     ],
     "belief": [
-        "audit characters mentions tokens words",
-        "automaton mass",
+        "audit tokens words",
+        "characters mass mentions",
+        "prefix",
+        "agreement automaton",
         "extract tree",
         "branching thoughts",
         "rows",
@@ -216,6 +218,7 @@ def test_importing_the_package_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
     ).stdout.split()
     heavy = {"numpy", "pandas", "scipy", "statsmodels", "matplotlib", "openai", "pyarrow"}
+    heavy |= {"msgspec", "zstandard"}
     assert not heavy & set(found)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.core.line import OneLine
+from llmdemand.core.menu import fold
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position", "thoughts"]
 
 _LOCK = 0.95
+_FEW, _SURE = 10, 1e-3
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +50,8 @@ class Audit(OneLine):
     position_locked : bool
         Whether the first-named alternative is chosen more than 95 % of the time
         although the order varies: no estimate should be read from such a panel.
+    note : str
+        Why belief says no more than choice, where it is 0 or 1 in every run; else empty.
     thoughts : str
         ``natural`` or ``forced`` where the model thinks first; else empty.
     thought_cut : float
@@ -66,6 +70,7 @@ class Audit(OneLine):
     first_chosen: tuple[float, float, float]
     orders: int
     position_locked: bool
+    note: str = ""
     thoughts: str = ""
     thought_cut: float = float("nan")
 
@@ -91,6 +96,7 @@ class Audit(OneLine):
                     if self.thoughts
                     else []
                 ),
+                *([self.note] if self.note else []),
                 "",
                 "pivot token by final choice",
                 self.tokens.head(12).to_string(),
@@ -156,8 +162,45 @@ def audit(panel: Panel) -> Audit:
         _wilson(hits, len(chosen)),
         orders,
         locked,
+        _certain(panel),
         *thoughts(panel),
     )
+
+
+def _certain(panel: Panel) -> str:
+    """Said of a panel whose beliefs are all 0 or 1: that, and the reason."""
+    ok = panel.usable
+    ids = panel.study.menu.ids
+    beliefs = ok[[f"belief_{a}" for a in ids]].to_numpy(float)
+    chosen = beliefs[np.arange(len(ok)), [ids.index(str(c)) for c in ok["choice"]]]
+    if len(ok) < _FEW or (chosen < 1 - _SURE).any():
+        return ""
+    forms = {a.id: [fold(f) for f in a.forms] for a in panel.study.menu}
+    pieces = [
+        (fold(str(token).strip()), forms[str(choice)])
+        for token, choice in zip(ok["pivot_token"], ok["choice"], strict=True)
+    ]
+    inside = sum(
+        bool(piece) and any(piece in form and not form.startswith(piece) for form in written)
+        for piece, written in pieces
+    )
+    if 2 * inside > len(ok):
+        reason = (
+            "most pivot tokens lie within a name, whose first part had settled it: let the names "
+            "of the menu begin differently"
+        )
+    elif (ok["decided_mass"] > 1 - _SURE).all():
+        reason = (
+            "no other token had any probability at the pivot: what was written before it had "
+            "settled the choice, or the server lists what it sampled and nothing else; ask for "
+            "the choice first"
+        )
+    else:
+        reason = (
+            "the listed candidates of the other alternatives have no probability: list more of "
+            "them, or ask for the choice first"
+        )
+    return f"belief equals choice in every run and says no more than it: {reason}"
 
 
 def thoughts(panel: Panel) -> tuple[str, float]:
@@ -207,6 +250,9 @@ class Equivalence(OneLine):
     icc : float
         ``var_belief / var_choice`` within cells, pooled: the intra-cell
         correlation; one belief run is worth ``1 / icc`` choice runs.
+    note : str
+        Why belief says no more than choice, where it is 0 or 1 in every run: the test
+        then compares choice with itself. Else empty.
     """
 
     cells: pd.DataFrame
@@ -217,6 +263,7 @@ class Equivalence(OneLine):
     chi2: float
     chi2_pvalue: float
     icc: float
+    note: str = ""
 
     @property
     def _line(self) -> str:
@@ -296,6 +343,7 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
         chi2,
         float(stats.chi2.sf(chi2, random)) if random else float("nan"),
         float((cells["runs"] * cells["var_belief"]).sum() / spread) if spread else float("nan"),
+        _certain(panel),
     )
 
 

@@ -31,7 +31,15 @@ Rules
   decide. A clause ends at ``, ; : ! ?``, a dash, a full stop before white space, a new
   line, and at words that turn to the decision ("but", "so", "then", "I'd", ...).
 * Of mentions within each other the one that began first counts ("Brand B", not "B").
-* In scripts without spaces one character of a longer form does not decide.
+* A number decides at once where a label is due (at the beginning of a sentence, after
+  "option", "pick" or an opening bracket); elsewhere once what follows shows that it is no
+  price, unit or count; never after a currency sign or within a decimal.
+* In a JSON object keys decide nothing, nor do values of "reason" and the like.
+* What cannot be read (half a character without its bytes, a vocabulary's glyphs) is
+  ``unplaced``: it may decide or not.
+* Chinese characters, katakana and Korean syllables are like letters: a name that is split
+  by character or byte decides as soon as one alternative is left (from the second byte of
+  its first character). Where one character says little (Thai, hiragana) two are needed.
 * Nothing is read before the first anchor ("Answer:"), where anchors are given, nor
   within a thinking block.
 """
@@ -39,58 +47,29 @@ Rules
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple
 
-from llmdemand.belief.characters import boundary, decode, encodings, first_word
-from llmdemand.belief.words import (
-    CLAUSE_END,
-    CLOSERS,
-    KNOWN,
-    LISTS,
-    NEGATIONS,
-    OPENERS,
-    ORDINARY,
-    PAIRS,
-    POINTERS,
-    SCENE,
-    SCENE_FIRST,
-    SUBJECTS,
-    TURNS,
+from llmdemand.belief.characters import (
+    begins,
+    boundary,
+    decode,
+    encodings,
+    first_word,
+    one_is_little,
 )
+from llmdemand.belief.prefix import fields
+from llmdemand.belief.prefix.clauses import AFTER_NO, context
+from llmdemand.belief.prefix.gates import Gates
+from llmdemand.belief.prefix.state import OPEN, Form, State, in_quote, in_word
+from llmdemand.belief.words import CLOSERS, KNOWN, ORDINARY, UNITS
 from llmdemand.core.menu import Menu, fold
 
-__all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "Automaton", "Place"]
+__all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "UNPLACED", "Automaton", "Place"]
 
 # Outcomes of a step: an alternative's index (>= 0) when decided, else one of these.
-NEUTRAL, AMBIGUOUS, OFF = -1, -2, -3
+NEUTRAL, AMBIGUOUS, OFF, UNPLACED = -1, -2, -3, -4
 
-_NO_FRAME, _SCENE, _PHRASE, _LIST, _LIST_NAMED, _LIST_COMMA = range(6)
-_AFTER_INSTEAD, _AFTER_PRICE, _AFTER_NO = 1, 2, 3
-_OPEN, _BEFORE_ANCHOR, _THINKING = range(3)
-
-
-class _State(NamedTuple):
-    """Everything that the meaning of the next byte depends on."""
-
-    pending: bytes = b""  # the beginning of a UTF-8 character
-    before: str = " "  # the last character, folded
-    word: str | None = ""  # the current word while it may be one that matters, else None
-    active: tuple[tuple[int, int], ...] = ()  # forms begun: (form, characters matched)
-    settled: int = -1  # form that is complete while a longer one is alive
-    negated: bool = False
-    frame: int = _NO_FRAME
-    pair: int = 0  # after "instead", "price" or "no", which the next word completes
-    pointed: bool = False  # an option word or an opening bracket comes right before
-    initial: bool = True  # at the beginning of a sentence
-    gate: int = _OPEN  # whether the answer has begun
-    seen: str = ""  # how far an anchor or a thinking tag has been read
-
-
-class _Form(NamedTuple):
-    text: str
-    alternative: int
-    whole: bool
-    letter: bool
+# Half a character whose bytes are lost, and how vocabularies write a space or a new line.
+_MARKS = frozenset("\ufffd\u0120\u010a\u2581")
 
 
 class Place(dict[bytes, tuple["Place", int]]):
@@ -102,7 +81,7 @@ class Place(dict[bytes, tuple["Place", int]]):
 
     __slots__ = ("_automaton", "state")
 
-    def __init__(self, automaton: Automaton, state: _State) -> None:
+    def __init__(self, automaton: Automaton, state: State) -> None:
         self._automaton = automaton
         self.state = state
 
@@ -125,7 +104,7 @@ class Automaton:
     anchors : tuple of str
         Texts after the first of which the answer begins, in any case of letters.
     thinking : (str, str)
-        Tags between which nothing is read.
+        Tags between which nothing is read; those of `gates.THOUGHTS` always are.
     thinking_open : bool
         Whether the answer begins inside a thinking block (the prompt ended with
         the opening tag).
@@ -150,17 +129,17 @@ class Automaton:
         thinking_open: bool = False,
     ) -> None:
         self.menu, self.thinking = menu, thinking
-        self._anchors = tuple(fold(a) for a in anchors)
-        self._opening, self._closing = (fold(tag) for tag in thinking)
+        self._gates = Gates(anchors, thinking, thinking_open)
+        self.thoughts = self._gates.closed_by_itself
         # What the answer is like when it begins, at once or after an anchor.
-        self._fresh = _State(pointed=answer_first)
-        gate = _THINKING if thinking_open else _BEFORE_ANCHOR if anchors else _OPEN
+        self._fresh = State(pointed=answer_first)
         self._forms = tuple(
-            _Form(
+            Form(
                 form if len(form) == 1 else " ".join(fold(form).split()),
                 index,
                 alternative.whole,
                 len(form) == 1 and form.isalpha(),
+                form.isdigit(),
             )
             for index, alternative in enumerate(menu)
             for form in alternative.forms
@@ -168,8 +147,9 @@ class Automaton:
         firsts = {first_word(f.text.casefold()) for f in self._forms}
         self._firsts = frozenset(firsts)
         self._prefixes = frozenset(w[:k] for w in KNOWN | firsts for k in range(len(w) + 1))
-        self._places: dict[_State, Place] = {}
-        self.start = self._place(self._fresh._replace(gate=gate))
+        self._places: dict[State, Place] = {}
+        self._marks = _MARKS.difference(*(f.text for f in self._forms))
+        self.start = self._place(self._fresh._replace(gate=self._gates.first))
 
     def step(self, place: Place, data: bytes) -> tuple[Place, int]:
         """The place after one token, and what the token did; the same as ``place[data]``.
@@ -195,19 +175,19 @@ class Automaton:
 
     def begun(self, place: Place) -> bool:
         """Whether the answer has begun: no anchor is awaited, no thinking block open."""
-        return place.state.gate == _OPEN
+        return place.state.gate == OPEN
 
     def resume(self, place: Place) -> Place:
         """The place from which the words after a decision are read, for audits."""
         return self._place(place.state._replace(active=(), settled=-1))
 
-    def _place(self, state: _State) -> Place:
+    def _place(self, state: State) -> Place:
         found = self._places.get(state)
         if found is None:
             found = self._places[state] = Place(self, state)
         return found
 
-    def _step(self, state: _State, data: bytes) -> tuple[Place, int]:
+    def _step(self, state: State, data: bytes) -> tuple[Place, int]:
         if not data:
             return self._place(state), self._end(state)
         text, pending = decode(state.pending + data)
@@ -220,60 +200,43 @@ class Automaton:
                     return self._place(state), decided
         state = state._replace(pending=pending)
         place = self._place(state)
-        if state.gate != _OPEN:
+        if state.gate != OPEN:
             return place, NEUTRAL
-        if pending:
-            return place, AMBIGUOUS if self._may_continue(state) else NEUTRAL
+        outcome = self._outcome(state)
+        if outcome < 0 and not self._marks.isdisjoint(text):
+            return place, UNPLACED
+        return place, outcome
+
+    def _outcome(self, state: State) -> int:
+        """What a token that leads to this state has done."""
+        if state.pending:
+            return self._within_character(state)
         decided = self._decision(state)
         if decided >= 0:
-            return place, decided
+            return decided
         if state.active or state.settled >= 0:
-            return place, AMBIGUOUS
-        return place, OFF if _in_word(state) else NEUTRAL
+            return AMBIGUOUS
+        return OFF if in_word(state) else NEUTRAL
 
-    def _end(self, state: _State) -> int:
+    def _end(self, state: State) -> int:
         """Longest complete form at the end of the text; whole or letter forms included."""
         complete = [self._forms[f] for f, n in state.active if n == len(self._forms[f].text)]
         if complete:
             return max(complete, key=lambda form: len(form.text)).alternative
         return self._forms[state.settled].alternative if state.settled >= 0 else NEUTRAL
 
-    def _read(self, state: _State, c: str, raw: str) -> tuple[_State, int]:
+    def _read(self, state: State, c: str, raw: str) -> tuple[State, int]:
         """One character of the answer: the next state, and what it confirms or -1."""
-        if state.gate != _OPEN:
-            return self._wait(state, c), -1
+        if state.gate != OPEN:
+            return self._gates.wait(state, c, self._fresh), -1
         active, settled, decided = self._advance(state, c, raw)
-        after = self._context(state, c, active, settled)
-        seen = _progress(state.seen + c, (self._opening,))
-        if seen == self._opening:
-            after = self._fresh._replace(gate=_THINKING)
-        elif seen or state.seen:
-            after = after._replace(seen=seen)
-        return after, decided
-
-    def _wait(self, state: _State, c: str) -> _State:
-        """One character before the answer: look for nothing but what ends the wait."""
-        inside = state.gate == _THINKING
-        targets = (self._closing,) if inside else (*self._anchors, self._opening)
-        if not inside and (c in "*_`" or (c.isspace() and state.seen.endswith(" "))):
-            return state  # markdown and repeated spaces are transparent
-        c = " " if c.isspace() else c
-        seen = _progress(state.seen + c, targets)
-        if not seen and c == " " and state.seen:
-            seen = state.seen + c  # held for "Answer :"
-        elif not inside and state.seen.endswith(" "):
-            seen = max(seen, _progress(state.seen.rstrip() + c, targets), key=len)
-        if seen not in targets:
-            return state._replace(seen=seen)
-        if seen == self._opening:
-            return state._replace(seen="", gate=_THINKING)
-        if inside and self._anchors:
-            return state._replace(seen="", gate=_BEFORE_ANCHOR)
-        # After an anchor a letter is a label: "Answer: A".
-        return self._fresh._replace(before=c, pointed=self._fresh.pointed or not inside)
+        after = context(state, c, active, settled, self._prefixes, self._firsts)
+        if state.field or c == "{":
+            after = fields.moved(state, after, c)
+        return self._gates.watch(state, after, c, self._fresh), decided
 
     def _advance(
-        self, state: _State, c: str, raw: str
+        self, state: State, c: str, raw: str
     ) -> tuple[tuple[tuple[int, int], ...], int, int]:
         """Move the begun forms over one character; begin new ones at a word boundary."""
         edge = boundary(state.before, c)
@@ -282,7 +245,11 @@ class Automaton:
         for f, n in state.active:
             form = self._forms[f]
             if n == len(form.text):
-                if edge and self._may_close(state, form, c) and n >= self._length(settled):
+                if form.number and _is_amount(state, c):
+                    continue
+                if form.number and _is_held(state, c):
+                    active.append((f, n))
+                elif edge and self._may_close(state, form, c) and n >= self._length(settled):
                     settled = f
                 continue
             expected = form.text[n]
@@ -293,9 +260,10 @@ class Automaton:
         # Only a longer form that began at the same place can still take it away.
         if settled >= 0 and all(n <= self._length(settled) for _, n in active):
             return (), -1, self._forms[settled].alternative
-        hidden = state.negated or state.frame or state.pair == _AFTER_NO or _in_quote(state)
-        if c.isalnum() and edge and not hidden:
+        if c.isalnum() and begins(state.before, c) and not _is_hidden(state):
             for f, form in enumerate(self._forms):
+                if form.number and state.amount:
+                    continue
                 if form.text[0] == (raw if form.letter else c):
                     active.append((f, 1))
         return tuple(active), settled, -1
@@ -303,7 +271,7 @@ class Automaton:
     def _length(self, form: int) -> int:
         return len(self._forms[form].text) if form >= 0 else 0
 
-    def _may_close(self, state: _State, form: _Form, c: str) -> bool:
+    def _may_close(self, state: State, form: Form, c: str) -> bool:
         """Whether the boundary character `c` confirms a complete form.
 
         "A" and "I" are English words: white space after them confirms nothing,
@@ -313,7 +281,7 @@ class Automaton:
             return True
         return c in CLOSERS
 
-    def _decision(self, state: _State) -> int:
+    def _decision(self, state: State) -> int:
         """The only alternative left at the end of a token, or -1."""
         if not state.active:
             return -1
@@ -326,6 +294,8 @@ class Automaton:
         if len(alternatives) > 1:
             return -1
         for form, n in active:
+            if form.number and (not state.before.isalnum() or not _is_label(state)):
+                continue
             if form.whole:
                 if n == len(form.text):
                     return form.alternative
@@ -333,7 +303,7 @@ class Automaton:
                 return form.alternative
         return -1
 
-    def _is_ordinary(self, state: _State, form: _Form, n: int) -> bool:
+    def _is_ordinary(self, state: State, form: Form, n: int) -> bool:
         """Whether the matched letters are an English word on their own."""
         if form.letter:
             if form.text not in "AI" or state.pointed:
@@ -342,104 +312,66 @@ class Automaton:
         last = form.text[:n].rsplit(" ", 1)[-1]
         if n < len(form.text) and last in ORDINARY:
             return True
-        # Where words are not spaced, one character is as often part of another word.
-        return n == 1 < len(form.text) and boundary("x", form.text[0])
+        return n == 1 < len(form.text) and one_is_little(form.text[0])
 
-    def _context(
-        self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
-    ) -> _State:
-        """Words, clauses and openers: what a later mention's meaning depends on."""
-        if c.isalnum() or (c == "'" and _in_word(state)):
-            return self._inside_word(state, c, active, settled)
-        state = self._word_ended(state)
-        frame, negated, initial = state.frame, state.negated, state.initial
-        sentence = c in "!?\n" or (c.isspace() and state.before == ".")
-        dash = c == "-" and state.before.isspace()
-        if sentence or dash or c in CLAUSE_END:
-            negated = False
-            # "between A, B and C" goes on after its commas, "either is fine, B" does not.
-            listing = c == "," and frame in (_LIST_NAMED, _LIST_COMMA)
-            frame = _LIST_COMMA if listing else _NO_FRAME
-        # White space, and only white space, keeps "option A" and "no Pampers" together.
-        pointed = c in OPENERS or (c.isspace() and state.pointed and c != "\n")
-        pair = state.pair if c.isspace() else 0
-        return _State(
-            b"", c, "", active, settled, negated, frame, pair, pointed, initial or sentence
-        )
+    def _within_character(self, state: State) -> int:
+        """What the first bytes of a character leave: one alternative, several, or none.
 
-    def _inside_word(
-        self, state: _State, c: str, active: tuple[tuple[int, int], ...], settled: int
-    ) -> _State:
-        begins = not _in_word(state)
-        word = c if begins else None if state.word is None else state.word + c
-        if word is not None and word not in self._prefixes:
-            word = None
-        # What points at the next word only ends once that word names nothing.
-        keep = begins or bool(active)
-        return state._replace(
-            before=c,
-            word=word,
-            active=active,
-            settled=settled,
-            pointed=state.pointed and keep,
-        )
-
-    def _word_ended(self, state: _State) -> _State:
-        """Apply the word that ends here, if one does."""
-        if not _in_word(state):
-            return state
-        word, first = state.word, state.initial
-        frame, negated, pair = state.frame, state.negated, 0
-        if frame == _LIST_COMMA:
-            frame = _LIST_NAMED if word in ("and", "or") or word in self._firsts else _NO_FRAME
-        elif frame == _LIST and word in self._firsts:
-            frame = _LIST_NAMED
-        if word in NEGATIONS:
-            negated = True
-        elif word in SCENE or (word in SCENE_FIRST and first):
-            frame = _SCENE
-        elif word in LISTS:
-            frame = _LIST
-        elif word in TURNS:
-            negated, frame = False, _NO_FRAME
-        elif word in SUBJECTS:
-            negated, frame = False, _NO_FRAME if frame == _PHRASE else frame
-        elif word == "of" and state.pair in (_AFTER_INSTEAD, _AFTER_PRICE):
-            frame = frame or _PHRASE
-        elif word in PAIRS:
-            pair = PAIRS[word]
-        return state._replace(
-            word="",
-            frame=frame,
-            negated=negated,
-            pair=pair,
-            pointed=word in POINTERS,
-            initial=False,
-        )
-
-    def _may_continue(self, state: _State) -> bool:
-        """Whether a form can go on with the character whose first bytes are there."""
-        if state.settled >= 0:
-            return True
-        due = [self._forms[f].text[n] for f, n in state.active if n < len(self._forms[f].text)]
-        if not (state.negated or state.frame):
-            due += [form.text[0] for form in self._forms]
-        return any(e.startswith(state.pending) for c in due for e in encodings(c))
+        The lead byte of a name's first character is no name yet: thousands share it.
+        """
+        within = [
+            self._forms[f].alternative
+            for f, n in state.active
+            if n < len(self._forms[f].text) and _can_begin(self._forms[f].text[n], state.pending)
+        ]
+        fresh = [
+            form
+            for form in self._forms
+            if not _is_hidden(state)
+            and begins(state.before, form.text[0])
+            and _can_begin(form.text[0], state.pending)
+        ]
+        left = {*within, *(form.alternative for form in fresh)}
+        complete = any(n == len(self._forms[f].text) for f, n in state.active)
+        open_ = complete or state.settled >= 0
+        if not left and not open_:
+            return NEUTRAL
+        early = fresh and (len(state.pending) < 2 or any(_is_early(form) for form in fresh))
+        whole = any(self._forms[f].whole for f, _ in state.active)
+        if len(left) > 1 or open_ or early or whole:
+            return AMBIGUOUS
+        return left.pop()
 
 
-def _progress(text: str, targets: tuple[str, ...]) -> str:
-    """The longest end of `text` with which a target begins."""
-    for start in range(len(text)):
-        if any(target.startswith(text[start:]) for target in targets):
-            return text[start:]
-    return ""
+def _can_begin(character: str, pending: bytes) -> bool:
+    return any(encoded.startswith(pending) for encoded in encodings(character))
 
 
-def _in_word(state: _State) -> bool:
-    """Whether the last character belongs to a word that may still go on."""
-    return state.before.isalnum() or _in_quote(state)
+def _is_early(form: Form) -> bool:
+    """Whether the first character of a form does not decide for it."""
+    return form.whole or form.letter or form.number or one_is_little(form.text[0])
 
 
-def _in_quote(state: _State) -> bool:
-    """Whether the last character is an apostrophe within a word ("I'd")."""
-    return state.before == "'" and state.word != ""
+def _is_hidden(state: State) -> bool:
+    """Whether a mention that begins here would not say the choice."""
+    phrase = state.negated or state.frame or state.pair == AFTER_NO or in_quote(state)
+    return bool(phrase) or fields.hidden(state)
+
+
+def _is_label(state: State) -> bool:
+    """Whether a number that stands here is a label, and no price, unit or count."""
+    return state.pointed or state.picked or state.initial
+
+
+def _is_held(state: State, c: str) -> bool:
+    """Whether only what follows `c` can tell a label from a decimal or a count."""
+    if not state.before.isalnum():
+        return c.isspace() and state.before.isspace() and c != "\n"
+    return not _is_label(state) and (c in ".," or (c.isspace() and c != "\n"))
+
+
+def _is_amount(state: State, c: str) -> bool:
+    """Whether `c` shows that a complete number is a decimal, a price, a unit or a count."""
+    if state.before.isalnum():
+        return c in UNITS or c.isalnum()
+    return c.isdigit() or (c.isalnum() and state.before.isspace())

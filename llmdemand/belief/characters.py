@@ -5,7 +5,11 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["boundary", "decode", "encodings", "first_word"]
+from llmdemand.belief.words import JOINED
+
+__all__ = ["begins", "boundary", "decode", "encodings", "first_word", "one_is_little"]
+
+_HAN, _HANGUL, _KATAKANA = ("\u3400", "\u9fff"), ("\uac00", "\ud7a3"), ("\u30a1", "\u30ff")
 
 
 def first_word(text: str) -> str:
@@ -25,6 +29,32 @@ def boundary(before: str, c: str) -> bool:
     if not (before.isalnum() and c.isalnum()):
         return True
     return unicodedata.category(before) == "Lo" or unicodedata.category(c) == "Lo"
+
+
+def begins(before: str, c: str) -> bool:
+    """Whether a name may begin with `c` after the character `before`.
+
+    As `boundary`, but Korean words and Japanese ones in katakana begin where their run
+    of letters does, and in Chinese not where both characters are one common word.
+
+    >>> begins("\u9009", "\u597d"), begins("\u4f60", "\u597d"), begins("\u30b9", "\u30d1")
+    (True, False, False)
+    """
+    for first, last in (_HANGUL, _KATAKANA):
+        if first <= c <= last and first <= before <= last and before.isalnum():
+            return False
+    return boundary(before, c) and before + c not in JOINED
+
+
+def one_is_little(c: str) -> bool:
+    """Whether one character of a script without spaces is as often part of another word.
+
+    True of Thai or hiragana letters, false of Chinese characters, katakana and Korean
+    syllables, where it is like the first letter of a word.
+    """
+    if unicodedata.category(c) != "Lo":
+        return False
+    return not any(first <= c <= last for first, last in (_HAN, _HANGUL, _KATAKANA))
 
 
 def decode(data: bytes) -> tuple[str, bytes]:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
+from llmdemand.belief.agreement import agreement
+from llmdemand.belief.automaton import AMBIGUOUS, UNPLACED, Automaton, Place
 from llmdemand.belief.mass import bounds, listed_once, tempered_tail
 from llmdemand.belief.mentions import mentions
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
 
-__all__ = ["STOPPED", "Belief", "Extractor", "extract"]
+__all__ = ["FAILED", "STOPPED", "Belief", "Extractor", "extract"]
 
 #: Finish reason of answers that a backend ended where their choice was settled.
 STOPPED = "pivot"
+#: Finish reason of requests that failed: nothing came back.
+FAILED = "failed"
 _SUM_TOLERANCE = 1e-3
 _WORDS = re.compile(r"\s*\S+")
 _REFUSAL = re.compile(
@@ -54,8 +57,14 @@ class Belief:
         The pivot token's text.
     decided_mass, undecided_mass, tail_mass : float
         Probability at the pivot that decides for any alternative, that is
-        listed but decides nothing, and that is not listed; sum 1. They are the
-        reported probabilities, before any change of temperature.
+        listed but decides nothing, and that is not listed or cannot be placed
+        (half a character without its bytes, a vocabulary's glyphs); sum 1. They
+        are the reported probabilities, before any change of temperature.
+    pivot_listed : bool or None
+        Whether the pivot token is itself among the listed candidates; None where
+        there is no pivot or no list. Belief is that of the list in either case.
+    reason : str
+        Why there is no belief, in words, where the status does not say it all.
     final : str or None
         The alternative that the whole text decides for last; None if the word
         that began at the pivot became another one and nothing else was named, or
@@ -77,6 +86,8 @@ class Belief:
     tail_mass: float = math.nan
     final: str | None = None
     mismatch: bool | None = False
+    pivot_listed: bool | None = None
+    reason: str = ""
 
 
 class Extractor:
@@ -91,6 +102,9 @@ class Extractor:
         it applies; 1 where they already are those of the sampling law.
     low_mass : float
         Below this decided mass a run gets the status ``low_mass``.
+    listed : int, optional
+        Candidates per position that were asked for. Of a longer list the most
+        probable ones are read: servers add the realised token to what was asked.
     answer_first : bool
         Whether the prompt's format makes the first word the choice.
     anchors : sequence of str
@@ -126,6 +140,7 @@ class Extractor:
         *,
         temperature: float = 1.0,
         low_mass: float = 0.05,
+        listed: int | None = None,
         answer_first: bool = False,
         anchors: Iterable[str] = (),
         last_anchor: bool = False,
@@ -143,7 +158,7 @@ class Extractor:
         if not all(a.strip() for a in anchors) or (last_anchor and not anchors):
             raise UsageError("anchors must be texts such as 'Answer:', and last_anchor needs them")
         self.menu = menu
-        self._power, self._low_mass = 1 / temperature, low_mass
+        self._power, self._low_mass, self._listed = 1 / temperature, low_mass, listed
         self._last_anchors = tuple(fold(a) for a in anchors) if last_anchor else ()
         self._automaton = Automaton(
             menu,
@@ -152,6 +167,7 @@ class Extractor:
             thinking=thinking,
             thinking_open=thinking_open,
         )
+        self._pairs = self._automaton.thoughts
         self._ids = menu.ids
         self._nothing = (math.nan,) * len(menu)
         self._pivots: dict[bytes, tuple[str, str]] = {}
@@ -165,19 +181,29 @@ class Extractor:
     def __call__(self, response: Response) -> Belief:
         """The belief of one response; trouble is a status, never an exception."""
         tokens = response.tokens
+        if response.finish_reason == FAILED:
+            return replace(self._without_pivot("failed"), reason=response.trouble)
         if response.refusal:
             return self._without_pivot("refusal")
         if not tokens:
             return self._from_text(response)
-        place, begun = self._automaton.start, -1
-        first = self._after_last_anchor(tokens) if self._last_anchors else 0
-        for index, token in enumerate(tokens[first:] if first else tokens, first):
+        agreed = agreement(response, self._pairs)
+        if agreed.reason and not agreed.last:
+            return self._torn(agreed.reason)
+        place, begun, first = self._automaton.start, -1, agreed.first
+        if self._last_anchors:
+            first = max(first, self._after_last_anchor(tokens))
+        for index, token in enumerate(tokens[first : agreed.last], first):
+            if not token.data and any(t.data for t in tokens[index + 1 :]):
+                continue  # in mid-text an empty token ends nothing
             after, outcome = place[token.data]
             if outcome >= 0:
                 begun = index if begun < 0 else begun
                 return self._at_pivot(place, after, index, outcome, begun, response)
             begun = (index if begun < 0 else begun) if outcome == AMBIGUOUS else -1
             place = after
+        if agreed.reason and not _REFUSAL.search(response.text):
+            return self._torn(agreed.reason)
         return self._at_end(place, response)
 
     def _at_pivot(
@@ -189,27 +215,33 @@ class Extractor:
         whole = response.finish_reason != STOPPED
         mismatch = final != choice if whole else None
         text, _ = self._read_pivot(token.data)
-        names, values, status = listed_once(token)
+        names, values, status = listed_once(token, self._listed)
         if status:
             return self._no_belief(status, choice, index, text, final, mismatch)
         exp, power = math.exp, self._power
         mass = [0.0] * len(self._ids)
         tempered = mass if power == 1 else [0.0] * len(self._ids)
-        total = 0.0
+        total = lost = unlisted = 0.0
+        # Where an empty token has not ended the text, it is half a character or a tag.
+        hollow = b"" in names and any(not t.data for t in response.tokens[:index])
         for data, value in zip(names, values, strict=True):
             probability = exp(value)
             total += probability
-            outcome = place[data][1]
+            outcome = UNPLACED if hollow and not data else place[data][1]
             if outcome >= 0:
                 mass[outcome] += probability
                 if power != 1:
                     tempered[outcome] += exp(power * value)
+            elif outcome == UNPLACED:
+                lost += probability
+                unlisted += exp(power * value)
         decided, tail = sum(mass), max(0.0, 1.0 - total)
         weight = sum(tempered)
-        # No weight at all: the realised token's own probability has underflowed.
-        if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
+        if total > 1.0 + _SUM_TOLERANCE:
             return self._no_belief("invalid_logprobs", choice, index, text, final, mismatch)
-        unlisted = tail if power == 1 else tempered_tail(tail, token, power)
+        if not weight > 0:
+            return self._unlisted(choice, index, text, total - lost, final, mismatch)
+        unlisted += tail if power == 1 else tempered_tail(tail, names, values, token.data, power)
         lower, upper = bounds(tempered, weight, unlisted)
         return Belief(
             "ok" if decided >= self._low_mass else "low_mass",
@@ -220,10 +252,11 @@ class Extractor:
             index,
             text,
             decided,
-            max(0.0, total - decided),
-            tail,
+            max(0.0, total - lost - decided),
+            tail + lost,
             final,
             mismatch,
+            token.data in names,
         )
 
     def _read_pivot(self, data: bytes) -> tuple[str, str]:
@@ -255,6 +288,28 @@ class Extractor:
             text,
             final=final,
             mismatch=mismatch,
+        )
+
+    def _unlisted(
+        self,
+        choice: str,
+        index: int,
+        text: str,
+        total: float,
+        final: str | None,
+        mismatch: bool | None,
+    ) -> Belief:
+        """The pivot token is not in the list, and nothing in the list decides."""
+        known = self._no_belief("unlisted", choice, index, text, final, mismatch)
+        count, tail = len(self._ids), max(0.0, 1.0 - total)
+        return replace(
+            known,
+            lower=(0.0,) * count,
+            upper=(1.0,) * count,
+            decided_mass=0.0,
+            undecided_mass=min(1.0, total),
+            tail_mass=tail,
+            pivot_listed=False,
         )
 
     def _final(
@@ -302,7 +357,10 @@ class Extractor:
         """No token settled the choice: say what is known, and why nothing more is."""
         outcome = self._automaton.end(place) if response.finish_reason == "stop" else -1
         if outcome >= 0:
-            return self._without_pivot("unresolved_at_end", self._ids[outcome])
+            return replace(
+                self._without_pivot("unresolved_at_end", self._ids[outcome]),
+                reason="a longer name could go on here, and no end of the text is listed",
+            )
         if response.finish_reason == "content_filter":
             return self._without_pivot("refusal")
         if not response.text.strip():
@@ -333,6 +391,9 @@ class Extractor:
             return self._without_pivot("refusal")
         return self._without_pivot("no_logprobs", self._ids[found] if found >= 0 else None)
 
+    def _torn(self, reason: str) -> Belief:
+        return replace(self._without_pivot("torn_tokens"), reason=reason)
+
     def _without_pivot(self, status: str, choice: str | None = None) -> Belief:
         nothing = self._nothing
         return Belief(status, choice, nothing, nothing, nothing, final=choice)
@@ -355,7 +416,7 @@ def extract(response: Response, menu: Menu, **options: Any) -> Belief:
     menu : Menu
         The choice set.
     **options
-        Those of `Extractor`: ``temperature``, ``low_mass``, ``answer_first``,
+        Those of `Extractor`: ``temperature``, ``low_mass``, ``listed``, ``answer_first``,
         ``anchors``, ``last_anchor``, ``thinking``, ``thinking_open``.
 
     Returns

@@ -112,6 +112,7 @@ class PanelBuilder:
             study.menu,
             temperature=study.sampling.temperature if raw_logprobs else 1.0,
             low_mass=low_mass,
+            listed=study.sampling.top_logprobs,
             **study.reading,
         )
         self._read = reader or last_decision(self._extractor.automaton)
@@ -154,7 +155,7 @@ class PanelBuilder:
 
         part = pd.DataFrame(self._rows, columns=self._names)
         # Of an answer that was stopped at its pivot nothing is known: neither yes nor no.
-        self._parts.append(part.astype({"mismatch": "boolean"}))
+        self._parts.append(part.astype({"mismatch": "boolean", "pivot_listed": "boolean"}))
         self._rows = []
 
 
@@ -202,8 +203,10 @@ def _row(
         "tail_mass": found.tail_mass,
         "pivot_index": found.pivot_index,
         "pivot_token": found.pivot_token,
+        "pivot_listed": found.pivot_listed,
         "final_choice": found.final,
         "mismatch": found.mismatch,
+        "reason": found.reason,
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,

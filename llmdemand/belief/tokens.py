@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Response", "Token", "shortened"]
+__all__ = ["Listed", "Response", "Token", "ranked", "shortened"]
 
 
-@dataclass(frozen=True, slots=True)
+#: The bytes of candidates and their log-probabilities.
+Listed = tuple[tuple[bytes, ...], tuple[float, ...]]
+
+
 class Token:
     """One generated token and the candidates listed at its position.
 
-    Attributes
+    Parameters
     ----------
     data : bytes
         The token's bytes (a token may hold part of a UTF-8 character); empty
@@ -21,7 +24,9 @@ class Token:
     logprob : float
         Natural log-probability of the realised token; NaN if it was not given.
     candidates : tuple of bytes
-        The listed candidates' bytes, as the backend listed them.
+        The bytes of the most probable tokens at this position, whatever was drawn.
+        Some servers add the drawn token to them: the readers take it out again, as
+        belief must not depend on it.
     logprobs : tuple of float
         Their natural log-probabilities, in the same order.
 
@@ -31,10 +36,60 @@ class Token:
     b' Pampers'
     """
 
-    data: bytes
-    logprob: float
-    candidates: tuple[bytes, ...] = ()
-    logprobs: tuple[float, ...] = ()
+    __slots__ = ("_listed", "_read", "data", "logprob")
+
+    def __init__(
+        self,
+        data: bytes,
+        logprob: float,
+        candidates: tuple[bytes, ...] = (),
+        logprobs: tuple[float, ...] = (),
+    ) -> None:
+        self.data, self.logprob = data, logprob
+        self._listed: Any = (candidates, logprobs)
+        self._read: Callable[[bytes, Any], Listed] | None = None
+
+    @classmethod
+    def unread(
+        cls, data: bytes, logprob: float, raw: Any, read: Callable[[bytes, Any], Listed]
+    ) -> Token:
+        """A token whose candidates are read when they are asked for: ``read(data, raw)``."""
+        made = cls.__new__(cls)
+        made.data, made.logprob, made._listed, made._read = data, logprob, raw, read
+        return made
+
+    @property
+    def listed(self) -> Listed:
+        """Candidates and their log-probabilities."""
+        if self._read is not None:
+            self._listed, self._read = self._read(self.data, self._listed), None
+        found: Listed = self._listed
+        return found
+
+    @property
+    def candidates(self) -> tuple[bytes, ...]:
+        """The listed candidates' bytes."""
+        return self.listed[0]
+
+    @property
+    def logprobs(self) -> tuple[float, ...]:
+        """Their natural log-probabilities."""
+        return self.listed[1]
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.data, self.logprob, *self.listed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Token{self._key()}"
+
+    def __reduce__(self) -> tuple[type[Token], tuple[Any, ...]]:
+        return Token, self._key()
 
     @classmethod
     def of(cls, text: str, logprob: float, listed: Mapping[str, float] | None = None) -> Token:
@@ -68,6 +123,9 @@ class Response:
         which this response repeats.
     thought : str
         What the model thought, where a backend reports it apart from the answer.
+    trouble : str
+        What is wrong with the tokens as they were delivered, or, with the finish
+        reason ``failed``, why nothing came back.
     cut : bool
         Whether the thought before a forced answer reached the most tokens.
     """
@@ -80,7 +138,21 @@ class Response:
     usage: Mapping[str, Any] = field(default_factory=dict)
     forced: tuple[Response, ...] = ()
     thought: str = ""
+    trouble: str = ""
     cut: bool = False
+
+
+def ranked(token: Token, most: int | None) -> Listed:
+    """The most probable candidates of a token, no more than `most`, and their values.
+
+    >>> ranked(Token.of("A", -0.1, {"B": -3.0, "A": -0.1}), 1)
+    ((b'A',), (-0.1,))
+    """
+    names, values = token.listed
+    if most is None or len(values) <= most:
+        return names, values
+    kept = sorted(range(len(values)), key=lambda k: -values[k])[:most]
+    return tuple([names[k] for k in kept]), tuple([values[k] for k in kept])
 
 
 def shortened(response: Response, most: int) -> Response:
@@ -95,15 +167,5 @@ def shortened(response: Response, most: int) -> Response:
         return replace(response, tokens=forced[0].tokens, forced=forced)
     if all(len(token.candidates) <= most for token in response.tokens):
         return response
-    tokens = []
-    for token in response.tokens:
-        ranked = sorted(range(len(token.logprobs)), key=lambda k: -token.logprobs[k])[:most]
-        tokens.append(
-            Token(
-                token.data,
-                token.logprob,
-                tuple(token.candidates[k] for k in ranked),
-                tuple(token.logprobs[k] for k in ranked),
-            )
-        )
+    tokens = [Token(t.data, t.logprob, *ranked(t, most)) for t in response.tokens]
     return replace(response, tokens=tuple(tokens))

@@ -31,10 +31,40 @@ SUBJECTS = frozenset({"i", "we"})  # end a negation ("not X and I pick Y"), not 
 
 # A letter right after one of these is a label.
 POINTERS = frozenset({"option", "choice", "answer", "alternative", "brand", "product", "label"})
+# A number right after one of these is a label too, and no price or count.
+PICKS = frozenset(
+    "pick picks picked picking choose chooses chose choosing select selects selected selecting "
+    "number".split()
+)
+CURRENCY = frozenset("$\u20ac\u00a3\u00a5\uffe5\u20b9\u20a9\u00a2")
+# A number before one of these is a price or a share.
+UNITS = frozenset("%\u00b0") | CURRENCY
+# Fields of a JSON answer that do not say the choice.
+REMARKS = frozenset(
+    "reason reasons reasoning rationale explanation explain justification thought thoughts "
+    "thinking analysis why because comment comments note notes consideration considerations "
+    "chain_of_thought step steps step_by_step confidence probability price prices cost costs "
+    "budget pros cons scratchpad evidence context question options alternatives brands products "
+    "choices rejected not_chosen comparison summary persona".split()
+)
 OPENERS = frozenset("([{*_`\"'<:=")
 CLOSERS = frozenset(")]}.,:;*_`\"'!?\n>")
 CLAUSE_END = frozenset(",;:!?\n\u2013\u2014")
 
+# Common Chinese words whose last character begins no name ("hello", "best", "preference").
+JOINED = frozenset(
+    "你好 您好 最好 更好 很好 较好 正好 只好 良好 不好 还好 友好 爱好 偏好 喜好 也好".split()
+)
+
 KNOWN = frozenset().union(
-    NEGATIONS, SCENE, SCENE_FIRST, LISTS, TURNS, SUBJECTS, PAIRS, POINTERS, {"of", "and", "or"}
+    NEGATIONS,
+    SCENE,
+    SCENE_FIRST,
+    LISTS,
+    TURNS,
+    SUBJECTS,
+    PAIRS,
+    POINTERS,
+    PICKS,
+    {"of", "and", "or"},
 )

@@ -118,7 +118,9 @@ def _facts(found: LogitResults) -> dict[str, Any]:
 
 @app.command()
 def extract(
-    file: Annotated[Path, typer.Argument(help="A response store, or JSONL with run ids.")],
+    file: Annotated[
+        Path, typer.Argument(help="A response store, or a file of answers with run ids.")
+    ],
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
@@ -179,6 +181,7 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "position_locked": found.position_locked,
                 "thoughts": found.thoughts,
                 "thought_cut": found.thought_cut if found.thoughts else None,
+                "note": found.note,
                 "equivalence": None
                 if same is None
                 else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},

@@ -21,6 +21,7 @@ __all__ = ["STATUSES", "Panel"]
 STATUSES = {
     "ok": "choice and belief are known",
     "low_mass": "few of the listed candidates at the pivot decide anything",
+    "unlisted": "no listed candidate at the pivot decides anything: the choice alone is known",
     "no_pivot": "the answer names no alternative",
     "unresolved_at_end": "the answer settles the choice only by ending, or not at all",
     "conflicting_mentions": "the answer names several alternatives and decides for none",
@@ -29,6 +30,8 @@ STATUSES = {
     "no_output": "the answer is empty",
     "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
     "no_logprobs": "the backend returned no log-probabilities",
+    "torn_tokens": "the tokens do not tell the story of the text: see the run's reason",
+    "failed": "the request failed and was not answered",
 }
 
 _PLAIN_COLUMNS = [
@@ -44,8 +47,10 @@ _PLAIN_COLUMNS = [
     "tail_mass",
     "pivot_index",
     "pivot_token",
+    "pivot_listed",
     "final_choice",
     "mismatch",
+    "reason",
     "text",
     "model",
     "backend",
@@ -76,16 +81,18 @@ class Panel(OneLine):
     frame : pandas.DataFrame
         One row per run: ``run_id, cell, replicate, persona_id, order, variant, arm,
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
-        decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
-        final_choice, mismatch, text, model, backend, temperature, prompt_tokens,
-        completion_tokens``. Beliefs are NaN where a run has none. ``cell`` is the index
-        in the full factorial, ``order`` the option order that the run saw. ``variant``
-        (id of the prompt variant) is there only if the study has variants; ``arm``
-        (``blind`` or ``unblinded``) only if not all runs are blind; ``respondent_id``, after
-        ``persona_id``, only if the personas are respondents: text, and the key by which data
-        on the same people are joined. Of models that
-        think first, ``between_<alt>...`` is the variance of belief between a run's
-        ``thoughts``, and belief is their mean. ``thought_cut`` is the share of a run's thoughts
+        decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token, pivot_listed,
+        final_choice, mismatch, reason, text, model, backend, temperature, prompt_tokens,
+        completion_tokens``. ``pivot_listed`` says whether the pivot token is among the
+        listed candidates, by which belief is made; ``reason`` says in words why a run has
+        no belief, where its status does not say it all. Beliefs are NaN where a run has
+        none. ``cell`` is the index in the full factorial, ``order`` the option order that
+        the run saw. ``variant`` (id of the prompt variant) is there only if the study has
+        variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind;
+        ``respondent_id``, after ``persona_id``, only if the personas are respondents: text,
+        and the key by which data on the same people are joined. Of models that think first,
+        ``between_<alt>...`` is the variance of belief between a run's ``thoughts``, and
+        belief is their mean. ``thought_cut`` is the share of a run's thoughts
         that reached the most tokens before they were closed (natural: 0 or 1); the provenance
         says whether ``thoughts`` are ``natural`` or ``forced``. Of studies with
         ``sampling.branch`` belief, ``lo`` and ``hi`` are the branches' (of a run that is
@@ -195,7 +202,20 @@ class Panel(OneLine):
             parts = inside["study"], inside["provenance"]
         except (ValueError, KeyError, TypeError):
             raise PanelError(f"{path}: its metadata hold no study and provenance") from None
-        return cls(table.to_pandas(), Study.from_dict(parts[0], where=str(path)), dict(parts[1]))
+        return cls(
+            _completed(table.to_pandas()),
+            Study.from_dict(parts[0], where=str(path)),
+            dict(parts[1]),
+        )
+
+
+def _completed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the columns that panels of earlier versions do not have."""
+    import pandas as pd
+
+    if "pivot_listed" not in frame.columns:
+        frame = frame.assign(pivot_listed=pd.array([pd.NA] * len(frame), dtype="boolean"))
+    return frame if "reason" in frame.columns else frame.assign(reason="")
 
 
 def columns(study: Study) -> list[str]:

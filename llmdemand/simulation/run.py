@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from llmdemand.belief.rows import PanelBuilder
-from llmdemand.belief.tokens import Response, shortened
+from llmdemand.belief.tokens import Response
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
@@ -265,10 +265,8 @@ class _Run:
         return builder.panel(provenance, ordered=True)
 
     def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:
-        most = self.study.sampling.top_logprobs
-
         def add(request: Request, response: Response) -> None:
-            answer = answer_to(request, shortened(response, most), self.backend)
+            answer = answer_to(request, response, self.backend)
             self.progress.row(builder.add(answer))
 
         return add

@@ -97,3 +97,30 @@ def test_equivalence_errors(synthetic_panel):
         check_equivalence(synthetic_panel, "pamper")
     with pytest.raises(DesignError, match="no usable run"):
         check_equivalence(altered(synthetic_panel, status="refusal"))
+
+
+def certain(panel, **columns):
+    """The panel as if every run had been certain of its choice."""
+    made = {}
+    for a in panel.study.menu.ids:
+        sure = (panel.frame["choice"] == a).astype(float)
+        made |= {f"belief_{a}": sure, f"lo_{a}": sure, f"hi_{a}": sure}
+    return altered(panel, **made, **columns)
+
+
+def test_belief_that_equals_choice_in_every_run_is_said_with_the_reason(synthetic_panel):
+    assert audit(synthetic_panel).note == check_equivalence(synthetic_panel).note == ""
+    hidden = certain(synthetic_panel)
+    assert "list more" in audit(hidden).note
+    settled = certain(synthetic_panel, decided_mass=1.0, undecided_mass=0.0, tail_mass=0.0)
+    assert "ask for the choice first" in check_equivalence(settled).note
+    inside = synthetic_panel.frame["choice"].map(
+        {"pampers": "pers", "huggies": "gies", "neither": "ther"}
+    )
+    split = certain(synthetic_panel, pivot_token=inside)
+    assert "lie within a name" in audit(split).note and audit(split).note in audit(split).summary()
+    # A single run that was in doubt is enough to compare.
+    doubt = hidden.frame.copy()
+    a, b = (f"belief_{x}" for x in synthetic_panel.study.menu.ids[:2])
+    doubt.loc[0, [a, b]] = 0.5
+    assert audit(Panel(doubt, synthetic_panel.study)).note == ""

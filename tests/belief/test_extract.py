@@ -126,14 +126,35 @@ def test_belief_is_mass_by_alternative_over_decided_mass():
     assert found.upper == pytest.approx((0.6 / 0.8, 0.25 / 0.8, 0.05 / 0.8))
 
 
-def test_a_realised_token_outside_the_list_is_counted_once():
-    token = Token.of(" Huggies", math.log(0.1), {" Pampers": math.log(0.8)})
+@pytest.mark.parametrize("own", [math.log(0.1), -9999.0, math.nan])
+def test_a_realised_token_outside_the_list_is_no_part_of_belief(own):
+    listed = {" Pampers": math.log(0.6), " neither": math.log(0.2)}
+    found = extract(Response((Token.of(" Huggies", own, listed),), " Huggies"), DIAPERS)
+    assert (found.status, found.choice, found.pivot_listed) == ("ok", "huggies", False)
+    assert found.belief == pytest.approx((0.75, 0.0, 0.25))
+    assert (found.decided_mass, found.tail_mass) == pytest.approx((0.8, 0.2))
+    assert found.lower == pytest.approx((0.6, 0.0, 0.2))
+    assert found.upper == pytest.approx((0.8, 0.2, 0.4))
+    # Another draw at the same place leaves the same belief.
+    other = extract(Response((Token.of(" Pampers", -0.5, listed),), " Pampers"), DIAPERS)
+    assert (other.belief, other.pivot_listed) == (found.belief, True)
+
+
+def test_where_no_listed_candidate_decides_the_choice_alone_is_known():
+    token = Token.of(" Huggies", math.log(0.1), {" the": math.log(0.5), " a": math.log(0.3)})
     found = extract(Response((token,), " Huggies"), DIAPERS)
-    assert found.belief == pytest.approx((0.8 / 0.9, 0.1 / 0.9, 0))
-    inside = Token.of(
-        " Huggies", math.log(0.1), {" Pampers": math.log(0.8), " Huggies": math.log(0.1)}
-    )
-    assert extract(Response((inside,), " Huggies"), DIAPERS).belief == found.belief
+    assert (found.status, found.choice, found.pivot_listed) == ("unlisted", "huggies", False)
+    assert all(math.isnan(b) for b in found.belief)
+    assert (found.lower, found.upper) == ((0.0,) * 3, (1.0,) * 3)
+    assert (found.decided_mass, found.tail_mass) == pytest.approx((0.0, 0.2))
+
+
+def test_of_a_list_longer_than_asked_the_most_probable_are_read():
+    law = {" Huggies": math.log(0.05), " Pampers": math.log(0.5), " P": math.log(0.3)}
+    response = Response((Token.of(" Huggies", law[" Huggies"], law),), " Huggies")
+    found = extract(response, DIAPERS, listed=2)
+    assert (found.belief, found.pivot_listed) == ((1.0, 0.0, 0.0), False)
+    assert found.tail_mass == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("bad", [0.1, math.nan])
@@ -153,12 +174,11 @@ def test_the_sentinel_means_not_listed():
     token = Token.of(" Huggies", -0.1, {" Huggies": -0.1, " Pampers": -9999.0})
     found = extract(Response((token,), " Huggies"), DIAPERS)
     assert (found.status, found.belief) == ("ok", (0.0, 1.0, 0.0))
-    unlisted = Token.of(" Huggies", -9999.0, {" Pampers": -0.1})
-    assert extract(Response((unlisted,), " Huggies"), DIAPERS).status == "invalid_logprobs"
 
 
 def test_little_decided_mass_is_a_status_with_a_threshold():
-    token = Token.of(" Huggies", math.log(0.04), {" the": math.log(0.9)})
+    law = {" the": math.log(0.9), " Huggies": math.log(0.04)}
+    token = Token.of(" Huggies", law[" Huggies"], law)
     response = Response((token,), " Huggies")
     assert extract(response, DIAPERS).status == "low_mass"
     assert extract(response, DIAPERS, low_mass=0.03).status == "ok"
@@ -354,10 +374,94 @@ def test_anchors_in_markdown_and_with_odd_spaces():
         assert (text, found.choice) == (text, "huggies")
 
 
-def test_one_character_of_an_unspaced_script_does_not_decide():
+def test_a_greeting_that_ends_like_a_name_begins_names_nothing():
     menu = Menu((Alternative("p", "\u5e2e\u5b9d\u9002"), Alternative("h", "\u597d\u5947")))
     text = "\u4f60\u597d\uff0c\u6211\u9009\u5e2e\u5b9d\u9002"
-    assert extract(answer("", tokens=list(text)), menu).choice == "p"
+    found = extract(answer("", tokens=list(text)), menu)
+    assert (found.choice, found.pivot_token) == ("p", "\u5e2e")
+
+
+def split(text, law, at=1):
+    """A text by character; at its last but `at` token the law of the candidates."""
+    pieces = list(text)
+    tokens = [Token.of(p, -0.1, {p: -0.1}) for p in pieces]
+    realised = pieces[-at]
+    tokens[-at] = Token.of(
+        realised, math.log(law[realised]), {k: math.log(v) for k, v in law.items()}
+    )
+    return Response(tuple(tokens), text)
+
+
+def test_names_split_by_character_decide_at_their_first_that_leaves_one():
+    menu = Menu(
+        (
+            Alternative("pampers", "\u5e2e\u5b9d\u9002"),
+            Alternative("huggies", "\u597d\u5947"),
+            Alternative("none", "\u90fd\u4e0d"),
+        )
+    )
+    law = {"\u597d": 0.5, "\u5e2e": 0.3, "\u90fd": 0.1, "\u4e00": 0.05}
+    found = extract(split("\u6211\u9009\u597d\u5947", law, at=2), menu)
+    assert (found.choice, found.pivot_token, found.mismatch) == ("huggies", "\u597d", False)
+    assert found.belief == pytest.approx((3 / 9, 5 / 9, 1 / 9))
+
+
+def test_a_shared_first_character_is_a_prefix_like_any_other():
+    with pytest.warns(MenuWarning):
+        menu = Menu((Alternative("a", "\u597d\u5947"), Alternative("b", "\u597d\u5b69\u5b50")))
+    law = {"\u5947": 0.6, "\u5b69": 0.3, "\u7684": 0.05}
+    found = extract(split("\u6211\u9009\u597d\u5947", law), menu)
+    assert (found.choice, found.pivot_index) == ("a", 3)
+    assert found.belief == pytest.approx((2 / 3, 1 / 3))
+
+
+def test_names_in_katakana_begin_with_their_run():
+    menu = Menu(
+        (
+            Alternative("p", "\u30d1\u30f3\u30d1\u30fc\u30b9"),
+            Alternative("m", "\u30e1\u30ea\u30fc\u30ba"),
+        )
+    )
+    market = "\u30b9\u30fc\u30d1\u30fc\u3067"  # "at the supermarket", with a \u30d1 inside
+    law = {"\u30d1": 0.7, "\u30e1": 0.2, "\u306e": 0.05}
+    found = extract(split(market + "\u30d1", law), menu)
+    assert (found.choice, found.pivot_index) == ("p", 5)
+    assert found.belief == pytest.approx((7 / 9, 2 / 9))
+
+
+def test_korean_names_begin_with_their_word():
+    menu = Menu((Alternative("h", "\ud558\uae30\uc2a4"), Alternative("p", "\ud338\ud37c\uc2a4")))
+    text = "\uc120\ud0dd\ud558\uaca0\uc2b5\ub2c8\ub2e4 \ud338\ud37c\uc2a4"
+    found = extract(answer("", tokens=list(text)), menu)
+    assert (found.choice, found.pivot_token) == ("p", "\ud338")
+
+
+def test_bytes_decide_when_they_leave_one_alternative():
+    menu = Menu((Alternative("p", "\u5e2e\u5b9d\u9002"), Alternative("h", "\u597d\u5947")))
+    good, help_, hope = "\u597d".encode(), "\u5e2e".encode(), "\u5e0c".encode()
+    # The lead byte is shared, the second is not: there the choice is settled.
+    lead = Token(good[:1], -0.1, (good[:1],), (-0.1,))
+    names = (good[1:2], help_[1:2], b"\xbd")
+    second = Token(good[1:2], math.log(0.5), names, tuple(map(math.log, (0.5, 0.3, 0.1))))
+    rest = Token(good[2:] + "\u5947".encode(), -0.1, (good[2:],), (-0.1,))
+    found = extract(Response((lead, second, rest), "\u597d\u5947"), menu)
+    assert (found.choice, found.pivot_index) == ("h", 1)
+    assert found.belief == pytest.approx((3 / 8, 5 / 8))
+    assert found.undecided_mass == pytest.approx(0.1)
+    # Another character that begins with the same two bytes is read as a name's beginning.
+    assert hope[:2] == help_[:2]
+
+
+def test_thai_names_need_two_characters():
+    menu = Menu(
+        (
+            Alternative("p", "\u0e41\u0e1e\u0e21\u0e40\u0e1e\u0e34\u0e23\u0e4c\u0e2a"),
+            Alternative("m", "\u0e21\u0e32\u0e21\u0e35\u0e48"),
+        )
+    )
+    text = "\u0e41\u0e15\u0e48\u0e21\u0e32\u0e21\u0e35\u0e48"
+    found = extract(answer("", tokens=list(text)), menu)
+    assert (found.choice, found.pivot_index) == ("m", 4)
 
 
 def test_odd_hyphens():

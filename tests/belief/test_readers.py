@@ -140,7 +140,7 @@ def test_the_short_form_survives_a_round_trip():
         ({"choices": 3}, "choices\\[0\\]"),
         ({"choices": {}}, "choices\\[0\\]"),
         (
-            {"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"logprob": 1}]}}]},
+            {"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{"token": 1}]}}]},
             "token",
         ),
         (
@@ -152,10 +152,10 @@ def test_the_short_form_survives_a_round_trip():
                     }
                 ]
             },
-            "low",
+            r"content\[0\].logprob",
         ),
         ({"output": [{"type": "message"}]}, "content"),
-        ({"tokens": [["a"]], "text": "a"}, "expected text and tokens"),
+        ({"tokens": [["a"]], "text": "a"}, r"tokens\[0\]"),
         ({"completion_probabilities": []}, "content"),
     ],
 )
@@ -199,18 +199,35 @@ def test_an_order_in_the_line_is_kept(tmp_path, complete):
         ({"run_id": "99-0", "raw": {}}, "keeps 16 of 16 points"),
         ({"run_id": "0-0", "raw": {}}, "line 2: no known form"),
         ({"run_id": "0-0", "raw": {"text": "", "tokens": []}, "order": "a"}, "field 'order'"),
-        (
-            {"custom_id": "0-0", "response": {"status_code": 429, "body": {}}},
-            "is 429: this request failed",
-        ),
-        ({"custom_id": "0-0", "response": None, "error": {"code": "x"}}, "field 'error'"),
-        ("hello", "found str"),
+        ("hello", "line 2: no known form .* got `str`"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path, entry, message):
     good = {"run_id": "0-1", "raw": {"text": "", "tokens": []}}
     with pytest.raises(ResponseError, match=message):
         list(read_answers(lines(tmp_path / "a.jsonl", good, entry), STUDY))
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (
+            {"response": {"status_code": 429, "body": {"error": {"message": "slow down"}}}},
+            "status 429: {'message': 'slow down'}",
+        ),
+        ({"response": {"status_code": 500, "body": None}}, "status 500"),
+        ({"response": None, "error": {"code": "batch_expired"}}, "batch_expired"),
+        ({"error": {"code": 400, "message": "no model"}}, "no model"),
+        ({"status": "Bad Request: prompt", "response": {}}, "Bad Request: prompt"),
+        ({"raw": {"error": {"message": "overloaded"}}}, "overloaded"),
+    ],
+)
+def test_a_failed_request_is_a_row_and_not_the_end_of_the_file(tmp_path, entry, reason):
+    good = {"run_id": "0-1", "raw": {"text": "Huggies", "tokens": []}}
+    path = lines(tmp_path / "a.jsonl", {"custom_id": "0-0", **entry}, good)
+    frame = extract_panel(STUDY, read_answers(path, STUDY)).frame
+    assert frame["status"].tolist() == ["failed", "no_logprobs"]
+    assert frame["reason"].tolist() == [reason, ""]
 
 
 def test_missing_empty_and_cut_files(tmp_path):
@@ -279,7 +296,7 @@ def test_several_choices_in_one_object_are_refused(complete):
         {"text": None, "tokens": []},
         {"text": 5, "tokens": []},
         {"text": "a", "tokens": [], "usage": [1]},
-        {"content": ["a"], "completion_probabilities": []},
+        {"content": 5, "completion_probabilities": []},
     ],
 )
 def test_fields_of_another_type_are_an_error_and_no_crash(tmp_path, raw):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmdemand.belief.extract import Extractor, extract
-from llmdemand.belief.tokens import Response, Token
+from llmdemand.belief.mentions import mentions
+from llmdemand.belief.tokens import Response, Token, ranked
 from llmdemand.belief.tree import tree
 from llmdemand.core.menu import Alternative, Menu
 
@@ -190,10 +191,8 @@ def test_the_whole_lists_belief_lies_within_the_bounds_of_every_cut(kind):
             if full.pivot_index < 0:
                 continue
             pivot = tokens[full.pivot_index]
-            ranked = sorted(zip(pivot.logprobs, pivot.candidates, strict=True), reverse=True)
-            for k in range(1, len(ranked)):
-                values, names = zip(*ranked[:k], strict=True)
-                cut = Token(pivot.data, pivot.logprob, names, values)
+            for k in range(1, len(pivot.candidates)):
+                cut = Token(pivot.data, pivot.logprob, *ranked(pivot, k))
                 cut_tokens = (*tokens[: full.pivot_index], cut, *tokens[full.pivot_index + 1 :])
                 found = extractor(response(cut_tokens))
                 for b, low, high in zip(full.belief, found.lower, found.upper, strict=True):
@@ -226,12 +225,86 @@ def test_tempered_bounds_contain_the_whole_lists_belief(temperature):
             if full.pivot_index < 0:
                 continue
             pivot = tokens[full.pivot_index]
-            ranked = sorted(zip(pivot.logprobs, pivot.candidates, strict=True), reverse=True)[:2]
-            values, names = zip(*ranked, strict=True)
-            cut = Token(pivot.data, pivot.logprob, names, values)
+            cut = Token(pivot.data, pivot.logprob, *ranked(pivot, 2))
             found = extractor(response((*tokens[: full.pivot_index], cut)))
             for b, low, high in zip(full.belief, found.lower, found.upper, strict=True):
                 assert low - 1e-12 <= b <= high + 1e-12
+
+
+def readers(menu):
+    """Four readings of a whole text; the last one is against the pivot on purpose."""
+    ids = menu.ids
+
+    def drawn(text, found):
+        return random.Random(text).choice([*ids, None])
+
+    return {
+        "first": lambda text, found: next((a for _, a in mentions(text, menu)), None),
+        "last": lambda text, found: next((a for _, a in reversed(mentions(text, menu))), None),
+        "random": drawn,
+        "adverse": lambda text, found: next((a for a in ids if a != found.choice), None),
+    }
+
+
+def corrected(belief, final, pivot, counted=True):
+    """Belief + 1{F} - 1{P}, or 1{F} of a run without a belief that the list made."""
+    return [(b - (k == pivot) if counted else 0.0) + (k == final) for k, b in enumerate(belief)]
+
+
+def with_the_realised(token, most):
+    """A list as some servers write it: what was asked for, and the realised token."""
+    names, values = ranked(token, most)
+    if token.data in names:
+        return Token(token.data, token.logprob, names, values)
+    return Token(token.data, token.logprob, (*names, token.data), (*values, token.logprob))
+
+
+def biases(kind, seed):
+    """Largest |E[belief] - P| over alternatives and readers, with lists of 2 to 5.
+
+    Of belief by the ranked list alone, of belief by that list and the realised token
+    (both corrected for the whole text), and of the latter uncorrected.
+    """
+    menu, most = MENUS[kind], 2 + seed % 4
+    rules = {
+        "ranked": Extractor(menu, low_mass=0.0, listed=most),
+        "realised": Extractor(menu, low_mass=0.0),
+    }
+    gaps = {}
+
+    def add(key, q, made, target):
+        gap = gaps.setdefault(key, [0.0] * len(menu))
+        for k, b in enumerate(made):
+            gap[k] += q * (b - (k == target))
+
+    for tokens, q in Toy(kind, seed, depth=3).sentences():
+        served = response(tuple(with_the_realised(t, most) for t in tokens))
+        for rule, extractor in rules.items():
+            found = extractor(served)
+            pivot = menu.index(found.choice) if found.pivot_index >= 0 else -1
+            for name, read in readers(menu).items():
+                said = read(served.text, found)
+                final = -1 if said is None else menu.index(said)
+                made = corrected(found.belief, final, pivot, found.pivot_listed is True)
+                add((rule, name), q, made, final)
+            if rule == "realised" and pivot >= 0:
+                add(("plain", ""), q, found.belief, pivot)
+    worst = dict.fromkeys(("ranked", "realised", "plain"), 0.0)
+    for (rule, _), gap in gaps.items():
+        worst[rule] = max(worst[rule], *map(abs, gap))
+    return worst
+
+
+@pytest.mark.parametrize("kind", MENUS)
+def test_corrected_belief_is_exact_whatever_the_list_hides_and_the_reader_says(kind):
+    for seed in range(68):
+        assert biases(kind, seed)["ranked"] < 1e-12, seed
+
+
+def test_counting_the_realised_token_is_wrong_by_more_than_a_tenth_somewhere():
+    found = [biases("plain", seed) for seed in range(68)]
+    assert max(f["realised"] for f in found) > 0.1
+    assert max(f["plain"] for f in found) > 0.1
 
 
 words = st.sampled_from([" Pampers", " P", " H", " Huggies", " neither", " N", " the", "**", " I"])

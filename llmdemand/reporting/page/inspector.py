@@ -310,7 +310,9 @@ def _at_pivot(
     before: tuple[Token, ...], data: bytes, logprob: float, extractor: Extractor
 ) -> Candidate:
     """What a candidate at the pivot would have settled: the answer up to it, read again."""
-    begun = Response((*before, Token(data, logprob)), "", finish_reason="length")
+    tokens = (*before, Token(data, logprob))
+    text = b"".join([t.data for t in tokens]).decode(errors="replace")
+    begun = Response(tokens, text, finish_reason="length")
     found = extractor(begun)
     settled = found.choice if found.pivot_index == len(before) else None
     return Candidate(_shown(data), math.exp(logprob), settled or "")

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmdemand.belief.readers import answer_of, read_response
 from llmdemand.belief.rows import Answer, PanelBuilder
-from llmdemand.belief.tokens import Response, shortened
+from llmdemand.belief.tokens import Response
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
@@ -145,8 +145,7 @@ def replay(
         if raw is None or (study.sampling.branch and branches.missing(request, name)):
             missing.append(request.run_id)
             continue
-        response = shortened(branches.joined(request, name, raw), most)
-        builder.add(answer_to(request, response, backend))
+        builder.add(answer_to(request, branches.joined(request, name, raw), backend))
     provenance = {
         "seed": seed,
         "backend": backend.name,

@@ -1,0 +1,156 @@
+"""Files of responses as people have them: compressed, in any Unicode, one per line or not."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import itertools
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from llmdemand.belief.readers.events import is_event, server_sent
+from llmdemand.belief.readers.shapes import as_json
+from llmdemand.errors import ResponseError
+
+__all__ = ["documents"]
+
+_MARKED = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def documents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Where, and the bytes of JSON, of every object in a file; memory holds one at a time.
+
+    Objects stand one per line, or in an array, or over several lines; server-sent
+    events are put together; gzip, Zstandard and the archives of inspect_ai are opened.
+    An array and objects over several lines are read at once.
+
+    Raises
+    ------
+    ResponseError
+        If the file is missing, empty, a response store, or damaged.
+    """
+    if not path.is_file():
+        raise ResponseError(f"no file at {path}: give the path of a JSONL file of responses")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+            file.seek(0)
+            if head == b"SQLite format 3\x00":
+                raise ResponseError(
+                    f"{path} is a response store: read it with stored_answers, or "
+                    "`llmdemand extract`"
+                )
+            if head.startswith(b"PK\x03\x04"):
+                yield from _archived(file)
+                return
+            yield from _objects(path, _plain(_opened(file, head)))
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeError) as error:
+        raise ResponseError(f"{path} cannot be read: {error}") from None
+
+
+def _opened(file: IO[bytes], head: bytes) -> Any:
+    """The file, decompressed if need be."""
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=file)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard
+
+        try:
+            return io.BufferedReader(
+                zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            )
+        except zstandard.ZstdError as error:
+            raise OSError(str(error)) from None
+    return file
+
+
+def _plain(file: Any) -> Iterator[bytes]:
+    """Lines in UTF-8, whatever they were in."""
+    buffered = file if hasattr(file, "peek") else io.BufferedReader(file)
+    start = buffered.peek(4)[:4]
+    encoding = next((e for mark, e in _MARKED if start.startswith(mark)), None)
+    if len(start) == 4 and start[0] and not start[1] and start[2] and not start[3]:
+        encoding = "utf-16-le"
+    if encoding is None:
+        yield from buffered
+        return
+    text = io.TextIOWrapper(buffered, encoding, errors="replace", newline="\n")
+    try:
+        for line in text:
+            yield line.encode("utf-8", "replace")
+    finally:
+        text.detach()
+
+
+def _objects(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+    numbered = enumerate(lines, 1)
+    number, first = next(((n, line) for n, line in numbered if line.strip()), (0, b""))
+    if not number:
+        raise ResponseError(f"{path} is empty: expected one response per line")
+    if is_event(first):
+        for place, made in enumerate(server_sent(itertools.chain([first], lines)), 1):
+            yield f"event {place}", made
+        return
+    if first.lstrip()[:1] == b"[" or not _whole(first):
+        # No object on a line of its own: an array, or written over several lines.
+        rest = b"".join(lines)
+        found = _several(first + rest)
+        if found is None:
+            yield f"line {number}", first
+            for later, line in enumerate(rest.splitlines(), number + 1):
+                if line.strip():
+                    yield f"line {later}", line
+        else:
+            yield from found
+        return
+    yield f"line {number}", first
+    for later, line in enumerate(lines, number + 1):
+        if line.strip():
+            yield f"line {later}", line
+
+
+def _whole(line: bytes) -> bool:
+    """Whether a line ends as an object does; what it holds is read by others."""
+    return line.rstrip().endswith(b"}") or line.lstrip()[:1] != b"{"
+
+
+def _several(data: bytes) -> list[tuple[str, bytes]] | None:
+    """The objects of an array, or of a text that holds one after another."""
+    text, place, found = data.decode("utf-8", "replace").strip(), 0, []
+    decoder = json.JSONDecoder()
+    try:
+        while place < len(text):
+            value, place = decoder.raw_decode(text, place)
+            found.append(value)
+            while place < len(text) and text[place] in " \t\r\n,":
+                place += 1
+    except (ValueError, RecursionError):
+        return None
+    if len(found) == 1 and isinstance(found[0], list):
+        return [(f"element {k}", as_json(value)) for k, value in enumerate(found[0], 1)]
+    return [(f"object {k}", as_json(value)) for k, value in enumerate(found, 1)]
+
+
+def _archived(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The samples of an archive of inspect_ai."""
+    with zipfile.ZipFile(file) as archive:
+        names = [n for n in archive.namelist() if n.startswith("samples/") and n.endswith(".json")]
+        if not names:
+            raise ResponseError("this archive holds no samples/*.json: expected one of inspect_ai")
+        for name in names:
+            try:
+                yield name, b'{"samples":[' + archive.read(name) + b"]}"
+            except NotImplementedError as error:
+                raise ResponseError(
+                    f"{name} cannot be opened ({error}): write the log as JSON, with `inspect log "
+                    "convert --to json`"
+                ) from None
