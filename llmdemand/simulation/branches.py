@@ -38,7 +38,7 @@ _DRAW, _BRANCH = 0, 1
 
 
 def where_named(
-    format_: AnswerFormat, response: Response, ids: Sequence[tuple[int, Sequence[int]]]
+    format_: AnswerFormat, response: Response, ids: Sequence[int], ranked: Sequence[Listed]
 ) -> dict[int, Listed]:
     """Ranked candidates by id at the positions where an answer of llama.cpp may branch.
 
@@ -52,14 +52,16 @@ def where_named(
         By which names are recognised.
     response : Response
         The answer.
-    ids : sequence of (int, sequence of int)
-        For each token its id and those of its candidates.
+    ids : sequence of int
+        Of its tokens.
+    ranked : sequence of Listed
+        The candidates at each.
     """
     found: dict[int, Listed] = {}
     named = naming(format_.automaton, response.tokens)
-    for position, (token, (id_, candidates)) in enumerate(zip(response.tokens, ids, strict=True)):
-        offered = zip(candidates, token.candidates, token.logprobs, strict=True)
-        listed = [(i, data, value) for i, data, value in offered if _whole(data)]
+    entries = zip(response.tokens, ids, ranked, strict=True)
+    for position, (token, id_, candidates) in enumerate(entries):
+        listed = [(i, data, value) for i, data, value in candidates if _whole(data)]
         if not token.data.isascii() and (id_, token.data) not in {(i, d) for i, d, _ in listed}:
             break
         if position in named:

@@ -6,7 +6,7 @@ import pytest
 
 from llmdemand import load_study
 from llmdemand.belief.audit import audit
-from llmdemand.belief.readers import chat_completion, thoughts
+from llmdemand.belief.readers import read_response, thoughts
 from llmdemand.belief.rows import Answer, extract_panel
 from llmdemand.belief.thoughts import share_cut
 from llmdemand.belief.tokens import Response, Token
@@ -63,7 +63,7 @@ def test_a_thought_in_a_field_of_its_own_is_read_by_each_of_its_names():
     for field in ("reasoning_content", "reasoning", "thinking"):
         message = {"content": None, field: "Pampers cost too"}
         choice = {"message": message, "finish_reason": "length", "logprobs": None}
-        response = chat_completion({"choices": [choice]})
+        response = read_response({"choices": [choice]})
         assert response.thought == "Pampers cost too"
         assert share_cut(response, TAGS) == 1.0
         answered = replace(response, text="Huggies")

@@ -18,6 +18,7 @@ from llmdemand import load_study, simulate
 from llmdemand.belief.branching.branches import MOST_BRANCHES
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.rows import extract_panel
+from llmdemand.belief.tokens import Token
 from llmdemand.core.sampling import Sampling
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StudyError, UsageError
@@ -70,6 +71,15 @@ def said(ids):
     return b"".join(WORDS[k] for k in ids).decode()
 
 
+def by_id(response, ids):
+    """Ids of the tokens, and the candidates at each."""
+    ranked = [
+        list(zip(candidates, token.candidates, token.logprobs, strict=True))
+        for token, (_, candidates) in zip(response.tokens, ids, strict=True)
+    ]
+    return [id_ for id_, _ in ids], ranked
+
+
 class Talker:
     """A language model over eight words that continues any beginning."""
 
@@ -97,7 +107,8 @@ class Talker:
         raw = to_compact(response)
         if request.ids:
             return raw
-        return with_ids(raw, [i for i, _ in ids], where_named(request.format, response, ids))
+        own, ranked = by_id(response, ids)
+        return with_ids(raw, own, where_named(request.format, response, own, ranked))
 
     def parse(self, raw):
         return compact(raw)
@@ -303,7 +314,7 @@ def test_merged_entries_of_split_characters_end_what_may_branch():
     response = compact(talker.answer(replace(next(iter(requests(STUDY, 1, 1))), seed=5)))
     tokens = list(response.tokens)
     # The first entry is a character of two tokens, under the id of the second.
-    merged = replace(tokens[0], data="é".encode())
-    ids = [(0, range(len(t.candidates))) for t in tokens]
-    assert where_named(format_, response, ids)
-    assert not where_named(format_, replace(response, tokens=(merged, *tokens[1:])), ids)
+    merged = Token("é".encode(), -1.0, tokens[0].candidates, tokens[0].logprobs)
+    known = by_id(response, [(0, range(len(t.candidates))) for t in tokens])
+    assert where_named(format_, response, *known)
+    assert not where_named(format_, replace(response, tokens=(merged, *tokens[1:])), *known)

@@ -229,7 +229,12 @@ class LocalBackend:
         raw = to_compact(replace(response, model=self.model))
         if not branch or request.ids or request.format is None:
             return raw
-        return with_ids(raw, [id_ for id_, _ in ids], where_named(request.format, response, ids))
+        own = [id_ for id_, _ in ids]
+        ranked = [
+            list(zip(candidates, token.candidates, token.logprobs, strict=True))
+            for token, (_, candidates) in zip(response.tokens, ids, strict=True)
+        ]
+        return with_ids(raw, own, where_named(request.format, response, own, ranked))
 
     def _paths(self, request: Request) -> Paths:
         prompt = self._prompt(request)

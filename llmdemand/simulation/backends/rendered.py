@@ -141,10 +141,12 @@ class RenderedBackend:
         choice = raw["choices"][0]
         content = (choice.get("logprobs") or {}).get("content")
         if content and all("id" in entry for entry in content):
-            ids = [(e["id"], [c["id"] for c in e.get("top_logprobs") or ()]) for e in content]
-            return with_ids(
-                raw, [id_ for id_, _ in ids], where_named(request.format, response, ids)
-            )
+            ids = [entry["id"] for entry in content]
+            ranked = [
+                [(c["id"], bytes(c["bytes"]), c["logprob"]) for c in e.get("top_logprobs") or ()]
+                for e in content
+            ]
+            return with_ids(raw, ids, where_named(request.format, response, ids, ranked))
         own = choice.get("token_ids")
         if not isinstance(own, list) or len(own) != len(response.tokens):
             raise BackendError(
