@@ -41,7 +41,7 @@ FLOORS = {
         "prefix",
         "agreement automaton",
         "extract tree",
-        "final thoughts",
+        "branching final thoughts",
         "rows",
         "readers",
     ],
@@ -61,6 +61,7 @@ FLOORS = {
     "simulation": [
         "backend cost",
         "calls requests storing",
+        "branches",
         "backends probe",
         "batch run",
         "judge",

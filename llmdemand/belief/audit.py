@@ -15,7 +15,7 @@ from llmdemand.errors import DesignError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position"]
+__all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position", "thoughts"]
 
 _LOCK = 0.95
 _FEW, _SURE = 10, 1e-3
@@ -55,6 +55,11 @@ class Audit(OneLine):
         although the order varies: no estimate should be read from such a panel.
     note : str
         Why belief says no more than choice, where it is 0 or 1 in every run; else empty.
+    thoughts : str
+        ``natural`` or ``forced`` where the model thinks first; else empty.
+    thought_cut : float
+        Share of thoughts that reached the most tokens before they were closed; NaN where
+        the model does not think first.
     """
 
     statuses: pd.DataFrame
@@ -70,6 +75,8 @@ class Audit(OneLine):
     orders: int
     position_locked: bool
     note: str = ""
+    thoughts: str = ""
+    thought_cut: float = float("nan")
 
     def summary(self) -> str:
         """The audit as text."""
@@ -89,6 +96,11 @@ class Audit(OneLine):
                 f"{self.width:.3f}",
                 f"first-named option chosen: {first:.1f} % ({first_low:.1f} to {first_high:.1f}), "
                 f"{self.orders} named first in turn{lock}",
+                *(
+                    [f"{self.thoughts} thoughts, {100 * self.thought_cut:.1f} % of them cut"]
+                    if self.thoughts
+                    else []
+                ),
                 *([self.note] if self.note else []),
                 "",
                 "pivot token by final choice",
@@ -158,6 +170,7 @@ def audit(panel: Panel) -> Audit:
         orders,
         locked,
         _certain(panel),
+        *thoughts(panel),
     )
 
 
@@ -195,6 +208,13 @@ def _certain(panel: Panel) -> str:
             "them, or ask for the choice first"
         )
     return f"belief equals choice in every run and says no more than it: {reason}"
+
+
+def thoughts(panel: Panel) -> tuple[str, float]:
+    """Which law belief is of where the model thinks first, and the share of thoughts cut."""
+    kind = panel.study.thoughts
+    cut = panel.frame["thought_cut"].mean() if kind and len(panel) else float("nan")
+    return kind, float(cut)
 
 
 def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:

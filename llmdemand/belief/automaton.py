@@ -128,7 +128,7 @@ class Automaton:
         thinking: tuple[str, str] = ("<think>", "</think>"),
         thinking_open: bool = False,
     ) -> None:
-        self.menu = menu
+        self.menu, self.thinking = menu, thinking
         self._gates = Gates(anchors, thinking, thinking_open)
         self.thoughts = self._gates.closed_by_itself
         # What the answer is like when it begins, at once or after an anchor.

@@ -173,6 +173,11 @@ class Extractor:
         self._pivots: dict[bytes, tuple[str, str]] = {}
         self._complete = tuple({fold(f) for f in a.forms} for a in menu)
 
+    @property
+    def automaton(self) -> Automaton:
+        """The matcher of the menu and answer format."""
+        return self._automaton
+
     def __call__(self, response: Response) -> Belief:
         """The belief of one response; trouble is a status, never an exception."""
         tokens = response.tokens

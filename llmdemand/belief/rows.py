@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmdemand.belief.branching.branches import Branched, Reader, over_branches
 from llmdemand.belief.extract import Extractor
 from llmdemand.belief.final.column import FinalColumns
-from llmdemand.belief.thoughts import over_thoughts
+from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.panel import Panel, columns
 from llmdemand.core.study import Study
+from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,7 @@ def extract_panel(
     *,
     raw_logprobs: bool = True,
     low_mass: float = 0.05,
+    reader: Reader | None = None,
 ) -> Panel:
     """Extract every answer's belief by the study's own menu and answer format.
 
@@ -72,12 +75,15 @@ def extract_panel(
         (llama.cpp, vLLM): belief is then converted to it.
     low_mass : float
         See `Extractor`.
+    reader : callable, optional
+        Reads whole texts of answers that branch: from a text to an alternative's id or
+        None. By default what the text decides for last.
 
     Returns
     -------
     Panel
     """
-    builder = PanelBuilder(study, raw_logprobs=raw_logprobs, low_mass=low_mass)
+    builder = PanelBuilder(study, raw_logprobs=raw_logprobs, low_mass=low_mass, reader=reader)
     for answer in answers:
         builder.add(answer)
     return builder.panel(provenance)
@@ -90,28 +96,34 @@ class PanelBuilder:
 
     Parameters
     ----------
-    study, raw_logprobs, low_mass
+    study, raw_logprobs, low_mass, reader
         See `extract_panel`.
     """
 
-    def __init__(self, study: Study, *, raw_logprobs: bool = True, low_mass: float = 0.05) -> None:
+    def __init__(
+        self,
+        study: Study,
+        *,
+        raw_logprobs: bool = True,
+        low_mass: float = 0.05,
+        reader: Reader | None = None,
+    ) -> None:
         self._study = study
         self._extractor = Extractor(
             study.menu,
             temperature=study.sampling.temperature if raw_logprobs else 1.0,
             low_mass=low_mass,
             listed=study.sampling.top_logprobs,
-            answer_first=study.answer_first,
-            anchors=study.anchors,
+            **study.reading,
         )
-        self._final = FinalColumns(study)
+        self._final, self._reader = FinalColumns(study), reader
         self._names = columns(study)
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
 
     def add(self, answer: Answer) -> str:
         """Extract one answer; returns its status."""
-        row = _row(self._study, self._extractor, self._final, answer, self._names)
+        row = _row(self._study, self._extractor, self._final, answer, self._names, self._reader)
         self._rows.append(row)
         if len(self._rows) == _CHUNK:
             self._close_part()
@@ -136,7 +148,10 @@ class PanelBuilder:
         )
         if ordered:
             frame = frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
-        return Panel(frame, self._study, {"final_reader": "rules", **(provenance or {})})
+        known: dict[str, Any] = {"final_reader": "rules"}
+        if self._study.thoughts:
+            known["thoughts"] = self._study.thoughts
+        return Panel(frame, self._study, {**known, **(provenance or {})})
 
     def _close_part(self) -> None:
         import pandas as pd
@@ -148,16 +163,34 @@ class PanelBuilder:
 
 
 def _row(
-    study: Study, extractor: Extractor, final: FinalColumns, answer: Answer, names: list[str]
+    study: Study,
+    extractor: Extractor,
+    final: FinalColumns,
+    answer: Answer,
+    names: list[str],
+    reader: Reader | None,
 ) -> dict[str, Any]:
     response, cell = answer.response, answer.cell
     ids = study.menu.ids
-    found, between = extractor(response), {}
+    found = extractor(response)
+    between: dict[str, Any] = {}
     if study.sampling.thinking:
         found, variance = over_thoughts([extractor(r) for r in response.forced or (response,)])
         between = {f"between_{a}": v for a, v in zip(ids, variance, strict=True)}
         between["thoughts"] = len(response.forced or (response,))
     chosen, status, mismatch = final(response, answer.order, cell.prices, found.choice)
+    if study.thoughts:
+        opened, tags = study.thinking_open, extractor.automaton.thinking
+        between["thought_cut"] = share_cut(response, tags, opened=opened)
+    if study.sampling.branch:
+        if not isinstance(response, Branched):
+            raise UsageError(
+                f"run {cell.index}-{answer.replicate} has no branches, which the study asks for: "
+                "read its response store, or set sampling.branch to false"
+            )
+        read = reader or final.reader(answer.order, cell.prices)
+        found, more = over_branches(found, response, read, study.menu)
+        between.update(more)
     # What most studies do not vary, they have no column for.
     varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm") if k in names}
     return {

@@ -1,4 +1,4 @@
-"""Belief of a model that thinks before it answers: the mean over its thoughts."""
+"""Belief of a model that thinks before it answers: the mean over thoughts, and which were cut."""
 
 from __future__ import annotations
 
@@ -7,8 +7,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmdemand.belief.extract import Belief
+from llmdemand.belief.tokens import Response
 
-__all__ = ["over_thoughts"]
+__all__ = ["over_thoughts", "share_cut"]
+
+
+def share_cut(response: Response, tags: tuple[str, str], *, opened: bool = False) -> float:
+    """The share of a run's thoughts that reached the most tokens before they were closed.
+
+    What follows a thought that was cut is another law than what follows one that was ended:
+    such a run has no natural answer, and a forced one is the answer to half a thought.
+
+    Parameters
+    ----------
+    response : Response
+        With forced answers: each tells of its thought. Else the thought is in the text or in
+        a field of its own.
+    tags : (str, str)
+        Between which the model thinks.
+    opened : bool
+        Whether the prompt opens the thought.
+
+    Examples
+    --------
+    >>> share_cut(Response((), "<think>Pampers cost", "length"), ("<think>", "</think>"))
+    1.0
+    >>> share_cut(Response((), "<think>Hm.</think> Huggi", "length"), ("<think>", "</think>"))
+    0.0
+    """
+    if response.forced:
+        return sum(answer.cut for answer in response.forced) / len(response.forced)
+    if response.finish_reason != "length":
+        return 0.0
+    opening, closing = tags
+    text = response.text
+    begun = text.rfind(opening)
+    inside = begun >= 0 if closing not in text else begun > text.rfind(closing)
+    alone = bool(response.thought) and not text.strip()
+    return float(inside or alone or (opened and closing not in text))
 
 
 def over_thoughts(beliefs: Sequence[Belief]) -> tuple[Belief, tuple[float, ...]]:

@@ -126,6 +126,8 @@ class Response:
     trouble : str
         What is wrong with the tokens as they were delivered, or, with the finish
         reason ``failed``, why nothing came back.
+    cut : bool
+        Whether the thought before a forced answer reached the most tokens.
     """
 
     tokens: tuple[Token, ...]
@@ -137,6 +139,7 @@ class Response:
     forced: tuple[Response, ...] = ()
     thought: str = ""
     trouble: str = ""
+    cut: bool = False
 
 
 def ranked(token: Token, most: int | None) -> Listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,19 +87,42 @@ Whole = Annotated[
 ]
 
 
-def study_of(name: str, respondents: Path | None, respondent_id: str | None) -> Study:
+Thinking = Annotated[
+    tuple[str, str] | None,
+    typer.Option(help="Tags between which the model thinks before it answers."),
+]
+ThinkingOpen = Annotated[
+    bool, typer.Option("--thinking-open", help="Answers begin within a thought.")
+]
+
+
+def study_of(
+    name: str,
+    respondents: Path | None,
+    respondent_id: str | None,
+    thinking: tuple[str, str] | None = None,
+    thinking_open: bool = False,
+) -> Study:
     """The study that the options describe."""
     from llmdemand.core.study import load_study
 
+    if respondents is None and respondent_id is not None:
+        raise UsageError(
+            f"--respondent-id {respondent_id!r} names a column of --respondents: give the table"
+        )
     if respondents is None:
-        if respondent_id is not None:
-            raise UsageError(
-                f"--respondent-id {respondent_id!r} names a column of --respondents: give the table"
-            )
-        return load_study(name)
-    if respondent_id is None:
-        return load_study(name, respondents)
-    return load_study(name, respondents, respondent_id)
+        study = load_study(name)
+    elif respondent_id is None:
+        study = load_study(name, respondents)
+    else:
+        study = load_study(name, respondents, respondent_id)
+    if thinking is None and not thinking_open:
+        return study
+    return replace(
+        study,
+        thinking=study.thinking if thinking is None else thinking,
+        thinking_open=study.thinking_open or thinking_open,
+    )
 
 
 def price_list(text: str | None) -> Prices | None:

@@ -16,6 +16,8 @@ from llmdemand.cli.options import (
     Respondents,
     Seed,
     StorePath,
+    Thinking,
+    ThinkingOpen,
     study_of,
 )
 from llmdemand.cli.output import (
@@ -129,6 +131,8 @@ def extract(
     low_mass: Annotated[
         float, typer.Option(help="Below this decided mass a run is low_mass.")
     ] = 0.05,
+    thinking: Thinking = None,
+    thinking_open: ThinkingOpen = False,
 ) -> None:
     """Extract beliefs from responses on disk; asks no model.
 
@@ -139,7 +143,7 @@ def extract(
     from llmdemand.simulation.backends.recorded import stored_answers
     from llmdemand.simulation.storing.store import is_store
 
-    chosen = study_of(study, respondents, respondent_id)
+    chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
     refuse_overwriting(path, file)
     if is_store(file):
         answers = stored_answers(file, chosen, model=model)
@@ -159,11 +163,15 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     """
     from llmdemand.belief.audit import audit as run
     from llmdemand.belief.audit import check_equivalence
+    from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.core.panel import Panel
 
     read = Panel.read(panel)
     found = run(read)
     same = check_equivalence(read) if len(read.usable) else None
+    # One run per cell has no variance to compare.
+    several = read.frame["cell"].duplicated().any() and read.frame["final_choice"].notna().any()
+    branches = compare_branching(read) if read.study.sampling.branch and several else None
     if as_json:
         print_json(
             {
@@ -173,10 +181,20 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "stopped": found.stopped,
                 "unread": found.unread,
                 "position_locked": found.position_locked,
+                "thoughts": found.thoughts,
+                "thought_cut": found.thought_cut if found.thoughts else None,
                 "note": found.note,
                 "equivalence": None
                 if same is None
                 else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},
+                "branching": None
+                if branches is None
+                else {
+                    "difference": branches.difference,
+                    "se": branches.se,
+                    "p": branches.pvalue,
+                    "measures": records(branches.table.rename_axis("measure").reset_index()),
+                },
             }
         )
         return
@@ -187,6 +205,8 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     out().print(found.summary(), markup=False, highlight=False)
     if same is not None:
         out().print(f"\n{_equivalence(same)}", highlight=False)
+    if branches is not None:
+        out().print(f"\n{branches.summary()}", markup=False, highlight=False)
 
 
 def _equivalence(same: Equivalence) -> str:

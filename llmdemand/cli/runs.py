@@ -29,6 +29,8 @@ from llmdemand.cli.options import (
     Several,
     StorePath,
     StudyName,
+    Thinking,
+    ThinkingOpen,
     Tokens,
     Tpm,
     Whole,
@@ -125,6 +127,8 @@ def simulate(
     reasoning_effort: Effort = None,
     extra_body: ExtraBody = None,
     whole: Whole = None,
+    thinking: Thinking = None,
+    thinking_open: ThinkingOpen = False,
     runs: Runs = None,
     seed: Seed = 1,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
@@ -152,7 +156,7 @@ def simulate(
     """
     from llmdemand.simulation.run import estimate
 
-    chosen = study_of(study, respondents, respondent_id)
+    chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
     refuse_overwriting(path)
     kept = store or path.with_suffix(".responses.sqlite")
     refuse_overwriting(path, kept)

@@ -25,6 +25,7 @@ STATUSES = {
     "no_pivot": "the answer names no alternative",
     "unresolved_at_end": "the answer settles the choice only by ending, or not at all",
     "conflicting_mentions": "the answer names several alternatives and decides for none",
+    "unread": "the answer, or one of its branches, is read as no choice when it is finished",
     "refusal": "the model declined to answer",
     "no_output": "the answer is empty",
     "invalid_logprobs": "log-probabilities are positive, missing or sum to more than one",
@@ -104,6 +105,13 @@ class Panel(OneLine):
         `FINAL_STATUSES`), ``mismatch`` whether that is not ``choice``, missing where either
         is unknown. Panels that people have labelled have ``label``, and ``label_probability``
         with which a run was drawn to be labelled, missing for runs that were not.
+        ``thought_cut`` is the share of a run's thoughts
+        that reached the most tokens before they were closed (natural: 0 or 1); the provenance
+        says whether ``thoughts`` are ``natural`` or ``forced``. Of studies with
+        ``sampling.branch`` belief, ``lo`` and ``hi`` are the branches' (of a run that is
+        ``unread`` they sum to the weight of the branches that were read), ``choice`` is that
+        of the whole text, ``pivot_choice`` and ``pivot_belief_<alt>...`` are what its pivot
+        says; ``branches`` is their number, ``branch_tokens`` what they took besides the answer.
     study : Study
         The design that was run.
     provenance : mapping
@@ -244,6 +252,7 @@ def columns(study: Study) -> list[str]:
     ids = study.menu.ids
     tail = _PLAIN_COLUMNS[7:]
     thoughts = [*(f"between_{a}" for a in ids), "thoughts"] if study.sampling.thinking else []
+    thoughts += ["thought_cut"] if study.thoughts else []
     return [
         *_head(study),
         *_varied(study),
@@ -252,8 +261,14 @@ def columns(study: Study) -> list[str]:
         "choice",
         *(f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ids),
         *thoughts,
+        *(branch_columns(ids) if study.sampling.branch else []),
         *tail,
     ]
+
+
+def branch_columns(ids: Sequence[str]) -> list[str]:
+    """What a panel says of branches besides belief."""
+    return ["branches", "branch_tokens", "pivot_choice", *(f"pivot_belief_{a}" for a in ids)]
 
 
 def _head(study: Study) -> list[str]:

@@ -46,6 +46,10 @@ class Sampling:
         Strings that end an answer.
     thinking : Thinking or None
         For models that reason before they answer; None asks for the answer itself.
+    branch : bool
+        Continue each token with which a name may begin to the end of its answer, and take
+        belief from the finished texts (`llmdemand.belief.branching.branches`); for models that
+        continue a beginning: ``local``, vLLM, the llama.cpp server.
     """
 
     temperature: float = 1.0
@@ -53,3 +57,4 @@ class Sampling:
     top_logprobs: int = 20
     stop: tuple[str, ...] = ()
     thinking: Thinking | None = None
+    branch: bool = False

@@ -102,6 +102,11 @@ class Study(OneLine, Questionnaire):
     respondents : bool
         Whether the personas are respondents, rows of a table of people: panels then have a
         column ``respondent_id``, by which data on the same people are joined.
+    thinking : (str, str) or empty
+        Tags between which the model thinks before it answers, such as ``<think>`` and
+        ``</think>``: nothing is read there, and the panel says which thoughts were cut.
+    thinking_open : bool
+        Whether answers begin within a thought, as the prompt's template opens it.
 
     Raises
     ------

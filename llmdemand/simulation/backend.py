@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
+from llmdemand.belief.automaton import Automaton
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.menu import Menu
@@ -26,11 +28,33 @@ class AnswerFormat:
         Whether the first word is the choice.
     anchors : tuple of str
         Texts after the first of which the answer begins.
+    thinking : (str, str)
+        Tags between which nothing is read.
+    thinking_open : bool
+        Whether answers begin within a thought.
     """
 
     menu: Menu
     answer_first: bool = False
     anchors: tuple[str, ...] = ()
+    thinking: tuple[str, str] = ("<think>", "</think>")
+    thinking_open: bool = False
+
+    @property
+    def automaton(self) -> Automaton:
+        """The matcher of this format."""
+        return _automaton(self)
+
+
+@lru_cache(maxsize=64)
+def _automaton(format_: AnswerFormat) -> Automaton:
+    return Automaton(
+        format_.menu,
+        answer_first=format_.answer_first,
+        anchors=format_.anchors,
+        thinking=format_.thinking,
+        thinking_open=format_.thinking_open,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,11 @@ class Request:
         How the choice will be read; None where there is none to be read.
     begun : str
         Beginning of the answer, which the model continues; empty by default.
+    ids : tuple of int
+        Token ids with which the answer begins (after `begun`); what comes back is what
+        follows them. For backends that continue a beginning.
+    parent : str
+        Key of the stored answer that this is a branch of; empty for an answer.
     """
 
     run_id: str
@@ -73,6 +102,8 @@ class Request:
     replicate: int
     format: AnswerFormat | None = None
     begun: str = ""
+    ids: tuple[int, ...] = ()
+    parent: str = ""
 
     @property
     def prompt(self) -> tuple[str, str, str, str]:

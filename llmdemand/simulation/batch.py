@@ -123,6 +123,8 @@ def write_batch(
         raise UsageError(f"shard={shard}: give a number of requests from 1")
     if study.sampling.thinking is not None:
         raise UsageError("a batch asks each run once: studies with thinking are asked live")
+    if study.sampling.branch:
+        raise UsageError("a batch asks each run once: studies that branch are asked live")
     folder, per_cell = Path(folder), checked_runs(study, runs, seed)
     given = {k: v for k, v in options.items() if v is not None}
     backend = _backend(model, given)

@@ -10,10 +10,12 @@ from functools import lru_cache
 from llmdemand.core.resources import data_file
 from llmdemand.errors import UsageError
 
-__all__ = ["FRAME", "Budget", "Estimate", "Ledger", "Prices", "known_prices"]
+__all__ = ["FRAME", "LOOKS", "Budget", "Estimate", "Ledger", "Prices", "known_prices"]
 
 # Bytes per token of English text; prompts with many figures have more tokens.
 _BYTES_PER_TOKEN = (5.0, 2.5)
+#: Calls, at most, that an answer takes to find candidates by id where a server lists their texts.
+LOOKS = 3
 #: Tokens for role markers and the like, at most, per call.
 FRAME = 32
 
@@ -113,6 +115,8 @@ class Estimate:
         Lowest and highest that can be expected.
     usd : (float, float) or None
         Cost in US dollars; None where no price is known.
+    branches : int
+        Most branches of these answers, counted in the upper ends.
     """
 
     asked: int
@@ -120,6 +124,7 @@ class Estimate:
     prompt_tokens: tuple[float, float]
     completion_tokens: tuple[float, float]
     usd: tuple[float, float] | None
+    branches: int = 0
 
     def __str__(self) -> str:
         """One sentence."""
@@ -127,6 +132,7 @@ class Estimate:
         if self.stored:
             text += f" ({self.stored:,} are stored)"
         if self.asked:
+            text += f" and up to {self.branches:,} branches of them" if self.branches else ""
             text += (
                 f": {_range(*self.prompt_tokens)} tokens to read, "
                 f"{_range(*self.completion_tokens)} to write"

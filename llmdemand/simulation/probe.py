@@ -231,7 +231,7 @@ def _found(
     before = next(
         (b for b, s in ((True, 1.0), (False, 0.5)) if abs(slope - s) < _SLOPE_TOLERANCE), None
     )
-    belief = Extractor(study.menu, answer_first=study.answer_first, anchors=study.anchors)(first)
+    belief = Extractor(study.menu, **study.reading)(first)
     written = json.dumps(raws[0], ensure_ascii=False)
     usage = [answer.usage for answer in answers]
     cached = (dict(raws[2]).get("usage") or {}).get("prompt_tokens_details") or {}

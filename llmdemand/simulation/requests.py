@@ -57,7 +57,7 @@ class Asked:
     def __init__(self, study: Study, runs: int, seed: int) -> None:
         self._study, self._runs, self._seed = study, runs, seed
         self._cells = study.cells()
-        self._format = AnswerFormat(study.menu, study.answer_first, study.anchors)
+        self._format = AnswerFormat(study.menu, **study.reading)
         # One cell's prompts: neighbours in the design share them.
         self._prompts: dict[tuple[str, ...], tuple[str, str]] = {}
         self._of_cell = -1

@@ -19,7 +19,9 @@ from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportE
 from llmdemand.simulation.backend import Backend, Request
 from llmdemand.simulation.backends.named import backend_named
 from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.backends.rendered import by_id
 from llmdemand.simulation.backends.thinking import ThinkingBackend
+from llmdemand.simulation.branches import Branches
 from llmdemand.simulation.calls.call import Call
 from llmdemand.simulation.calls.options import Options
 from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
@@ -109,7 +111,7 @@ def simulate(
     except TypeError as error:
         raise UsageError(f"simulate: {str(error).split('__()')[-1].strip()}") from None
     per_cell = checked_runs(study, runs, seed)
-    answerer = _thinking(
+    answerer = _prepared(
         study, backend_named(backend, study) if isinstance(backend, str) else backend
     )
     with ExitStack() as stack:
@@ -149,18 +151,26 @@ def estimate(
         there = store is not None and Path(store).is_file()
         opened = stack.enter_context(Store(store if there and store is not None else ":memory:"))
         asked = _Run(
-            study, _thinking(study, backend), per_cell, seed, opened, Options(prices=prices)
+            study, _prepared(study, backend), per_cell, seed, opened, Options(prices=prices)
         )
         return asked.estimate()
 
 
-def _thinking(study: Study, backend: Backend) -> Backend:
-    """The backend, asked for thoughts first where the study wants them."""
+def _prepared(study: Study, backend: Backend) -> Backend:
+    """The backend, made to continue beginnings and asked for thoughts where the study wants."""
     thinking = study.sampling.thinking
-    # What is replayed was recorded with its thoughts.
-    if thinking is None or isinstance(backend, ThinkingBackend | RecordedBackend):
+    # What is replayed was recorded with its thoughts and branches.
+    if isinstance(backend, ThinkingBackend | RecordedBackend):
         return backend
-    return ThinkingBackend(backend, thinking)
+    if study.sampling.branch or thinking is not None:
+        backend = by_id(backend)
+    if study.sampling.branch and not getattr(backend, "continues", False):
+        raise UsageError(
+            f"{backend.name} does not continue a beginning by its token ids, which "
+            "sampling.branch needs: use the local backend, vLLM or a llama.cpp server, or set it "
+            "to false"
+        )
+    return backend if thinking is None else ThinkingBackend(backend, thinking)
 
 
 def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Store:
@@ -189,6 +199,7 @@ class _Run:
         self.study, self.backend, self.runs, self.seed = study, backend, runs, seed
         self.store, self.options = store, options
         self.source = Source.of(backend)
+        self.branches = Branches(store, self.source, backend)
         self.asked = Asked(study, runs, seed)
         self.total = len(self.asked)
         self._missing = array("q")
@@ -206,17 +217,19 @@ class _Run:
 
     def estimate(self) -> Estimate:
         """What is left to ask."""
-        requests_ = 0
+        requests_ = branches = 0
         low = high = write = 0.0
         self.look_up()
         for call in self._calls():
             requests_ += len(call.requests)
-            prompt = prompt_range(call.bytes)
-            low, high = low + prompt[0], high + prompt[1]
+            branches += call.branches
+            least = call.once if call.branches else call.bytes
+            low, high = low + prompt_range(least)[0], high + prompt_range(call.bytes)[1]
             write += call.completion_tokens
         paid = self.store.totals(self.source)
         if paid["responses"] >= 10 and requests_:
-            write = min(write, 1.5 * requests_ * paid["completion_tokens"] / paid["responses"])
+            mean = paid["completion_tokens"] / paid["responses"]
+            write = min(write, 1.5 * (requests_ + branches) * mean)
         prices = self.ledger.prices
         return Estimate(
             requests_,
@@ -224,6 +237,7 @@ class _Run:
             (low, high),
             (float(requests_), write),
             (prices.usd(low, requests_), prices.usd(high, write)) if prices else None,
+            branches,
         )
 
     async def panel(self) -> Panel:
@@ -237,6 +251,7 @@ class _Run:
                 if probe is not None and probe["before_temperature"] is not None:
                     raw_logprobs = probe["before_temperature"]
             builder = PanelBuilder(self.study, raw_logprobs=raw_logprobs)
+            self.branches.tempered = raw_logprobs
             self._add = self._adder(builder)
             await self._ask()
         finally:
@@ -288,10 +303,17 @@ class _Run:
                 continue
             request = self.asked[position]
             name = key(request, self.source)
-            if not self.store.has(name, request.sampling.top_logprobs):
+            if not self._complete(request, name):
                 self._missing.append(position)
             elif stored is not None:
                 stored(request, name)
+
+    def _complete(self, request: Request, name: str) -> bool:
+        """Whether the store holds an answer, with all of its branches."""
+        if not request.sampling.branch:
+            return self.store.has(name, request.sampling.top_logprobs)
+        missing = self.branches.missing(request, name)
+        return missing is not None and not missing
 
     def _calls(self) -> Iterator[Call]:
         """What is missing, as calls: neighbours that share a prompt, up to the backend's most."""
@@ -320,9 +342,7 @@ class _Run:
         self.retries = Retries(self.options.patience)
 
         def add_stored(request: Request, name: str) -> None:
-            raw = self.store.get(name, request.sampling.top_logprobs)
-            assert raw is not None
-            self._add(request, self.backend.parse(raw))
+            self._add(request, self._stored(request, name))
 
         if len(self._missing) < self.total:
             self.look_up(add_stored)
@@ -359,10 +379,27 @@ class _Run:
             left = [(request, name) for request, name in named if not self._found(request, name)]
             if left:
                 await self._until_answered(left, worst)
+            if self.study.sampling.branch:
+                for request, name in named:
+                    await self._branches(request, name)
         finally:
             self.ledger.settle(worst)
             for _, name in named:
                 self.store.release(name)
+
+    async def _branches(self, request: Request, name: str) -> None:
+        """Ask what is missing of an answer's branches, then add its row."""
+        for branch, branch_name in self.branches.missing(request, name) or ():
+            call = Call((branch,))
+            worst = self.ledger.worst(call.bytes, call.completion_tokens)
+            await self._until_answered([(branch, branch_name)], worst)
+        self._add(request, self._stored(request, name))
+
+    def _stored(self, request: Request, name: str) -> Response:
+        """An answer that the store holds, with its branches."""
+        raw = self.store.get(name, request.sampling.top_logprobs)
+        assert raw is not None
+        return self.branches.joined(request, name, raw)
 
     async def _claim(self, names: list[str]) -> None:
         """Wait while another process asks the same."""
@@ -377,7 +414,7 @@ class _Run:
     def _found(self, request: Request, name: str) -> bool:
         """Whether another process has stored it in the meantime."""
         raw = self.store.get(name, request.sampling.top_logprobs)
-        if raw is not None:
+        if raw is not None and not request.sampling.branch:
             self._add(request, self.backend.parse(raw))
         return raw is not None
 
@@ -430,6 +467,7 @@ class _Run:
     ) -> float:
         """Store an answer and add its row; returns the tokens it used."""
         response = self.backend.parse(raw)
+        raw = self.branches.kept(request, raw, response)
         read, written = (
             float(nan if (nan := response.usage.get(k)) is not None else "nan")
             for k in ("prompt_tokens", "completion_tokens")
@@ -454,7 +492,8 @@ class _Run:
             self._broken_store = self._broken_store or error
             self._rescued.append(stored)
             return 0.0
-        self._add(request, response)
+        if not request.sampling.branch:
+            self._add(request, response)
         return read + written if read + written > 0 else 0.0
 
     def _rescue(self) -> None:

@@ -47,7 +47,8 @@ def test_the_optional_fields_are_valid_too(tmp_path):
                 continue
             default = tomllib.loads(f"x = {value}")["x"]
             found = getattr(study, name)
-            stated = name in ("points", "outside_offer")  # an example; their default is said
+            # An example; their default is said.
+            stated = name in ("points", "outside_offer", "thinking")
             assert stated or default == (list(found) if name == "arms" else found), name
 
 

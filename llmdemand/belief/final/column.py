@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from llmdemand.belief.extract import STOPPED
@@ -62,6 +62,12 @@ class FinalColumns:
         if final is None or response.refusal:
             return None, "unread", None
         return final, "read", None if choice is None else final != choice
+
+    def reader(
+        self, order: tuple[str, ...], prices: Mapping[str, float]
+    ) -> Callable[[str], str | None]:
+        """Reads the whole texts that may follow one prompt."""
+        return lambda text: self._read(text, order, tuple(prices.items()), False).choice
 
     def _now(
         self,

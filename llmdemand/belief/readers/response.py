@@ -144,6 +144,8 @@ def compact(raw: Mapping[str, Any]) -> Response:
 
 class _Thought(Struct):
     answer: Raw
+    thought: str = ""
+    ended: bool = True
 
 
 def thoughts(raw: Mapping[str, Any]) -> Response:
@@ -168,5 +170,8 @@ def _thoughts(body: Body) -> Response:
     listed = [] if body.thoughts is UNSET else decode(body.thoughts, list[_Thought], form)
     if not listed:
         raise ResponseError(f"no {form}")
-    forced = tuple(read_response(entry.answer) for entry in listed)
+    forced = tuple(
+        replace(read_response(entry.answer), thought=entry.thought, cut=not entry.ended)
+        for entry in listed
+    )
     return replace(forced[0], usage=usage_of(body.usage), forced=forced)

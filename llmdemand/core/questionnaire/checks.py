@@ -54,6 +54,21 @@ def check(study: Questionnaire) -> None:
             "sampling.thinking needs at least one thought of at least one token, and texts for "
             "'close' and 'answer'"
         )
+    if thinking is not None and study.sampling.branch:
+        raise StudyError(
+            "sampling.branch and sampling.thinking are both set: forced answers do not branch; "
+            "remove one (a model that thinks and then answers by itself can branch)"
+        )
+    if study.thinking and (len(study.thinking) != 2 or not all(t.strip() for t in study.thinking)):
+        raise StudyError(
+            f"thinking is {list(study.thinking)}: give the two tags between which the model "
+            "thinks, such as ['<think>', '</think>']"
+        )
+    if thinking is not None and (study.thinking or study.thinking_open):
+        raise StudyError(
+            "thinking and sampling.thinking are both set: the first reads answers of a model that "
+            "thinks by itself, the second forces answers after its thoughts; remove one"
+        )
     if not study.sampling.temperature > 0:
         raise StudyError(
             f"temperature is {study.sampling.temperature}: use a positive number (at 0 choice is "

@@ -61,13 +61,38 @@ class Questionnaire:
     design_seed: int = 0
     price_fields: Mapping[str, str] = field(default_factory=dict)
     respondents: bool = False
+    thinking: tuple[str, ...] = ()
+    thinking_open: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "variants", tuple(self.variants))
+        object.__setattr__(self, "thinking", tuple(self.thinking))
         if self.price_fields:
             own = {a: prices_of(self.personas, f, a) for a, f in self.price_fields.items()}
             object.__setattr__(self, "prices", {**self.prices, **own})
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How answers are read: options of extractors and of backends that stop at the pivot."""
+        tags = {"thinking": self.thinking} if self.thinking else {}
+        return {
+            "answer_first": self.answer_first,
+            "anchors": self.anchors,
+            **tags,
+            "thinking_open": self.thinking_open,
+        }
+
+    @property
+    def thoughts(self) -> str:
+        """Which law belief is of where the model thinks first: ``natural``, ``forced``, or none.
+
+        Natural: it thinks, closes the thought and answers. Forced: the answer is made to
+        follow each of several thoughts, ended or not.
+        """
+        if self.sampling.thinking is not None:
+            return "forced"
+        return "natural" if self.thinking or self.thinking_open else ""
 
     def option_orders(self) -> tuple[tuple[str, ...], ...]:
         """The option orders of the design; outside options stay last unless told otherwise.

@@ -26,7 +26,8 @@ PLAIN = (
 #: Fields that plain data hold only where they differ from their default, so that a study
 #: without them keeps its hash.
 DESIGN = (
-    "price_scale outside_offer outside_last arms disclosure points design_seed respondents"
+    "price_scale outside_offer outside_last arms disclosure points design_seed respondents "
+    "thinking thinking_open"
 ).split()
 _TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
 _KINDS = {
@@ -37,7 +38,10 @@ _KINDS = {
     "points": int,
     "design_seed": int,
     "respondents": bool,
+    "thinking_open": bool,
 }
+# Lists of texts.
+_TEXTS = ("arms", "thinking")
 
 
 def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> dict[str, Any]:
@@ -72,10 +76,9 @@ def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> d
     for required in ("name", "alternatives", "focal", "user", "offer"):
         if required not in data:
             raise StudyError(f"{required!r} is missing: see `llmdemand studies new`")
-    given = [k for k in (*PLAIN, *DESIGN) if k in data and k != "arms"]
+    given = [k for k in (*PLAIN, *DESIGN) if k in data and k not in _TEXTS]
     found = {k: typed(data[k], _KINDS.get(k, str), k) for k in given}
-    if "arms" in data:
-        found["arms"] = texts(data["arms"], "arms")
+    found |= {k: texts(data[k], k) for k in _TEXTS if k in data}
     menu, prices, price_fields = _menu(data["alternatives"])
     personas = data.get("personas", [])
     if isinstance(personas, str | Mapping):
@@ -112,7 +115,8 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
     ]
     data["anchors"] = list(study.anchors)
     sampling = {**asdict(study.sampling), "stop": list(study.sampling.stop)}
-    data["sampling"] = {k: v for k, v in sampling.items() if v is not None}
+    # What is off by default is left out, so that a study without it keeps its hash.
+    data["sampling"] = {k: v for k, v in sampling.items() if v is not None and v is not False}
     data["personas"] = [dict(p) for p in study.personas]
     defaults = {f.name: f.default for f in fields(study)}
     for name in DESIGN:
@@ -165,12 +169,12 @@ def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, s
 
 def _sampling(entry: Any) -> Sampling:
     sampling = dict(typed(entry, dict, "sampling"))
-    known = ["temperature", "max_tokens", "top_logprobs", "stop", "thinking"]
+    known = ["temperature", "max_tokens", "top_logprobs", "stop", "thinking", "branch"]
     only_known(sampling, known, "sampling field")
     sampling["stop"] = texts(sampling.get("stop", ()), "sampling.stop")
-    for name, kind in (("temperature", float), ("max_tokens", int), ("top_logprobs", int)):
-        if name in sampling:
-            sampling[name] = typed(sampling[name], kind, f"sampling.{name}")
+    kinds = {"temperature": float, "max_tokens": int, "top_logprobs": int, "branch": bool}
+    for name in kinds.keys() & sampling:
+        sampling[name] = typed(sampling[name], kinds[name], f"sampling.{name}")
     if "thinking" in sampling:
         sampling["thinking"] = _thinking(sampling["thinking"])
     return Sampling(**sampling)

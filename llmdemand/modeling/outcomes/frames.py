@@ -176,9 +176,9 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
     choice = indicators(read.final, len(panel.study.menu))
     # In turn within each cell: the two halves of a cell know nothing of each other.
     fold: Codes = (panel.frame.groupby("cell").cumcount() % 2).to_numpy().astype(np.intp)
-    if getattr(panel.study.sampling, "branch", False) and read.usable.any():
+    if panel.study.sampling.branch:
         # Branches are read to their ends: their belief is that of the final choice already.
-        used = read.usable[:, None]
+        used = np.isfinite(read.belief).all(axis=1, keepdims=True)
         branched = np.where(used, read.belief, choice)
         return Corrected(branched, branched.sum(axis=1), 0, "branches"), choice
     if read.stopped is not None and read.stopped.any():

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmdemand.belief.audit import position
+from llmdemand.belief.audit import position, thoughts
 from llmdemand.core.panel import Panel
 
-__all__ = ["FEW", "Quality", "quality", "shortcomings", "why_nothing"]
+__all__ = ["CUT", "FEW", "Quality", "quality", "shortcomings", "why_nothing"]
 
 #: Below this share of usable answers, estimates speak for a selected few.
 FEW = 0.5
+#: Above this share of thoughts that were cut, estimates are of another law than was meant.
+CUT = 0.05
 _SAME = 1e-9
 
 
@@ -41,6 +43,10 @@ class Quality:
         Share of ok runs that choose the alternative named first.
     position_locked : bool
         Whether that share exceeds 95 % although the order varies.
+    thoughts : str
+        ``natural`` or ``forced`` where the model thinks first; else empty.
+    thought_cut : float
+        Share of thoughts that reached the most tokens before they were closed.
     """
 
     statuses: dict[str, int]
@@ -52,6 +58,8 @@ class Quality:
     order_effect: float
     first_chosen: float
     position_locked: bool
+    thoughts: str = ""
+    thought_cut: float = float("nan")
 
 
 def quality(panel: Panel) -> Quality:
@@ -60,7 +68,7 @@ def quality(panel: Panel) -> Quality:
     statuses = {str(s): int(n) for s, n in panel.statuses.items() if n}
     if ok.empty:
         nan = float("nan")
-        return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False)
+        return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False, *thoughts(panel))
     first = ok["order"].str.split(">").str[0]
     hits, _, locked = position(ok)
     focal_first = (first == panel.study.focal).to_numpy()
@@ -77,6 +85,7 @@ def quality(panel: Panel) -> Quality:
         float(effect),
         hits / len(ok),
         locked,
+        *thoughts(panel),
     )
 
 
@@ -159,6 +168,17 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
             f"The alternative that is named first is chosen in {100 * found.first_chosen:.1f} % of "
             "the runs, whichever it is: the model answers by position, and no estimate should be "
             "read from this panel. Try another prompt or model."
+        )
+    if found.thought_cut > CUT:
+        said.append(
+            f"{100 * found.thought_cut:.1f} % of the thoughts reached the most tokens before they "
+            "were closed: "
+            + (
+                "those runs have no answer, and the others are of those that thought shortly. "
+                if found.thoughts == "natural"
+                else "their answers are forced after half a thought. "
+            )
+            + "Allow more tokens."
         )
     study = panel.study
     if study.focal in study.price_fields:

@@ -212,8 +212,8 @@ def matcher(study: Study) -> Callable[[Mapping[Any, Any], Response], bool]:
 
     Runs of the same study under another seed have the same ids, and often the same
     text. A response fits if text, pivot and belief are the row's, with or without
-    the sampling temperature; of models that think first, whose belief is a mean
-    over thoughts, if text and pivot are.
+    the sampling temperature; of models that think first and of answers that branch,
+    whose belief is a mean, if text and pivot are.
     """
     drawn = study.sampling
     readers = [_extractor(study, t) for t in sorted({1.0, drawn.temperature or 1.0})]
@@ -222,7 +222,7 @@ def matcher(study: Study) -> Callable[[Mapping[Any, Any], Response], bool]:
         if response.text != row["text"]:
             return False
         expected = [float(row[f"belief_{a}"]) for a in study.menu.ids]
-        if drawn.thinking or not all(map(math.isfinite, expected)):
+        if drawn.thinking or drawn.branch or not all(map(math.isfinite, expected)):
             return True
         answer = shortened(response, drawn.top_logprobs)
         found = [read(answer).belief for read in readers]
@@ -235,8 +235,7 @@ def _extractor(study: Study, temperature: float) -> Extractor:
     return Extractor(
         study.menu,
         temperature=temperature,
-        answer_first=study.answer_first,
-        anchors=study.anchors,
+        **study.reading,
     )
 
 

@@ -207,9 +207,13 @@ def quality_table(report: Findings) -> pd.DataFrame:
     q = report.quality
     statuses = ", ".join(f"{s} {n}" for s, n in q.statuses.items())
     lock = " (position-locked: read no estimate from this)" if q.position_locked else ""
+    thoughts = []
+    if q.thoughts:
+        thoughts.append((f"{q.thoughts} thoughts that were cut", percent(q.thought_cut)))
     return pd.DataFrame(
         [
             ("runs", f"{len(report.panel)}: {statuses}"),
+            *thoughts,
             ("readable answers", percent(q.readable)),
             ("decided mass at the pivot", number(q.decided_mass, 3)),
             ("mass outside the listed candidates", number(q.tail_mass, 3)),

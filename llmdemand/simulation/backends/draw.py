@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from llmdemand.belief.automaton import Automaton, Place
+from llmdemand.belief.automaton import Place
 from llmdemand.belief.extract import STOPPED
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.simulation.backend import AnswerFormat, Request
 
-__all__ = ["SHARED", "Candidate", "Draw", "Paths", "tail_weights"]
+__all__ = ["SHARED", "Candidate", "Draw", "Paths", "Told", "tail_weights"]
 
 # More than any vocabulary has; see tail_weights for why too many is safe.
 _VOCABULARY = 1_000_000
@@ -38,10 +38,11 @@ Listed = Callable[[tuple[int, ...], int | None], Sequence[Candidate]]
 #: A draw from the tokens after some ids, without the listed ones: ids, excluded ids,
 #: temperature, seed. None is an end of text.
 Beyond = Callable[[tuple[int, ...], Sequence[int], float, int], Candidate | None]
-#: The rest of an answer by the engine's own sampling: ids, most tokens, request, seed, and a
-#: function that is told each token and says whether it is the last. Returns whether the text
-#: ended by itself.
-Rest = Callable[[tuple[int, ...], int, Request, int, Callable[[Token], bool]], bool]
+#: Told each token with its id and those of its candidates; says whether it is the last.
+Told = Callable[[Token, int, Sequence[int]], bool]
+#: The rest of an answer by the engine's own sampling: ids, most tokens, request, seed, and what
+#: is told each token. Returns whether the text ended by itself.
+Rest = Callable[[tuple[int, ...], int, Request, int, Told], bool]
 
 
 def tail_weights(probabilities: Sequence[float], power: float) -> tuple[float, float]:
@@ -133,10 +134,12 @@ class _Written:
         self._stops, self._place = stops, place
         self._data = b""
         self.tokens: list[Token] = []
+        self.ids: list[tuple[int, Sequence[int]]] = []
         self.last = ""
 
-    def __call__(self, token: Token) -> bool:
+    def __call__(self, token: Token, id_: int, candidates: Sequence[int]) -> bool:
         self.tokens.append(token)
+        self.ids.append((id_, candidates))
         self._data += token.data
         if any(stop.encode() in self._data for stop in self._stops):
             self.last = "stop"
@@ -181,30 +184,38 @@ class Paths:
         self._listed, self._beyond, self._rest = listed, beyond, rest
         self._prompt_tokens = prompt_tokens
         self._nodes: dict[tuple[tuple[int, ...], float], _Node] = {}
-        self._automata: dict[AnswerFormat, Automaton] = {}
 
     def walk(self, request: Request, until: AnswerFormat | None = None) -> Response:
-        """One answer.
+        """One answer: see `walked`."""
+        return self.walked(request, until)[0]
+
+    def walked(
+        self, request: Request, until: AnswerFormat | None = None
+    ) -> tuple[Response, list[tuple[int, Sequence[int]]]]:
+        """One answer, and the ids of its tokens and of their candidates.
 
         Parameters
         ----------
         request : Request
-            Its seed draws the path; its sampling settings end it.
+            Its seed draws the path; its sampling settings end it. Of a beginning by ids
+            it is what follows.
         until : AnswerFormat, optional
             End where the choice is settled by this format; by default at the end of
             the text.
 
         Returns
         -------
-        Response
-            With finish reason ``stop``, ``length``, or ``pivot``.
+        (Response, list)
+            With finish reason ``stop``, ``length``, or ``pivot``; and for each token its id and
+            those of its candidates.
         """
         sampling, rng = request.sampling, random.Random(request.seed)
-        written = _Written(sampling.stop, None if until is None else self._automaton(until).start)
-        ids: tuple[int, ...] = ()
+        written = _Written(sampling.stop, None if until is None else until.automaton.start)
+        ids, begun = request.ids, len(request.ids)
+        most = begun + sampling.max_tokens
         ended = False
-        shared = sampling.max_tokens if self._rest is None else SHARED
-        while not written.last and len(ids) < min(shared, sampling.max_tokens):
+        shared = most if self._rest is None else SHARED
+        while not written.last and len(ids) < min(shared, most):
             node = self._node(ids, sampling.temperature)
             drawn = self._drawn(node, ids, sampling.temperature, rng)
             if drawn is None or not drawn.data:
@@ -217,20 +228,15 @@ class Paths:
                     drawn.logprob,
                     tuple([c.data for c in shown]),
                     tuple([c.logprob for c in shown]),
-                )
+                ),
+                drawn.id,
+                [c.id for c in shown],
             )
             ids = (*ids, drawn.id)
-        left = sampling.max_tokens - len(ids)
+        left = most - len(ids)
         if self._rest is not None and left > 0 and not (ended or written.last):
             ended = self._rest(ids, left, request, rng.getrandbits(31), written)
-        return written.response(ended, self._prompt_tokens)
-
-    def _automaton(self, format_: AnswerFormat) -> Automaton:
-        if format_ not in self._automata:
-            self._automata[format_] = Automaton(
-                format_.menu, answer_first=format_.answer_first, anchors=format_.anchors
-            )
-        return self._automata[format_]
+        return written.response(ended, self._prompt_tokens + begun), written.ids
 
     def _node(self, ids: tuple[int, ...], temperature: float) -> _Node:
         node = self._nodes.get((ids, temperature))

@@ -9,7 +9,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +22,8 @@ from llmdemand.belief.tokens import Response, Token
 from llmdemand.belief.tree import Score
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.backend import Request, Traits
-from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths
+from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths, Told
+from llmdemand.simulation.branches import where_named, with_ids
 
 __all__ = ["LocalBackend", "embedded_model"]
 
@@ -122,6 +123,7 @@ class LocalBackend:
 
     name = "local"
     raw_logprobs = True
+    continues = True
 
     def __init__(
         self,
@@ -214,10 +216,25 @@ class LocalBackend:
 
         return score
 
+    async def rendered(self, request: Request) -> str:
+        """The prompt as the model reads it, without a beginning of its answer."""
+        loop = asyncio.get_running_loop()
+        bare = replace(request, begun="")
+        return await loop.run_in_executor(self._thread, self._prompt, bare)
+
     def _answer(self, paths: Paths, request: Request) -> dict[str, Any]:
-        whole = self._whole is None or request.replicate < self._whole
-        response = paths.walk(request, request.format if not whole else None)
-        return to_compact(replace(response, model=self.model))
+        branch = request.sampling.branch
+        whole = branch or self._whole is None or request.replicate < self._whole
+        response, ids = paths.walked(request, request.format if not whole else None)
+        raw = to_compact(replace(response, model=self.model))
+        if not branch or request.ids or request.format is None:
+            return raw
+        own = [id_ for id_, _ in ids]
+        ranked = [
+            list(zip(candidates, token.candidates, token.logprobs, strict=True))
+            for token, (_, candidates) in zip(response.tokens, ids, strict=True)
+        ]
+        return with_ids(raw, own, where_named(request.format, response, own, ranked))
 
     def _paths(self, request: Request) -> Paths:
         prompt = self._prompt(request)
@@ -307,7 +324,7 @@ class LocalBackend:
         most: int,
         request: Request,
         seed: int,
-        told: Callable[[Token], bool],
+        told: Told,
     ) -> bool:
         """Let the engine go on by itself, until the text ends or `told` has heard enough."""
         reasons: list[str] = []
@@ -324,7 +341,9 @@ class LocalBackend:
                         float(entry["logprob"]),
                         tuple([bytes(c["bytes"]) for c in entry["top_logprobs"]]),
                         tuple([float(c["logprob"]) for c in entry["top_logprobs"]]),
-                    )
+                    ),
+                    int(entry["id"]),
+                    [int(c["id"]) for c in entry["top_logprobs"]],
                 )
                 for entry in _content(chunk)
             )

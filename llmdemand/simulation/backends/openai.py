@@ -124,11 +124,12 @@ class OpenAIBackend:
         self._base_url, self._api, self._n = base_url, api, n
         self._effort, self._extra = reasoning_effort, dict(extra_body or {})
         self._most, self._timeout = top_logprobs, timeout
-        self.prices = prices or (known_prices(model) if self._is_openai else None)
+        self.prices = prices or (known_prices(model) if self.is_openai else None)
         self._clients = Clients(self._base_url, timeout)
 
     @property
-    def _is_openai(self) -> bool:
+    def is_openai(self) -> bool:
+        """Whether the server is OpenAI's."""
         return self._base_url is None or (urlsplit(self._base_url).hostname or "").endswith(
             "openai.com"
         )
@@ -163,7 +164,7 @@ class OpenAIBackend:
     async def complete(self, requests: Sequence[Request]) -> AsyncIterator[Mapping[str, Any]]:
         """One call for all requests: they share a prompt, and differ in what is drawn."""
         path, body = self.body(requests[0], len(requests))
-        raw = await self._post(path, body)
+        raw = await self.post(path, body)
         answers = _split(raw, len(requests))
         for answer in answers:
             yield answer
@@ -173,7 +174,9 @@ class OpenAIBackend:
                 "know n: run the same command with --n 1; what came is stored"
             )
 
-    def body(self, request: Request, n: int = 1) -> tuple[str, dict[str, Any]]:
+    def body(
+        self, request: Request, n: int = 1, ids: Sequence[int] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of the call that answers a request.
 
         Parameters
@@ -182,6 +185,8 @@ class OpenAIBackend:
             What is asked.
         n : int
             Answers wanted.
+        ids : sequence of int, optional
+            The prompt as token ids, which goes to Completions whatever the interface.
 
         Returns
         -------
@@ -192,9 +197,9 @@ class OpenAIBackend:
         BackendError
             If the interface cannot ask this.
         """
-        api = self._api
+        api = self._api if ids is None else "completions"
         if api == "auto":
-            plain = request.mode == "completion" and not self._is_openai
+            plain = request.mode == "completion" and not self.is_openai
             api = "completions" if plain else "chat"
         sampling = request.sampling
         body: dict[str, Any] = {
@@ -209,7 +214,9 @@ class OpenAIBackend:
             body["seed"] = request.seed
             if api == "completions":
                 body |= {
-                    "prompt": request.system + request.user + request.begun,
+                    "prompt": request.system + request.user + request.begun
+                    if ids is None
+                    else list(ids),
                     "max_tokens": sampling.max_tokens,
                 }
                 body |= {"logprobs": listed} if self._logprobs else {}
@@ -226,7 +233,7 @@ class OpenAIBackend:
         messages.append({"role": "user", "content": request.user})
         body: dict[str, Any] = {"messages": messages}
         if request.begun:
-            if self._is_openai:
+            if self.is_openai:
                 raise BackendError(
                     "OpenAI does not continue a begun answer: use a model that you host"
                 )
@@ -235,7 +242,7 @@ class OpenAIBackend:
             body |= {"continue_final_message": True, "add_generation_prompt": False}
         if self._logprobs:
             body |= {"logprobs": True, "top_logprobs": listed}
-        if self._is_openai and _REASONING.match(self.model):
+        if self.is_openai and _REASONING.match(self.model):
             body["max_completion_tokens"] = request.sampling.max_tokens
         else:
             body["max_tokens"] = request.sampling.max_tokens
@@ -262,8 +269,33 @@ class OpenAIBackend:
             body["reasoning"] = {"effort": self._effort}
         return body
 
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def extra_body(self) -> Mapping[str, Any]:
+        """Further fields of every request."""
+        return self._extra
+
+    @property
+    def listed(self) -> int:
+        """The most candidates that the server lists."""
+        return self._most
+
+    async def post(self, path: str, body: dict[str, Any], *, plain: bool = False) -> dict[str, Any]:
+        """What the server answers.
+
+        Parameters
+        ----------
+        path : str
+            Of an interface under the base URL; with `plain` beside it.
+        body : dict
+            The request.
+        plain : bool
+            No answer of a model is expected, but any object; an empty one where the server
+            does not know the path.
+        """
         import openai
+
+        if plain:
+            path = (self._base_url or "").rstrip("/").removesuffix("/v1") + path
 
         # The client's typed methods would read every answer into objects and write it out
         # again; what is stored is what the server said.
@@ -272,6 +304,8 @@ class OpenAIBackend:
                 answer = await client.post(path, body=body, cast_to=self._clients.response)
                 content, kind = answer.content, answer.headers.get("content-type", "")
         except openai.APIStatusError as error:
+            if plain and error.status_code in (404, 405, 501):
+                return {}
             return self._refusal(error)
         except (openai.APITimeoutError, TimeoutError):
             raise TransportError(
@@ -283,9 +317,9 @@ class OpenAIBackend:
                 f"{self._place} could not be reached or broke off ({cause})",
                 maybe_billed="Connect" not in cause,
             ) from None
-        return self._read(content, kind)
+        return self._read(content, kind, plain)
 
-    def _read(self, content: bytes, kind: str) -> dict[str, Any]:
+    def _read(self, content: bytes, kind: str, plain: bool) -> dict[str, Any]:
         """The answer in a body; a body that is none is a failure on the way."""
         try:
             raw = json.loads(content)
@@ -303,6 +337,8 @@ class OpenAIBackend:
             if code in (429, 500, 502, 503, 504):
                 raise TransportError(message, rate_limited=code == 429)
             raise BackendError(message)
+        if plain:
+            return raw
         try:
             self.parse(raw)
         except ResponseError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Request, Traits
+from llmdemand.simulation.branches import Branches, branched, open_tokens, plan_in
 from llmdemand.simulation.requests import answer_to, checked_runs, requests
 from llmdemand.simulation.storing.records import Source, key
 from llmdemand.simulation.storing.store import Store, is_store
@@ -136,13 +138,14 @@ def replay(
     known = store.probe(source) or {}
     before = known.get("before_temperature")
     builder = PanelBuilder(study, raw_logprobs=backend.raw_logprobs if before is None else before)
-    missing = []
+    branches, missing = Branches(store, source, backend), []
     for request in requests(study, checked_runs(study, runs, seed), seed):
-        raw = store.get(key(request, source), most)
-        if raw is None:
+        name = key(request, source)
+        raw = store.get(name, most)
+        if raw is None or (study.sampling.branch and branches.missing(request, name)):
             missing.append(request.run_id)
             continue
-        builder.add(answer_to(request, backend.parse(raw), backend))
+        builder.add(answer_to(request, branches.joined(request, name, raw), backend))
     provenance = {
         "seed": seed,
         "backend": backend.name,
@@ -188,11 +191,32 @@ def stored_answers(path: str | Path, study: Study, *, model: str | None = None) 
             )
         asked = study.hash if study.hash in there else next(iter(there))
         _same_questions(study, store.study(asked), path)
+        sampling, incomplete = study.sampling, 0
+        rests: dict[str, dict[int, Response]] = {}
+        for stored in store.responses(source, asked) if sampling.branch else ():
+            if "branch_of" in stored.raw:
+                own = rests.setdefault(str(stored.raw["branch_of"]), {})
+                own[int(stored.raw["token"])] = read_response(stored.raw)
         for stored in store.responses(source, asked):
+            if "branch_of" in stored.raw:
+                continue
             answer = answer_of(
                 {"run_id": stored.run_id, "raw": stored.raw}, study, backend=source.backend
             )
+            if "plan" in stored.raw and sampling.branch:
+                plan, found = plan_in(stored.raw), rests.get(stored.key, {})
+                if not found.keys() >= set(open_tokens(plan, sampling)):
+                    incomplete += 1
+                    continue
+                joined = branched(answer.response, plan, found, sampling)
+                answer = replace(answer, response=joined)
             yield replace(answer, model=source.model)
+    if incomplete:
+        warnings.warn(
+            f"{incomplete} answers in {path} are left out, as their branches are not all there: "
+            "run the same simulation again to ask for the rest",
+            stacklevel=2,
+        )
 
 
 def _same_questions(study: Study, asked: Study | None, path: str | Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from llmdemand.belief.readers import thoughts
 from llmdemand.belief.tokens import Response
 from llmdemand.core.sampling import Sampling, Thinking
+from llmdemand.errors import BackendError
 from llmdemand.simulation.backend import Backend, Request, Traits, run_seed
 
 __all__ = ["ThinkingBackend"]
@@ -26,7 +27,8 @@ class ThinkingBackend:
     ----------
     backend : Backend
         One that continues a begun answer: ``local``, or a server of your own
-        (vLLM, llama.cpp). OpenAI's models hide their thoughts and refuse.
+        (vLLM, llama.cpp) through `RenderedBackend`: as a message of a chat, a thought would
+        be closed, deleted or refused by the model's template. OpenAI's models hide theirs.
     thinking : Thinking
         Number of thoughts, and what stands around them.
 
@@ -41,6 +43,7 @@ class ThinkingBackend:
         # By run: what is drawn and answered already, should a later call of it fail.
         self._drawn: dict[tuple[str, int], list[dict[str, Any]]] = {}
         self._done: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        self._opened: bool | None = None
 
     @property
     def name(self) -> str:
@@ -93,9 +96,26 @@ class ThinkingBackend:
                 },
             }
 
+    async def _open(self, request: Request) -> str:
+        """What opens a thought: nothing where the model's chat template has done it.
+
+        The end of a template is the same whatever the prompt is.
+        """
+        rendered = getattr(self._backend, "rendered", None)
+        if self._opened is None:
+            end = (await rendered(request)).rstrip() if rendered is not None else ""
+            if end.endswith(self._thinking.close.strip()):
+                raise BackendError(
+                    f"the chat template of {self.model} ends with a thought that is closed: let it "
+                    "think (enable_thinking in chat_template_kwargs is true)"
+                )
+            opening = self._thinking.open.strip()
+            self._opened = bool(opening) and end.endswith(opening)
+        return "" if self._opened else self._thinking.open
+
     async def _thoughts(self, request: Request) -> list[dict[str, Any]]:
         """The run's thoughts, drawn once even if a call after them fails."""
-        thinking = self._thinking
+        thinking, opening = self._thinking, await self._open(request)
         done = self._drawn.setdefault((request.run_id, request.seed), [])
         sampling = Sampling(request.sampling.temperature, thinking.max_tokens, 1, (thinking.close,))
         asked = [
@@ -105,7 +125,7 @@ class ThinkingBackend:
                 seed=run_seed(request.seed, k, 0),
                 sampling=sampling,
                 format=None,
-                begun=thinking.open,
+                begun=opening,
             )
             for k in range(len(done), thinking.thoughts)
         ]
@@ -113,7 +133,7 @@ class ThinkingBackend:
         for first in range(0, len(asked), most):
             async for raw in self._backend.complete(asked[first : first + most]):
                 response = self._backend.parse(raw)
-                text = response.text.removeprefix(thinking.open).partition(thinking.close)[0]
+                text = response.text.removeprefix(opening).partition(thinking.close)[0]
                 ended = response.finish_reason == "stop"
                 done.append({"thought": text, "ended": ended, "usage": dict(response.usage)})
         return done
@@ -123,7 +143,8 @@ class ThinkingBackend:
     ) -> dict[str, Any]:
         """The answer that follows a thought, forced if the thought was cut."""
         thinking = self._thinking
-        begun = thinking.open + thought["thought"] + thinking.close + thinking.answer
+        opening = await self._open(request)
+        begun = opening + thought["thought"] + thinking.close + thinking.answer
         forced = replace(
             request,
             run_id=f"{request.run_id} answer {number}",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llmdemand.belief.branching.branches import MOST_BRANCHES
 from llmdemand.core.sampling import Sampling
 from llmdemand.simulation.backend import Request
-from llmdemand.simulation.cost import FRAME
+from llmdemand.simulation.cost import FRAME, LOOKS
 
 __all__ = ["Call"]
 
@@ -24,11 +25,26 @@ class Call:
     requests: tuple[Request, ...]
 
     @property
-    def bytes(self) -> int:
-        """Bytes that are read, a token of a thought that is read again counted as one."""
+    def branches(self) -> int:
+        """Most branches that its answers can have, each a call of its own."""
+        first = self.requests[0]
+        branching = first.sampling.branch and not first.ids
+        return MOST_BRANCHES * len(self.requests) if branching else 0
+
+    @property
+    def once(self) -> int:
+        """Bytes of the prompt and of what is begun, a token counted as one."""
         _, *texts = self.requests[0].prompt
-        once = sum(len(text.encode()) for text in texts)
-        thinking = self.requests[0].sampling.thinking
+        return sum(len(text.encode()) for text in texts) + len(self.requests[0].ids)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are read, a token that was written and is read again counted as one."""
+        once, sampling = self.once, self.requests[0].sampling
+        thinking = sampling.thinking
+        if self.branches:
+            # Each branch reads the prompt and the answer up to where it leaves it.
+            return once + (self.branches + self._looks) * (once + FRAME + sampling.max_tokens)
         if thinking is None:
             return once
         # Every thought reads the prompt, every answer the prompt and its thought; a token
@@ -47,4 +63,9 @@ class Call:
             return thinking.thoughts * (thinking.max_tokens + sampling.max_tokens)
 
         # One interface writes at least 16 tokens, whatever is asked for.
-        return sum(max(16, most(request.sampling)) for request in self.requests)
+        longest = [max(16, most(request.sampling)) for request in self.requests]
+        return sum(longest) + self.branches * max(longest) + self._looks
+
+    @property
+    def _looks(self) -> int:
+        return LOOKS * len(self.requests) if self.branches else 0

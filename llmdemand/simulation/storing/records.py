@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llmdemand.simulation.backend import Backend, Request
+from llmdemand.simulation.backend import AnswerFormat, Backend, Request
 
 __all__ = ["Source", "Stored", "canonical", "exported", "imported", "key"]
 
@@ -98,6 +98,8 @@ def key(request: Request, source: Source) -> str:
         "persona": request.cell.persona.get("id"),
         "replicate": request.replicate,
     }
+    if sampling.branch:  # answered to the end, and with ids
+        content["ids"] = request.ids
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
@@ -125,6 +127,8 @@ def _prompt_digest(
     # Only an answer that is cut where its choice settles depends on how it is read.
     if format_ is not None and '"until":"pivot"' in settings:
         reading = [format_.menu.to_dict(), format_.answer_first, list(format_.anchors)]
+        if format_.thinking_open or format_.thinking != AnswerFormat(format_.menu).thinking:
+            reading += [list(format_.thinking), format_.thinking_open]
         content["format"] = canonical({"reading": reading})
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 

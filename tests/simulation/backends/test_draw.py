@@ -53,9 +53,10 @@ class Toy:
             (drawn,) = rng.choices(range(len(WORDS)), weights)
             if not WORDS[drawn]:
                 return True
-            listed = [(c.data, c.logprob) for c in self.listed(ids, request.sampling.top_logprobs)]
-            names, values = zip(*listed, strict=True)
-            if told(Token(WORDS[drawn], math.log(self.law(ids)[drawn]), names, values)):
+            listed = self.listed(ids, request.sampling.top_logprobs)
+            names, values = zip(*((c.data, c.logprob) for c in listed), strict=True)
+            token = Token(WORDS[drawn], math.log(self.law(ids)[drawn]), names, values)
+            if told(token, drawn, [c.id for c in listed]):
                 return False
             ids = (*ids, drawn)
         return False

@@ -299,3 +299,62 @@ def test_the_openai_client_over_http_gives_the_same_beliefs(backend, monkeypatch
                 1 - sum(math.exp(c.logprob) for c in listed), abs=1e-6
             )
     assert found.frame["text"].str.len().gt(0).any()
+
+
+@pytest.mark.local
+@needs_model
+def test_branches_go_on_from_the_very_tokens_that_were_listed(backend, tmp_path):
+    from llmdemand.simulation.branches import known_ids, plan_in
+    from llmdemand.simulation.storing.store import Store
+
+    study = small(
+        "pampers", sampling={"max_tokens": 14, "top_logprobs": 20, "branch": True}, orders="fixed"
+    )
+    panel = simulate(study, backend, runs=4, seed=2, store=tmp_path / "s.sqlite")
+    frame = panel.frame
+    assert (frame["branches"] > 1).any() and frame["final_choice"].notna().any()
+    assert frame["mismatch"].notna().any(), "every answer goes on to its end"
+    again = simulate(study, backend, runs=1, seed=2, store=":memory:").frame
+    first = frame[frame["replicate"] == 0].reset_index(drop=True)
+    for column in ("text", "belief_pampers", "branches", "branch_tokens"):
+        pd.testing.assert_series_equal(again[column], first[column])
+    prompts = {r.run_id: backend._prompt(r) for r in requests(study, 4, seed=2)}
+    early = late = 0
+    with Store(tmp_path / "s.sqlite") as store:
+        rows = {row["key"]: row for row in store.export()}
+    for row in rows.values():
+        raw = row["raw"]
+        if "branch_of" in raw:
+            assert raw["branch_of"] in rows
+            continue
+        plan, (ids, listed) = plan_in(raw), known_ids(raw)
+        if plan is None:
+            continue
+        early, late = early + (plan.position < 4), late + (plan.position >= 4)
+        assert list(plan.prefix) == ids[: plan.position]
+        fresh = backend._listed(prompts[row["run_id"]], plan.prefix, 20, "check")
+        # Another path through the engine moves the numbers, not the tokens.
+        known = {c.id: (c.data, c.logprob) for c in fresh}
+        for id_, data, value in listed[plan.position][:5]:
+            assert known[id_][0] == data
+            assert known[id_][1] == pytest.approx(value, abs=0.2)
+    assert early + late > 2
+
+
+@pytest.mark.local
+@needs_model
+def test_over_its_own_port_the_engine_continues_by_token_ids(backend, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", backend._key)
+    study = small(
+        "pampers", sampling={"max_tokens": 6, "top_logprobs": 20, "branch": True}, orders="fixed"
+    )
+    server = OpenAIBackend(
+        "smollm2",
+        base_url=f"{backend.address}/v1",
+        extra_body={"top_k": 0, "min_p": 0, "samplers": ["temperature"]},
+    )
+    frame = simulate(study, server, runs=2, seed=3, probe=False, concurrency=1).frame
+    here = simulate(study, backend, runs=1, seed=3, store=":memory:").frame
+    assert set(frame["prompt_tokens"]) == set(here["prompt_tokens"])
+    assert (frame["branches"] > 1).any()
+    assert frame[["belief_pampers", "belief_huggies"]].notna().all(axis=None)

@@ -12,7 +12,7 @@ from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.panel import Panel
 from llmdemand.core.sampling import Thinking
 from llmdemand.core.study import Study
-from llmdemand.errors import BackendError, StudyError, TransportError
+from llmdemand.errors import StudyError, TransportError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
@@ -160,7 +160,7 @@ def test_one_thought_without_belief_leaves_the_run_without():
 
 def test_openai_is_refused_before_a_call_and_vllm_is_told_to_continue(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
-    with pytest.raises(BackendError, match="does not continue a begun answer"):
+    with pytest.raises(UsageError, match="OpenAI continues no answer that is begun"):
         simulate(STUDY, OpenAIBackend("gpt-4o"), runs=1, store=":memory:")
     served = OpenAIBackend("m", base_url="http://127.0.0.1:1/v1")
     from dataclasses import replace

@@ -1,0 +1,1 @@
+"""Belief from branches, and what it is compared with."""
