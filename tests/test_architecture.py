@@ -47,7 +47,7 @@ FLOORS = {
     ],
     "modeling": [
         "arrays printed",
-        "sample likelihood",
+        "sample likelihood outcomes",
         "optimum",
         "batch",
         "variance",

@@ -39,6 +39,7 @@ __all__ = [
 Reading = Literal["final", "pivot"]
 #: The column that says what the corrected beliefs of a run sum to.
 READ = "read"
+_SILENT = ["refusal", "no_output", "failed"]  # nothing was said
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,16 @@ def default_reading(panel: Panel) -> Reading:
 def readings(panel: Panel) -> Readings:
     """What was read of each run of a panel, in its order."""
     frame, ids = panel.frame, panel.study.menu.ids
-    pivot = _codes(frame["choice"], ids)
+    pivot, final = _codes(frame["choice"], ids), _codes(frame["final_choice"], ids)
+    silent = frame["status"].isin(_SILENT).to_numpy()
     listed = frame["pivot_listed"].astype("boolean").fillna(True).to_numpy(bool)
     whole = None
     if "whole_probability" in frame.columns:
         whole = frame["whole_probability"].to_numpy(np.float64)
     return Readings(
         frame[[f"belief_{a}" for a in ids]].to_numpy(np.float64),
-        np.where(frame["pivot_index"].to_numpy() >= 0, pivot, -1),
-        _codes(frame["final_choice"], ids),
+        np.where((frame["pivot_index"].to_numpy() >= 0) & ~silent, pivot, -1),
+        np.where(silent, -1, final),
         listed,
         whole=whole,
         stopped=(frame["final_status"] == "stopped").to_numpy(bool),

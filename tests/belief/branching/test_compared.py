@@ -50,6 +50,7 @@ def made(n=400, wrong=0.0, seed=1):
                 "pivot_index": 0,
                 "decided_mass": 1.0,
                 "final_choice": final,
+                "final_status": "read",
                 "mismatch": final != pivot,
                 "completion_tokens": 20.0,
             }
@@ -80,7 +81,7 @@ def test_unread_texts_count_for_nothing():
     panel = made(1000)
     frame = panel.frame.copy()
     frame.loc[::4, ["final_choice", "choice"]] = None
-    frame.loc[::4, "status"] = "unread"
+    frame.loc[::4, ["status", "final_status"]] = "unread"
     frame.loc[::4, ["belief_pampers", "belief_huggies"]] = 0.0
     found = compare_branching(Panel(frame, STUDY))
     assert found.unread == 250

@@ -140,14 +140,15 @@ def test_households_are_clusters():
     assert fit_demand(panel, "belief").fit.clusters == 8
 
 
-def test_rows_that_are_not_ok_are_left_out_and_counted(synthetic_panel):
+def test_rows_with_little_mass_stay_in_unless_the_pivot_is_asked_for(synthetic_panel):
     frame = synthetic_panel.frame.copy()
     frame.loc[frame.index[:7], "status"] = "low_mass"
     panel = Panel(frame, synthetic_panel.study)
-    demand = fit_demand(panel, "belief")
-    assert (demand.fit.nobs, demand.fit.dropped) == (473, 7)
+    assert fit_demand(panel, "belief").nobs == 480
+    demand = fit_demand(panel, "belief", reading="pivot")
+    assert (demand.nobs, demand.dropped) == (473, 7)
     assert "left out 7" in demand.summary()
-    assert fit_demand(panel, "belief", statuses=("ok", "low_mass")).fit.nobs == 480
+    assert fit_demand(panel, "belief", statuses=("ok", "low_mass")).nobs == 480
 
 
 def test_nothing_usable_wrong_names(synthetic_panel):
