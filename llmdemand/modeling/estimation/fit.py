@@ -31,6 +31,7 @@ __all__ = [
     "fit_of",
     "listed",
     "need_likelihood",
+    "need_unit_interval",
     "place_of",
     "synonyms",
 ]
@@ -323,6 +324,21 @@ def need_likelihood(fit: Fit, what: str) -> None:
         raise UsageError(
             f"with sampling weights the likelihood is no likelihood of the sample, so {what} has "
             f"no known law: {wald}"
+        )
+
+
+def need_unit_interval(fit: Fit, what: str) -> None:
+    """Refuse what compares single outcomes with shares where outcomes are corrected beliefs.
+
+    Raises
+    ------
+    UsageError
+        If they are.
+    """
+    if fit.data.corrected:
+        raise UsageError(
+            f"{what} is of outcomes in [0, 1], which corrected beliefs leave: fit the final choice "
+            "(outcome 'choice'), or belief with reading='pivot'"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.estimate import Source, estimate
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, need_unit_interval
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors
 from llmdemand.modeling.inference.added_terms import Both
@@ -196,6 +196,7 @@ def round_number_test(
 
 def _readable(found: Fit, price: str) -> tuple[BinaryDesign, pd.DataFrame]:
     """Design and sample of a fit in which round prices can be tested."""
+    need_unit_interval(found, "the round-number test")
     design, frame = found.design, found.frame
     if not isinstance(design, BinaryDesign) or frame is None:
         raise UsageError(

@@ -11,7 +11,13 @@ import numpy as np
 from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.fit import Fit, cluster_of, need_likelihood, place_of
+from llmdemand.modeling.estimation.fit import (
+    Fit,
+    cluster_of,
+    need_likelihood,
+    need_unit_interval,
+    place_of,
+)
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.models.asking import Asking
 from llmdemand.modeling.scoring import fitted, probabilities
@@ -199,6 +205,7 @@ class LogitResults(OneLine, Asking):
         """
         import statsmodels.api as sm
 
+        need_unit_interval(self, "statsmodels' estimator")
         data = self.data
         if not isinstance(data, Cells) or self.firth or self.separated or (data.weight != 1).any():
             raise UsageError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.fit import Fit
+from llmdemand.modeling.estimation.fit import Fit, need_unit_interval
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 
@@ -48,6 +48,7 @@ def residuals(fit: Fit) -> pd.Series[float] | pd.DataFrame:
     DesignError
         For a separated fit.
     """
+    need_unit_interval(fit, "a residual")
     data = fit.data
     assert isinstance(data, Cells | Cases)
     return _by_row(fit, (data.mean if isinstance(data, Cells) else data.y) - _shares(fit))
@@ -79,11 +80,13 @@ def deviance(fit: Fit) -> float:
     For outcomes of 0 and 1 it is ``-2 llf``; for fractions ``2 sum w [y log(y / mu) + (1 - y)
     log((1 - y) / (1 - mu))]``, over single observations also where equal rows were merged.
     """
+    need_unit_interval(fit, "a deviance")
     return 2 * (fit.data.saturated() - fit.llf)
 
 
 def null_deviance(fit: Fit) -> float:
     """The `deviance` of constants alone."""
+    need_unit_interval(fit, "a deviance")
     return 2 * (fit.data.saturated() - fit.llnull)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.estimation.fit import Fit
+from llmdemand.modeling.estimation.fit import Fit, need_unit_interval
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.protocol import Likelihood
@@ -166,6 +166,7 @@ def distinct(x: Array) -> Codes:
 
 
 def _in_sample(fit: Fit, by: str | None) -> Predicted:
+    need_unit_interval(fit, "a score")
     data = fit.data
     assert isinstance(data, Cells | Cases)
     merged = isinstance(data, Cells) and bool(data.within.any()) and fit.fractional

@@ -208,7 +208,7 @@ def refit(
         NaN where there is no estimate.
     exists : (B,) bool array
     """
-    if isinstance(data, Cells) and data.offset is None:
+    if isinstance(data, Cells) and data.offset is None and not data.corrected:
         points, point = np.unique(data.x, axis=0, return_inverse=True)
         if len(points) <= _POINTS:
             return _refit_sums(data, codes, units, weights, reps, points, point.reshape(-1), firth)

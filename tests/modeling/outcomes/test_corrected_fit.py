@@ -74,9 +74,10 @@ def test_all_models_agree_where_there_are_two_alternatives(runs):
         assert other.llf == pytest.approx(binary.llf, rel=1e-9)
 
 
-@pytest.mark.parametrize("vcov", ["HC0", "HC3", {"CRV1": "price"}, "pairs"])
+@pytest.mark.parametrize("vcov", ["HC0", "HC3", {"CRV1": "price"}, {"pairs": "run"}])
 def test_every_covariance_takes_corrected_beliefs(runs, vcov):
     """HC0 against numpy, row by row; the others stand near it."""
+    runs = runs.assign(run=range(len(runs)))
     fit = fit_binary("a ~ price", runs, Options(vcov, read="read"), binary=False)
     x = np.column_stack([np.ones(len(runs)), runs["price"]])
     plain = fit_binary("a ~ price", runs, Options("HC0", read="read"), binary=False)
@@ -185,3 +186,13 @@ def test_answers_stopped_with_an_unknown_probability_are_refused(changed):
         fit_demand(panel, reading="final")
     with pytest.raises(UsageError, match=r"statuses=.* selects runs by what they say"):
         fit_demand(changed, reading="final", statuses=("ok",))
+
+
+def test_what_compares_single_outcomes_with_shares_is_refused(runs):
+    from llmdemand.modeling.models.results import LogitResults
+
+    fit = LogitResults.of(fit_binary("a ~ price", runs, OPTIONS, binary=False))
+    for ask in (fit.scores, fit.calibration, fit.to_statsmodels, lambda: fit.deviance):
+        with pytest.raises(UsageError, match="which corrected beliefs leave"):
+            ask()
+    assert np.isfinite(float(fit.elasticity(price=2)))
