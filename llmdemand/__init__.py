@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llmdemand.belief.audit import audit, check_equivalence
+    from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.belief.extract import Belief, Extractor, extract
     from llmdemand.belief.readers import read_answers, read_response
     from llmdemand.belief.rows import extract_panel
@@ -99,6 +100,7 @@ _HOMES = {
     "check_equivalence": "belief.audit",
     "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
+    "compare_branching": "belief.branching.compared",
     "compare_models": "modeling.tables.comparison",
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
@@ -169,6 +171,7 @@ __all__ = [
     "check_equivalence",
     "clogit",
     "compare",
+    "compare_branching",
     "compare_models",
     "cross_validate",
     "debias",

@@ -300,15 +300,16 @@ def over_branches(
     (Belief, dict)
         The belief of the branches, whose choice is that of the realised whole text, with
         status ``unread`` where some text decides for nothing (its belief then sums to the
-        weight of the others); and the columns ``branches``, ``branch_tokens``,
+        weight of the others; of an answer that neither branches nor is read the pivot's
+        status stands); and the columns ``branches``, ``branch_tokens``,
         ``pivot_choice`` and ``pivot_belief_<alternative>``.
     """
     readings = [read(text) for text in response.texts]
     belief, final = branch_belief(response.weights, readings, menu.ids), readings[0]
-    status = found.status
-    if response.tokens and status not in ("refusal", "no_output"):
-        status = "unread" if None in readings else "ok"
-    known = status in ("ok", "unread")
+    status = "unread" if None in readings else "ok"
+    # The pivot's rule knows more of an answer that names nothing than that it is unread.
+    known = bool(response.tokens) and (readings != [None] or found.status in ("ok", "low_mass"))
+    status = status if known else found.status
     nothing = (math.nan,) * len(menu)
     values = belief if known else nothing
     return (

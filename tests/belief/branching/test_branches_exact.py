@@ -205,3 +205,12 @@ def test_the_row_of_a_run_is_made_of_its_branches():
     assert (columns["branches"], columns["branch_tokens"]) == (3, 5)
     assert columns["pivot_belief_pampers"] == pytest.approx(0.6)
     assert branch_belief([1.0], [None], MENU.ids) == (0.0, 0.0)
+
+
+def test_an_answer_that_names_nothing_keeps_the_status_that_says_so():
+    answer, *_ = spoken("I'd", ",", lists={})
+    run = Branched(answer.tokens, answer.text, texts=(answer.text,), written=(0,))
+    read = last_decision(Automaton(MENU))
+    found, columns = over_branches(Extractor(MENU)(run), run, read, MENU)
+    assert (found.status, found.choice, columns["branches"]) == ("no_pivot", None, 1)
+    assert np.isnan(found.belief).all()
