@@ -159,10 +159,10 @@ def test_the_mean_is_that_of_the_whole_texts_though_two_tokens_are_spelt_alike(s
         named = [w for w in spell(ids).replace(".", "").split() if w.lower() in STUDY.menu.ids]
         truth[named[-1].lower() if named else None] += p
     for alternative in ("pampers", "huggies", "neither"):
-        belief = frame[f"belief_{alternative}"]
+        belief = frame[f"belief_{alternative}"].fillna(0.0)  # of answers without any name
         error = belief.std() / len(frame) ** 0.5
         assert belief.mean() == pytest.approx(truth[alternative], abs=4 * error)
-    assert set(frame["status"]) <= {"ok", "unread"}
+    assert set(frame["status"]) <= {"ok", "unread", "no_pivot"}
     assert (frame["branches"] > 1).mean() > 0.7
     sent = [b["prompt"] for b in served.requests if "prompt" in b and "max_tokens" in b]
     assert all(isinstance(k, int) for prompt in sent for k in prompt)
@@ -301,4 +301,4 @@ def test_the_probe_sees_what_the_study_will(served):
     panel = ask(served, runs=1, probe=True, store=":memory:")
     assert panel.provenance["probe"]["logprobs"]
     assert "rendered" in json.dumps(panel.provenance["settings"])
-    assert np.isfinite(panel.frame["belief_pampers"]).all()
+    assert np.isfinite(panel.usable["belief_pampers"]).all()
