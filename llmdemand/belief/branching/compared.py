@@ -114,7 +114,7 @@ def compare_branching(panel: Panel, alternative: str | None = None) -> Branching
     read = frame["final_choice"].notna().to_numpy(float)
     usable = np.isfinite(pivots).all(axis=1) & frame["pivot_choice"].notna().to_numpy()
     if "pivot_listed" in frame:  # a token from outside the list corrects nothing
-        usable &= frame["pivot_listed"].fillna(False).to_numpy(bool)
+        usable &= frame["pivot_listed"].astype("boolean").fillna(True).to_numpy(bool)
     said = (frame["pivot_choice"] == chosen).to_numpy(float)
     corrected = final + np.where(usable, np.nan_to_num(pivots[:, column]) - said, 0.0)
     written = frame["completion_tokens"].to_numpy(float)
