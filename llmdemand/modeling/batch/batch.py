@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,22 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmdemand.core.line import OneLine
-from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.errors import UsageError
+from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.batch.newton import (
     Bools,
     Design,
     inverses,
     maximum,
     means,
-    numbers,
     penalised_maximum,
 )
 from llmdemand.modeling.batch.patterns import Patterns
+from llmdemand.modeling.batch.sums import Read, Sums
 
 __all__ = ["BatchFit", "fit_batch"]
 
-_CHUNK = 1 << 16  # elements of a (points x fits) working array: some of them fit in the cache
 _SINGULAR = 1e-12  # share of an information's diagonal that is still information
 
 
@@ -98,6 +96,7 @@ def fit_batch(
     total: Any,
     squares: Any = None,
     *,
+    read: Read | None = None,
     clusters: Any = None,
     cluster_sums: tuple[Any, Any] | None = None,
     firth: bool = False,
@@ -115,6 +114,9 @@ def fit_batch(
         Sums of y in [0, 1], binary or fractional.
     squares : (B, J) array, optional
         Sums of y^2, for the robust standard errors.
+    read : Read, optional
+        Says that outcomes are corrected beliefs: `n` is the sum of r, what those of each run
+        sum to, and totals may leave [0, n].
     clusters : (J,) array, optional
         Labels of clusters made of whole points, for example personas in a design of
         personas and prices.
@@ -132,7 +134,8 @@ def fit_batch(
     Raises
     ------
     UsageError
-        For arrays whose shapes do not fit together, or both kinds of clusters.
+        For arrays whose shapes do not fit together, both kinds of clusters, or Firth's penalty
+        on corrected beliefs.
     DesignError
         For collinear regressors, numbers that are not finite, negative n, and sums that
         no outcomes in [0, 1] can have.
@@ -140,11 +143,13 @@ def fit_batch(
     Notes
     -----
     The likelihood ``sum_j total_j eta_j - n_j log(1 + exp(eta_j))`` with ``eta_j = x_j'b``
-    depends on the data through n and the sum of y alone; its maximum is found by Newton
+    depends on the data through n and the sum of y alone (of corrected beliefs the log-likelihood
+    of a run is ``b~ eta - r log(1 + exp(eta))``, as concave); its maximum is found by Newton
     steps, each damped such that the likelihood cannot fall. With ``A`` the inverse
     information, covariances are A, and A M A with
 
-    - HC1: ``M = N / (N - 1) sum_j x_j x_j' (squares_j - 2 mu_j total_j + n_j mu_j^2)``,
+    - HC1: ``M = N / (N - 1) sum_j x_j x_j' (squares_j - 2 mu_j total_j + n_j mu_j^2)``, of
+      corrected beliefs ``squares_j - 2 mu_j cross_j + read.squares_j mu_j^2``,
     - clusters: ``M = G / (G - 1) sum_g s_g s_g'``,
       ``s_g = sum_j x_j (total_gj - n_gj mu_j)``.
 
@@ -160,7 +165,8 @@ def fit_batch(
     Whether the maximum exists is decided beforehand and exactly: in closed form for one
     regressor, otherwise once for every pattern of points with and without y > 0 and y < 1,
     by certificates or, where these are silent, by linear programming. A total within
-    rounding of n counts as all ones.
+    rounding of n counts as all ones. Of corrected beliefs whose totals leave [0, n] it is
+    decided fit by fit: ``sum_j n_j max(x_j'd, 0) > sum_j total_j x_j'd`` for all d.
 
     Examples
     --------
@@ -173,8 +179,12 @@ def fit_batch(
     >>> fit_batch([1.0, 2.0], np.full((2, 2), 4.0), ones, firth=True).slope.round(6).tolist()
     [-1.694596, -4.394449]
     """
+    if firth and read is not None:
+        raise UsageError(
+            "Firth's penalty is for outcomes in [0, 1]: corrected beliefs leave it; leave firth out"
+        )
     design = Design.of(x)
-    sums = _Sums.of(design, n, total, squares, clusters, cluster_sums)
+    sums = Sums.of(design, n, total, squares, read, clusters, cluster_sums)
     patterns = Patterns(design)
     parts = [_fit(design, part, patterns, firth) for part in sums.chunks()]
     if len(parts) == 1:
@@ -184,125 +194,11 @@ def fit_batch(
     )
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """The data of some fits."""
-
-    n: Array  # (J, B), as are the next two
-    total: Array
-    squares: Array | None
-    member: Array | None = None  # (G, J) one where a point is in a cluster
-    parts: tuple[Array, Array] | None = None  # (B, G, J)
-
-    @classmethod
-    def of(
-        cls, design: Design, n: Any, total: Any, squares: Any, clusters: Any, cluster_sums: Any
-    ) -> _Sums:
-        n, total = numbers(n, "n"), numbers(total, "total")
-        points = len(design.z)
-        given = {"n": n, "total": total}
-        if squares is not None:
-            given["squares"] = squares = numbers(squares, "squares")
-        rows = len(n) if n.ndim == 2 else "fits"
-        for name, array in given.items():
-            if array.ndim != 2 or n.ndim != 2 or array.shape != (len(n), points):
-                raise UsageError(
-                    f"{name} has shape {array.shape}, expected ({rows}, {points}): one row per "
-                    f"fit, one column for each of the {points} rows of x"
-                )
-        if clusters is not None and cluster_sums is not None:
-            raise UsageError("clusters and cluster_sums are both given: choose one")
-        member, parts = None, None
-        if clusters is not None:
-            labels = np.asarray(clusters)
-            if labels.shape != (points,):
-                raise UsageError(
-                    f"clusters has shape {labels.shape}, expected ({points},): one label for "
-                    "each row of x"
-                )
-            known, index = np.unique(labels, return_inverse=True)
-            member = (np.arange(len(known))[:, None] == index).astype(float)
-        if cluster_sums is not None:
-            count, ones = (numbers(cluster_sums[k], "cluster_sums") for k in (0, 1))
-            parts = count, ones
-            shape = parts[0].shape
-            if parts[1].shape != shape or len(shape) != 3 or shape[::2] != n.shape:
-                raise UsageError(
-                    f"cluster_sums have shapes {shape} and {parts[1].shape}, expected a pair of "
-                    f"({len(n)}, clusters, {points})"
-                )
-        return cls(n.T, total.T, None if squares is None else squares.T, member, parts)
-
-    def chunks(self) -> Iterator[_Sums]:
-        """Parts that stay in the cache, checked; an empty batch is one part."""
-        points, fits = self.n.shape
-        wide = points
-        if self.parts is not None:
-            wide = max(wide, self.parts[0].shape[1] * points)
-        if self.member is not None:
-            wide = max(wide, len(self.member))
-        size = max(1, _CHUNK // wide)
-        for start in range(0, max(fits, 1), size):
-            part = self.take(slice(start, start + size))
-            part.check(start)
-            yield part
-
-    def take(self, which: slice | Codes) -> _Sums:
-        return _Sums(
-            np.ascontiguousarray(self.n[:, which]),
-            np.ascontiguousarray(self.total[:, which]),
-            None if self.squares is None else np.ascontiguousarray(self.squares[:, which]),
-            self.member,
-            None if self.parts is None else (self.parts[0][which], self.parts[1][which]),
-        )
-
-    def check(self, start: int) -> None:
-        if not self.n.size:
-            return
-        _none_below(0.0, self.n, "n", "counts or weights are not negative", start)
-        _none_below(0.0, self.total, "total", "it is a sum of outcomes in [0, 1]", start)
-        _none_below(
-            self.total, self.n, "n", "total, a sum of n outcomes in [0, 1], is not larger", start
-        )
-        if self.squares is not None:
-            least = self.total**2 / np.where(self.n > 0, self.n, 1)
-            what = "total^2 / n, the least that squares of n outcomes can add up to"
-            _none_below(least, self.squares, "squares", what, start)
-            what = "squares, of outcomes in [0, 1], are not larger"
-            _none_below(self.squares, self.total, "total", what, start)
-        if self.parts is not None:
-            count, total = self.parts
-            _none_below(0.0, count, "cluster_sums", "counts are not negative", start)
-            for part, whole, name in ((count, self.n, "n"), (total, self.total, "total")):
-                gap = np.abs(part.sum(axis=1).T - whole)
-                if not (gap <= 1e-8 * (1 + whole)).all():
-                    b = start + int(np.argmax((~(gap <= 1e-8 * (1 + whole))).any(axis=0)))
-                    raise DesignError(
-                        f"cluster_sums of fit {b} do not add up to its {name}: give every "
-                        "observation to one cluster"
-                    )
-
-
-def _none_below(floor: Array | float, values: Array, name: str, why: str, start: int) -> None:
-    # NaN passes neither test.
-    if np.all(values >= floor) and values.max(initial=0.0) < np.inf:
-        return
-    # Sums of the same terms in another order differ by rounding.
-    bad = ~(values - floor >= -1e-9 * np.abs(values)) | (values == np.inf)
-    if not bad.any():
-        return
-    place = np.unravel_index(int(np.argmax(bad)), bad.shape)
-    fit, point = (place[0], place[-1]) if bad.ndim == 3 else (place[1], place[0])
-    found, least = values[place], np.broadcast_to(floor, values.shape)[place]
-    raise DesignError(
-        f"{name} is {found:g} in fit {start + fit} at design point {point}, expected a finite "
-        f"number of at least {least:g} ({why}): mend or leave out that fit"
-    )
-
-
-def _fit(design: Design, sums: _Sums, patterns: Patterns, firth: bool) -> BatchFit:
+def _fit(design: Design, sums: Sums, patterns: Patterns, firth: bool) -> BatchFit:
     fits, size = sums.n.shape[1], design.z.shape[1]
     exists, ranked = patterns.exist(sums.n, sums.total)
+    if sums.read is not None:
+        patterns.leave(sums.n, sums.total, exists, ranked)
     which = ranked if firth else exists
     found = BatchFit(
         params=np.full((fits, size), np.nan),
@@ -332,7 +228,7 @@ def _fit(design: Design, sums: _Sums, patterns: Patterns, firth: bool) -> BatchF
 
 
 def _covariances(
-    design: Design, data: _Sums, params: Array, found: BatchFit, index: Any, firth: bool
+    design: Design, data: Sums, params: Array, found: BatchFit, index: Any, firth: bool
 ) -> None:
     n, total = data.n, data.total
     eta, mu, weight = means(design.z @ params, n)
@@ -348,14 +244,17 @@ def _covariances(
         llf += log_det / 2 - np.linalg.slogdet(design.back)[1]
     found.llf[index] = llf
     if data.squares is not None:
-        spread = data.squares - 2 * mu * total + n * mu**2
-        count = n.sum(axis=0)
+        if data.read is None:
+            spread = data.squares - 2 * mu * total + n * mu**2
+        else:
+            spread = data.squares - 2 * mu * data.read.cross + data.read.squares * mu**2
+        count = data.rows.sum(axis=0)
         meat = design.gram(spread) * _factor(count)
         found.se_robust[index] = _sandwich(rows, meat)
     if data.member is not None:
         residual = total - n * mu
         scores = np.stack([(data.member * z) @ residual for z in design.z.T])
-        count = (data.member @ n > 0).sum(axis=0).astype(float)
+        count = (data.member @ data.rows > 0).sum(axis=0).astype(float)
         found.se_cluster[index] = _sandwich(rows, _outer(scores) * _factor(count))
     elif data.parts is not None:
         # (B, G, J) @ (J, K): one product for all fits.

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.batch.newton import Bools, Design, maximum, means, solve
-from llmdemand.modeling.likelihood.separating import separating_direction
+from llmdemand.modeling.likelihood.separating import separating_direction, separating_totals
 
 __all__ = ["Patterns"]
 
+_ROUNDING = 1e-12
 _ALL_ONES = 1 - 1e-14  # of n: sums of weights and of weighted ones may differ by rounding
 
 #: Places of prices from below and from above, from 1; (J, 1) each.
@@ -53,6 +54,31 @@ class Patterns:
         table = np.array([self._known[name] for name in names], bool).reshape(-1, 2)
         answer = table[inverse.reshape(-1)]
         return answer[:, 0].copy(), answer[:, 1].copy()
+
+    def leave(self, n: Array, total: Array, exists: Bools, ranked: Bools) -> None:
+        """Decide anew, in place, for corrected beliefs: where totals leave [0, n].
+
+        There is a maximum if and only if ``f(d) = sum_j n_j max(z_j'd, 0) - total_j z_j'd`` is
+        positive for every d but zero. Beside a constant and one regressor f is linear between
+        the directions in which it bends, the zeros of one z_j: it is enough to look at these.
+        """
+        slack = _ROUNDING * (1 + np.abs(n) + np.abs(total))
+        index = np.flatnonzero(((total < -slack) | (total > n + slack)).any(axis=0))
+        if not len(index):
+            return
+        z, n, total = self._design.z, n[:, index], total[:, index]
+        if z.shape[1] == 2 and len(self._places) == 1:
+            bends = z @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+            u = z @ np.concatenate([bends, -bends]).T
+            rises = n.T @ np.maximum(u, 0) - total.T @ u
+            found = (rises > _ROUNDING * ((np.abs(n) + np.abs(total)).T @ np.abs(u))).all(axis=1)
+        else:
+            ranked = ranked.copy()
+            ranked[index] = self._full_rank(n > 0)
+            pairs = zip(n.T, total.T, strict=True)
+            found = np.array([separating_totals(z, t, m) is None for m, t in pairs])
+        # Where less than nothing was read the likelihood is not concave.
+        exists[index] = found & ranked[index] & (n >= 0).all(axis=0)
 
     def _decide(self, some: Bools, other: Bools) -> tuple[Bools, Bools]:
         z = self._design.z

@@ -1,15 +1,20 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.batch import batch, patterns
+from llmdemand.modeling.batch import patterns
+from llmdemand.modeling.batch import sums as sums_module
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
-from llmdemand.modeling.likelihood.separating import separating_direction
+from llmdemand.modeling.batch.sums import Read
+from llmdemand.modeling.estimation.binary import fit_binary
+from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.likelihood.separating import separating_direction, separating_totals
 
 pytestmark = pytest.mark.numbers
 
@@ -197,7 +202,7 @@ def test_each_pattern_goes_to_the_linear_programme_once(monkeypatch):
         return separating_direction(x, y)
 
     monkeypatch.setattr(patterns, "separating_direction", counted)
-    monkeypatch.setattr(batch, "_CHUNK", 64)  # also across chunks
+    monkeypatch.setattr(sums_module, "_CHUNK", 64)  # also across chunks
     x = np.column_stack([np.ones(6), [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1]])
     # Ones to the upper right of a line that goes through three points: quasi-separated.
     hard = np.array([[0, 0, 0.0, 4, 2, 4]])
@@ -296,7 +301,7 @@ def test_neither_chunks_nor_order_nor_neighbours_change_a_fit(monkeypatch, firth
     label = np.arange(len(x)) % 4
     whole = fit_batch(x, *given, clusters=label, firth=firth)
     order = np.random.default_rng(0).permutation(30)
-    monkeypatch.setattr(batch, "_CHUNK", 7 * len(x))
+    monkeypatch.setattr(sums_module, "_CHUNK", 7 * len(x))
     parts = fit_batch(x, *(s[order] for s in given), clusters=label, firth=firth)
     for name in FIELDS:
         assert getattr(parts, name) == pytest.approx(
@@ -487,8 +492,84 @@ def test_what_cannot_be_fitted_is_named(arguments, options, error, message):
 
 
 def test_the_place_of_an_error_is_that_of_the_whole_batch(monkeypatch):
-    monkeypatch.setattr(batch, "_CHUNK", 32)
+    monkeypatch.setattr(sums_module, "_CHUNK", 32)
     n, total = np.ones((9, 16)), np.full((9, 16), 0.5)
     total[7, 3] = 2
     with pytest.raises(DesignError, match="n is 1 in fit 7 at design point 3"):
         fit_batch(PRICES, n, total)
+
+
+# --- Corrected beliefs --------------------------------------------------------------------
+
+
+def corrected_rows(x, fits, rows, seed=3):
+    """Rows of outcomes that may leave [0, 1], and of what each of them sums to."""
+    rng = np.random.default_rng(seed)
+    for _ in range(fits):
+        point = np.concatenate([np.arange(len(x)), rng.integers(0, len(x), rows - len(x))])
+        b = rng.uniform(0.1, 0.9, rows)
+        final, pivot = rng.random(rows) < b, rng.random(rows) < b
+        read = (rng.random(rows) > 0.1).astype(float)
+        yield point, b + read * final - pivot, read
+
+
+def corrected_sums(x, data):
+    by = [
+        [np.bincount(j, v, len(x)) for v in (r, y, y**2, np.ones(len(y)), y * r, r**2)]
+        for j, y, r in data
+    ]
+    n, total, squares, *read = (np.array(s) for s in zip(*by, strict=True))
+    return n, total, squares, Read(*read)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_corrected_beliefs_give_what_a_fit_of_the_rows_gives(k):
+    x = design(k)
+    data = list(corrected_rows(x, 12, 120))
+    n, total, squares, read = corrected_sums(x, data)
+    assert ((total < 0) | (total > n)).any(axis=1).sum() > 3
+    found = fit_batch(x, n, total, squares, read=read)
+    assert found.exists.sum() > 8
+    for b in np.flatnonzero(found.exists):
+        point, y, r = data[b]
+        table = {f"x{i}": x[point, i] for i in range(1, k)} | {"y": y, "r": r}
+        formula = "y ~ " + " + ".join(f"x{i}" for i in range(1, k))
+        rows = fit_binary(formula, pd.DataFrame(table), Options.of("HC1", read="r"), binary=False)
+        np.testing.assert_allclose(found.params[b], rows.params, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(found.se_robust[b], rows.bse, rtol=1e-5)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_existence_of_corrected_fits_is_that_of_the_linear_programme(k):
+    x = design(k)
+    n, total, _, read = corrected_sums(x, list(corrected_rows(x, 150, 30)))
+    n, total = n * (np.arange(len(x)) % 3 > 0), total * 1.5
+    found = fit_batch(x, n, total, read=Read(read.rows))
+    exact = [separating_totals(x, t, m) is None for t, m in zip(total, n, strict=True)]
+    assert found.exists.tolist() == exact
+    assert 10 < found.exists.sum() < 140
+    assert np.isfinite(found.params[found.exists]).all()
+
+
+def test_corrected_beliefs_that_leave_nothing_are_as_ever():
+    x = design(3)
+    n, total, squares = sums(sample(x, 8, 60, "fractional"), len(x))
+    one = fit_batch(x, n, total, squares)
+    two = fit_batch(x, n, total, squares, read=Read(n, total, n))
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_errors_of_corrected_beliefs():
+    n, total = np.full((1, 3), 4.0), np.array([[5.0, 2.0, -1.0]])
+    with pytest.raises(DesignError, match="a sum of outcomes"):
+        fit_batch([1.0, 2.0, 3.0], n, total)
+    with pytest.raises(UsageError, match="Firth"):
+        fit_batch([1.0, 2.0, 3.0], n, total, read=Read(), firth=True)
+    with pytest.raises(UsageError, match="cross"):
+        fit_batch([1.0, 2.0, 3.0], n, total, total**2, read=Read())
+    with pytest.raises(DesignError, match="total of fit 0 is not finite"):
+        fit_batch([1.0, 2.0, 3.0], n, total * np.nan, read=Read())
+    # Less than nothing was read at a point: not concave, no estimate.
+    less = n * np.array([1.0, -0.1, 1.0])
+    assert not fit_batch([1.0, 2.0, 3.0], less, total, read=Read()).exists[0]
