@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -65,6 +65,9 @@ class Belief:
         there is no pivot or no list. Belief is that of the list in either case.
     reason : str
         Why there is no belief, in words, where the status does not say it all.
+    later : tuple of (int, tuple of float)
+        The names after the pivot in a whole answer: the alternative that each settles, by its
+        place in the menu, and belief there, as at a pivot; only those that are listed.
     final : str or None
         The alternative that the whole text decides for last; None if the word
         that began at the pivot became another one and nothing else was named, or
@@ -88,6 +91,7 @@ class Belief:
     mismatch: bool | None = False
     pivot_listed: bool | None = None
     reason: str = ""
+    later: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
 
 class Extractor:
@@ -211,30 +215,17 @@ class Extractor:
     ) -> Belief:
         token = response.tokens[index]
         choice = self._ids[chosen]
-        final = self._final(after, index, chosen, begun, response)
+        final, later = self._final(after, index, chosen, begun, response)
         whole = response.finish_reason != STOPPED
         mismatch = final != choice if whole else None
         text, _ = self._read_pivot(token.data)
         names, values, status = listed_once(token, self._listed)
         if status:
             return self._no_belief(status, choice, index, text, final, mismatch)
-        exp, power = math.exp, self._power
-        mass = [0.0] * len(self._ids)
-        tempered = mass if power == 1 else [0.0] * len(self._ids)
-        total = lost = unlisted = 0.0
+        power = self._power
         # Where an empty token has not ended the text, it is half a character or a tag.
         hollow = b"" in names and any(not t.data for t in response.tokens[:index])
-        for data, value in zip(names, values, strict=True):
-            probability = exp(value)
-            total += probability
-            outcome = UNPLACED if hollow and not data else place[data][1]
-            if outcome >= 0:
-                mass[outcome] += probability
-                if power != 1:
-                    tempered[outcome] += exp(power * value)
-            elif outcome == UNPLACED:
-                lost += probability
-                unlisted += exp(power * value)
+        mass, tempered, total, lost, unlisted = self._masses(place, names, values, hollow)
         decided, tail = sum(mass), max(0.0, 1.0 - total)
         weight = sum(tempered)
         if total > 1.0 + _SUM_TOLERANCE:
@@ -257,7 +248,43 @@ class Extractor:
             final,
             mismatch,
             token.data in names,
+            later=later,
         )
+
+    def _masses(
+        self, place: Place, names: Sequence[bytes], values: Sequence[float], hollow: bool
+    ) -> tuple[list[float], list[float], float, float, float]:
+        """What decides for each alternative, all, what cannot be placed.
+
+        The first and the last as reported and tempered.
+        """
+        exp, power = math.exp, self._power
+        mass = [0.0] * len(self._ids)
+        tempered = mass if power == 1 else [0.0] * len(self._ids)
+        total = lost = unlisted = 0.0
+        for data, value in zip(names, values, strict=True):
+            probability = exp(value)
+            total += probability
+            outcome = UNPLACED if hollow and not data else place[data][1]
+            if outcome >= 0:
+                mass[outcome] += probability
+                if power != 1:
+                    tempered[outcome] += exp(power * value)
+            elif outcome == UNPLACED:
+                lost += probability
+                unlisted += exp(power * value)
+        return mass, tempered, total, lost, unlisted
+
+    def _at_name(self, place: Place, token: Token) -> tuple[float, ...] | None:
+        """Belief at a later name; None where its token is not listed or the list is no law."""
+        names, values, status = listed_once(token, self._listed)
+        if status or token.data not in names:
+            return None
+        _, tempered, total, _, _ = self._masses(place, names, values, False)
+        weight = sum(tempered)
+        if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
+            return None
+        return tuple([m / weight for m in tempered])
 
     def _read_pivot(self, data: bytes) -> tuple[str, str]:
         """A pivot token's text, and the word in it; few tokens are ever pivots."""
@@ -314,24 +341,28 @@ class Extractor:
 
     def _final(
         self, after: Place, index: int, chosen: int, begun: int, response: Response
-    ) -> str | None:
-        """The last decision of the whole text, for the audit; it may look ahead."""
+    ) -> tuple[str | None, tuple[tuple[int, tuple[float, ...]], ...]]:
+        """The last decision of the whole text, for the audit, and the names on the way to it."""
         if response.finish_reason == STOPPED:
-            return None
+            return None, ()
         tokens, automaton = response.tokens, self._automaton
         final: int | None = chosen
         # The pivot may be the beginning of a word that turned out to be another one.
         word = self._read_pivot(tokens[index].data)[1]
         if word not in self._complete[chosen] and not self._was_completed(begun, chosen, response):
             final = None
+        later = []
         if index + 1 < len(tokens):
             place = automaton.resume(after)
             for token in tokens[index + 1 :]:
-                place, outcome = place[token.data]
+                here, (place, outcome) = place, place[token.data]
                 if outcome >= 0:
                     final = outcome
+                    belief = self._at_name(here, token)
+                    if belief is not None:
+                        later.append((outcome, belief))
                     place = automaton.resume(place)
-        return None if final is None else self._ids[final]
+        return None if final is None else self._ids[final], tuple(later)
 
     def _was_completed(self, begun: int, chosen: int, response: Response) -> bool:
         """Whether the mention that a token began is there in full, or was cut within."""

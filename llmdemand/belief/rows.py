@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,7 @@ def _row(
         "final_choice": chosen,
         "final_status": status,
         "mismatch": mismatch,
+        "later_names": "" if study.sampling.thinking else _named(found.later, ids),
         "reason": found.reason,
         "text": response.text,
         "model": response.model or answer.model,
@@ -225,3 +227,12 @@ def _row(
         "prompt_tokens": response.usage.get("prompt_tokens", math.nan),
         "completion_tokens": response.usage.get("completion_tokens", math.nan),
     }
+
+
+def _named(later: Sequence[tuple[int, tuple[float, ...]]], ids: Sequence[str]) -> str:
+    """The names after the pivot as a panel holds them: JSON, or nothing.
+
+    >>> _named([(1, (0.25, 0.75))], ["pampers", "huggies"])
+    '[["huggies", 0.25, 0.75]]'
+    """
+    return json.dumps([[ids[k], *belief] for k, belief in later]) if later else ""

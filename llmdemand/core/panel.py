@@ -58,6 +58,7 @@ _PLAIN_COLUMNS = [
     "final_choice",
     "final_status",
     "mismatch",
+    "later_names",
     "reason",
     "text",
     "model",
@@ -90,8 +91,8 @@ class Panel(OneLine):
         One row per run: ``run_id, cell, replicate, persona_id, order, variant, arm,
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
         decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token, pivot_listed,
-        final_choice, final_status, mismatch, reason, text, model, backend, temperature,
-        prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the pivot token is
+        final_choice, final_status, mismatch, later_names, reason, text, model, backend,
+        temperature, prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the pivot token is
         among the listed candidates, by which belief is made; ``reason`` says in words why a
         run has no belief, where its status does not say it all. Beliefs are NaN where a run
         has none. ``cell`` is the index in the full factorial, ``order`` the option order that
@@ -103,7 +104,8 @@ class Panel(OneLine):
         belief is their mean. ``final_choice`` is what the reader named in
         ``provenance["final_reader"]`` finds in the whole answer (``final_status``: one of
         `FINAL_STATUSES`), ``mismatch`` whether that is not ``choice``, missing where either
-        is unknown. Panels that people have labelled have ``label``, and ``label_probability``
+        is unknown; ``later_names`` are the names after the pivot with belief at each, as JSON.
+        Panels that people have labelled have ``label``, and ``label_probability``
         with which a run was drawn to be labelled, missing for runs that were not.
         ``thought_cut`` is the share of a run's thoughts
         that reached the most tokens before they were closed (natural: 0 or 1); the provenance
@@ -244,7 +246,10 @@ def _completed(frame: pd.DataFrame) -> pd.DataFrame:
 
     if "pivot_listed" not in frame.columns:
         frame = frame.assign(pivot_listed=pd.array([pd.NA] * len(frame), dtype="boolean"))
-    return frame if "reason" in frame.columns else frame.assign(reason="")
+    if "thoughts" in frame.columns and "thought_cut" not in frame.columns:
+        frame = frame.assign(thought_cut=float("nan"))
+    missing = [c for c in ("reason", "later_names") if c not in frame.columns]
+    return frame.assign(**dict.fromkeys(missing, ""))
 
 
 def columns(study: Study) -> list[str]:

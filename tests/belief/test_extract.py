@@ -486,3 +486,21 @@ def test_tempered_bounds_leave_out_an_appended_realised_token():
 def test_a_word_that_ended_short_of_the_form_is_a_mismatch():
     ended = extract(answer("", tokens=["P", "amp"]), DIAPERS)
     assert (ended.choice, ended.final, ended.mismatch) == ("pampers", None, True)
+
+
+def test_later_names_have_beliefs_of_their_own():
+    """Stopping times: belief at each is made of what is listed there."""
+    menu = Menu.of("Milka", "Lindt")
+    words = ["Lindt", " is", " dear", ".", " I", "'ll", " buy", " Milka", "."]
+    listed = {
+        0: {"Lindt": math.log(0.6), "Milka": math.log(0.3), "I": math.log(0.1)},
+        7: {" Milka": math.log(0.7), " Lindt": math.log(0.1), " nothing": math.log(0.2)},
+    }
+    tokens = [
+        Token.of(w, max(listed.get(k, {w: 0.0}).values()), listed.get(k, {w: 0.0}))
+        for k, w in enumerate(words)
+    ]
+    found = extract(Response(tuple(tokens), "".join(words), finish_reason="stop"), menu)
+    assert found.choice == "lindt" and found.belief == pytest.approx((1 / 3, 2 / 3))
+    ((place, belief),) = found.later
+    assert place == 0 and belief == pytest.approx((0.875, 0.125))

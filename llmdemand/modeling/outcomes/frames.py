@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +40,7 @@ __all__ = [
 Reading = Literal["final", "pivot"]
 #: The column that says what the corrected beliefs of a run sum to.
 READ = "read"
+_NAMES = 4  # after the pivot: later ones correct next to nothing
 _SILENT = ["refusal", "no_output", "failed"]  # nothing was said
 
 
@@ -103,9 +105,23 @@ def readings(panel: Panel) -> Readings:
         np.where((frame["pivot_index"].to_numpy() >= 0) & ~silent, pivot, -1),
         np.where(silent, -1, final),
         listed,
+        _later(frame["later_names"], ids),
         whole=whole,
         stopped=(frame["final_status"] == "stopped").to_numpy(bool),
     )
+
+
+def _later(column: pd.Series[str], ids: Sequence[str]) -> tuple[tuple[Array, Codes], ...]:
+    """Belief and choice at the names after the pivot, the first few of each run."""
+    n = len(column)
+    found: list[tuple[Array, Codes]] = []
+    for row, text in enumerate(column.fillna("")):
+        for place, (name, *belief) in enumerate(json.loads(text)[:_NAMES] if text else []):
+            if place == len(found):
+                found.append((np.full((n, len(ids)), np.nan), np.full(n, -1, np.intp)))
+            found[place][0][row] = belief
+            found[place][1][row] = ids.index(name)
+    return tuple(found)
 
 
 def _codes(column: pd.Series[str], ids: Sequence[str]) -> Codes:

@@ -109,6 +109,29 @@ def test_any_fixed_coefficient_keeps_the_mean_and_the_best_one_never_loses(reade
         assert spread[1] <= spread[0] + 1e-12
 
 
+def test_correcting_every_name_pays_where_the_first_one_is_rejected():
+    """Two names: the first says nothing of the choice, the second is it."""
+    rng = np.random.default_rng(2)
+    n = 4000
+    b1, b2 = rng.uniform(0.2, 0.8, n), rng.choice([0.1, 0.9], n)
+    first_, second = (rng.random(n) >= b1).astype(np.intp), (rng.random(n) >= b2).astype(np.intp)
+    read = Readings(
+        np.column_stack([b1, 1 - b1]),
+        first_,
+        second,
+        np.ones(n, bool),
+        ((np.column_stack([b2, 1 - b2]), second),),
+    )
+    spread = {c: corrected(read, c).outcomes[:, 0].var() for c in ("one", "tuned", "every-name")}
+    choice = (second == 0).var()
+    # Var F = .25; the first name cannot help, the second leaves Var b2 = .16.
+    assert spread["one"] > choice > spread["every-name"]
+    assert spread["tuned"] == pytest.approx(choice, rel=0.03)
+    assert spread["every-name"] == pytest.approx(0.16, abs=0.01)
+    mean = corrected(read, "every-name").outcomes[:, 0].mean()
+    assert mean == pytest.approx(0.5, abs=4 * (0.16 / n) ** 0.5)
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_stopped_answers_have_it_too_whatever_was_learnt(reader):
     for seed in range(25):
