@@ -92,8 +92,8 @@ class Panel(OneLine):
         price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
         decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token, pivot_listed,
         final_choice, final_status, mismatch, later_names, reason, text, model, backend,
-        temperature, prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the pivot token is
-        among the listed candidates, by which belief is made; ``reason`` says in words why a
+        temperature, prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the
+        pivot token is among the listed candidates, by which belief is made; ``reason`` says in words why a
         run has no belief, where its status does not say it all. Beliefs are NaN where a run
         has none. ``cell`` is the index in the full factorial, ``order`` the option order that
         the run saw. ``variant`` (id of the prompt variant) is there only if the study has
