@@ -93,27 +93,26 @@ class Panel(OneLine):
         decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token, pivot_listed,
         final_choice, final_status, mismatch, later_names, reason, text, model, backend,
         temperature, prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the
-        pivot token is among the listed candidates, by which belief is made; ``reason`` says in words why a
-        run has no belief, where its status does not say it all. Beliefs are NaN where a run
-        has none. ``cell`` is the index in the full factorial, ``order`` the option order that
-        the run saw. ``variant`` (id of the prompt variant) is there only if the study has
+        pivot token is among the listed candidates, by which belief is made; ``reason`` says in
+        words why a run has no belief, where its status does not say it all. Beliefs are NaN where
+        a run has none. ``cell`` is the index in the full factorial, ``order`` the option order
+        that the run saw. ``variant`` (id of the prompt variant) is there only if the study has
         variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind;
-        ``respondent_id``, after ``persona_id``, only if the personas are respondents: text,
-        and the key by which data on the same people are joined. Of models that think first,
-        ``between_<alt>...`` is the variance of belief between a run's ``thoughts``, and
-        belief is their mean. ``final_choice`` is what the reader named in
-        ``provenance["final_reader"]`` finds in the whole answer (``final_status``: one of
-        `FINAL_STATUSES`), ``mismatch`` whether that is not ``choice``, missing where either
-        is unknown; ``later_names`` are the names after the pivot with belief at each, as JSON.
-        Panels that people have labelled have ``label``, and ``label_probability``
-        with which a run was drawn to be labelled, missing for runs that were not.
-        ``thought_cut`` is the share of a run's thoughts
-        that reached the most tokens before they were closed (natural: 0 or 1); the provenance
-        says whether ``thoughts`` are ``natural`` or ``forced``. Of studies with
-        ``sampling.branch`` belief, ``lo`` and ``hi`` are the branches' (of a run that is
-        ``unread`` they sum to the weight of the branches that were read), ``choice`` is that
-        of the whole text, ``pivot_choice`` and ``pivot_belief_<alt>...`` are what its pivot
-        says; ``branches`` is their number, ``branch_tokens`` what they took besides the answer.
+        ``respondent_id``, after ``persona_id``, only if the personas are respondents: text, and
+        the key by which data on the same people are joined. Of models that think first,
+        ``between_<alt>...`` is the variance of belief between a run's ``thoughts``, and belief is
+        their mean. ``final_choice`` is what the reader named in ``provenance["final_reader"]``
+        finds in the whole answer (``final_status``: one of `FINAL_STATUSES`), ``mismatch``
+        whether that is not ``choice``, missing where either is unknown; ``later_names`` are the
+        names after the pivot with belief at each, as JSON. Panels that people have labelled have
+        ``label``, and ``label_probability`` with which a run was drawn to be labelled, missing
+        for runs that were not. ``thought_cut`` is the share of a run's thoughts that reached the
+        most tokens before they were closed (natural: 0 or 1); the provenance says whether
+        ``thoughts`` are ``natural`` or ``forced``. Of studies with ``sampling.branch`` belief,
+        ``lo`` and ``hi`` are the branches' (of a run that is ``unread`` they sum to the weight of
+        the branches that were read), ``choice`` is that of the whole text, ``pivot_choice`` and
+        ``pivot_belief_<alt>...`` are what its pivot says; ``branches`` is their number,
+        ``branch_tokens`` what they took besides the answer.
     study : Study
         The design that was run.
     provenance : mapping
