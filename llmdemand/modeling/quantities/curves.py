@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
-from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, infer, ready
 from llmdemand.modeling.quantities.prices import (
     Price,
     asked_for,
@@ -44,16 +44,13 @@ def demand_curve(
     alternative: str | None = None,
     at: Mapping[str, Any] | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Mean share of an alternative by its own price, with pointwise bands.
 
     Parameters
     ----------
-    fit, price, average, ci, alpha, reps, seed
+    fit, price, average, **drawn
         See `llmdemand.modeling.quantities.responses.shares`.
     grid : array, optional
         Prices; 61 over the observed range, and the observed ones (these alone where the price
@@ -68,8 +65,6 @@ def demand_curve(
     Quantity
         Rows by ``price`` and ``alternative``.
     """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: shares use 'mean'")
     import pandas as pd
 
     design, sample = ready(fit, "a demand curve")
@@ -121,10 +116,7 @@ def demand_curve(
         unit="mean probability",
         notes=["bands are pointwise"],
         shares=True,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
@@ -154,16 +146,13 @@ def simulate(
     price: Price = "price",
     at: Mapping[str, Any] | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Shares, changes of quantity and revenue under scenarios of prices.
 
     Parameters
     ----------
-    fit, price, average, ci, alpha, reps, seed
+    fit, price, average, **drawn
         See `llmdemand.modeling.quantities.responses.shares`.
     prices : data frame or mapping of lists
         One scenario per row; columns are price columns or alternatives. Prices that are not
@@ -180,8 +169,6 @@ def simulate(
     """
     import pandas as pd
 
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: shares use 'mean'")
     if not isinstance(prices, pd.DataFrame | Mapping):
         raise UsageError("prices: give a data frame or a mapping, one scenario per row")
     design, sample = ready(fit, "a simulation")
@@ -232,10 +219,7 @@ def simulate(
             f"share and change in mean probability, revenue in units of {price} per observation"
         ],
         shares=(keys["measure"] == "share").to_numpy(),
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 

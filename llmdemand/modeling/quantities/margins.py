@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit as Estimated
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.effects import of_alternatives
-from llmdemand.modeling.quantities.intervals import CI, Fit, Value, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, Value, infer, ready
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
@@ -44,10 +44,7 @@ def get_margeff(
     *,
     dummy: bool | None = None,
     by: str | None = None,
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Marginal effect of every variable on the mean share of every alternative.
 
@@ -60,7 +57,7 @@ def get_margeff(
 
     Parameters
     ----------
-    fit, ci, alpha, reps, seed
+    fit, **drawn
         See `llmdemand.modeling.quantities.responses.shares`.
     at : str
         ``overall``: mean over observations. ``mean``, ``median``, ``zero``: of one case, all of
@@ -144,10 +141,7 @@ def get_margeff(
         rule=where.rule if at in ("overall", "mean") else _RULES[at],
         unit=unit,
         notes=list(dict.fromkeys(left)),
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 

@@ -74,6 +74,7 @@ def scenes(
     price: str = "price",
     alternative: str | None = None,
     apart: bool = False,
+    weighable: bool = False,
 ) -> Scenes:
     """The cases that are asked for.
 
@@ -93,6 +94,8 @@ def scenes(
         What the price column is called, and whose price `price` is among the keys of `at`.
     apart : bool
         One block per answer.
+    weighable : bool
+        Whether the quantity can be an average weighted by shares.
 
     Raises
     ------
@@ -101,6 +104,8 @@ def scenes(
     """
     design, sample = ready(fit, what)
     choose(average, Average, "average")
+    if average == "share_weighted" and not weighable:
+        raise UsageError("average='share_weighted' is for elasticities: use 'mean'")
     if at is None or isinstance(at, Mapping):
         keys = _keys(design, sample, {} if at is None else dict(at), price, alternative)
         frames = _replaced(fit, design, sample, keys, price, alternative)
