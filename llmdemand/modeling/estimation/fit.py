@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from llmdemand.errors import UsageError, nearest
+from llmdemand.errors import UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.likelihood.cases import Cases
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 Kind = Literal["Binary logit", "Fractional logit", "Multinomial logit", "Conditional logit"]
+Interval = Literal["wald", "profile"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Fit:
     def conf_int(
         self,
         alpha: float | None = None,
-        kind: Literal["wald", "profile"] = "wald",
+        kind: Interval = "wald",
         *,
         level: float | None = None,
     ) -> pd.DataFrame:
@@ -169,10 +170,9 @@ class Fit:
         from scipy import stats
 
         alpha = alpha_of(alpha, level)
+        choose(kind, Interval, "kind")
         if kind == "profile":
             return self._profiles(alpha)
-        if kind != "wald":
-            raise UsageError(f"kind={kind!r}: use 'wald' or 'profile'")
         half = stats.t.ppf(1 - alpha / 2, self.df) * self.bse
         if self.separated:
             infinite = pd.Series(np.inf, index=self.params.index)

@@ -22,7 +22,7 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
 from llmdemand.modeling.quantities.scenes import At, Average, Scenes, scenes
 from llmdemand.modeling.quantities.slopes import slopes
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+from llmdemand.modeling.sample.designs import ChoiceDesign, Design, place_of
 
 __all__ = ["willingness_to_pay"]
 
@@ -134,11 +134,8 @@ def _whose(
     design: Design, attribute: str | None, alternative: str | None
 ) -> tuple[str | None, str | None]:
     """The alternative whose price counts, and the term that is valued (None for a variable)."""
-    if alternative is not None and alternative not in design.alternatives:
-        raise DesignError(
-            f"no alternative {alternative!r}{nearest(alternative, design.alternatives)}: this "
-            f"model has {', '.join(design.alternatives)}"
-        )
+    if alternative is not None:
+        place_of(alternative, design.alternatives)
     if attribute is None:
         return design.alternatives[0], None
     if attribute in design.alternatives and f"const:{attribute}" in design.terms:
