@@ -24,7 +24,7 @@ from llmdemand.modeling.quantities.prices import (
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
-from llmdemand.modeling.quantities.scenes import Average, Scenes, scenes
+from llmdemand.modeling.quantities.scenes import Average, scenes
 from llmdemand.modeling.quantities.slopes import numbers
 from llmdemand.modeling.sample.designs import Design
 
@@ -83,17 +83,15 @@ def demand_curve(
         seen = sample.loc[np.asarray(rows) > 0, column]
         values = _grid(design, sample, column, seen) if grid is None else np.atleast_1d(grid)
         key = column if design.outside or column != price else name
-        curves.append(
-            scenes(
-                fit,
-                {**(at or {}), key: list(values)},
-                what="a demand curve",
-                average=average,
-                price=price,
-                alternative=name,
-            )
+        curve = scenes(
+            fit,
+            {**(at or {}), key: list(values)},
+            what="a demand curve",
+            average=average,
+            price=price,
+            alternative=name,
         )
-        curves[-1] = _renamed(curves[-1], key)
+        curves.append(replace(curve, keys=curve.keys.rename(columns={key: "price"})))
     keys = pd.concat(
         [c.labelled({"alternative": [a]}) for c, a in zip(curves, asked, strict=True)],
         ignore_index=True,
@@ -118,10 +116,6 @@ def demand_curve(
         shares=True,
         drawn=drawn,
     )
-
-
-def _renamed(curve: Scenes, key: str) -> Scenes:
-    return replace(curve, keys=curve.keys.rename(columns={key: "price"}))
 
 
 def _grid(design: Design, sample: pd.DataFrame, column: str, seen: Any) -> Any:
@@ -225,10 +219,8 @@ def simulate(
 
 def _revenue(scene: Scene, b: Numbers, sold: list[str], price: str) -> Numbers:
     s, columns = scene.shares(b), []
-    everyone = scene.total(np.ones(len(scene.start)))
     for name in sold:
         column, rows = price_column(scene.design, name, price, scene.frame)
         paid: Array = scene.own(np.asarray(rows) * numbers(scene.frame, column, "price"))
-        at = scene.rows(name)
-        columns.append(scene.total(s[at] * paid[at], scene.case[at]) / everyone)
+        columns.append(scene.summed(s * paid, name) / scene.everyone)
     return np.column_stack(columns)

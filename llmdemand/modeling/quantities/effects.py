@@ -116,9 +116,7 @@ def _of_case(
 
     def of_block(scene: Scene, b: Numbers) -> Numbers:
         s, response = scene.responses(b, moved[id(scene)])
-        rows = [scene.rows(a) for a in asked]
-        sums = [scene.total((s * response)[r], scene.case[r]) for r in rows]
-        return np.column_stack(sums) / scene.total(np.ones(len(scene.start)))[:, None]
+        return scene.means(s * response, asked)
 
     return infer(
         fit,

@@ -16,9 +16,9 @@ from llmdemand.modeling.quantities.intervals import Drawn, Fit, Value, infer, re
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
-from llmdemand.modeling.quantities.scenes import Scenes, scenes
+from llmdemand.modeling.quantities.scenes import Scenes, one_case, scenes
 from llmdemand.modeling.quantities.slopes import numbers, slopes
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,38 +176,19 @@ def _where(fit: Fit, at: MarginsAt) -> Scenes:
     if at in ("overall", "mean"):
         return scenes(fit, what=what, average="mean" if at == "overall" else "at_means")
     design, sample = ready(fit, what)
-    case = _median_case(design, sample, fit.weights)
+    option = "at='median' or 'zero'"
+    case = one_case(design, sample, fit.weights, _medians, option, "at='overall'")
     if at == "zero":
         case = case.assign(**dict.fromkeys(design.variables, 0.0))
     return scenes(fit, case, what=what)
 
 
-def _median_case(design: Design, sample: pd.DataFrame, weight: Array) -> pd.DataFrame:
-    """One case of weighted medians; by alternative in a conditional logit."""
-    import pandas as pd
-
-    columns = list(design.variables)
-    for name in columns:
-        if sample[name].dtype.kind not in "fiub":
-            raise DesignError(
-                f"at='median' or 'zero': {name!r} holds {sample[name].dtype}, not numbers; use "
-                "at='overall'"
-            )
-    values = sample[columns].to_numpy(np.float64)
-    if not isinstance(design, ChoiceDesign):
-        return pd.DataFrame([[_median(v, weight) for v in values.T]], columns=columns)
-    labels, count = design.labels(sample), len(design.alternatives)
-    if len(sample) != count * len(weight):
-        raise DesignError("at='median' or 'zero': choice sets differ between cases: no one case")
-    # Every case has every alternative once, so those of an alternative are in the order of cases.
-    medians = [[_median(v, weight) for v in values[labels == k].T] for k in range(count)]
-    return pd.DataFrame(medians, columns=columns).assign(
-        **{design.alternative: list(design.alternatives)}
-    )
+def _medians(values: Array, weight: Array) -> Array:
+    """The medians of columns of values that stand for so many each."""
+    return np.array([_median(column, weight) for column in values.T])
 
 
 def _median(values: Array, weight: Array) -> float:
-    """The median of values that stand for so many each."""
     order = np.argsort(values)
     up = np.cumsum(weight[order]) / weight.sum()
     # Where just half of the weight lies below, the mean of the two in the middle.
@@ -260,7 +241,6 @@ class _Slope:
 
     def __call__(self, b: Numbers) -> Numbers:
         scene, one = self._scene, np.ones(len(self._slope))
-        everyone = scene.total(np.ones(len(scene.start)))
         whole = None if self._own else scene.responses(b, self._slope)
         effects = []
         for r in (scene.rows(a) for a in self._shown):
@@ -271,7 +251,7 @@ class _Slope:
             s, by = scene.responses(b, moved) if whole is None else whole
             effect = (by if self._relative else s * by)[r] * self._by[r]
             # A share that is not there has no logarithm: a mean over the cases that have it.
-            over = scene.total(one[r], scene.case[r]) if self._relative else everyone
+            over = scene.total(one[r], scene.case[r]) if self._relative else scene.everyone
             effects.append(scene.total(effect, scene.case[r]) / over)
         return np.concatenate(effects)
 

@@ -226,11 +226,9 @@ class _Problem:
     def demand(self, p: float, b: Numbers, at: tuple[Array, Array] | None = None) -> Numbers:
         """Mean share and its derivative by the price."""
         x, slope = self._at(p) if at is None else at
-        scene, rows = self.scene, self._rows
-        s, by = scene.responses(b, slope, x)
-        everyone = scene.total(np.ones(len(scene.start)))
-        sums = [scene.total(values[rows], scene.case[rows]) for values in (s, s * by)]
-        return np.asarray(np.concatenate(sums) / everyone[0])
+        s, by = self.scene.responses(b, slope, x)
+        sums = [self.scene.summed(values, self.alternative) for values in (s, s * by)]
+        return np.asarray(np.concatenate(sums) / self.scene.everyone[0])
 
     def _first_order(self, p: float, b: Numbers) -> Numbers:
         share, slope = self.demand(p, b)
@@ -279,8 +277,7 @@ class _Problem:
         if not self.linear and key not in self._kept:
             self._kept[key] = scene.priced(self.alternative, self.price, grid)
         base, slope = scene.utilities(b, self._first.x), scene.utilities(b, self._slope)
-        everyone = scene.total(np.ones(len(scene.start)))[0]
-        weight = scene.weight[scene.case[self._rows]] / everyone
+        weight = scene.weight[scene.case[self._rows]] / scene.everyone[0]
         share = np.empty(len(grid))
         size = max(1, _CELLS // base.size)
         for first in range(0, len(grid), size):

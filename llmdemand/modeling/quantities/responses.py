@@ -121,9 +121,7 @@ def shares(
 
 def mean_shares(scene: Scene, b: Numbers, asked: list[str]) -> Numbers:
     """Mean shares by answer and alternative, over all cases, also those without it."""
-    s = scene.shares(b)
-    sums = [scene.total(s[scene.rows(a)], scene.case[scene.rows(a)]) for a in asked]
-    return np.column_stack(sums) / scene.total(np.ones(len(scene.start)))[:, None]
+    return scene.means(scene.shares(b), asked)
 
 
 def elasticity(
@@ -227,12 +225,11 @@ def price_responses(
             if k not in done:
                 done[k] = scene.responses(b, pull.x)
             s, response = done[k]
+            if not relative:
+                columns.append(scene.summed(s * response, j) / scene.everyone)
+                continue
             rows = scene.rows(j)
             case = scene.case[rows]
-            if not relative:
-                sums = scene.total(s[rows] * response[rows], case)
-                columns.append(sums / scene.total(np.ones(len(scene.start))))
-                continue
             present = ~np.isnan(pull.price[case])
             value = response[rows] * np.where(present, pull.price[case], 0.0)
             by = s[rows] if weighted else present.astype(float)
@@ -386,10 +383,7 @@ def diversion(
             if j not in done:
                 s, response = scene.responses(b, scene.pull(j, price).x)
                 done[j] = s * response
-            lost, gained = (
-                scene.total(done[j][scene.rows(a)], scene.case[scene.rows(a)]) for a in (j, k)
-            )
-            columns.append(-gained / lost)
+            columns.append(-scene.summed(done[j], k) / scene.summed(done[j], j))
         return np.column_stack(columns)
 
     return infer(

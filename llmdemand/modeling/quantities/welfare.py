@@ -92,7 +92,7 @@ def consumer_surplus(
                 gain = scene.kernel.mean(
                     (then.log_sums(b) - scene.log_sums(b)) / -scene.utilities(b, money)
                 )
-                parts.append(scene.total(gain) / scene.total(np.ones(len(gain))))
+                parts.append(scene.total(gain) / scene.everyone)
             return np.concatenate(parts)
 
     else:
@@ -101,7 +101,7 @@ def consumer_surplus(
         def value(b: Numbers) -> Numbers:
             return np.concatenate(
                 [
-                    _flow(scene, b, path) / scene.total(np.ones(len(scene.start)))
+                    _flow(scene, b, path) / scene.everyone
                     for scene, path in zip(where.blocks, nodes, strict=True)
                 ]
             )
@@ -200,8 +200,7 @@ def _flow(scene: Scene, b: Numbers, path: _Path) -> Numbers:
     for there, weight in zip(x, weights, strict=True):
         s = scene.shares(b, there)
         for name, by in moved:
-            rows = scene.rows(name)
-            total = total - weight * scene.total(s[rows] * by[rows], scene.case[rows])
+            total = total - weight * scene.summed(s * by, name)
     return total
 
 

@@ -261,7 +261,7 @@ def _indifference(
                 # At the root a Newton step with complex coefficients is the implicit derivative.
                 v = scene.utilities(b, there.x[rows])[0]
                 slope = scene.utilities(real, there.pull(alternative, price).x[rows])[0]
-                parts.append(scene.total(root - v / slope) / scene.total(np.ones(len(scene.start))))
+                parts.append(scene.total(root - v / slope) / scene.everyone)
             return np.concatenate(parts)
 
     return infer(

@@ -292,14 +292,16 @@ def _usable(
     weights, na = options.get("weights"), options.pop("na", "raise")
     choose(na, NA, "na")
     column = folds if isinstance(folds, str) else group
-    require([weights], known, "of weights")
-    require([column], known, "of folds")
-    require([by], known, "of cells (by=...)")
-    require([case], known, "of cases (case=...)")
-    frame = data
-    availability = options.pop("availability", None)
+    frame, availability = data, options.pop("availability", None)
+    for name, role in (
+        (weights, "of weights"),
+        (column, "of folds"),
+        (by, "of cells (by=...)"),
+        (case, "of cases (case=...)"),
+        (availability, "of availability"),
+    ):
+        require([name], known, role)
     if availability is not None:
-        require([availability], known, "of availability")
         if not data[availability].isin([0, 1]).all():
             raise DesignError(f"availability {availability!r} must be 0 or 1 in every row")
         frame = data[data[availability].astype(bool)]
