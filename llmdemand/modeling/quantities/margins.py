@@ -113,7 +113,7 @@ def get_margeff(
             own = of_alternatives(design, sample, variable)
             found = _derivative(design, scene, sample, variable, discrete)
             if found is not None:
-                effects.append(_Slope(scene, variable, found, shown, own, method))
+                effects.append(_slope(scene, variable, found, shown, own, method))
                 rows += [(*label, variable, written, a) for a in shown]
                 continue
             if "ex" in method:
@@ -121,7 +121,7 @@ def get_margeff(
                 continue
             levels = _levels(sample, variable)
             for level in levels[1:]:
-                effects.append(_Change(scene, variable, levels[0], level, shown, own, method))
+                effects.append(_change(scene, variable, levels[0], level, shown, own, method))
                 change = f"{_text(levels[0])} to {_text(level)}"
                 rows += [(*label, variable, change, a) for a in shown]
     if not effects:
@@ -221,84 +221,59 @@ def _text(level: Any) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-class _Slope:
+def _slope(
+    scene: Scene, variable: str, slope: Array, shown: list[str], own: bool, method: Method
+) -> Value:
     """Mean derivative of the shares or of their logarithms."""
+    relative, one = method.startswith("ey"), np.ones(len(slope))
+    each = scene.own(numbers(scene.frame, variable, "variable")) if "ex" in method else one
 
-    def __init__(
-        self,
-        scene: Scene,
-        variable: str,
-        slope: Array,
-        shown: list[str],
-        own: bool,
-        method: Method,
-    ) -> None:
-        self._scene, self._slope, self._shown, self._own = scene, slope, shown, own
-        self._relative = method.startswith("ey")
-        self._by: Array = np.ones(len(slope))
-        if "ex" in method:
-            self._by = scene.own(numbers(scene.frame, variable, "variable"))
-
-    def __call__(self, b: Numbers) -> Numbers:
-        scene, one = self._scene, np.ones(len(self._slope))
-        whole = None if self._own else scene.responses(b, self._slope)
+    def value(b: Numbers) -> Numbers:
+        whole = None if own else scene.responses(b, slope)
         effects = []
-        for r in (scene.rows(a) for a in self._shown):
+        for name in shown:
+            r = scene.rows(name)
             if whole is None:
                 # What is an alternative's own moves its utility alone.
-                moved = np.zeros_like(self._slope)
-                moved[r] = self._slope[r]
+                moved = np.zeros_like(slope)
+                moved[r] = slope[r]
             s, by = scene.responses(b, moved) if whole is None else whole
-            effect = (by if self._relative else s * by)[r] * self._by[r]
+            effect = (by if relative else s * by) * each
             # A share that is not there has no logarithm: a mean over the cases that have it.
-            over = scene.total(one[r], scene.case[r]) if self._relative else scene.everyone
-            effects.append(scene.total(effect, scene.case[r]) / over)
+            over = scene.summed(one, name) if relative else scene.everyone
+            effects.append(scene.summed(effect, name) / over)
         return np.concatenate(effects)
 
+    return value
 
-class _Change:
+
+def _change(
+    scene: Scene, variable: str, old: Any, new: Any, shown: list[str], own: bool, method: Method
+) -> Value:
     """Change of the mean shares, or of mean log shares, from one level to another."""
+    mean = _mean_logs if method == "eydx" else mean_shares
+    values = scene.frame[variable]
 
-    def __init__(
-        self,
-        scene: Scene,
-        variable: str,
-        old: Any,
-        new: Any,
-        shown: list[str],
-        own: bool,
-        method: Method,
-    ) -> None:
-        self._shown, self._own = shown, own
-        self._mean = _mean_logs if method == "eydx" else mean_shares
-        self._pairs = []
-        for name in shown if own else [None]:
-            pair = []
-            for level in (old, new):
-                values = scene.frame[variable]
-                if name is None:
-                    set_ = scene.frame.assign(**{variable: level})
-                else:
-                    moved = values.to_numpy(copy=True)
-                    moved[scene.rows(name)] = level
-                    set_ = scene.frame.assign(**{variable: moved})
-                pair.append(scene.changed(set_))
-            self._pairs.append(pair)
+    def at(level: Any, name: str | None) -> Scene:
+        if name is None:
+            return scene.changed(scene.frame.assign(**{variable: level}))
+        moved = values.to_numpy(copy=True)
+        moved[scene.rows(name)] = level
+        return scene.changed(scene.frame.assign(**{variable: moved}))
 
-    def __call__(self, b: Numbers) -> Numbers:
-        shown = [[a] for a in self._shown] if self._own else [self._shown]
-        return np.concatenate(
-            [
-                (self._mean(after, b, names) - self._mean(before, b, names)).ravel()
-                for (before, after), names in zip(self._pairs, shown, strict=True)
-            ]
-        )
+    moving: list[tuple[str | None, list[str]]] = (
+        [(a, [a]) for a in shown] if own else [(None, shown)]
+    )
+    pairs = [(at(old, name), at(new, name), asked) for name, asked in moving]
+
+    def value(b: Numbers) -> Numbers:
+        parts = [mean(after, b, asked) - mean(before, b, asked) for before, after, asked in pairs]
+        return np.concatenate([part.ravel() for part in parts])
+
+    return value
 
 
 def _mean_logs(scene: Scene, b: Numbers, asked: list[str]) -> Numbers:
     """Mean log shares by answer and alternative, over the cases that have it."""
-    s, columns = scene.shares(b), []
-    for r in (scene.rows(a) for a in asked):
-        case = scene.case[r]
-        columns.append(scene.total(np.log(s[r]), case) / scene.total(np.ones(len(r)), case))
-    return np.column_stack(columns)
+    logs, one = np.log(scene.shares(b)), np.ones(len(scene.labels))
+    return np.column_stack([scene.summed(logs, a) / scene.summed(one, a) for a in asked])
