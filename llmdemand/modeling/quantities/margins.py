@@ -261,10 +261,8 @@ def _change(
         moved[scene.rows(name)] = level
         return scene.changed(scene.frame.assign(**{variable: moved}))
 
-    moving: list[tuple[str | None, list[str]]] = (
-        [(a, [a]) for a in shown] if own else [(None, shown)]
-    )
-    pairs = [(at(old, name), at(new, name), asked) for name, asked in moving]
+    whose: list[str | None] = [*shown] if own else [None]
+    pairs = [(at(old, one), at(new, one), shown if one is None else [one]) for one in whose]
 
     def value(b: Numbers) -> Numbers:
         parts = [mean(after, b, asked) - mean(before, b, asked) for before, after, asked in pairs]
@@ -275,5 +273,8 @@ def _change(
 
 def _mean_logs(scene: Scene, b: Numbers, asked: list[str]) -> Numbers:
     """Mean log shares by answer and alternative, over the cases that have it."""
-    logs, one = np.log(scene.shares(b)), np.ones(len(scene.labels))
-    return np.column_stack([scene.summed(logs, a) / scene.summed(one, a) for a in asked])
+    s, columns = scene.shares(b), []
+    for r in (scene.rows(a) for a in asked):
+        case = scene.case[r]
+        columns.append(scene.total(np.log(s[r]), case) / scene.total(np.ones(len(r)), case))
+    return np.column_stack(columns)
