@@ -193,12 +193,8 @@ def refit(
         U.
     weights : function of int
         Weights of the units in fit b, (U,).
-    reps : int
-        B, the number of fits.
-    start : (K,) array, optional
-        Where Newton's method begins.
-    firth : bool
-        Firth's estimates.
+    reps, start, firth
+        B, the number of fits, and how they are made: see `pairs_bootstrap`, `newton`.
 
     Returns
     -------
