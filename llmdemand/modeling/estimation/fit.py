@@ -295,9 +295,24 @@ def fit_of(fitted: Fitted) -> Fit:
     return found
 
 
-def listed(fits: Sequence[Fitted | Sequence[Fitted]]) -> list[Fitted]:
-    """Fits that were given one by one or in lists."""
-    return [f for some in fits for f in (some if isinstance(some, Sequence) else [some])]
+def listed(
+    fits: Sequence[Fitted | Sequence[Fitted]], names: Sequence[str] | None, nothing: str
+) -> tuple[list[Fit], list[str]]:
+    """Fits that were given one by one or in lists, and their names: ``(1)``, ... by default.
+
+    Raises
+    ------
+    UsageError
+        Saying `nothing` without fits; for another number of names.
+    """
+    given = [f for some in fits for f in (some if isinstance(some, Sequence) else [some])]
+    found = [fit_of(fit) for fit in given]
+    if not found:
+        raise UsageError(nothing)
+    own = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
+    if isinstance(names, str) or len(own) != len(found):
+        raise UsageError(f"{len(own)} names for {len(found)} fits: give one name for each")
+    return found, [str(name) for name in own]
 
 
 def need_likelihood(fit: Fit, what: str) -> None:

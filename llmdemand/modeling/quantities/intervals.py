@@ -11,6 +11,7 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.options import alpha_of
+from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
@@ -299,7 +300,7 @@ def infer(
         if on_odds.any():
             s = estimate[on_odds]
             odds, half = np.log(s) - np.log1p(-s), t * se[on_odds] / (s * (1 - s))
-            lower[on_odds], upper[on_odds] = _expit(odds - half), _expit(odds + half)
+            lower[on_odds], upper[on_odds] = sigmoid(odds - half), sigmoid(odds + half)
             said = f"{level}, delta method on the log-odds of shares, {law}"
         if ci == "fieller":
             assert ratio is not None
@@ -322,12 +323,6 @@ def infer(
         says.append("a standard error is nan where it does not exist")
     table = keys.reset_index(drop=True).assign(estimate=estimate, se=se, lower=lower, upper=upper)
     return Quantity(name, table, rule, said, unit, tuple(dict.fromkeys(says)), slopes)
-
-
-def _expit(eta: Array) -> Array:
-    from scipy.special import expit
-
-    return np.asarray(expit(eta), np.float64)
 
 
 def _strength(below: Array, b: Array, cov: Array) -> float:

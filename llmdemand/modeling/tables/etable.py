@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 import numpy as np
 
 from llmdemand.errors import UsageError, choose
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, listed
+from llmdemand.modeling.estimation.fit import Fit, Fitted, listed
 from llmdemand.modeling.tables.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -131,15 +131,10 @@ def etable(
     """
     if format is not None:
         choose(format, Format, "format")
-    found = [fit_of(fit) for fit in listed(fits)]
-    if not found:
-        raise UsageError("no fit to show: etable(fit) or etable(fit, another, ...)")
+    found, heads = listed(fits, names, "no fit to show: etable(fit) or etable(fit, another, ...)")
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15:
         raise UsageError(f"digits={digits!r}: give a number of decimals from 0 to 15")
-    heads = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
-    if isinstance(names, str) or len(heads) != len(found):
-        raise UsageError(f"{len(heads)} names for {len(found)} fits: give one name for each")
-    table = _table(found, [str(h) for h in heads], stars, keep, drop, digits)
+    table = _table(found, heads, stars, keep, drop, digits)
     if format == "frame":
         return table.frame
     return table if format is None else str(getattr(table, f"to_{format}")())
