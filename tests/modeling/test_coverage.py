@@ -5,11 +5,13 @@ import pytest
 
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.models.logit import fit
-from llmdemand.modeling.optimum.firth import firth_fit, profile_interval
+from llmdemand.modeling.optimum.firth import profile_intervals
+from llmdemand.modeling.optimum.newton import newton
 
 PRICE = np.tile(np.arange(30, 46.0), 3)
 X = np.column_stack([np.ones(len(PRICE)), PRICE - 37])
 TRUTH = np.array([0.2, -0.25])
+SLOPE = np.array([[0.0, 1.0]])
 
 
 def draws(replications, seed):
@@ -27,7 +29,7 @@ def test_penalised_profile_intervals_cover():
     replications, hits = 1000, 0
     for y in draws(replications, 1)[1]:
         data = Cells.of_rows(X, y)
-        low, high = profile_interval(data, firth_fit(data).params, 1, 0.05, firth=True)
+        low, high = profile_intervals(data, newton(data, firth=True).params, rows=SLOPE)[0]
         hits += low < TRUTH[1] < high
     assert within_monte_carlo_error(hits, replications), hits / replications
 

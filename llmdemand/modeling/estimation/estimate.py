@@ -17,12 +17,12 @@ from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
-from llmdemand.modeling.optimum.newton import NewtonFit, newton, rough_start
+from llmdemand.modeling.optimum.newton import newton, rough_start
 from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
-from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.covariance import covariance
 from llmdemand.modeling.variance.noise import DATA, noted
-from llmdemand.modeling.variance.vcov import SSC, Covariance
+from llmdemand.modeling.variance.vcov import Covariance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,35 +130,15 @@ def estimate(
     quiet = noted(estimated.quiet, terms, source.outcome)
     if any(part.everywhere and part.why == DATA for part in estimated.quiet):
         warn(quiet[0], VarianceWarning)
-    estimated = replace(estimated, notes=(*estimated.notes, *quiet))
-    llf = found.llf if direction is None else supremum(core, direction)
-    return _results(
-        data, params, estimated, found, llf, list(terms), source, firth, asked=asked, ssc=ssc
-    )
-
-
-def _results(
-    data: Likelihood,
-    params: Array,
-    estimated: Estimated,
-    found: NewtonFit,
-    llf: float,
-    terms: list[str],
-    source: Source,
-    firth: bool,
-    *,
-    asked: Covariance,
-    ssc: SSC,
-) -> Fit:
     import pandas as pd
 
-    separated = bool(np.isinf(estimated.cov).any())
+    index, separated = list(terms), bool(np.isinf(estimated.cov).any())
     return Fit(
-        params=pd.Series(params, index=terms),
-        cov=pd.DataFrame(estimated.cov, index=terms, columns=terms),
+        params=pd.Series(params, index=index),
+        cov=pd.DataFrame(estimated.cov, index=index, columns=index),
         kind=source.kind,
         outcome=source.outcome,
-        llf=llf,
+        llf=found.llf if direction is None else supremum(core, direction),
         llnull=_llnull(data),
         nobs=data.nobs,
         dropped=source.dropped,
@@ -167,7 +147,7 @@ def _results(
         clusters=estimated.clusters,
         df=estimated.df,
         weighting=source.weighting,
-        notes=(*source.notes, *estimated.notes),
+        notes=(*source.notes, *estimated.notes, *quiet),
         converged=found.converged and not separated,
         separated=separated,
         firth=firth,

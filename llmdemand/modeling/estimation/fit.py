@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from llmdemand.errors import UsageError, nearest
+from llmdemand.errors import UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.likelihood.cases import Cases
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 Kind = Literal["Binary logit", "Fractional logit", "Multinomial logit", "Conditional logit"]
+Interval = Literal["wald", "profile"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Fit:
     def conf_int(
         self,
         alpha: float | None = None,
-        kind: Literal["wald", "profile"] = "wald",
+        kind: Interval = "wald",
         *,
         level: float | None = None,
     ) -> pd.DataFrame:
@@ -170,10 +171,9 @@ class Fit:
         from scipy import stats
 
         alpha = alpha_of(alpha, level)
+        choose(kind, Interval, "kind")
         if kind == "profile":
             return self._profiles(alpha)
-        if kind != "wald":
-            raise UsageError(f"kind={kind!r}: use 'wald' or 'profile'")
         half = stats.t.ppf(1 - alpha / 2, self.df) * self.bse
         if self.separated:
             infinite = pd.Series(np.inf, index=self.params.index)
@@ -296,9 +296,24 @@ def fit_of(fitted: Fitted) -> Fit:
     return found
 
 
-def listed(fits: Sequence[Fitted | Sequence[Fitted]]) -> list[Fitted]:
-    """Fits that were given one by one or in lists."""
-    return [f for some in fits for f in (some if isinstance(some, Sequence) else [some])]
+def listed(
+    fits: Sequence[Fitted | Sequence[Fitted]], names: Sequence[str] | None, nothing: str
+) -> tuple[list[Fit], list[str]]:
+    """Fits that were given one by one or in lists, and their names: ``(1)``, ... by default.
+
+    Raises
+    ------
+    UsageError
+        Saying `nothing` without fits; for another number of names.
+    """
+    given = [f for some in fits for f in (some if isinstance(some, Sequence) else [some])]
+    found = [fit_of(fit) for fit in given]
+    if not found:
+        raise UsageError(nothing)
+    own = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
+    if isinstance(names, str) or len(own) != len(found):
+        raise UsageError(f"{len(own)} names for {len(found)} fits: give one name for each")
+    return found, [str(name) for name in own]
 
 
 def need_likelihood(fit: Fit, what: str) -> None:

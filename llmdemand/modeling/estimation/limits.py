@@ -61,19 +61,14 @@ def limit(
     found = newton(part.merged())
     if not found.converged:
         return params, nothing
+    way, both = back @ span, np.outer(known, known)
+    params[known] = (way @ found.params)[known]
     try:
-        estimated = covariance(part, found.params, found.information, asked, ssc)
+        estimated = covariance(part, found.params, found.information, asked, ssc).turned(way)
     except DesignError as error:
         # Too few observations or clusters are left for this covariance.
-        way = back @ span
-        params[known] = (way @ found.params)[known]
         return params, replace(nothing, notes=(str(error),))
-    way = back @ span
-    estimated = estimated.turned(way)
-    whole = estimated.cov
-    params[known] = (way @ found.params)[known]
-    both = np.outer(known, known)
-    cov[both] = whole[both]
+    cov[both] = estimated.cov[both]
     note = (
         f"finite estimates are the limits, from the {part.nobs:.12g} observations that the "
         "infinite ones leave uncertain"

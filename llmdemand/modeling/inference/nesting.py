@@ -12,14 +12,13 @@ from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, standardise
 from llmdemand.modeling.likelihood.protocol import Likelihood
-from llmdemand.modeling.sample.designs import BinaryDesign, ChoiceDesign, Design, MultinomialDesign
+from llmdemand.modeling.sample.designs import BinaryDesign, MultinomialDesign
+from llmdemand.modeling.sample.given import columns_read
 
-__all__ = ["aligned", "differing_sample", "placed", "regressors", "without"]
+__all__ = ["aligned", "differing_sample", "placed", "without"]
 
 _SAME = 1e-8  # relative, for sums over a sample that was grouped in two ways
-_SPANNED = (
-    1e-7  # relative, for columns that others make up  # relative, for columns that others make up
-)
+_SPANNED = 1e-7  # relative, for columns that others make up
 
 
 def differing_sample(a: Fit, b: Fit) -> str | None:
@@ -78,7 +77,7 @@ def aligned(restricted: Fit, full: Fit) -> Array:
             )
         _same_offset(small.offset, large.offset)
         return small.x
-    missing = [v for v in _read(restricted.design) if v not in full.frame.columns]
+    missing = [v for v in columns_read(restricted.design) if v not in full.frame.columns]
     if missing:
         raise DesignError(
             f"the restricted model reads {', '.join(map(repr, missing))}, which the full model "
@@ -113,11 +112,6 @@ def _same_offset(a: Array | None, b: Array | None) -> None:
         )
 
 
-def _read(design: Design) -> list[str]:
-    own = [design.alternative] if isinstance(design, ChoiceDesign) else []
-    return [*design.variables, *own]
-
-
 def _moments(data: Likelihood, x: Array) -> Array:
     """``sum w y x`` and ``sum w x^2``: equal for equal samples, however rows are merged."""
     w, y = _outcomes(data)
@@ -150,8 +144,9 @@ def placed(restricted: Fit, data: Likelihood, x: Array) -> tuple[Likelihood, Arr
     DesignError
         If the restricted regressors are no combinations of the full ones.
     """
-    assert isinstance(data, Cells | Cases)
-    mine, theirs = _moments(restricted.data, regressors(restricted.data)), _moments(data, x)
+    own = restricted.data
+    assert isinstance(data, Cells | Cases) and isinstance(own, Cells | Cases)
+    mine, theirs = _moments(own, own.x), _moments(data, x)
     if (np.abs(mine - theirs) > _SAME * (1 + np.abs(mine))).any():
         raise DesignError(
             "the two models were fitted to different samples: fit both to the same rows (missing "
@@ -160,8 +155,8 @@ def placed(restricted: Fit, data: Likelihood, x: Array) -> tuple[Likelihood, Arr
     z, _ = data.standardised()
     assert isinstance(z, Cells | Cases)
     if isinstance(data, Cases):
-        own, back = replace(data, x=x).standardised()
-        wanted = own.x
+        turned, back = replace(data, x=x).standardised()
+        wanted = turned.x
     else:
         wanted, back = standardise(x)
     found, *_ = np.linalg.lstsq(z.x, wanted, rcond=None)
@@ -176,12 +171,6 @@ def placed(restricted: Fit, data: Likelihood, x: Array) -> tuple[Likelihood, Arr
     left, values, _ = np.linalg.svd(found)
     rank = int((values > 1e-9 * values.max()).sum())
     return z, found @ np.linalg.inv(back), left[:, :rank], left[:, rank:]
-
-
-def regressors(data: Likelihood) -> Array:
-    """The regressors, one row for each outcome."""
-    assert isinstance(data, Cells | Cases)
-    return data.x
 
 
 def without(small: Fit, large: Fit) -> str:

@@ -12,7 +12,7 @@ from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.estimate import Source, estimate
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, need_unit_interval
-from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.estimation.options import Options, alpha_of
 from llmdemand.modeling.estimation.regressors import check_regressors
 from llmdemand.modeling.inference.added_terms import Both
 from llmdemand.modeling.inference.hypotheses import TestResult, wald_test
@@ -162,8 +162,7 @@ def round_number_test(
     log-odds 0.6529 (SE 0.04561, HC1)
     """
     found = fit_of(fit)
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
+    alpha = alpha_of(alpha)
     if not (np.isfinite(step) and step > 0):
         raise UsageError(f"step={step:g}: give a positive number, such as 5")
     design, frame = _readable(found, price)

@@ -18,7 +18,7 @@ from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_differences, check_regressors
 from llmdemand.modeling.inference.added_terms import with_terms
 from llmdemand.modeling.inference.hypotheses import TestResult, iid_of_fractions, quadratic_test
-from llmdemand.modeling.inference.nesting import aligned, placed, regressors, without
+from llmdemand.modeling.inference.nesting import aligned, placed, without
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
@@ -109,7 +109,8 @@ def score_test(
         larger, x, text = full.data, aligned(found, full), without(found, full)
     else:
         larger, names = _widened(found, added)
-        x = regressors(found.data)
+        assert isinstance(found.data, Cells | Cases)
+        x = found.data.x
         text = ", ".join(f"{t} = 0" for t in names if t not in found.params.index)
     z, basis, _, away = placed(found, larger, x)
     q = away.shape[1]

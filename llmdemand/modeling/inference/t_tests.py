@@ -103,10 +103,8 @@ def t_test(fit: Fitted, hypothesis: Hypothesis) -> TTests:
 
     Parameters
     ----------
-    fit : LogitResults or Demand
-        A fit, with whatever covariance it was made.
-    hypothesis : str, list of str, array, or (R, r)
-        See `restrictions`.
+    fit, hypothesis
+        See `llmdemand.modeling.inference.hypotheses.wald_test`.
 
     Returns
     -------

@@ -37,9 +37,6 @@ class Kernel(Protocol):
     def shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
         """Shares within each case, in the shape of `v`."""
 
-    def log_shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
-        """Their logarithms, without underflow."""
-
     def responses(
         self, b: Numbers, v: Numbers, moved: Numbers, sets: ChoiceSets, labels: Codes
     ) -> tuple[Numbers, Numbers]:
@@ -76,10 +73,6 @@ class LogitKernel:
     def shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
         """See `Kernel`."""
         return sets.shares(v, v.ndim - 1)
-
-    def log_shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
-        """See `Kernel`."""
-        return np.asarray(v - sets.spread(sets.log_sums(v, v.ndim - 1), v.ndim - 1))
 
     def responses(
         self, b: Numbers, v: Numbers, moved: Numbers, sets: ChoiceSets, labels: Codes

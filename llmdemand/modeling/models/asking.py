@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from llmdemand.errors import UsageError
 from llmdemand.modeling.estimation.fit import Fit
-from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.quantities import (
     curves,
     effects,
@@ -21,26 +20,16 @@ from llmdemand.modeling.quantities import (
     welfare,
     worth,
 )
-from llmdemand.modeling.quantities.intervals import CI
+from llmdemand.modeling.quantities.intervals import Drawn
 from llmdemand.modeling.quantities.pricing import Goal
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import Kind
 from llmdemand.modeling.quantities.scenes import Average
 
-__all__ = ["Asked", "Asking", "Drawn", "Price"]
+__all__ = ["Asked", "Asking", "Price"]
 
 #: Names of price columns (see `prices.Price`), or own prices at which to evaluate.
 Price = str | Mapping[str, str] | ArrayLike | None
-
-
-class Drawn(TypedDict, total=False):
-    """Options of intervals; `alpha` or `level` gives the confidence level, 95 % by default."""
-
-    ci: CI | None
-    alpha: float | None
-    level: float | None
-    reps: int
-    seed: int
 
 
 class Asked(Drawn, total=False):
@@ -298,9 +287,7 @@ class Asking(Fit):
     def _ask(
         self, quantity: Callable[..., Quantity], options: Drawn, *asked: Any, **more: Any
     ) -> Quantity:
-        rest: dict[str, Any] = dict(options)
-        rest["alpha"] = alpha_of(rest.pop("alpha", None), rest.pop("level", None))
-        return self._named(quantity(self, *asked, **more, **rest))
+        return self._named(quantity(self, *asked, **more, **options))
 
     def _where(
         self, asked: tuple[Any, Any, Price], alternative: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -14,7 +14,20 @@ from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import NA, Data, WeightsType
 from llmdemand.modeling.variance.vcov import SSC
 
-__all__ = ["fit", "fraclogit", "logit"]
+__all__ = ["FitOptions", "fit", "fraclogit", "logit"]
+
+
+class FitOptions(TypedDict, total=False):
+    """Options of every estimator from a formula and a table: see `fraclogit`."""
+
+    vcov: Vcov | None
+    cov_type: str | None
+    cov_kwds: Mapping[str, Any] | None
+    ssc: SSC
+    weights: str | None
+    weights_type: WeightsType
+    na: NA
+    separation: Separation
 
 
 def fit(
@@ -44,7 +57,7 @@ def fit(
     vcov : str or mapping, optional
         See `fraclogit`.
     cov_type, cov_kwds : str and mapping, optional
-        See `fraclogit`; ``cov_kwds={"groups": values}`` may hold the (N,) array itself.
+        See `fraclogit`; here ``cov_kwds={"groups": values}`` may hold the (N,) array itself.
     groups : mapping of str to (N,) array, optional
         Clusters, by the names that `vcov` uses.
     ssc, separation : str
@@ -92,19 +105,7 @@ def fit(
     return LogitResults.of(fit_rows(y, x, terms, options, groups, outcome, offset))
 
 
-def fraclogit(
-    formula: str,
-    data: Data,
-    *,
-    vcov: Vcov | None = None,
-    cov_type: str | None = None,
-    cov_kwds: Mapping[str, Any] | None = None,
-    ssc: SSC = "stata",
-    weights: str | None = None,
-    weights_type: WeightsType = "frequency",
-    na: NA = "raise",
-    separation: Separation = "warn",
-) -> LogitResults:
+def fraclogit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitResults:
     """Fractional logit (Papke & Wooldridge 1996) of an outcome in [0, 1].
 
     Parameters
@@ -123,9 +124,10 @@ def fraclogit(
         By default HC1; iid for Firth's estimates of 0/1 outcomes. ``"iid"`` (inverse
         information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``, ``{"CRV1": "cell+run"}``
         (two-way; three-way likewise), ``{"CRV3": "cell"}`` (leave-one-cluster-out jackknife, also
-        two-way), ``{"within":
-        "cell"}`` (fixed design), ``{"pairs": "cell"}`` or ``{"score": "cell"}`` (bootstraps):
-        see `llmdemand.modeling.variance.covariance`.
+        two-way), ``{"within": "cell"}`` (fixed design), ``{"pairs": "cell"}`` or ``{"score":
+        "cell"}`` (bootstraps): see `llmdemand.modeling.variance.covariance`.
+    cov_type, cov_kwds : str and mapping, optional
+        The covariance by statsmodels' names: see `options.named_vcov`.
     ssc : str
         Small-sample factor by the package that uses it: ``stata``, ``sandwich``,
         ``fixest``, ``none``.
@@ -167,34 +169,12 @@ def fraclogit(
     >>> list(fraclogit("belief ~ price", df).params.index)
     ['const', 'price']
     """
-    options = Options.of(
-        vcov,
-        cov_type=cov_type,
-        cov_kwds=cov_kwds,
-        data=data,
-        ssc=ssc,
-        weights=weights,
-        weights_type=weights_type,
-        na=na,
-        separation=separation,
-    )
-    return LogitResults.of(fit_binary(formula, data, options, binary=False))
+    asked = Options.of(data=data, **options)
+    return LogitResults.of(fit_binary(formula, data, asked, binary=False))
 
 
-def logit(
-    formula: str,
-    data: Data,
-    *,
-    vcov: Vcov | None = None,
-    cov_type: str | None = None,
-    cov_kwds: Mapping[str, Any] | None = None,
-    ssc: SSC = "stata",
-    weights: str | None = None,
-    weights_type: WeightsType = "frequency",
-    na: NA = "raise",
-    separation: Separation = "warn",
-) -> LogitResults:
-    """Binary logit of a 0/1 outcome; arguments as for `fraclogit`.
+def logit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitResults:
+    """Binary logit of a 0/1 outcome; arguments and options as for `fraclogit`.
 
     Raises
     ------
@@ -208,18 +188,8 @@ def logit(
     >>> bool(abs(logit("choice ~ price", df).params["price"]) < 1e-8)
     True
     """
-    options = Options.of(
-        vcov,
-        cov_type=cov_type,
-        cov_kwds=cov_kwds,
-        data=data,
-        ssc=ssc,
-        weights=weights,
-        weights_type=weights_type,
-        na=na,
-        separation=separation,
-    )
-    return LogitResults.of(fit_binary(formula, data, options, binary=True))
+    asked = Options.of(data=data, **options)
+    return LogitResults.of(fit_binary(formula, data, asked, binary=True))
 
 
 def _clusters(

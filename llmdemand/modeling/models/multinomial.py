@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Unpack
 
 from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
-from llmdemand.modeling.estimation.options import Options, Separation, Vcov
+from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.sample.sample import NA, Data, WeightsType
-from llmdemand.modeling.variance.vcov import SSC
+from llmdemand.modeling.sample.sample import Data
 
 __all__ = ["clogit", "mnlogit"]
 
@@ -20,14 +19,7 @@ def mnlogit(
     data: Data,
     *,
     base: str | None = None,
-    vcov: Vcov | None = None,
-    cov_type: str | None = None,
-    cov_kwds: Mapping[str, Any] | None = None,
-    ssc: SSC = "stata",
-    weights: str | None = None,
-    weights_type: WeightsType = "frequency",
-    na: NA = "raise",
-    separation: Separation = "warn",
+    **options: Unpack[FitOptions],
 ) -> LogitResults:
     """Multinomial logit: regressors of the case, a coefficient for each alternative but the base.
 
@@ -41,7 +33,7 @@ def mnlogit(
     base : str, optional
         Alternative whose utility is zero; the first category (of a categorical column, else
         in sorted order) or the first column of fractions by default.
-    vcov, cov_type, cov_kwds, ssc, weights, weights_type, na, separation
+    **options
         See `llmdemand.modeling.models.logit.fraclogit`.
 
     Returns
@@ -66,18 +58,8 @@ def mnlogit(
     >>> list(mnlogit("mode ~ income", df).params.index)
     ['const:b', 'income:b', 'const:c', 'income:c']
     """
-    options = Options.of(
-        vcov,
-        cov_type=cov_type,
-        cov_kwds=cov_kwds,
-        data=data,
-        ssc=ssc,
-        weights=weights,
-        weights_type=weights_type,
-        na=na,
-        separation=separation,
-    )
-    return LogitResults.of(fit_multinomial(formula, data, options, base=base))
+    asked = Options.of(data=data, **options)
+    return LogitResults.of(fit_multinomial(formula, data, asked, base=base))
 
 
 def clogit(
@@ -88,14 +70,7 @@ def clogit(
     alternative: str = "alternative",
     base: str | None = None,
     availability: str | None = None,
-    vcov: Vcov | None = None,
-    cov_type: str | None = None,
-    cov_kwds: Mapping[str, Any] | None = None,
-    ssc: SSC = "stata",
-    weights: str | None = None,
-    weights_type: WeightsType = "frequency",
-    na: NA = "raise",
-    separation: Separation = "warn",
+    **options: Unpack[FitOptions],
 ) -> LogitResults:
     """Conditional logit: prices and attributes of each alternative, in long format.
 
@@ -116,7 +91,7 @@ def clogit(
         else in sorted order) by default.
     availability : str, optional
         0/1 column: rows with 0 are not in the choice set.
-    vcov, cov_type, cov_kwds, ssc, weights, weights_type, na, separation
+    **options
         See `llmdemand.modeling.models.logit.fraclogit`; weights and clusters are those of cases.
         ``na="drop"`` leaves out whole cases.
 
@@ -146,22 +121,12 @@ def clogit(
     >>> list(clogit("choice ~ price", df).params.index)
     ['price', 'const:b']
     """
-    options = Options.of(
-        vcov,
-        cov_type=cov_type,
-        cov_kwds=cov_kwds,
-        data=data,
-        ssc=ssc,
-        weights=weights,
-        weights_type=weights_type,
-        na=na,
-        separation=separation,
-    )
+    asked = Options.of(data=data, **options)
     return LogitResults.of(
         fit_conditional(
             formula,
             data,
-            options,
+            asked,
             case=case,
             alternative=alternative,
             base=base,

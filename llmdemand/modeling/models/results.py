@@ -10,7 +10,6 @@ import numpy as np
 
 from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
-from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import (
     Fit,
     cluster_of,
@@ -18,21 +17,19 @@ from llmdemand.modeling.estimation.fit import (
     need_unit_interval,
     place_of,
 )
+from llmdemand.modeling.inference import hypotheses, overall, score_tests, t_tests
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.models.asking import Asking
-from llmdemand.modeling.scoring import fitted, probabilities
+from llmdemand.modeling.scoring import calibration_curve, fitted, probabilities
+from llmdemand.modeling.scoring import scores as scored
 from llmdemand.modeling.tables.summary import Summary, summary
 from llmdemand.modeling.variance.noise import refuse_quiet
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llmdemand.modeling.inference.hypotheses import TestResult
     from llmdemand.modeling.inference.restrictions import Hypothesis
-    from llmdemand.modeling.inference.t_tests import TTests
     from llmdemand.modeling.optimum.firth import LRTest
-    from llmdemand.modeling.scoring.calibration_curve import Calibration
-    from llmdemand.modeling.scoring.scores import Scores
     from llmdemand.modeling.variance.score_bootstrap import ScoreInterval, ScoreTest
 
 __all__ = ["LogitResults"]
@@ -51,7 +48,14 @@ class LogitResults(OneLine, Asking):
         """The same fit, with its methods, and with what a subclass has besides."""
         return cls(**{f.name: getattr(fit, f.name) for f in fields(Fit)}, **more)
 
+    # What is a function of a fit and nothing else: the documentation stands there.
     predict = probabilities.predict
+    pred_table = fitted.pred_table
+    scores = scored.scores
+    calibration = calibration_curve.calibration
+    t_test = t_tests.t_test
+    wald_test = hypotheses.wald_test
+    score_test = score_tests.score_test
 
     def cov_params(self) -> pd.DataFrame:
         """The covariance matrix."""
@@ -68,23 +72,17 @@ class LogitResults(OneLine, Asking):
     @property
     def df_model(self) -> int:
         """Coefficients less constants."""
-        from llmdemand.modeling.inference.overall import df_model
-
-        return df_model(self)
+        return overall.df_model(self)
 
     @property
     def llr(self) -> float:
         """Likelihood-ratio statistic against constants alone: see `overall.llr`."""
-        from llmdemand.modeling.inference.overall import llr
-
-        return llr(self)
+        return overall.llr(self)
 
     @property
     def llr_pvalue(self) -> float:
         """Its p-value, where it has a known law: see `overall.llr_pvalue`."""
-        from llmdemand.modeling.inference.overall import llr_pvalue
-
-        return llr_pvalue(self)
+        return overall.llr_pvalue(self)
 
     @property
     def fittedvalues(self) -> pd.Series[float] | pd.DataFrame:
@@ -105,22 +103,6 @@ class LogitResults(OneLine, Asking):
     def null_deviance(self) -> float:
         """The deviance of constants alone."""
         return fitted.null_deviance(self)
-
-    def pred_table(self, threshold: float = 0.5) -> Array:
-        """Observed by predicted outcomes of 0 and 1: see `fitted.pred_table`."""
-        return fitted.pred_table(self, threshold)
-
-    def t_test(self, hypothesis: Hypothesis) -> TTests:
-        """T tests of linear hypotheses, one by one: see `t_tests.t_test`."""
-        from llmdemand.modeling.inference.t_tests import t_test
-
-        return t_test(self, hypothesis)
-
-    def wald_test(self, hypothesis: Hypothesis) -> TestResult:
-        """Wald test of linear hypotheses, as ``"price = -0.5"``: see `hypotheses.wald_test`."""
-        from llmdemand.modeling.inference.hypotheses import wald_test
-
-        return wald_test(self, hypothesis)
 
     def score_bootstrap(
         self, hypothesis: Hypothesis, cluster: str | None = None, **options: Any
@@ -169,24 +151,6 @@ class LogitResults(OneLine, Asking):
         need_likelihood(self, "a likelihood ratio")
         asked = [terms] if isinstance(terms, str) else list(terms)
         return lr_test(self.data, [place_of(self, t) for t in asked], firth=self.firth)
-
-    def score_test(self, added: str | Array, data: Any = None) -> TestResult:
-        """Score test of terms that are left out: see `score_tests.score_test`."""
-        from llmdemand.modeling.inference.score_tests import score_test
-
-        return score_test(self, added, data)
-
-    def scores(self, data: Any = None, **options: Any) -> Scores:
-        """Log score, Brier score and the like, in or out of sample: see `scoring.scores`."""
-        from llmdemand.modeling.scoring.scores import scores
-
-        return scores(self, data, **options)
-
-    def calibration(self, bins: int = 10, data: Any = None) -> Calibration:
-        """Observed shares by predicted share: see `calibration_curve.calibration`."""
-        from llmdemand.modeling.scoring.calibration_curve import calibration
-
-        return calibration(self, bins, data)
 
     def to_statsmodels(self) -> Any:
         """The same fit by statsmodels, for its toolbox.

@@ -25,39 +25,10 @@ from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence, unbounded
 
-__all__ = ["FirthFit", "LRTest", "firth_fit", "lr_test", "profile_interval", "profile_intervals"]
+__all__ = ["LRTest", "lr_test", "profile_intervals"]
 
 _EXPANSIONS = 200  # until a bound is taken for infinite; each goes at least 10 % further
 _GAIN = 1e-12  # of a log-likelihood, to which profiles are computed
-
-
-@dataclass(frozen=True, slots=True)
-class FirthFit:
-    """A penalised fit.
-
-    Attributes
-    ----------
-    params : (K,) array
-        Coefficients.
-    cov : (K, K) array
-        Inverse Fisher information at `params`, the penalty not counted, as in logistf and
-        brglm2.
-    llf : float
-        Log-likelihood at `params`, without the penalty.
-    penalised : float
-        With ``1/2 log det information``; it depends on the units of the regressors.
-    iterations : int
-        Steps taken.
-    converged : bool
-        Whether the maximum was reached.
-    """
-
-    params: Array
-    cov: Array
-    llf: float
-    penalised: float
-    iterations: int
-    converged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +52,6 @@ class LRTest:
     def __str__(self) -> str:
         p = "< 1e-300" if self.pvalue < 1e-300 else f"= {self.pvalue:.4g}"
         return f"likelihood-ratio test: chi-squared({self.df}) = {self.statistic:.4f}, p {p}"
-
-
-def firth_fit(data: Likelihood) -> FirthFit:
-    """Maximise the penalised likelihood.
-
-    Parameters
-    ----------
-    data : Likelihood
-        Regressors of full rank, in any units.
-
-    Returns
-    -------
-    FirthFit
-
-    Notes
-    -----
-    In a saturated 2 x 2 table it adds 1/2 to every cell.
-
-    Examples
-    --------
-    >>> from llmdemand.modeling.likelihood.cells import Cells
-    >>> x = np.column_stack([np.ones(4), [0.0, 0.0, 1.0, 1.0]])
-    >>> found = firth_fit(Cells.of_rows(x, np.array([0.0, 0.0, 1.0, 1.0])))
-    >>> found.params.round(6).tolist(), round(float(np.log(2.5 / 0.5)), 6)
-    ([-1.609438, 3.218876], 1.609438)
-    """
-    z, back = data.standardised()
-    found = newton(z, firth=True)
-    cov = back @ np.linalg.inv(found.information) @ back.T
-    return FirthFit(
-        back @ found.params,
-        (cov + cov.T) / 2,
-        found.llf,
-        found.objective - float(np.linalg.slogdet(back)[1]),
-        found.iterations,
-        found.converged,
-    )
 
 
 def lr_test(data: Likelihood, restrictions: Sequence[int] | Array, *, firth: bool = True) -> LRTest:
@@ -164,15 +98,15 @@ def lr_test(data: Likelihood, restrictions: Sequence[int] | Array, *, firth: boo
     return LRTest(statistic, df, float(chi2.sf(statistic, df)))
 
 
-def profile_interval(
+def profile_intervals(
     data: Likelihood,
     params: NDArray[np.floating[Any]],
-    which: int | Array,
     alpha: float = 0.05,
     *,
+    rows: Array | None = None,
     firth: bool = True,
-) -> tuple[float, float]:
-    """Profile-likelihood interval of a coefficient or of a combination of coefficients.
+) -> Array:
+    """Profile-likelihood intervals of coefficients, or of combinations of them.
 
     Parameters
     ----------
@@ -180,17 +114,17 @@ def profile_interval(
         Regressors of full rank, in any units.
     params : (K,) array
         The estimates, from which the search starts; they may be infinite.
-    which : int or (K,) array
-        Index of the coefficient, or the weights of the combination.
     alpha : float
         One less the coverage.
+    rows : (M, K) array, optional
+        Weights of the combinations; each coefficient by default.
     firth : bool
         Whether to penalise.
 
     Returns
     -------
-    tuple of float
-        Lower and upper bound; infinite where the profile never falls below the cut.
+    (M, 2) array
+        Lower and upper bounds; infinite where the profile never falls below the cut.
 
     Notes
     -----
@@ -209,25 +143,14 @@ def profile_interval(
     >>> from llmdemand.modeling.likelihood.cells import Cells
     >>> x = np.column_stack([np.ones(8), np.arange(8.0)])
     >>> cells = Cells.of_rows(x, (x[:, 1] > 3).astype(float))
-    >>> [round(float(v), 3) for v in profile_interval(cells, np.zeros(2), 1)]
+    >>> profile_intervals(cells, np.zeros(2))[1].round(3).tolist()
     [0.134, 5.746]
-    >>> [round(float(v), 3) for v in profile_interval(cells, np.zeros(2), 1, firth=False)]
+    >>> profile_intervals(cells, np.zeros(2), firth=False)[1].round(3).tolist()
     [0.802, inf]
     """
-    weights = np.eye(data.size)[which] if isinstance(which, int | np.integer) else which
-    return _Profiles(data, params, firth).interval(np.asarray(weights, np.float64), alpha)
-
-
-def profile_intervals(
-    data: Likelihood,
-    params: NDArray[np.floating[Any]],
-    alpha: float = 0.05,
-    *,
-    firth: bool = True,
-) -> Array:
-    """Profile-likelihood intervals of all coefficients, (K, 2): see `profile_interval`."""
     profiles = _Profiles(data, params, firth)
-    return np.array([profiles.interval(weights, alpha) for weights in np.eye(data.size)])
+    weights = np.eye(data.size) if rows is None else rows
+    return np.array([profiles.interval(row, alpha) for row in weights])
 
 
 class _Profiles:

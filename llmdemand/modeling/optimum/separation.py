@@ -77,10 +77,8 @@ def divergence(data: Likelihood, found: NewtonFit) -> Array | None:
 
     Parameters
     ----------
-    data : Likelihood
-        The data that were fitted, in the coordinates of `found`.
-    found : NewtonFit
-        A fit without penalty.
+    data, found
+        See `exists`.
 
     Returns
     -------

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
-from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, infer, ready
 from llmdemand.modeling.quantities.prices import (
     Price,
     asked_for,
@@ -24,7 +24,7 @@ from llmdemand.modeling.quantities.prices import (
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
-from llmdemand.modeling.quantities.scenes import Average, Scenes, scenes
+from llmdemand.modeling.quantities.scenes import Average, scenes
 from llmdemand.modeling.quantities.slopes import numbers
 from llmdemand.modeling.sample.designs import Design
 
@@ -44,16 +44,13 @@ def demand_curve(
     alternative: str | None = None,
     at: Mapping[str, Any] | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Mean share of an alternative by its own price, with pointwise bands.
 
     Parameters
     ----------
-    fit, price, average, ci, alpha, reps, seed
+    fit, price, average, **drawn
         See `llmdemand.modeling.quantities.responses.shares`.
     grid : array, optional
         Prices; 61 over the observed range, and the observed ones (these alone where the price
@@ -68,8 +65,6 @@ def demand_curve(
     Quantity
         Rows by ``price`` and ``alternative``.
     """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: shares use 'mean'")
     import pandas as pd
 
     design, sample = ready(fit, "a demand curve")
@@ -88,17 +83,15 @@ def demand_curve(
         seen = sample.loc[np.asarray(rows) > 0, column]
         values = _grid(design, sample, column, seen) if grid is None else np.atleast_1d(grid)
         key = column if design.outside or column != price else name
-        curves.append(
-            scenes(
-                fit,
-                {**(at or {}), key: list(values)},
-                what="a demand curve",
-                average=average,
-                price=price,
-                alternative=name,
-            )
+        curve = scenes(
+            fit,
+            {**(at or {}), key: list(values)},
+            what="a demand curve",
+            average=average,
+            price=price,
+            alternative=name,
         )
-        curves[-1] = _renamed(curves[-1], key)
+        curves.append(replace(curve, keys=curve.keys.rename(columns={key: "price"})))
     keys = pd.concat(
         [c.labelled({"alternative": [a]}) for c, a in zip(curves, asked, strict=True)],
         ignore_index=True,
@@ -121,15 +114,8 @@ def demand_curve(
         unit="mean probability",
         notes=["bands are pointwise"],
         shares=True,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
-
-
-def _renamed(curve: Scenes, key: str) -> Scenes:
-    return replace(curve, keys=curve.keys.rename(columns={key: "price"}))
 
 
 def _grid(design: Design, sample: pd.DataFrame, column: str, seen: Any) -> Any:
@@ -154,16 +140,13 @@ def simulate(
     price: Price = "price",
     at: Mapping[str, Any] | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Shares, changes of quantity and revenue under scenarios of prices.
 
     Parameters
     ----------
-    fit, price, average, ci, alpha, reps, seed
+    fit, price, average, **drawn
         See `llmdemand.modeling.quantities.responses.shares`.
     prices : data frame or mapping of lists
         One scenario per row; columns are price columns or alternatives. Prices that are not
@@ -180,8 +163,6 @@ def simulate(
     """
     import pandas as pd
 
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: shares use 'mean'")
     if not isinstance(prices, pd.DataFrame | Mapping):
         raise UsageError("prices: give a data frame or a mapping, one scenario per row")
     design, sample = ready(fit, "a simulation")
@@ -232,19 +213,14 @@ def simulate(
             f"share and change in mean probability, revenue in units of {price} per observation"
         ],
         shares=(keys["measure"] == "share").to_numpy(),
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
 def _revenue(scene: Scene, b: Numbers, sold: list[str], price: str) -> Numbers:
     s, columns = scene.shares(b), []
-    everyone = scene.total(np.ones(len(scene.start)))
     for name in sold:
         column, rows = price_column(scene.design, name, price, scene.frame)
         paid: Array = scene.own(np.asarray(rows) * numbers(scene.frame, column, "price"))
-        at = scene.rows(name)
-        columns.append(scene.total(s[at] * paid[at], scene.case[at]) / everyone)
+        columns.append(scene.summed(s * paid, name) / scene.everyone)
     return np.column_stack(columns)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.likelihood.kernels import Numbers
-from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, infer, ready
 from llmdemand.modeling.quantities.prices import Price, asked_for
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import Kind, price_responses
@@ -33,16 +33,13 @@ def marginal_effects(
     alternative: str | None = None,
     rival: str | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Change of mean shares per unit of price: ``dS_j / dp_k = sum_i w_i ds_ij/dp_ik / sum w_i``.
 
     Parameters
     ----------
-    fit, at, kind, price, alternative, rival, ci, alpha, reps, seed
+    fit, at, kind, price, alternative, rival, **drawn
         See `llmdemand.modeling.quantities.responses.elasticity`.
     variable : str, optional
         Any column of numbers in the model instead of the price, as ``"income"``: what moves is
@@ -73,8 +70,6 @@ def marginal_effects(
         if at is not None:
             raise UsageError(f"variable={variable!r}: give the name of a column")
         variable, at = None, variable
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: effects use 'mean'")
     if variable is not None:
         design, sample = ready(fit, "a marginal effect")
         if variable not in design.variables:
@@ -88,11 +83,9 @@ def marginal_effects(
                     f"{variable!r} belongs to the case and moves all shares at once: leave out "
                     "kind and rival"
                 )
-            return _of_case(fit, variable, at, alternative, average, ci, alpha, reps, seed)
+            return _of_case(fit, variable, at, alternative, average, drawn)
         price = variable
-    return price_responses(
-        fit, at, False, kind, price, alternative, rival, average, ci, alpha, reps, seed
-    )
+    return price_responses(fit, at, False, kind, price, alternative, rival, average, drawn)
 
 
 def of_alternatives(design: Design, sample: pd.DataFrame, variable: str) -> bool:
@@ -110,10 +103,7 @@ def _of_case(
     at: At,
     alternative: str | None,
     average: Average,
-    ci: CI | None,
-    alpha: float,
-    reps: int,
-    seed: int,
+    drawn: Drawn,
 ) -> Quantity:
     """Derivatives of the mean shares by a variable of the case."""
     design, sample = ready(fit, "a marginal effect")
@@ -126,9 +116,7 @@ def _of_case(
 
     def of_block(scene: Scene, b: Numbers) -> Numbers:
         s, response = scene.responses(b, moved[id(scene)])
-        rows = [scene.rows(a) for a in asked]
-        sums = [scene.total((s * response)[r], scene.case[r]) for r in rows]
-        return np.column_stack(sums) / scene.total(np.ones(len(scene.start)))[:, None]
+        return scene.means(s * response, asked)
 
     return infer(
         fit,
@@ -137,8 +125,5 @@ def _of_case(
         keys=where.labelled({"alternative": asked}),
         rule=where.rule,
         unit=f"probability per unit of {variable}",
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )

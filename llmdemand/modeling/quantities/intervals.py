@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.options import alpha_of
+from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CI",
+    "Drawn",
     "Fit",
-    "Numbers",
+    "Intervals",
     "Value",
     "coefficients",
     "fieller",
@@ -34,6 +38,51 @@ Value = Callable[[Numbers], Numbers]
 
 _WEAK = 3.0  # |b| / SE under which a ratio with b below is not nearly normal
 _STEP = 1e-30
+
+
+class Drawn(TypedDict, total=False):
+    """The attributes of `Intervals`, as keywords."""
+
+    ci: CI | None
+    alpha: float | None
+    level: float | None
+    reps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How intervals are made.
+
+    Attributes
+    ----------
+    ci : str, optional
+        ``delta`` (t law; on the log-odds scale for shares, so that bounds lie in (0, 1)),
+        ``krinsky-robb`` (percentiles over draws from ``N(params, cov)``), ``bootstrap``
+        (percentiles over refits), or ``fieller`` for ratios. By default delta, but Fieller for
+        a ratio whose denominator is less than 3 standard errors from zero.
+    alpha, level : float, optional
+        One minus the confidence level, or the level; 95 % by default.
+    reps, seed : int
+        Draws of Krinsky-Robb or of the bootstrap, and their seed.
+
+    Raises
+    ------
+    UsageError
+        For impossible values.
+    """
+
+    ci: CI | None = None
+    alpha: float | None = None
+    level: float | None = None
+    reps: int = 1000
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.ci is not None:
+            choose(self.ci, CI, "ci")
+        if self.reps < 2:
+            raise UsageError(f"reps={self.reps}: give at least 2 draws, better 1000")
 
 
 class Fit(Protocol):
@@ -174,10 +223,7 @@ def infer(
     rule: str,
     unit: str,
     notes: Sequence[str] = (),
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    drawn: Drawn,
     shares: Any = False,
     ratio: tuple[Array, Array] | None = None,
     ratio_wanted: bool = False,
@@ -192,15 +238,8 @@ def infer(
         From coefficients (K,), real or complex, to estimates (M,).
     name, keys, rule, unit, notes
         See `Quantity`; `keys` has M rows.
-    ci : str, optional
-        ``delta`` (t law; on the log-odds scale for shares), ``krinsky-robb`` (percentiles
-        over draws from ``N(params, cov)``), ``bootstrap`` (percentiles over refits), or
-        ``fieller`` for ratios. By default delta, but Fieller for a ratio whose denominator
-        is less than 3 standard errors from zero.
-    alpha : float
-        One minus the confidence level.
-    reps, seed : int
-        Draws, and their seed.
+    drawn : mapping
+        See `Intervals`.
     shares : bool or (M,) array of bool
         Which estimates are shares.
     ratio : pair of (M, K) arrays, optional
@@ -213,14 +252,10 @@ def infer(
     Krinsky & Robb (1986), Review of Economics and Statistics 68; Fieller (1954), Journal of
     the Royal Statistical Society B 16; Hole (2007), Health Economics 16, compares them.
     """
-    if ci is not None:
-        choose(ci, CI, "ci")
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
-    if reps < 2:
-        raise UsageError(f"reps={reps}: give at least 2 draws, better 1000")
     from scipy import stats
 
+    how = Intervals(**drawn)
+    ci, alpha = how.ci, alpha_of(how.alpha, how.level)
     b, cov = coefficients(fit), np.asarray(fit.cov.to_numpy(), np.float64)
     estimate = np.real(value(b)).astype(np.float64)
     says = list(notes)
@@ -244,9 +279,9 @@ def infer(
     slopes: Array | None = None
     law = "normal law" if np.isinf(fit.df) else f"t with {fit.df:g} degrees of freedom"
     if ci in ("krinsky-robb", "bootstrap"):
-        draws = _normal(b, cov, reps, seed) if ci == "krinsky-robb" else fit.draws(reps, seed)
+        draws = _normal(b, cov, how) if ci == "krinsky-robb" else fit.draws(how.reps, how.seed)
         se, lower, upper, text, more = _percentiles(value, draws, len(estimate), alpha, ci)
-        said = f"{level}, {text}, seed {seed}"
+        said = f"{level}, {text}, seed {how.seed}"
         says += more
     else:
         slopes = gradient(value, b)
@@ -265,7 +300,7 @@ def infer(
         if on_odds.any():
             s = estimate[on_odds]
             odds, half = np.log(s) - np.log1p(-s), t * se[on_odds] / (s * (1 - s))
-            lower[on_odds], upper[on_odds] = _expit(odds - half), _expit(odds + half)
+            lower[on_odds], upper[on_odds] = sigmoid(odds - half), sigmoid(odds + half)
             said = f"{level}, delta method on the log-odds of shares, {law}"
         if ci == "fieller":
             assert ratio is not None
@@ -290,12 +325,6 @@ def infer(
     return Quantity(name, table, rule, said, unit, tuple(dict.fromkeys(says)), slopes)
 
 
-def _expit(eta: Array) -> Array:
-    from scipy.special import expit
-
-    return np.asarray(expit(eta), np.float64)
-
-
 def _strength(below: Array, b: Array, cov: Array) -> float:
     """The least |denominator| / SE over the rows."""
     se = np.sqrt(np.einsum("ij,jk,ik->i", below, cov, below))
@@ -310,7 +339,7 @@ def _unbounded(shape: str, row: int, rows: int) -> str:
     return f"{where}Fieller's set is everything {shape}: the denominator may be zero"
 
 
-def _normal(b: Array, cov: Array, reps: int, seed: int) -> Array:
+def _normal(b: Array, cov: Array, how: Intervals) -> Array:
     values, vectors = np.linalg.eigh(cov)
     if values.min() < -1e-10 * values.max():
         raise DesignError(
@@ -319,7 +348,7 @@ def _normal(b: Array, cov: Array, reps: int, seed: int) -> Array:
         )
     # The symmetric root: signs of eigenvectors differ between machines, draws must not.
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    normal = np.random.default_rng(seed).standard_normal((reps, len(b)))
+    normal = np.random.default_rng(how.seed).standard_normal((how.reps, len(b)))
     return np.asarray(b + normal @ root.T)
 
 

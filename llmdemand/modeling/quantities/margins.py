@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit as Estimated
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.effects import of_alternatives
-from llmdemand.modeling.quantities.intervals import CI, Fit, Value, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, Value, infer, ready
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import mean_shares
 from llmdemand.modeling.quantities.scene import Scene
-from llmdemand.modeling.quantities.scenes import Scenes, scenes
+from llmdemand.modeling.quantities.scenes import Scenes, one_case, scenes
 from llmdemand.modeling.quantities.slopes import numbers, slopes
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +44,7 @@ def get_margeff(
     *,
     dummy: bool | None = None,
     by: str | None = None,
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Marginal effect of every variable on the mean share of every alternative.
 
@@ -60,7 +57,7 @@ def get_margeff(
 
     Parameters
     ----------
-    fit, ci, alpha, reps, seed
+    fit, **drawn
         See `llmdemand.modeling.quantities.responses.shares`.
     at : str
         ``overall``: mean over observations. ``mean``, ``median``, ``zero``: of one case, all of
@@ -116,7 +113,7 @@ def get_margeff(
             own = of_alternatives(design, sample, variable)
             found = _derivative(design, scene, sample, variable, discrete)
             if found is not None:
-                effects.append(_Slope(scene, variable, found, shown, own, method))
+                effects.append(_slope(scene, variable, found, shown, own, method))
                 rows += [(*label, variable, written, a) for a in shown]
                 continue
             if "ex" in method:
@@ -124,7 +121,7 @@ def get_margeff(
                 continue
             levels = _levels(sample, variable)
             for level in levels[1:]:
-                effects.append(_Change(scene, variable, levels[0], level, shown, own, method))
+                effects.append(_change(scene, variable, levels[0], level, shown, own, method))
                 change = f"{_text(levels[0])} to {_text(level)}"
                 rows += [(*label, variable, change, a) for a in shown]
     if not effects:
@@ -144,10 +141,7 @@ def get_margeff(
         rule=where.rule if at in ("overall", "mean") else _RULES[at],
         unit=unit,
         notes=list(dict.fromkeys(left)),
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
@@ -182,38 +176,19 @@ def _where(fit: Fit, at: MarginsAt) -> Scenes:
     if at in ("overall", "mean"):
         return scenes(fit, what=what, average="mean" if at == "overall" else "at_means")
     design, sample = ready(fit, what)
-    case = _median_case(design, sample, fit.weights)
+    option = "at='median' or 'zero'"
+    case = one_case(design, sample, fit.weights, _medians, option, "at='overall'")
     if at == "zero":
         case = case.assign(**dict.fromkeys(design.variables, 0.0))
     return scenes(fit, case, what=what)
 
 
-def _median_case(design: Design, sample: pd.DataFrame, weight: Array) -> pd.DataFrame:
-    """One case of weighted medians; by alternative in a conditional logit."""
-    import pandas as pd
-
-    columns = list(design.variables)
-    for name in columns:
-        if sample[name].dtype.kind not in "fiub":
-            raise DesignError(
-                f"at='median' or 'zero': {name!r} holds {sample[name].dtype}, not numbers; use "
-                "at='overall'"
-            )
-    values = sample[columns].to_numpy(np.float64)
-    if not isinstance(design, ChoiceDesign):
-        return pd.DataFrame([[_median(v, weight) for v in values.T]], columns=columns)
-    labels, count = design.labels(sample), len(design.alternatives)
-    if len(sample) != count * len(weight):
-        raise DesignError("at='median' or 'zero': choice sets differ between cases: no one case")
-    # Every case has every alternative once, so those of an alternative are in the order of cases.
-    medians = [[_median(v, weight) for v in values[labels == k].T] for k in range(count)]
-    return pd.DataFrame(medians, columns=columns).assign(
-        **{design.alternative: list(design.alternatives)}
-    )
+def _medians(values: Array, weight: Array) -> Array:
+    """The medians of columns of values that stand for so many each."""
+    return np.array([_median(column, weight) for column in values.T])
 
 
 def _median(values: Array, weight: Array) -> float:
-    """The median of values that stand for so many each."""
     order = np.argsort(values)
     up = np.cumsum(weight[order]) / weight.sum()
     # Where just half of the weight lies below, the mean of the two in the middle.
@@ -246,79 +221,54 @@ def _text(level: Any) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-class _Slope:
+def _slope(
+    scene: Scene, variable: str, slope: Array, shown: list[str], own: bool, method: Method
+) -> Value:
     """Mean derivative of the shares or of their logarithms."""
+    relative, one = method.startswith("ey"), np.ones(len(slope))
+    each = scene.own(numbers(scene.frame, variable, "variable")) if "ex" in method else one
 
-    def __init__(
-        self,
-        scene: Scene,
-        variable: str,
-        slope: Array,
-        shown: list[str],
-        own: bool,
-        method: Method,
-    ) -> None:
-        self._scene, self._slope, self._shown, self._own = scene, slope, shown, own
-        self._relative = method.startswith("ey")
-        self._by: Array = np.ones(len(slope))
-        if "ex" in method:
-            self._by = scene.own(numbers(scene.frame, variable, "variable"))
-
-    def __call__(self, b: Numbers) -> Numbers:
-        scene, one = self._scene, np.ones(len(self._slope))
-        everyone = scene.total(np.ones(len(scene.start)))
-        whole = None if self._own else scene.responses(b, self._slope)
+    def value(b: Numbers) -> Numbers:
+        whole = None if own else scene.responses(b, slope)
         effects = []
-        for r in (scene.rows(a) for a in self._shown):
+        for name in shown:
+            r = scene.rows(name)
             if whole is None:
                 # What is an alternative's own moves its utility alone.
-                moved = np.zeros_like(self._slope)
-                moved[r] = self._slope[r]
+                moved = np.zeros_like(slope)
+                moved[r] = slope[r]
             s, by = scene.responses(b, moved) if whole is None else whole
-            effect = (by if self._relative else s * by)[r] * self._by[r]
+            effect = (by if relative else s * by) * each
             # A share that is not there has no logarithm: a mean over the cases that have it.
-            over = scene.total(one[r], scene.case[r]) if self._relative else everyone
-            effects.append(scene.total(effect, scene.case[r]) / over)
+            over = scene.summed(one, name) if relative else scene.everyone
+            effects.append(scene.summed(effect, name) / over)
         return np.concatenate(effects)
 
+    return value
 
-class _Change:
+
+def _change(
+    scene: Scene, variable: str, old: Any, new: Any, shown: list[str], own: bool, method: Method
+) -> Value:
     """Change of the mean shares, or of mean log shares, from one level to another."""
+    mean = _mean_logs if method == "eydx" else mean_shares
+    values = scene.frame[variable]
 
-    def __init__(
-        self,
-        scene: Scene,
-        variable: str,
-        old: Any,
-        new: Any,
-        shown: list[str],
-        own: bool,
-        method: Method,
-    ) -> None:
-        self._shown, self._own = shown, own
-        self._mean = _mean_logs if method == "eydx" else mean_shares
-        self._pairs = []
-        for name in shown if own else [None]:
-            pair = []
-            for level in (old, new):
-                values = scene.frame[variable]
-                if name is None:
-                    set_ = scene.frame.assign(**{variable: level})
-                else:
-                    moved = values.to_numpy(copy=True)
-                    moved[scene.rows(name)] = level
-                    set_ = scene.frame.assign(**{variable: moved})
-                pair.append(scene.changed(set_))
-            self._pairs.append(pair)
+    def at(level: Any, name: str | None) -> Scene:
+        if name is None:
+            return scene.changed(scene.frame.assign(**{variable: level}))
+        moved = values.to_numpy(copy=True)
+        moved[scene.rows(name)] = level
+        return scene.changed(scene.frame.assign(**{variable: moved}))
 
-    def __call__(self, b: Numbers) -> Numbers:
-        shown = [[a] for a in self._shown] if self._own else [self._shown]
-        return np.concatenate(
-            [
-                (self._mean(after, b, names) - self._mean(before, b, names)).ravel()
-                for (before, after), names in zip(self._pairs, shown, strict=True)
-            ]
-        )
+    whose: list[str | None] = [*shown] if own else [None]
+    pairs = [(at(old, one), at(new, one), shown if one is None else [one]) for one in whose]
+
+    def value(b: Numbers) -> Numbers:
+        parts = [mean(after, b, asked) - mean(before, b, asked) for before, after, asked in pairs]
+        return np.concatenate([part.ravel() for part in parts])
+
+    return value
 
 
 def _mean_logs(scene: Scene, b: Numbers, asked: list[str]) -> Numbers:

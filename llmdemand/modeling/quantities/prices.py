@@ -9,7 +9,7 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.sample.designs import Design, place_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,14 +78,7 @@ def names(design: Design) -> tuple[str, ...]:
 def asked_for(design: Design, alternative: str | None) -> list[str]:
     """One alternative, or all of them."""
     known = names(design)
-    if alternative is None:
-        return list(known)
-    if alternative not in known:
-        raise DesignError(
-            f"no alternative {alternative!r}{nearest(alternative, known)}: this model has "
-            f"{', '.join(known)}"
-        )
-    return [alternative]
+    return list(known) if alternative is None else [known[place_of(alternative, known)]]
 
 
 def price_column(

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.quantities.intervals import (
-    CI,
-    Fit,
-    Numbers,
-    coefficients,
-    infer,
-    ready,
-)
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, coefficients, infer, ready
 from llmdemand.modeling.quantities.prices import (
     Price,
     extrapolations,
@@ -47,10 +41,7 @@ def optimal_price(
     bounds: tuple[float, float] | None = None,
     at: At = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """One price for all observations that maximises ``(p - cost) S(p)``, rivals' prices given.
 
@@ -61,9 +52,11 @@ def optimal_price(
 
     Parameters
     ----------
-    fit, price, at, average, alpha, reps, seed
+    fit, price, at, average, **drawn
         See `responses.shares`; the alternative's own price in the sample plays no part, and
-        `at` must not set it (rows of a data frame have one, which is not used).
+        `at` must not set it (rows of a data frame have one, which is not used). The delta method
+        takes implicit derivatives of the first-order condition; draws in which demand does not
+        fall count as an infinite price.
     cost : float
         Marginal cost, in units of price.
     kind : str
@@ -72,9 +65,6 @@ def optimal_price(
         Whose price; needed where there are several alternatives.
     bounds : pair of float, optional
         Lowest and highest price; required only where profit rises without end.
-    ci : str, optional
-        ``delta`` (implicit derivatives of the first-order condition), ``krinsky-robb`` or
-        ``bootstrap``. Draws in which demand does not fall count as an infinite price.
 
     Returns
     -------
@@ -110,8 +100,6 @@ def optimal_price(
         raise UsageError(f"cost={cost!r}: give a finite number")
     if kind == "revenue" and cost:
         raise UsageError(f"kind='revenue' has no cost, found {cost:g}: use kind='profit'")
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: use 'mean'")
     if bounds is not None and not -np.inf < bounds[0] < bounds[1] < np.inf:
         raise UsageError(f"bounds={bounds!r}: give a lower and a higher price")
     design, sample = ready(fit, "an optimal price")
@@ -155,10 +143,7 @@ def optimal_price(
         rule=f"of mean {kind}; " + where.rule,
         unit=f"units of {price}",
         notes=notes,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
@@ -241,11 +226,9 @@ class _Problem:
     def demand(self, p: float, b: Numbers, at: tuple[Array, Array] | None = None) -> Numbers:
         """Mean share and its derivative by the price."""
         x, slope = self._at(p) if at is None else at
-        scene, rows = self.scene, self._rows
-        s, by = scene.responses(b, slope, x)
-        everyone = scene.total(np.ones(len(scene.start)))
-        sums = [scene.total(values[rows], scene.case[rows]) for values in (s, s * by)]
-        return np.asarray(np.concatenate(sums) / everyone[0])
+        s, by = self.scene.responses(b, slope, x)
+        sums = [self.scene.summed(values, self.alternative) for values in (s, s * by)]
+        return np.asarray(np.concatenate(sums) / self.scene.everyone[0])
 
     def _first_order(self, p: float, b: Numbers) -> Numbers:
         share, slope = self.demand(p, b)
@@ -294,8 +277,7 @@ class _Problem:
         if not self.linear and key not in self._kept:
             self._kept[key] = scene.priced(self.alternative, self.price, grid)
         base, slope = scene.utilities(b, self._first.x), scene.utilities(b, self._slope)
-        everyone = scene.total(np.ones(len(scene.start)))[0]
-        weight = scene.weight[scene.case[self._rows]] / everyone
+        weight = scene.weight[scene.case[self._rows]] / scene.everyone[0]
         share = np.empty(len(grid))
         size = max(1, _CELLS // base.size)
         for first in range(0, len(grid), size):

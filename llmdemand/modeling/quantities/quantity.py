@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["COLOURS", "Quantity"]
 
 _VALUES = ("estimate", "se", "lower", "upper")
-# Okabe-Ito: told apart with any colour vision, and by line style.
-#: Okabe & Ito: told apart by the colour-blind.
+#: Okabe & Ito: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 

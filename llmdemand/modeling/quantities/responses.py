@@ -8,13 +8,13 @@ s_im dv_im / dp_ik)`` (Train 2009, Discrete Choice Methods with Simulation, sect
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.likelihood.kernels import Numbers
-from llmdemand.modeling.quantities.intervals import CI, Fit, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, infer, ready
 from llmdemand.modeling.quantities.prices import (
     Price,
     asked_for,
@@ -52,10 +52,7 @@ def shares(
     price: Price = "price",
     alternative: str | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Mean probability of each alternative: ``S_j = sum_i w_i s_ij / sum_i w_i``.
 
@@ -77,13 +74,9 @@ def shares(
         One alternative, or ``outside`` for not buying; all by default.
     average : str
         ``mean`` over observations, by their weights, or ``at_means`` of the variables.
-    ci : str, optional
-        ``delta`` (on the log-odds scale, so that bounds lie in (0, 1)), ``krinsky-robb`` or
-        ``bootstrap``.
-    alpha : float
-        One minus the confidence level.
-    reps, seed : int
-        Draws of Krinsky-Robb or of the bootstrap.
+    **drawn
+        How intervals are made, ``ci``, ``alpha`` or ``level``, ``reps``, ``seed``: see
+        `intervals.Intervals`.
 
     Returns
     -------
@@ -106,8 +99,6 @@ def shares(
     >>> found.estimate.round(6).tolist()
     [0.5, 0.5]
     """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: shares use 'mean'")
     design, _ = ready(fit, "a share")
     price = price_name(design, price)
     asked = asked_for(design, alternative)
@@ -124,18 +115,13 @@ def shares(
         rule=where.rule,
         unit="mean probability",
         shares=True,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
 def mean_shares(scene: Scene, b: Numbers, asked: list[str]) -> Numbers:
     """Mean shares by answer and alternative, over all cases, also those without it."""
-    s = scene.shares(b)
-    sums = [scene.total(s[scene.rows(a)], scene.case[scene.rows(a)]) for a in asked]
-    return np.column_stack(sums) / scene.total(np.ones(len(scene.start)))[:, None]
+    return scene.means(scene.shares(b), asked)
 
 
 def elasticity(
@@ -147,10 +133,7 @@ def elasticity(
     alternative: str | None = None,
     rival: str | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Price elasticity of shares: ``e_ijk = d ln s_ij / d ln p_ik``.
 
@@ -159,7 +142,7 @@ def elasticity(
 
     Parameters
     ----------
-    fit, at, price, ci, alpha, reps, seed
+    fit, at, price, **drawn
         See `shares`. ``at={"price": 35}`` sets the price of `alternative`.
     kind : str
         ``own``; ``cross`` (share of `alternative`, price of `rival`); ``matrix`` (all shares,
@@ -197,9 +180,7 @@ def elasticity(
     >>> bool(abs(float(e) - fit.params["price"] * 2.5 * 0.5) < 1e-9)
     True
     """
-    return price_responses(
-        fit, at, True, kind, price, alternative, rival, average, ci, alpha, reps, seed
-    )
+    return price_responses(fit, at, True, kind, price, alternative, rival, average, drawn)
 
 
 def price_responses(
@@ -211,10 +192,7 @@ def price_responses(
     alternative: str | None,
     rival: str | None,
     average: Average,
-    ci: CI | None,
-    alpha: float,
-    reps: int,
-    seed: int,
+    drawn: Drawn,
 ) -> Quantity:
     """Elasticities or derivatives by prices: see `elasticity`, `effects.marginal_effects`."""
     choose(kind, Kind, "kind")
@@ -223,7 +201,15 @@ def price_responses(
     price = price_name(design, price)
     pairs = _pairs(design, sample, kind, price, alternative, rival)
     own = alternative if alternative in design.alternatives else None
-    where = scenes(fit, at, what=what, average=average, price=price, alternative=own)
+    where = scenes(
+        fit,
+        at,
+        what=what,
+        average=average,
+        price=price,
+        alternative=own,
+        weighable=relative,
+    )
     notes = _check_prices(where.blocks, pairs, price, relative)
     unequal = any(
         np.isnan(s.pull(k, price).price).any() for s in where.blocks for k in {k for _, k in pairs}
@@ -239,12 +225,11 @@ def price_responses(
             if k not in done:
                 done[k] = scene.responses(b, pull.x)
             s, response = done[k]
+            if not relative:
+                columns.append(scene.summed(s * response, j) / scene.everyone)
+                continue
             rows = scene.rows(j)
             case = scene.case[rows]
-            if not relative:
-                sums = scene.total(s[rows] * response[rows], case)
-                columns.append(sums / scene.total(np.ones(len(scene.start))))
-                continue
             present = ~np.isnan(pull.price[case])
             value = response[rows] * np.where(present, pull.price[case], 0.0)
             by = s[rows] if weighted else present.astype(float)
@@ -267,10 +252,7 @@ def price_responses(
         rule=rule,
         unit="% per %" if relative else f"probability per unit of {price}",
         notes=notes,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
@@ -359,10 +341,7 @@ def diversion(
     alternative: str | None = None,
     rival: str | None = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Of the demand that j loses by a higher price, the part that goes to k.
 
@@ -372,7 +351,7 @@ def diversion(
 
     Parameters
     ----------
-    fit, at, price, ci, alpha, reps, seed
+    fit, at, price, **drawn
         See `shares`.
     alternative : str, optional
         The alternative that loses; each that has a price by default.
@@ -386,8 +365,6 @@ def diversion(
     Quantity
         Ratios that sum to 1 over rivals.
     """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: diversion uses 'mean'")
     design, sample = ready(fit, "diversion")
     price = price_name(design, price)
     losing = priced(design, sample, price)
@@ -406,10 +383,7 @@ def diversion(
             if j not in done:
                 s, response = scene.responses(b, scene.pull(j, price).x)
                 done[j] = s * response
-            lost, gained = (
-                scene.total(done[j][scene.rows(a)], scene.case[scene.rows(a)]) for a in (j, k)
-            )
-            columns.append(-gained / lost)
+            columns.append(-scene.summed(done[j], k) / scene.summed(done[j], j))
         return np.column_stack(columns)
 
     return infer(
@@ -420,8 +394,5 @@ def diversion(
         rule=where.rule.replace("mean over", "ratio of mean derivatives over"),
         unit="part of the demand lost",
         notes=notes,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )

@@ -186,6 +186,20 @@ class Scene:
             return found + 1j * np.bincount(answer, np.imag(weighted), self.answers)
         return found
 
+    @property
+    def everyone(self) -> Array:
+        """The weight of all cases, by answer."""
+        return np.asarray(self.total(np.ones(len(self.start))))
+
+    def summed(self, values: Numbers, alternative: str) -> Numbers:
+        """Weighted sums by answer of what rows of an alternative have, from values of all rows."""
+        rows = self.rows(alternative)
+        return self.total(values[rows], self.case[rows])
+
+    def means(self, values: Numbers, asked: Sequence[str]) -> Numbers:
+        """The same by answer and alternative, over all cases, also those without it."""
+        return np.column_stack([self.summed(values, a) for a in asked]) / self.everyone[:, None]
+
     def changed(self, frame: pd.DataFrame) -> Scene:
         """The same cases with other values."""
         x = self.spread(self.design.regressors(frame).wide)

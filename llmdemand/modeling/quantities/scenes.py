@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +21,7 @@ from llmdemand.modeling.sample.given import checked_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["At", "Average", "Scenes", "scenes"]
+__all__ = ["At", "Average", "Scenes", "one_case", "scenes"]
 
 Average = Literal["mean", "at_means", "share_weighted"]
 #: ``None`` (the sample), values of some variables, or rows.
@@ -74,6 +74,7 @@ def scenes(
     price: str = "price",
     alternative: str | None = None,
     apart: bool = False,
+    weighable: bool = False,
 ) -> Scenes:
     """The cases that are asked for.
 
@@ -93,6 +94,8 @@ def scenes(
         What the price column is called, and whose price `price` is among the keys of `at`.
     apart : bool
         One block per answer.
+    weighable : bool
+        Whether the quantity can be an average weighted by shares.
 
     Raises
     ------
@@ -101,6 +104,8 @@ def scenes(
     """
     design, sample = ready(fit, what)
     choose(average, Average, "average")
+    if average == "share_weighted" and not weighable:
+        raise UsageError("average='share_weighted' is for elasticities: use 'mean'")
     if at is None or isinstance(at, Mapping):
         keys = _keys(design, sample, {} if at is None else dict(at), price, alternative)
         frames = _replaced(fit, design, sample, keys, price, alternative)
@@ -233,36 +238,60 @@ def _given(
     return keys, iter([(frame.iloc[rows], np.ones(1)) for rows in cases])
 
 
-def _means(design: Design, frame: pd.DataFrame, weight: Array) -> tuple[pd.DataFrame, Array]:
-    """One case of weighted means; by alternative in a conditional logit."""
+def one_case(
+    design: Design,
+    frame: pd.DataFrame,
+    weight: Array,
+    middle: Callable[[Array, Array], Array],
+    option: str,
+    instead: str,
+) -> pd.DataFrame:
+    """One case in the middle of all; by alternative in a conditional logit.
+
+    Parameters
+    ----------
+    design : Design
+        Of the fit.
+    frame : pandas.DataFrame
+        Cases, and (N,) array `weight` theirs.
+    middle : function
+        From values (N, V) and weights to the middle ones, (V,).
+    option, instead : str
+        What asked for it, and what to do where there is none, for messages.
+    """
     import pandas as pd
 
-    for name in design.variables:
+    columns = list(design.variables)
+    for name in columns:
         if frame[name].dtype.kind not in "fiub":
             raise DesignError(
-                f"average='at_means': {name!r} holds {frame[name].dtype}, which has no mean; use "
-                "average='mean', or give the values in at={...}"
+                f"{option}: {name!r} holds {frame[name].dtype}, which has no mean or median; use "
+                f"{instead}"
             )
-    columns = list(design.variables)
+    values = frame[columns].to_numpy(np.float64)
     if not isinstance(design, ChoiceDesign):
-        mean = np.average(frame[columns].to_numpy(np.float64), axis=0, weights=weight)
-        return pd.DataFrame([mean], columns=columns), weight.sum(keepdims=True)
-    order, start = design.cases(frame)
-    frame, sizes = frame.iloc[order], np.diff(start, append=len(frame))
-    by_row, labels = np.repeat(weight, sizes), design.labels(frame)
-    if (sizes != len(design.alternatives)).any():
+        return pd.DataFrame([middle(values, weight)], columns=columns)
+    (order, start), count = design.cases(frame), len(design.alternatives)
+    if (np.diff(start, append=len(frame)) != count).any():
         raise DesignError(
-            "average='at_means': choice sets differ between cases, so there is no mean case; use "
-            "average='mean', or give a market in at=..."
+            f"{option}: choice sets differ between cases, so there is no mean or median case; use "
+            f"{instead}"
         )
-    parts = [
-        np.average(
-            frame[columns].to_numpy(np.float64)[labels == k], axis=0, weights=by_row[labels == k]
-        )
-        for k in range(len(design.alternatives))
-    ]
+    # Every case has every alternative once, so those of an alternative are in the order of cases.
+    values, labels = values[order], design.labels(frame)[order]
+    parts = [middle(values[labels == k], weight) for k in range(count)]
     made = pd.DataFrame(parts, columns=columns)
-    made[design.alternative] = list(design.alternatives)
+    return made.assign(**{design.alternative: list(design.alternatives)})
+
+
+def _means(design: Design, frame: pd.DataFrame, weight: Array) -> tuple[pd.DataFrame, Array]:
+    """One case of weighted means."""
+
+    def mean(values: Array, weight: Array) -> Array:
+        return np.asarray(np.average(values, axis=0, weights=weight))
+
+    instead = "average='mean', or give the values in at=..."
+    made = one_case(design, frame, weight, mean, "average='at_means'", instead)
     return made, weight.sum(keepdims=True)
 
 

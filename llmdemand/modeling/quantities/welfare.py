@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
-from llmdemand.modeling.quantities.intervals import CI, Fit, coefficients, infer, ready
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, coefficients, infer, ready
 from llmdemand.modeling.quantities.prices import Price, price_column, price_name, with_price
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price
@@ -33,10 +33,7 @@ def consumer_surplus(
     at: At = None,
     price: Price = "price",
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Change of consumer surplus per observation when prices change.
 
@@ -48,9 +45,8 @@ def consumer_surplus(
 
     Parameters
     ----------
-    fit, price, at, ci, alpha, reps, seed
-        See `responses.shares`; `at` holds the old prices, by default those
-        of the sample.
+    fit, price, at, **drawn
+        See `responses.shares`; `at` holds the old prices, by default those of the sample.
     change : mapping
         New prices by alternative, or by price column in a binary or multinomial logit.
     average : str
@@ -67,8 +63,6 @@ def consumer_surplus(
     DesignError
         Where demand does not fall with the price; for a price whose demand is not in the model.
     """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: surplus uses 'mean'")
     design, sample = ready(fit, "a consumer surplus")
     price = price_name(design, price)
     if not isinstance(change, Mapping) or not change:
@@ -98,7 +92,7 @@ def consumer_surplus(
                 gain = scene.kernel.mean(
                     (then.log_sums(b) - scene.log_sums(b)) / -scene.utilities(b, money)
                 )
-                parts.append(scene.total(gain) / scene.total(np.ones(len(gain))))
+                parts.append(scene.total(gain) / scene.everyone)
             return np.concatenate(parts)
 
     else:
@@ -107,7 +101,7 @@ def consumer_surplus(
         def value(b: Numbers) -> Numbers:
             return np.concatenate(
                 [
-                    _flow(scene, b, path) / scene.total(np.ones(len(scene.start)))
+                    _flow(scene, b, path) / scene.everyone
                     for scene, path in zip(where.blocks, nodes, strict=True)
                 ]
             )
@@ -125,10 +119,7 @@ def consumer_surplus(
         rule=where.rule,
         unit=f"units of {price} per observation",
         notes=notes,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
@@ -209,8 +200,7 @@ def _flow(scene: Scene, b: Numbers, path: _Path) -> Numbers:
     for there, weight in zip(x, weights, strict=True):
         s = scene.shares(b, there)
         for name, by in moved:
-            rows = scene.rows(name)
-            total = total - weight * scene.total(s[rows] * by[rows], scene.case[rows])
+            total = total - weight * scene.summed(s * by, name)
     return total
 
 

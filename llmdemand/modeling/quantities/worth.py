@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.quantities.intervals import (
-    CI,
-    Fit,
-    Numbers,
-    Value,
-    coefficients,
-    infer,
-    ready,
-)
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.quantities.intervals import Drawn, Fit, Value, coefficients, infer, ready
 from llmdemand.modeling.quantities.prices import (
     Price,
     extrapolations,
@@ -27,7 +22,7 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
 from llmdemand.modeling.quantities.scenes import At, Average, Scenes, scenes
 from llmdemand.modeling.quantities.slopes import slopes
-from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+from llmdemand.modeling.sample.designs import ChoiceDesign, Design, place_of
 
 __all__ = ["willingness_to_pay"]
 
@@ -42,17 +37,16 @@ def willingness_to_pay(
     alternative: str | None = None,
     at: At = None,
     average: Average = "mean",
-    ci: CI | None = None,
-    alpha: float = 0.05,
-    reps: int = 1000,
-    seed: int = 1,
+    **drawn: Unpack[Drawn],
 ) -> Quantity:
     """Price that makes buying and not buying equally good, or what an attribute is worth.
 
     Parameters
     ----------
-    fit, price, at, alpha, reps, seed
-        See `llmdemand.modeling.quantities.responses.shares`.
+    fit, price, at, **drawn
+        See `llmdemand.modeling.quantities.responses.shares`. `ci` is also ``fieller``, for
+        ratios; the default where the price coefficient is less than 3 standard errors from
+        zero. A Fieller set that is no interval is reported as the whole line, with a note.
     attribute : str, optional
         A term, a numeric variable, or an alternative (its constant): ``-(dv / dattribute) /
         (dv / dprice)``, in units of price per unit of attribute; ``-b_attribute / b_price`` in
@@ -62,10 +56,6 @@ def willingness_to_pay(
         Whose price; needed where alternatives have price coefficients of their own.
     average : str
         ``mean`` over observations, or ``at_means``.
-    ci : str, optional
-        Also ``fieller``, for ratios; the default where the price coefficient is less than 3
-        standard errors from zero. A Fieller set that is no interval is reported as the whole
-        line, with a note.
 
     Returns
     -------
@@ -89,8 +79,6 @@ def willingness_to_pay(
     >>> round(float(willingness_to_pay(ld.logit("buy ~ price", df), ci="delta")), 6)
     2.5
     """
-    if average == "share_weighted":
-        raise UsageError("average='share_weighted' is for elasticities: use 'mean'")
     design, sample = ready(fit, "a willingness to pay")
     if attribute is None and not design.outside:
         raise UsageError(
@@ -106,7 +94,7 @@ def willingness_to_pay(
         fit, at, what="a willingness to pay", average=average, price=price, alternative=whose
     )
     if attribute is None:
-        return _indifference(fit, where, design.alternatives[0], price, ci, alpha, reps, seed)
+        return _indifference(fit, where, design.alternatives[0], price, drawn)
     whose = _any_price(where.blocks[0], whose, price)
     worth = [_worth(scene, whose, price, term, attribute) for scene in where.blocks]
     value, ratio = _ratio(where.blocks, worth)
@@ -120,10 +108,7 @@ def willingness_to_pay(
         notes=_notes(fit, where, value, whose, price, differences=True),
         ratio=ratio,
         ratio_wanted=True,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 
@@ -149,11 +134,8 @@ def _whose(
     design: Design, attribute: str | None, alternative: str | None
 ) -> tuple[str | None, str | None]:
     """The alternative whose price counts, and the term that is valued (None for a variable)."""
-    if alternative is not None and alternative not in design.alternatives:
-        raise DesignError(
-            f"no alternative {alternative!r}{nearest(alternative, design.alternatives)}: this "
-            f"model has {', '.join(design.alternatives)}"
-        )
+    if alternative is not None:
+        place_of(alternative, design.alternatives)
     if attribute is None:
         return design.alternatives[0], None
     if attribute in design.alternatives and f"const:{attribute}" in design.terms:
@@ -245,10 +227,7 @@ def _indifference(
     where: Scenes,
     alternative: str,
     price: str,
-    ci: CI | None,
-    alpha: float,
-    reps: int,
-    seed: int,
+    drawn: Drawn,
 ) -> Quantity:
     blocks = where.blocks
     low, high = price_range(blocks[0], alternative, price)
@@ -282,7 +261,7 @@ def _indifference(
                 # At the root a Newton step with complex coefficients is the implicit derivative.
                 v = scene.utilities(b, there.x[rows])[0]
                 slope = scene.utilities(real, there.pull(alternative, price).x[rows])[0]
-                parts.append(scene.total(root - v / slope) / scene.total(np.ones(len(scene.start))))
+                parts.append(scene.total(root - v / slope) / scene.everyone)
             return np.concatenate(parts)
 
     return infer(
@@ -295,10 +274,7 @@ def _indifference(
         notes=_notes(fit, where, value, alternative, price, differences=False),
         ratio=ratio,
         ratio_wanted=True,
-        ci=ci,
-        alpha=alpha,
-        reps=reps,
-        seed=seed,
+        drawn=drawn,
     )
 
 

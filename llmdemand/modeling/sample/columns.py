@@ -88,13 +88,13 @@ def table(data: Data, columns: Sequence[str] | None = None) -> pd.DataFrame:
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
-        _checked([str(c) for c in data.columns])
-        named = _named(data)
+        named = rows_of(data)
         return plain(named if columns is None else named[list(columns)])
     wanted = column_names(data) if columns is None else list(columns)
     if isinstance(data, str | Path):
         parts = list(chunks(data, wanted))
-        return pd.concat(parts, ignore_index=True) if parts else _empty(wanted)
+        nothing = pd.DataFrame({c: np.zeros(0) for c in wanted})
+        return pd.concat(parts, ignore_index=True) if parts else nothing
     return _other(data, wanted)
 
 
@@ -106,12 +106,6 @@ def rows_of(data: Data) -> pd.DataFrame:
         _checked([str(c) for c in data.columns])
         return _named(data)
     return table(data)
-
-
-def _empty(columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({c: np.zeros(0) for c in columns})
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

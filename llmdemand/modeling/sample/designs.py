@@ -15,7 +15,15 @@ from llmdemand.modeling.sample.grouping import cases_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BinaryDesign", "ChoiceDesign", "Design", "MultinomialDesign", "Regressors", "Rows"]
+__all__ = [
+    "BinaryDesign",
+    "ChoiceDesign",
+    "Design",
+    "MultinomialDesign",
+    "Regressors",
+    "Rows",
+    "place_of",
+]
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,14 @@ class Design(Protocol):
         """Where an alternative's price stands: its column, and which rows (R',) of the frame."""
 
 
-def _index(alternative: str, known: tuple[str, ...]) -> int:
+def place_of(alternative: str, known: tuple[str, ...]) -> int:
+    """The place of an alternative among those that are known.
+
+    Raises
+    ------
+    DesignError
+        If it is none of them.
+    """
     if alternative not in known:
         raise DesignError(
             f"no alternative {alternative!r}{nearest(alternative, known)}: "
@@ -257,7 +272,7 @@ class ChoiceDesign:
                 f"row {int(np.argmax(code < 0))} names no alternative: column "
                 f"{self.alternative!r} is missing there"
             )
-        place = [_index(str(a), self.alternatives) for a in found]
+        place = [place_of(str(a), self.alternatives) for a in found]
         return np.array(place, np.intp)[code]
 
     def cases(self, frame: pd.DataFrame) -> tuple[Codes, Codes]:
@@ -290,7 +305,7 @@ class ChoiceDesign:
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column, in the rows of the alternative."""
-        at = self.labels(frame) == _index(alternative, self.alternatives)
+        at = self.labels(frame) == place_of(alternative, self.alternatives)
         return price, at.astype(float)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
 from llmdemand.modeling.sample.columns import Data, chunks, column_names, plain
 from llmdemand.modeling.sample.formula import evaluate
@@ -128,10 +128,8 @@ def grouped(
     Means and scatter of chunks are merged by the pairwise update of Chan, Golub &
     LeVeque (1983): exact to rounding, at any number of rows.
     """
-    if na not in ("raise", "drop"):
-        raise UsageError(f"na={na!r}: use 'raise' or 'drop'")
-    if weights_type not in ("frequency", "sampling"):
-        raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
+    choose(na, NA, "na")
+    choose(weights_type, WeightsType, "weights_type")
     by_weight = [weights] if weights is not None and weights_type == "sampling" else []
     defining = list(dict.fromkeys([*keys, *by_weight]))
     extra = [weights] if weights is not None else []
@@ -151,7 +149,10 @@ def grouped(
             if sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
                 parts = [_merge(parts, defining)]
     if tally:
-        parts.insert(0, _tallied(tally))
+        frame, count, ones = tally.groups()
+        mean = ones / count
+        entropy = np.zeros(len(count))
+        parts.insert(0, _Groups(frame, count, mean, ones * (1 - mean), entropy))
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
         raise DesignError(f"no rows to fit: every run was left out or there were none{left}")
@@ -247,12 +248,6 @@ def _outcomes(
             )
         one = w if weights_type == "frequency" else one
     return y, one
-
-
-def _tallied(tally: Tally) -> _Groups:
-    frame, count, ones = tally.groups()
-    mean = ones / count
-    return _Groups(frame, count, mean, ones * (1 - mean), np.zeros(len(count)))
 
 
 def _group(frame: pd.DataFrame, y: Array, one: Array | None) -> _Groups:

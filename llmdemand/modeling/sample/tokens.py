@@ -74,8 +74,7 @@ def two_ways(text: str) -> tuple[str, str, dict[str, str]]:
             inside.pop()
         elif kind == "other" and piece in "#@{}\\;`!?$":
             raise DesignError(f"formula {text!r}: {piece!r} is no sign of formulas: leave it out")
-        within = any(inside[:-1]) or (bool(inside) and inside[-1])
-        swapped = {":": "@", "^": "**"}.get(piece, piece) if not within else piece
+        swapped = piece if any(inside) else {":": "@", "^": "**"}.get(piece, piece)
         plain, python = plain + piece, python + swapped
         closes = kind == "other" and piece in ")]"
         previous = ")" if closes else "name" if kind == "word" else ""

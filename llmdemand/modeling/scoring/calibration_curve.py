@@ -105,14 +105,10 @@ def calibration(
 
     Parameters
     ----------
-    fit : LogitResults or Demand
-        A model with an estimate.
+    fit, data, weights
+        See `llmdemand.modeling.scoring.scores.scores`.
     bins : int
         Bins of equal width on [0, 1]; those without a prediction are left out.
-    data : pandas.DataFrame, optional
-        Other rows, outcome included; the sample by default.
-    weights : str, optional
-        Column of weights in `data`.
 
     Returns
     -------

@@ -263,27 +263,7 @@ def _new_rows(fit: Fit, data: Any) -> pd.DataFrame:
 
 
 def predicted(fit: Fit, data: Any, by: str | None = None, weights: str | None = None) -> Predicted:
-    """Predictions beside outcomes.
-
-    Parameters
-    ----------
-    fit : Fit
-        A model with an estimate.
-    data : table or None
-        Other rows, outcome included; None for the sample.
-    by : str, optional
-        Column whose values are the cells of the demand curve; ``price`` where there is one,
-        else every set of regressors is a cell.
-    weights : str, optional
-        Column of weights in `data`.
-
-    Raises
-    ------
-    DesignError
-        For a separated fit; for columns or outcomes that are missing or impossible.
-    UsageError
-        For arrays where a data frame is needed, and for an unknown `by`.
-    """
+    """Predictions beside outcomes; what it takes and raises: see `scores.scores`."""
     if data is None:
         if weights is not None:
             raise UsageError("weights= goes with data=: a fit has its own weights")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit
+from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.likelihood.sets import ChoiceSets
@@ -98,8 +99,7 @@ def predict(
     Name: predicted, dtype: float64
     """
     b = finite_params(fit)
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
+    alpha = alpha_of(alpha)
     choose(na, NA, "na")
     if fit.design is None or fit.frame is None or isinstance(data, np.ndarray):
         return _of_arrays(fit, b, data, se, alpha)

@@ -111,7 +111,7 @@ def scores(
         For a separated fit, which has no predictions; for columns or outcomes that are
         missing or impossible.
     UsageError
-        For arrays where a data frame is needed.
+        For arrays where a data frame is needed, and for an unknown `by`.
 
     Notes
     -----

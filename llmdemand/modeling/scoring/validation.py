@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.sample.columns import Data, plain, rows_of
 from llmdemand.modeling.sample.formula import split, variables
-from llmdemand.modeling.sample.sample import codes, complete, require
+from llmdemand.modeling.sample.sample import NA, codes, complete, require
 from llmdemand.modeling.scoring.predictions import Predicted, predicted_rows
 
 if TYPE_CHECKING:
@@ -290,17 +290,18 @@ def _usable(
     named = list(dict.fromkeys(v for text in parts for v in variables(text, known)))
     left = [outcome] if outcome in known else variables(outcome, known)
     weights, na = options.get("weights"), options.pop("na", "raise")
-    if na not in ("raise", "drop"):
-        raise UsageError(f"na={na!r}: use 'raise' or 'drop'")
+    choose(na, NA, "na")
     column = folds if isinstance(folds, str) else group
-    require([weights], known, "of weights")
-    require([column], known, "of folds")
-    require([by], known, "of cells (by=...)")
-    require([case], known, "of cases (case=...)")
-    frame = data
-    availability = options.pop("availability", None)
+    frame, availability = data, options.pop("availability", None)
+    for name, role in (
+        (weights, "of weights"),
+        (column, "of folds"),
+        (by, "of cells (by=...)"),
+        (case, "of cases (case=...)"),
+        (availability, "of availability"),
+    ):
+        require([name], known, role)
     if availability is not None:
-        require([availability], known, "of availability")
         if not data[availability].isin([0, 1]).all():
             raise DesignError(f"availability {availability!r} must be 0 or 1 in every row")
         frame = data[data[availability].astype(bool)]

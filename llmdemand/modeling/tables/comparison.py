@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from llmdemand.errors import UsageError
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, listed
+from llmdemand.modeling.estimation.fit import Fit, Fitted, listed
 from llmdemand.modeling.inference.nesting import differing_sample
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
@@ -93,14 +92,10 @@ def compare_models(
     >>> table["aic"].round(2).tolist()
     [13.09, 14.41]
     """
-    found = [fit_of(fit) for fit in listed(fits)]
-    if not found:
-        raise UsageError("no model to compare: compare_models(fit, another, ...)")
-    rows = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
-    if isinstance(names, str) or len(rows) != len(found):
-        raise UsageError(f"{len(rows)} names for {len(found)} fits: give one name for each")
-    table = [_compared(fit, found[0], str(rows[0])) for fit in found]
-    return Comparison(table, index=pd.Index([str(r) for r in rows], name="name"))
+    nothing = "no model to compare: compare_models(fit, another, ...)"
+    found, rows = listed(fits, names, nothing)
+    table = [_compared(fit, found[0], rows[0]) for fit in found]
+    return Comparison(table, index=pd.Index(rows, name="name"))
 
 
 def _compared(fit: Fit, first: Fit, name: str) -> dict[str, Any]:

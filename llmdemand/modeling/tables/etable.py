@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, get_args, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
-from llmdemand.errors import UsageError, nearest
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, listed
+from llmdemand.errors import UsageError, choose
+from llmdemand.modeling.estimation.fit import Fit, Fitted, listed
 from llmdemand.modeling.tables.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -19,31 +19,30 @@ __all__ = ["Format", "etable"]
 
 Format = Literal["text", "markdown", "latex", "html", "frame"]
 
+
+class Shown(TypedDict, total=False):
+    """Options of `etable` besides the format."""
+
+    names: Sequence[str] | None
+    stars: bool
+    keep: str | Sequence[str] | None
+    drop: str | Sequence[str] | None
+    digits: int
+
+
 _LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 _LEGEND = "* p < 0.05, ** p < 0.01, *** p < 0.001"
 
 
 @overload
 def etable(
-    *fits: Fitted | Sequence[Fitted],
-    format: None = ...,
-    names: Sequence[str] | None = ...,
-    stars: bool = ...,
-    keep: str | Sequence[str] | None = ...,
-    drop: str | Sequence[str] | None = ...,
-    digits: int = ...,
+    *fits: Fitted | Sequence[Fitted], format: None = ..., **shown: Unpack[Shown]
 ) -> Table: ...
 
 
 @overload
 def etable(
-    *fits: Fitted | Sequence[Fitted],
-    format: Literal["frame"],
-    names: Sequence[str] | None = ...,
-    stars: bool = ...,
-    keep: str | Sequence[str] | None = ...,
-    drop: str | Sequence[str] | None = ...,
-    digits: int = ...,
+    *fits: Fitted | Sequence[Fitted], format: Literal["frame"], **shown: Unpack[Shown]
 ) -> pd.DataFrame: ...
 
 
@@ -51,11 +50,7 @@ def etable(
 def etable(
     *fits: Fitted | Sequence[Fitted],
     format: Literal["text", "markdown", "latex", "html"],
-    names: Sequence[str] | None = ...,
-    stars: bool = ...,
-    keep: str | Sequence[str] | None = ...,
-    drop: str | Sequence[str] | None = ...,
-    digits: int = ...,
+    **shown: Unpack[Shown],
 ) -> str: ...
 
 
@@ -134,20 +129,12 @@ def etable(
     estimator                    quasi-ML
     -------------------------------------
     """
-    if format is not None and format not in get_args(Format):
-        raise UsageError(
-            f"format={format!r}{nearest(str(format), list(get_args(Format)))}: use one of "
-            f"{', '.join(get_args(Format))}"
-        )
-    found = [fit_of(fit) for fit in listed(fits)]
-    if not found:
-        raise UsageError("no fit to show: etable(fit) or etable(fit, another, ...)")
+    if format is not None:
+        choose(format, Format, "format")
+    found, heads = listed(fits, names, "no fit to show: etable(fit) or etable(fit, another, ...)")
     if isinstance(digits, bool) or not isinstance(digits, int) or not 0 <= digits <= 15:
         raise UsageError(f"digits={digits!r}: give a number of decimals from 0 to 15")
-    heads = [f"({k + 1})" for k in range(len(found))] if names is None else list(names)
-    if isinstance(names, str) or len(heads) != len(found):
-        raise UsageError(f"{len(heads)} names for {len(found)} fits: give one name for each")
-    table = _table(found, [str(h) for h in heads], stars, keep, drop, digits)
+    table = _table(found, heads, stars, keep, drop, digits)
     if format == "frame":
         return table.frame
     return table if format is None else str(getattr(table, f"to_{format}")())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.likelihood.cells import Cells
@@ -23,9 +23,7 @@ Weights = Literal["rademacher", "webb", "mammen"]
 Bools = NDArray[np.bool_]
 
 _POINTS = 512  # designs of at most so many distinct rows are fitted from sums per row
-_CHUNK = (
-    1 << 22
-)  # elements of a (draws x units) working array  # elements of a (draws x units) working array
+_CHUNK = 1 << 22  # elements of a (draws x units) working array
 
 
 @dataclass(frozen=True)
@@ -195,12 +193,8 @@ def refit(
         U.
     weights : function of int
         Weights of the units in fit b, (U,).
-    reps : int
-        B, the number of fits.
-    start : (K,) array, optional
-        Where Newton's method begins.
-    firth : bool
-        Firth's estimates.
+    reps, start, firth
+        B, the number of fits, and how they are made: see `pairs_bootstrap`, `newton`.
 
     Returns
     -------
@@ -328,11 +322,7 @@ def multipliers(
     >>> v.shape, enumerated
     ((8, 3), True)
     """
-    if weights not in get_args(Weights):
-        raise UsageError(
-            f"weights={weights!r}{nearest(str(weights), get_args(Weights))}: "
-            "use 'rademacher', 'webb' or 'mammen'"
-        )
+    choose(weights, Weights, "weights")
     _check_reps(reps)
     if weights == "rademacher" and clusters < 31 and 2**clusters <= reps:
         bits = np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1

@@ -280,17 +280,26 @@ def _clustered(
         factor, text = small_sample_factor(ssc, data.nobs, data.size, of)
         meat += sign * factor * (sums.T @ sums)
     cov = sandwich(bread, meat)
-    notes = _few(least)
-    if len(groups) > 1:
-        if ssc != "none":
-            text += " with the smaller G" if ssc == "fixest" else " with the G of each term"
-        notes = (*_defects(cov, bread, len(groups)), *notes)
+    if len(groups) > 1 and ssc != "none":
+        text += " with the smaller G" if ssc == "fixest" else " with the G of each term"
+    return _of_clusters("CRV1", groups, cov, bread, text, rows, _few(least))
+
+
+def _of_clusters(
+    kind: str,
+    groups: Mapping[str, tuple[Codes, int]],
+    cov: Array,
+    bread: Array,
+    text: str,
+    rows: list[Array],
+    notes: tuple[str, ...],
+) -> Estimated:
+    """A covariance by clusters, several ways or one, with what to say of it."""
+    ways, least = len(groups), min(clusters for _, clusters in groups.values())
+    name = f"{kind} ({_WAYS[ways]}clusters: {', '.join(groups)})"
+    notes = (*(_defects(cov, bread, ways) if ways > 1 else ()), *notes)
     middle = np.vstack(rows) / np.sqrt(len(rows))
-    return Estimated(cov, _clusters("CRV1", groups), text, least, least - 1, notes, rows=middle)
-
-
-def _clusters(kind: str, groups: Mapping[str, tuple[Codes, int]]) -> str:
-    return f"{kind} ({_WAYS[len(groups)]}clusters: {', '.join(groups)})"
+    return Estimated(cov, name, text, least, least - 1, notes, rows=middle)
 
 
 def _ways(groups: Mapping[str, tuple[Codes, int]]) -> list[tuple[float, str, Codes, int]]:
@@ -339,12 +348,8 @@ def _jackknifed(
     least = min(clusters for _, clusters in groups.values())
     few = f"fewer than {_FEW} clusters ({least}): t(G-1) is an approximation"
     notes = (few,) if least < _FEW else ()
-    text = "(G-1)/G"
-    if len(groups) > 1:
-        notes = (*_defects(cov, bread, len(groups)), *notes)
-        text += " with the G of each term"
-    middle = np.vstack(rows) / np.sqrt(len(rows))
-    return Estimated(cov, _clusters("CRV3", groups), text, least, least - 1, notes, rows=middle)
+    text = "(G-1)/G" + (" with the G of each term" if len(groups) > 1 else "")
+    return _of_clusters("CRV3", groups, cov, bread, text, rows, notes)
 
 
 def _jackknife(

@@ -314,18 +314,14 @@ def score_interval(
 
     Parameters
     ----------
-    data : Likelihood
-        Cells or choice situations, in the caller's units.
+    data, group, reps, seed, weights, firth
+        See `score_bootstrap`; all tests use the same weights.
     params : (K,) array
         The estimate.
     term : int
         Which coefficient.
-    group : str
-        Clusters, a name in ``data.groups``.
     alpha : float
         One minus the level.
-    reps, seed, weights, firth
-        See `score_bootstrap`; all tests use the same weights.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError, choose, nearest
 
 __all__ = ["SSC", "Covariance", "Kind", "parse_vcov", "small_sample_factor"]
 
@@ -184,11 +184,7 @@ def small_sample_factor(
     >>> small_sample_factor("fixest", 320, 2, 16)[1]
     'G/(G-1) * (n-1)/(n-k)'
     """
-    if ssc not in get_args(SSC):
-        raise UsageError(
-            f"ssc={ssc!r}{nearest(str(ssc), get_args(SSC))}: use 'stata', 'sandwich', 'fixest' "
-            "or 'none'"
-        )
+    choose(ssc, SSC, "ssc")
     if ssc == "none" or (not robust and ssc != "fixest"):
         return 1.0, "none"
     if ssc == "stata":

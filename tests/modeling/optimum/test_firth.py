@@ -9,7 +9,7 @@ from scipy.stats import chi2
 
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.optimum.firth import firth_fit, lr_test, profile_interval, profile_intervals
+from llmdemand.modeling.optimum.firth import lr_test, profile_intervals
 from llmdemand.modeling.optimum.newton import newton
 
 pytestmark = pytest.mark.numbers
@@ -20,6 +20,15 @@ def penalised(b, x, y):
     mu = 1 / (1 + np.exp(-eta))
     information = (x * (mu * (1 - mu))[:, None]).T @ x
     return y @ eta - np.logaddexp(0, eta).sum() + np.linalg.slogdet(information)[1] / 2
+
+
+def firth_fit(data):
+    """Coefficients, their covariance and the penalised likelihood, in the units of the data."""
+    z, back = data.standardised()
+    found = newton(z, firth=True)
+    assert found.converged
+    cov = back @ np.linalg.inv(found.information) @ back.T
+    return back @ found.params, cov, found.objective - np.linalg.slogdet(back)[1]
 
 
 def maximise(objective, start):
@@ -54,19 +63,19 @@ def test_a_two_by_two_table_gets_a_half_in_every_cell(a, b, more_a, more_b):
     x, one = np.array([[1.0, 0], [1, 1]]), np.ones(2)
     cells = Cells(x, n, successes / n, successes * (1 - successes / n), one)
     odds = np.log((successes + 0.5) / (n - successes + 0.5))
-    np.testing.assert_allclose(firth_fit(cells).params, [odds[0], odds[1] - odds[0]], atol=1e-9)
+    np.testing.assert_allclose(firth_fit(cells)[0], [odds[0], odds[1] - odds[0]], atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["choice", "separated", "fraction"])
 def test_estimates_maximise_the_penalised_likelihood(kind):
     x, y = example(kind)
-    found = firth_fit(Cells.of_rows(x, y))
+    params, cov, objective = firth_fit(Cells.of_rows(x, y))
     best, value = maximise(lambda b: penalised(b, x, y), np.zeros(3))
-    assert found.converged and found.penalised == pytest.approx(value, abs=1e-10)
-    np.testing.assert_allclose(found.params, best, atol=1e-5)
-    mu = 1 / (1 + np.exp(-x @ found.params))
+    assert objective == pytest.approx(value, abs=1e-10)
+    np.testing.assert_allclose(params, best, atol=1e-5)
+    mu = 1 / (1 + np.exp(-x @ params))
     information = (x * (mu * (1 - mu))[:, None]).T @ x
-    np.testing.assert_allclose(found.cov, np.linalg.inv(information), rtol=1e-8)
+    np.testing.assert_allclose(cov, np.linalg.inv(information), rtol=1e-8)
 
 
 @settings(max_examples=100, deadline=None)
@@ -87,16 +96,16 @@ def test_small_and_extreme_samples_converge_to_a_root(seed, power, separated):
 
 def test_complements_shifts_and_units():
     x, y = example("separated")
-    plain = firth_fit(Cells.of_rows(x, y))
-    flipped = firth_fit(Cells.of_rows(x, 1 - y))
-    np.testing.assert_allclose(flipped.params, -plain.params, atol=1e-9)
+    plain = firth_fit(Cells.of_rows(x, y))[0]
+    flipped = firth_fit(Cells.of_rows(x, 1 - y))[0]
+    np.testing.assert_allclose(flipped, -plain, atol=1e-9)
     units, shift = np.array([1.0, 1e6, 1e-6]), np.array([0, 5, -3])
-    moved = firth_fit(Cells.of_rows((x + shift) * units, y))
-    np.testing.assert_allclose(moved.params[1:] * units[1:], plain.params[1:], rtol=1e-8)
-    first = profile_intervals(Cells.of_rows(x, y), plain.params)
-    second = profile_intervals(Cells.of_rows((x + shift) * units, y), moved.params)
+    moved = firth_fit(Cells.of_rows((x + shift) * units, y))[0]
+    np.testing.assert_allclose(moved[1:] * units[1:], plain[1:], rtol=1e-8)
+    first = profile_intervals(Cells.of_rows(x, y), plain)
+    second = profile_intervals(Cells.of_rows((x + shift) * units, y), moved)
     np.testing.assert_allclose(second[1:] * units[1:, None], first[1:], rtol=1e-6)
-    mirrored = profile_intervals(Cells.of_rows(x, 1 - y), flipped.params)
+    mirrored = profile_intervals(Cells.of_rows(x, 1 - y), flipped)
     np.testing.assert_allclose(-mirrored[:, ::-1], first, rtol=1e-6)
 
 
@@ -104,22 +113,23 @@ def test_complements_shifts_and_units():
 def test_profile_bounds_lie_on_the_cut(kind):
     x, y = example(kind, 30)
     cells = Cells.of_rows(x, y)
-    found = firth_fit(cells)
-    top = maximise(lambda b: penalised(b, x, y), found.params)[1]
-    bounds = profile_interval(cells, found.params, 1, 0.1)
-    assert bounds[0] < found.params[1] < bounds[1]
+    params = firth_fit(cells)[0]
+    top = maximise(lambda b: penalised(b, x, y), params)[1]
+    bounds = profile_intervals(cells, params, 0.1)[1]
+    assert bounds[0] < params[1] < bounds[1]
     for c in bounds:
-        start = found.params[[0, 2]] * c / found.params[1]
+        start = params[[0, 2]] * c / params[1]
         there = maximise(lambda a, c=c: penalised(np.array([a[0], c, a[1]]), x, y), start)[1]
         assert 2 * (top - there) == pytest.approx(chi2.ppf(0.9, 1), abs=1e-6)
 
 
 def test_profile_of_a_combination_is_that_of_the_coefficient_in_other_regressors():
     x, y = example("choice", 30)
-    difference = profile_interval(Cells.of_rows(x, y), np.zeros(3), np.array([0, 1.0, -1.0]))
+    rows = np.array([[0, 1.0, -1.0]])
+    (difference,) = profile_intervals(Cells.of_rows(x, y), np.zeros(3), rows=rows)
     # b1 x1 + b2 x2 = (b1 - b2) x1 + b2 (x1 + x2)
     other = np.column_stack([x[:, 0], x[:, 1], x[:, 1] + x[:, 2]])
-    same = profile_interval(Cells.of_rows(other, y), np.zeros(3), 1)
+    same = profile_intervals(Cells.of_rows(other, y), np.zeros(3))[1]
     np.testing.assert_allclose(difference, same, rtol=1e-7)
 
 
@@ -127,14 +137,14 @@ def test_ordinary_profile_of_separated_data_is_half_a_line():
     x = np.arange(8.0)
     cells = Cells.of_rows(np.column_stack([np.ones(8), x]), (x > 3).astype(float))
     infinite = np.array([-np.inf, np.inf])
-    low, high = profile_interval(cells, infinite, 1, firth=False)
+    low, high = profile_intervals(cells, infinite, firth=False)[1]
     assert high == np.inf
     # By brute force over the constant: symmetric about 3.5, so it is -3.5 slope.
     value = -2 * np.logaddexp(0, -low * (np.arange(4) + 0.5)).sum()
     assert -2 * value == pytest.approx(chi2.ppf(0.95, 1), abs=1e-6)
     flipped = Cells.of_rows(cells.x, 1 - cells.mean)
     np.testing.assert_allclose(
-        profile_interval(flipped, -infinite, 1, firth=False), [-np.inf, -low], rtol=1e-7
+        profile_intervals(flipped, -infinite, firth=False)[1], [-np.inf, -low], rtol=1e-7
     )
 
 
@@ -155,8 +165,8 @@ def test_ordinary_profile_of_quasi_separated_data():
 
 def test_all_ones_say_nothing_of_the_slope():
     x = np.column_stack([np.ones(6), np.arange(6.0)])
-    found = profile_interval(Cells.of_rows(x, np.ones(6)), np.zeros(2), 1, firth=False)
-    assert found == (-np.inf, np.inf)
+    found = profile_intervals(Cells.of_rows(x, np.ones(6)), np.zeros(2), firth=False)[1]
+    assert found.tolist() == [-np.inf, np.inf]
 
 
 @pytest.mark.parametrize("firth", [True, False])
@@ -194,20 +204,21 @@ def pairs(x, y):
 def test_two_alternatives_are_a_binary_logit(kind):
     x, y = example(kind)
     binary, choice = Cells.of_rows(x, y), pairs(x, y)
-    one, two = firth_fit(binary), firth_fit(choice)
-    np.testing.assert_allclose(two.params, one.params, atol=1e-8)
-    np.testing.assert_allclose(two.cov, one.cov, rtol=1e-6)
-    assert two.penalised == pytest.approx(one.penalised, abs=1e-9)
+    one, cov, objective = firth_fit(binary)
+    two, same_cov, same_objective = firth_fit(choice)
+    np.testing.assert_allclose(two, one, atol=1e-8)
+    np.testing.assert_allclose(same_cov, cov, rtol=1e-6)
+    assert same_objective == pytest.approx(objective, abs=1e-9)
     np.testing.assert_allclose(
-        profile_intervals(choice, two.params), profile_intervals(binary, one.params), rtol=1e-6
+        profile_intervals(choice, two), profile_intervals(binary, one), rtol=1e-6
     )
     assert lr_test(choice, [1]).statistic == pytest.approx(lr_test(binary, [1]).statistic)
-    for index in (1, 2):
-        np.testing.assert_allclose(
-            profile_interval(choice, two.params * np.nan, index, firth=False),
-            profile_interval(binary, one.params * np.nan, index, firth=False),
-            rtol=1e-5,
-        )
+    slopes = np.eye(3)[1:]
+    np.testing.assert_allclose(
+        profile_intervals(choice, two * np.nan, rows=slopes, firth=False),
+        profile_intervals(binary, one * np.nan, rows=slopes, firth=False),
+        rtol=1e-5,
+    )
 
 
 def test_separated_choices_among_three_have_finite_estimates():
@@ -217,7 +228,7 @@ def test_separated_choices_among_three_have_finite_estimates():
     y[np.arange(30), x[:, :, 0].argmin(axis=1)] = 1
     one = np.ones(30)
     cases = Cases(x.reshape(-1, 2), y.ravel(), 3 * np.arange(30), one, one)
-    found = firth_fit(cases)
+    params, _, reached = firth_fit(cases)
 
     def objective(b):
         v = x @ b
@@ -226,12 +237,12 @@ def test_separated_choices_among_three_have_finite_estimates():
         information = np.einsum("nj,njk,njl->kl", p, d, d)
         return (y * np.log(p)).sum() + np.linalg.slogdet(information)[1] / 2
 
-    best, value = maximise(objective, found.params + 0.1)
-    assert found.converged and found.penalised == pytest.approx(value, abs=1e-9)
-    np.testing.assert_allclose(found.params, best, atol=1e-4)
-    low, high = profile_interval(cases, found.params, 0)
-    assert low < found.params[0] < high < 0
-    assert profile_interval(cases, found.params, 0, firth=False)[0] == -np.inf
+    best, value = maximise(objective, params + 0.1)
+    assert reached == pytest.approx(value, abs=1e-9)
+    np.testing.assert_allclose(params, best, atol=1e-4)
+    low, high = profile_intervals(cases, params)[0]
+    assert low < params[0] < high < 0
+    assert profile_intervals(cases, params, firth=False)[0, 0] == -np.inf
 
 
 def test_sixteen_separated_prices():
