@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.belief.final.rules import Rules
+from llmdemand.core.menu import MenuWarning
 from llmdemand.lab.cases import load_cases
 from llmdemand.lab.enumerated import Enumerated, share
 from llmdemand.lab.questions import load_questions
@@ -150,11 +152,14 @@ def _judged(questions: Sequence[Enumerated], judge: Judge) -> dict[tuple[object,
     texts: dict[Any, list[str]] = {}
     for question in questions:
         texts.setdefault(question.menu, []).extend(question.texts)
-    return {
-        (menu, text): found.choice
-        for menu, some in texts.items()
-        for text, found in judge.judgements(dict.fromkeys(some), menu).items()
-    }
+    with warnings.catch_warnings():
+        # Names that begin alike are among what is tested.
+        warnings.simplefilter("ignore", MenuWarning)
+        return {
+            (menu, text): found.choice
+            for menu, some in texts.items()
+            for text, found in judge.judgements(dict.fromkeys(some), menu).items()
+        }
 
 
 def _read(
