@@ -84,7 +84,13 @@ FLOORS = {
         "compare",
         "terminal",
     ],
-    "lab": ["ask cases result", "repeated rules", "experiments", "registry"],
+    "lab": [
+        "ask cases questions result",
+        "enumerated repeated rules",
+        "finals",
+        "experiments",
+        "registry",
+    ],
 }
 MOST = 13  # modules in a folder
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from llmdemand.lab.ask import Respondent
     from llmdemand.lab.registry import Experiment
     from llmdemand.lab.result import Result
+    from llmdemand.simulation.cost import Budget
+    from llmdemand.simulation.judge import Judge
 
 _SHOWN = 24  # rows of a table on the terminal
 
@@ -47,6 +49,10 @@ def lab(
     ] = None,
     experiments: Annotated[
         int | None, typer.Option("--experiments", help="Experiments, where there are several.")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="pivots: a backend that reads the whole answers too."),
     ] = None,
     seed: Seed = 1,
     folder: Annotated[
@@ -82,9 +88,18 @@ def lab(
     if store is not None:
         store.parent.mkdir(parents=True, exist_ok=True)
     respondent = Respondent(answerer, store=store, budget=budget(budget_usd, None))
-    options = {"study": study, "runs": runs, "experiments": experiments}
+    options: dict[str, Any] = {
+        "study": study,
+        "runs": runs,
+        "experiments": experiments,
+        "judge": judge,
+    }
     wanted = chosen.wanted(respondent, **options)
     chosen.checked(options)
+    if judge is not None and not dry_run:
+        options["judge"] = _judge(
+            judge, folder, seed, respondent.budget, model=model, base_url=base_url, prices=prices
+        )
     if wanted and (dry_run or not known):
         expected = respondent.estimate(wanted, seed, price_list(prices))
         message = f"{chosen.name}: {expected}"
@@ -93,7 +108,8 @@ def lab(
             return
         err().print(message, highlight=False)
     elif dry_run:
-        say(f"{chosen.name}: asks nobody, its answers are shipped")
+        asked = "asks nobody" if judge is None else f"asks {judge} to read {_texts()} answers"
+        say(f"{chosen.name}: {asked}, its answers are shipped")
         return
     result = _run(chosen, respondent, seed, options)
     files = () if folder is None else result.save(folder)
@@ -104,6 +120,26 @@ def lab(
     _show(result)
     for path in files:
         say(str(path))
+
+
+def _judge(name: str, folder: Path | None, seed: int, most: Budget | None, **options: Any) -> Judge:
+    """A backend that reads whole answers; what it says is kept where results are."""
+    from llmdemand.core.study import load_study
+    from llmdemand.simulation.judge import Judge
+
+    store = ":memory:" if folder is None else folder / "judge.responses.sqlite"
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    mode = "completion" if name == "local" else "chat"
+    answerer = backend_of(name, load_study("pampers"), **options)
+    return Judge(answerer, seed=seed, mode=mode, store=store, budget=most, progress=False)
+
+
+def _texts() -> int:
+    """Different texts that a judge would read."""
+    from llmdemand.lab.finals import shipped
+
+    return len({(question.menu, text) for question in shipped() for text in question.texts})
 
 
 def _run(chosen: Experiment, respondent: Respondent, seed: int, options: dict[str, Any]) -> Result:

@@ -36,7 +36,7 @@ class Experiment:
     asks : callable or None
         ``asks(**options)`` gives the panels that it wants; None where it asks nobody.
     options : tuple of str
-        Those of ``study``, ``runs`` and ``experiments`` that it knows.
+        Those of ``study``, ``runs``, ``experiments`` and ``judge`` that it knows.
     """
 
     name: str
@@ -100,10 +100,10 @@ _ALL = (
     ),
     Experiment(
         "pivots",
-        "Is the pivot found in 50 hand-labelled answers, and what does a wrong one cost?",
+        "Is the pivot found in labelled answers, what does a wrong one cost, what corrects it?",
         pivots.pivots,
         None,
-        ("runs",),
+        ("runs", "judge"),
     ),
     Experiment(
         "temperature",

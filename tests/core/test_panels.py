@@ -22,6 +22,15 @@ def test_the_panel_has_the_promised_size():
         load_panel("pamper")
 
 
+def test_whole_answers_of_the_same_runs():
+    stopped, whole = load_panel("pampers").frame, load_panel("pampers-whole").frame
+    same = ["run_id", "status", "choice", "belief_pampers", "pivot_token", "decided_mass"]
+    pd.testing.assert_frame_equal(whole[same], stopped[same])
+    assert whole["final_status"].value_counts().to_dict() == {"read": 1703, "unread": 89}
+    assert stopped["final_status"].value_counts()["stopped"] == 1506
+    assert not whole["mismatch"].fillna(False).any()
+
+
 def test_the_travel_panel_joins_what_people_did():
     panel = load_panel("travel-mode")
     assert panel.study.hash == ld.load_study("travel-mode").hash
@@ -31,7 +40,7 @@ def test_the_travel_panel_joins_what_people_did():
     assert len(both) == 4 * 720 and (both["price"] == both["price_human"]).all()
 
 
-@pytest.mark.parametrize("name", ["pampers", "travel-mode"])
+@pytest.mark.parametrize("name", ["pampers", "pampers-whole", "travel-mode"])
 def test_beliefs_can_be_extracted_again_from_the_responses(tmp_path, name):
     from llmdemand.simulation.storing.store import Store
 

@@ -1,4 +1,4 @@
-"""Pivot robustness: fifty hand-labelled answers, four rules, and what a wrong pivot costs."""
+"""Pivot robustness: labelled answers, what a wrong pivot costs, and what corrects it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import pandas as pd
 
 from llmdemand.errors import UsageError
 from llmdemand.lab.cases import Case, load_cases
+from llmdemand.lab.enumerated import Enumerated
+from llmdemand.lab.finals import Finals, finals
 from llmdemand.lab.repeated import wilson
 from llmdemand.lab.result import COLOUR, Result, axes
 from llmdemand.lab.rules import RULES, flagged
+from llmdemand.simulation.judge import Judge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PivotsResult", "pivots"]
 
 _LEVEL = 0.05
+_SMALL = 1e-9  # a share that is missed by less is met
 _WHICH = ("right", "wrong", "all")
 _SOURCE = "answers written for this test and labelled by reading (not sampled from a model)"
 
@@ -47,12 +51,16 @@ class PivotsResult(Result):
         audit would notice that the answer goes on to say something else.
     pvalue : float
         Exact McNemar test of the extractor against the best of the other rules.
+    whole : Finals
+        Whole answers, these and 138 more: who reads them right, and what shares come of plain
+        and corrected belief.
     """
 
     accuracy: pd.DataFrame
     effect: pd.DataFrame
     answers: pd.DataFrame
     pvalue: float
+    whole: Finals
 
     name: ClassVar[str] = "pivots"
     title: ClassVar[str] = "Pivot robustness: rules against hand labels"
@@ -61,6 +69,13 @@ class PivotsResult(Result):
         "effect": "effect",
         "answers": "answers",
     }
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table by the name of its file."""
+        own = self.whole
+        more = {"readings": own.readings, "classes": own.classes, "shares": own.shares}
+        return {**super().tables, **more, "questions": own.questions}
 
     @property
     def holds(self) -> bool:
@@ -90,7 +105,8 @@ class PivotsResult(Result):
         )
         return (
             f"{lead} Right pivot and choice in the recorded answers: {'; '.join(parts)}; exact "
-            f"McNemar p against the best of them = {self.pvalue:.2g}.{fails}{self._cost()}"
+            f"McNemar p against the best of them = {self.pvalue:.2g}.{fails}{self._cost()} "
+            f"{self.whole.verdict}"
         )
 
     def _cost(self) -> str:
@@ -118,15 +134,30 @@ class PivotsResult(Result):
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Bias of every question by rule, right and wrong pivots apart."""
-        ax = axes(ax, (7.0, 4.4))
-        rng = np.random.default_rng(0)
-        names = list(RULES)
-        for k, rule in enumerate(names):
-            bias, right = self.answers[f"bias {rule}"], self.answers[f"pivots {rule}"] == 1
+        """Bias of every question: by rule in the 50, then by estimate in all of them."""
+        from llmdemand.reporting.figures.style import GUIDE, finish
+
+        ax = axes(ax, (7.0, 5.6))
+        rng, own = np.random.default_rng(0), self.whole
+        rows = [
+            (
+                f"{r['rule']}\n{r['right']} of {r['answers']} pivots right",
+                self.answers.get(f"bias {r['rule']}", pd.Series(dtype=float)),
+                self.answers.get(f"pivots {r['rule']}", pd.Series(dtype=float)) == 1,
+            )
+            for r in self.accuracy.to_dict("records")
+        ]
+        for name in own.shares["estimate"].unique():
+            if str(name).startswith(("plain", "corrected")):
+                reader = str(name).partition(", ")[2]
+                bias = own.questions[f"bias {name}"]
+                # Plain belief has no reader: it is right where it misses no share.
+                right = own.questions[f"right {reader}"] if reader else bias.abs() < _SMALL
+                rows.append((f"{name}\n{bias.notna().sum()} questions, enumerated", bias, right))
+        for k, (_, bias, right) in enumerate(rows):
             for mask, colour, marker, label in (
-                (right, "belief", "o", "pivot as labelled"),
-                (~right, "choice", "x", "wrong pivot"),
+                (right, "belief", "o", "read as labelled"),
+                (~right, "choice", "x", "pivot or reading wrong"),
             ):
                 values = bias[mask].dropna()
                 ax.plot(
@@ -138,19 +169,13 @@ class PivotsResult(Result):
                     alpha=0.75,
                     label=label if not k else None,
                 )
-        ticks = [
-            f"{r['rule']}\n{r['right']} of {r['answers']} right"
-            for r in self.accuracy.to_dict("records")
-        ]
-        ax.set_yticks(range(len(names)), ticks)
+        ax.set_yticks(range(len(rows)), [name for name, _, _ in rows])
         ax.invert_yaxis()
-        ax.axvline(0, color="0.4", lw=0.8)
-        ax.set(
-            xlabel="mean belief minus probability of the recorded choice",
-            title="Bias by rule, one point per question",
+        ax.axhline(len(RULES) - 0.5, color=GUIDE, lw=0.8, ls=":")
+        ax.axvline(0, color=GUIDE, lw=0.8)
+        return finish(
+            ax, title="Bias, one point per question", x="estimated minus true share", y=""
         )
-        ax.legend(frameon=False, fontsize=8, loc="lower left")
-        return ax
 
 
 def pivots(
@@ -159,25 +184,31 @@ def pivots(
     runs: int = 200,
     noise: float = 0.5,
     seed: int = 1,
+    judge: Judge | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> PivotsResult:
-    """Try four rules on hand-labelled answers, and measure what a wrong pivot costs.
+    """Try rules on labelled answers, and measure what a wrong pivot costs and what corrects it.
 
     Accuracy is measured on the recorded answers. For bias and variance each question is run
     again and again: in every run the log-odds of its paths move by normal noise, a path is
     drawn, and each rule reads the answer. With s the run's true probability of the recorded
     choice and b a rule's belief, bias is the mean of ``b - s``.
 
+    Of whole answers everything is enumerated: the tree of a question's answers gives the
+    probability of every token, and so expectations without a draw (`llmdemand.lab.finals`).
+
     Parameters
     ----------
     cases : sequence of Case, optional
-        The shipped ones by default.
+        The fifty that are shipped by default, and for whole answers 138 more.
     runs : int
         Runs of each question with more than one path.
     noise : float
         Standard deviation of the log-odds over runs.
     seed : int
         Of the runs.
+    judge : Judge, optional
+        A language model that reads the whole answers too.
     progress : callable, optional
         Called with the share of questions that are done.
 
@@ -220,7 +251,8 @@ def pivots(
     better, worse = int((own & ~other).sum()), int((other & ~own).sum())
     pvalue = stats.binomtest(better, better + worse).pvalue if better + worse else 1.0
     effect = pd.DataFrame([_effect(rule, which, answers) for rule in RULES for which in _WHICH])
-    return PivotsResult(_SOURCE, seed, accuracy, effect, answers, float(pvalue))
+    whole = finals(None if cases is None else map(Enumerated.of, questions), judge)
+    return PivotsResult(_SOURCE, seed, accuracy, effect, answers, float(pvalue), whole)
 
 
 def _recorded(case: Case) -> dict[str, Any]:

@@ -192,8 +192,10 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
     import pandas as pd
 
     choice = indicators(read.final, len(panel.study.menu))
-    # In turn within each cell: the two halves of a cell know nothing of each other.
-    fold: Codes = (panel.frame.groupby("cell").cumcount() % 2).to_numpy().astype(np.intp)
+    cell: Codes = pd.factorize(panel.frame["cell"])[0].astype(np.intp)
+    # In turn within each cell: the two halves of a cell know nothing of each other. Every other
+    # cell begins with the other half: where the first run alone is whole, both have some.
+    fold: Codes = (panel.frame.groupby("cell").cumcount().to_numpy() + cell) % 2
     if panel.study.sampling.branch:
         # Branches are read to their ends: their belief is that of the final choice already.
         used = np.isfinite(read.belief).all(axis=1, keepdims=True)
@@ -206,8 +208,7 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
                 "and have no final choice: use reading='pivot', or ask again with whole answers "
                 "(or a probability of them)"
             )
-        cell, _ = pd.factorize(panel.frame["cell"])
-        return augmented(read, cell.astype(np.intp), fold), choice
+        return augmented(read, cell, fold), choice
     return corrected(read, coefficient, fold), choice
 
 
