@@ -46,7 +46,7 @@ FLOORS = {
         "readers",
     ],
     "modeling": [
-        "arrays printed",
+        "arrays printed spelled",
         "sample likelihood outcomes",
         "optimum",
         "batch",

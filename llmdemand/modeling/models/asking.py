@@ -20,11 +20,12 @@ from llmdemand.modeling.quantities import (
     welfare,
     worth,
 )
-from llmdemand.modeling.quantities.intervals import Drawn
+from llmdemand.modeling.quantities.intervals import Drawn, Intervals
 from llmdemand.modeling.quantities.pricing import Goal
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import Kind
 from llmdemand.modeling.quantities.scenes import Average
+from llmdemand.modeling.spelled import spelled
 
 __all__ = ["Asked", "Asking", "Price"]
 
@@ -59,6 +60,7 @@ class Asking(Fit):
     def _named(self, found: Quantity) -> Quantity:
         return found
 
+    @spelled(Asked, Intervals())
     def elasticity(
         self,
         where: Any = None,
@@ -76,6 +78,7 @@ class Asking(Fit):
             responses.elasticity, (where, at, price), alternative, options, kind=kind, rival=rival
         )
 
+    @spelled(Asked, Intervals())
     def marginal_effects(
         self,
         where: Any = None,
@@ -117,6 +120,7 @@ class Asking(Fit):
             rival=rival,
         )
 
+    @spelled(Asked, Intervals())
     def diversion(
         self,
         where: Any = None,
@@ -133,6 +137,7 @@ class Asking(Fit):
             responses.diversion, (where, at, price), alternative, options, rival=rival
         )
 
+    @spelled(Asked, Intervals())
     def shares(
         self,
         where: Any = None,
@@ -147,6 +152,7 @@ class Asking(Fit):
         column, at, _ = self._where((where, at, price), self._own or alternative)
         return self._ask(responses.shares, options, at=at, price=column, alternative=alternative)
 
+    @spelled(Asked, Intervals())
     def demand_curve(
         self,
         grid: ArrayLike | None = None,
@@ -173,6 +179,7 @@ class Asking(Fit):
             at=at,
         )
 
+    @spelled(Asked, Intervals())
     def simulate(
         self,
         prices: Any,
@@ -185,6 +192,7 @@ class Asking(Fit):
         column = _column(price, "scenarios are the rows of prices=...")
         return self._ask(curves.simulate, options, prices, price=column, at=at)
 
+    @spelled(Asked, Intervals())
     def willingness_to_pay(
         self,
         attribute: str | None = None,
@@ -207,6 +215,7 @@ class Asking(Fit):
             at=at,
         )
 
+    @spelled(Asked, Intervals())
     def consumer_surplus(
         self,
         change: Mapping[str, float] | float,
@@ -229,6 +238,7 @@ class Asking(Fit):
         column, at, _ = self._where((None, at, price), whose)
         return self._ask(welfare.consumer_surplus, options, change, price=column, at=at)
 
+    @spelled(Asked, Intervals())
     def optimal_price(
         self,
         cost: float = 0.0,
@@ -252,6 +262,7 @@ class Asking(Fit):
             at=at,
         )
 
+    @spelled(Drawn, Intervals())
     def get_margeff(
         self,
         at: margins.MarginsAt = "overall",

@@ -12,6 +12,7 @@ from llmdemand.modeling.estimation.binary import fit_binary, fit_rows
 from llmdemand.modeling.estimation.options import Options, Separation, Vcov
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import NA, Data, WeightsType
+from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.variance.vcov import SSC
 
 __all__ = ["FitOptions", "fit", "fraclogit", "logit"]
@@ -105,6 +106,7 @@ def fit(
     return LogitResults.of(fit_rows(y, x, terms, options, groups, outcome, offset))
 
 
+@spelled(FitOptions, Options())
 def fraclogit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitResults:
     """Fractional logit (Papke & Wooldridge 1996) of an outcome in [0, 1].
 
@@ -173,6 +175,7 @@ def fraclogit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitR
     return LogitResults.of(fit_binary(formula, data, asked, binary=False))
 
 
+@spelled(FitOptions, Options())
 def logit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitResults:
     """Binary logit of a 0/1 outcome; arguments and options as for `fraclogit`.
 

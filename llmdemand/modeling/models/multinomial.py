@@ -10,10 +10,12 @@ from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import Data
+from llmdemand.modeling.spelled import spelled
 
 __all__ = ["clogit", "mnlogit"]
 
 
+@spelled(FitOptions, Options())
 def mnlogit(
     formula: str,
     data: Data,
@@ -62,6 +64,7 @@ def mnlogit(
     return LogitResults.of(fit_multinomial(formula, data, asked, base=base))
 
 
+@spelled(FitOptions, Options())
 def clogit(
     formula: str,
     data: Data,

@@ -50,6 +50,6 @@ def test_a_fit_is_one_line_at_the_prompt(fit, synthetic_panel):
     demand = fit_demand(synthetic_panel, "belief")
     assert repr(demand).startswith("<Demand: fractional logit of belief, 480 obs, price -0.5")
     assert repr(demand.fit).startswith("<LogitResults: ")
-    assert "Demand for pampers, outcome belief, price in cents" in demand.summary()
+    assert "outcome belief corrected by the final choice, price in cents" in demand.summary()
     one = logit("choice ~ 1", pd.DataFrame({"choice": [0, 1, 1.0]}))
     assert repr(one) == "<LogitResults: binary logit of choice, 3 obs, const 0.693 (1.5)>"
