@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from llmdemand.belief.audit import audit, check_equivalence
     from llmdemand.belief.branching.compared import compare_branching
+    from llmdemand.belief.equivalence import check_equivalence
     from llmdemand.belief.extract import Belief, Extractor, extract
     from llmdemand.belief.readers import read_answers, read_response
     from llmdemand.belief.rows import extract_panel
@@ -97,7 +98,7 @@ _HOMES = {
     "Variant": "core.questionnaire.prompts",
     "audit": "belief.audit",
     "calibrate": "calibration.ppi",
-    "check_equivalence": "belief.audit",
+    "check_equivalence": "belief.equivalence",
     "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
     "compare_branching": "belief.branching.compared",

@@ -94,7 +94,11 @@ def test_json_is_valid_where_numbers_are_not(run, tmp_path):
     run("simulate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "panel.parquet")
     panel = Panel.read(tmp_path / "panel.parquet")
     frame = panel.frame.assign(
-        choice="pampers", belief_pampers=1.0, belief_huggies=0.0, belief_neither=0.0
+        choice="pampers",
+        final_choice="pampers",
+        belief_pampers=1.0,
+        belief_huggies=0.0,
+        belief_neither=0.0,
     )
     Panel(frame, panel.study, panel.provenance).write(tmp_path / "sure.parquet")
     for arguments in (("audit",), ("fit", "--outcome", "choice")):

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from llmdemand.belief.equivalence import Equivalence, certain, check_equivalence
 from llmdemand.core.line import OneLine
-from llmdemand.core.menu import fold
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Audit", "Equivalence", "audit", "check_equivalence", "position", "thoughts"]
+__all__ = ["MUCH", "Audit", "audit", "position", "remedy", "thoughts"]
+
+#: Above this share of answers that say something else in the end, belief at the pivot misleads.
+MUCH = 0.05
 
 _LOCK = 0.95
-_FEW, _SURE = 10, 1e-3
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +60,9 @@ class Audit(OneLine):
     thought_cut : float
         Share of thoughts that reached the most tokens before they were closed; NaN where
         the model does not think first.
+    equivalence : Equivalence or None
+        Belief against the final choice, and against the choice at the pivot; None where no
+        run is usable.
     """
 
     statuses: pd.DataFrame
@@ -77,6 +80,7 @@ class Audit(OneLine):
     note: str = ""
     thoughts: str = ""
     thought_cut: float = float("nan")
+    equivalence: Equivalence | None = None
 
     def summary(self) -> str:
         """The audit as text."""
@@ -86,6 +90,7 @@ class Audit(OneLine):
         occurring = self.statuses[self.statuses["runs"] > 0]
         return "\n".join(
             [
+                *([] if self.equivalence is None else [self.equivalence.summary()]),
                 "statuses: " + ", ".join(f"{s} {int(r.runs)}" for s, r in occurring.iterrows()),
                 f"the answer goes on to say something else: {self.mismatches} of {self.checked}, "
                 f"{share:.1f} % ({low:.1f} to {high:.1f})"
@@ -94,6 +99,7 @@ class Audit(OneLine):
                 f"decided mass: median {self.decided_mass.loc[0.5]:.3f}, 5 % of runs below "
                 f"{self.decided_mass.loc[0.05]:.3f}; mean width of the belief bounds "
                 f"{self.width:.3f}",
+                *([remedy(self.stopped)] if self.mismatch[0] > MUCH else []),
                 f"first-named option chosen: {first:.1f} % ({first_low:.1f} to {first_high:.1f}), "
                 f"{self.orders} named first in turn{lock}",
                 *(
@@ -169,45 +175,30 @@ def audit(panel: Panel) -> Audit:
         _wilson(hits, len(chosen)),
         orders,
         locked,
-        _certain(panel),
+        certain(panel),
         *thoughts(panel),
+        None if panel.usable.empty else check_equivalence(panel),
     )
 
 
-def _certain(panel: Panel) -> str:
-    """Said of a panel whose beliefs are all 0 or 1: that, and the reason."""
-    ok = panel.usable
-    ids = panel.study.menu.ids
-    beliefs = ok[[f"belief_{a}" for a in ids]].to_numpy(float)
-    chosen = beliefs[np.arange(len(ok)), [ids.index(str(c)) for c in ok["choice"]]]
-    if len(ok) < _FEW or (chosen < 1 - _SURE).any():
-        return ""
-    forms = {a.id: [fold(f) for f in a.forms] for a in panel.study.menu}
-    pieces = [
-        (fold(str(token).strip()), forms[str(choice)])
-        for token, choice in zip(ok["pivot_token"], ok["choice"], strict=True)
-    ]
-    inside = sum(
-        bool(piece) and any(piece in form and not form.startswith(piece) for form in written)
-        for piece, written in pieces
+def remedy(stopped: int = 0) -> str:
+    """What to do where many answers say something else in the end than at their pivot.
+
+    >>> remedy().split(":")[0]
+    'belief at the pivot misleads here'
+    """
+    now = (
+        f"{stopped} answers were stopped at their pivot: ask whole ones (`--whole`), from which "
+        "corrected belief is made"
+        if stopped
+        else "demand is by belief corrected by the final choice (reading='final', the default "
+        "where whole answers are there)"
     )
-    if 2 * inside > len(ok):
-        reason = (
-            "most pivot tokens lie within a name, whose first part had settled it: let the names "
-            "of the menu begin differently"
-        )
-    elif (ok["decided_mass"] > 1 - _SURE).all():
-        reason = (
-            "no other token had any probability at the pivot: what was written before it had "
-            "settled the choice, or the server lists what it sampled and nothing else; ask for "
-            "the choice first"
-        )
-    else:
-        reason = (
-            "the listed candidates of the other alternatives have no probability: list more of "
-            "them, or ask for the choice first"
-        )
-    return f"belief equals choice in every run and says no more than it: {reason}"
+    return (
+        f"belief at the pivot misleads here: {now}. Next time ask for the choice first "
+        "(answer_first), or branch (sampling.branch) on a backend that continues a beginning. "
+        "Keep all runs: to leave out those that are marked selects on what they chose."
+    )
 
 
 def thoughts(panel: Panel) -> tuple[str, float]:
@@ -235,132 +226,6 @@ def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:
     first = chosen["order"].str.split(">").str[0]
     hits, orders = int((chosen["choice"] == first).sum()), int(first.nunique())
     return hits, orders, orders > 1 and hits > _LOCK * len(chosen)
-
-
-@dataclass(frozen=True, repr=False)
-class Equivalence(OneLine):
-    """Mean choice against mean belief, cell by cell and together.
-
-    Attributes
-    ----------
-    cells : pandas.DataFrame
-        By cell: ``runs, mean_choice, mean_belief, z`` and the decomposition
-        ``var_choice = var_belief + within``, with ``within = E[b (1 - b)]``
-        (population variances; the identity holds in expectation).
-    difference, se : float
-        Mean of choice minus belief over runs, and its standard error.
-    z, pvalue : float
-        Of the overall difference, normal law.
-    chi2, chi2_pvalue : float
-        Sum of the cells' squared z, and its p-value with one degree of freedom
-        per cell that has any randomness.
-    icc : float
-        ``var_belief / var_choice`` within cells, pooled: the intra-cell
-        correlation; one belief run is worth ``1 / icc`` choice runs.
-    note : str
-        Why belief says no more than choice, where it is 0 or 1 in every run: the test
-        then compares choice with itself. Else empty.
-    """
-
-    cells: pd.DataFrame
-    difference: float
-    se: float
-    z: float
-    pvalue: float
-    chi2: float
-    chi2_pvalue: float
-    icc: float
-    note: str = ""
-
-    @property
-    def _line(self) -> str:
-        return (
-            f"mean choice less mean belief {self.difference:.4f} ({self.se:.2g}), p = "
-            f"{self.pvalue:.3g}; {len(self.cells)} cells, p = {self.chi2_pvalue:.3g}"
-        )
-
-
-def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalence:
-    """Test that belief and choice have the same mean in every cell.
-
-    Given its belief b, a run's choice is Bernoulli(b): the differences ``y - b``
-    have mean 0 and variance ``b (1 - b)``, independently over runs, whatever the
-    cells. So ``z = sum(y - b) / sqrt(sum b (1 - b))`` is standard normal when the
-    extraction is right.
-
-    Parameters
-    ----------
-    panel : Panel
-        Runs; those with status ``ok`` enter.
-    alternative : str, optional
-        The study's focal alternative by default.
-
-    Returns
-    -------
-    Equivalence
-
-    Raises
-    ------
-    DesignError
-        If no run is usable.
-    MenuError
-        For an unknown alternative.
-
-    Examples
-    --------
-    >>> from llmdemand import load_study, simulate
-    >>> panel = simulate(load_study("pampers"), "synthetic", runs=50, seed=1)
-    >>> bool(check_equivalence(panel).chi2_pvalue > 0.001)
-    True
-    """
-    import pandas as pd
-    from scipy import stats
-
-    name = panel.study.focal if alternative is None else alternative
-    panel.study.menu.index(name)
-    ok = panel.usable
-    if ok.empty:
-        raise DesignError(f"no usable run among {len(panel)}: nothing to compare")
-    b = ok[f"belief_{name}"].astype(float)
-    y = (ok["choice"] == name).astype(float)
-    data = pd.DataFrame({"cell": ok["cell"], "y": y, "b": b, "noise": b * (1 - b)})
-    grouped = data.groupby("cell")
-    cells = pd.DataFrame(
-        {
-            "runs": grouped.size(),
-            "mean_choice": grouped["y"].mean(),
-            "mean_belief": grouped["b"].mean(),
-            "var_choice": grouped["y"].var(ddof=0),
-            "var_belief": grouped["b"].var(ddof=0),
-            "within": grouped["noise"].mean(),
-        }
-    )
-    total = grouped[["y", "b", "noise"]].sum()
-    gap, noise = (total["y"] - total["b"]).to_numpy(), total["noise"].to_numpy()
-    cells["z"] = _ratio(gap, np.sqrt(noise))
-    chi2, random = float(np.nansum(cells["z"] ** 2)), int((noise > 0).sum())
-    z = float(_ratio(np.array([gap.sum()]), np.array([np.sqrt(noise.sum())]))[0])
-    spread = (cells["runs"] * (cells["var_belief"] + cells["within"])).sum()
-    return Equivalence(
-        cells,
-        float(gap.sum() / len(data)),
-        float(np.sqrt(noise.sum()) / len(data)),
-        z,
-        float(2 * stats.norm.sf(abs(z))),
-        chi2,
-        float(stats.chi2.sf(chi2, random)) if random else float("nan"),
-        float((cells["runs"] * cells["var_belief"]).sum() / spread) if spread else float("nan"),
-        _certain(panel),
-    )
-
-
-def _ratio(
-    gap: np.ndarray[tuple[int], np.dtype[np.float64]],
-    sd: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """``gap / sd``; NaN for certain beliefs that came true, inf for one that did not."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(np.abs(gap) < 1e-9, np.where(sd > 0, 0.0, np.nan), gap / sd)
 
 
 def _wilson(hits: int, total: int) -> tuple[float, float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +21,7 @@ from llmdemand.cli.options import (
 )
 from llmdemand.cli.output import (
     command_line,
+    err,
     out,
     print_json,
     records,
@@ -33,11 +33,19 @@ from llmdemand.cli.output import (
 from llmdemand.cli.reports import compared, kept_responses, print_report, result_folder
 
 if TYPE_CHECKING:
-    from llmdemand.belief.audit import Equivalence
+    from llmdemand.belief.audit import Audit
     from llmdemand.core.panel import Panel
-
-if TYPE_CHECKING:
     from llmdemand.modeling.models.results import LogitResults
+
+
+Read = Annotated[
+    str | None,
+    typer.Option(
+        "--reading",
+        help="Whose choice: [b]final[/b], of the whole answer (belief is corrected by it), or "
+        "[b]pivot[/b]; by default final where whole answers are there.",
+    ),
+]
 
 
 @app.command()
@@ -73,6 +81,7 @@ def fit(
     cost: Annotated[
         float | None, typer.Option(help="Print the price of the highest profit at this unit cost.")
     ] = None,
+    reading: Read = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit a demand model to a panel.
@@ -89,6 +98,7 @@ def fit(
             outcome,  # type: ignore[arg-type]  # checked there, with a message
             alternative=alternative,
             formula=formula,
+            reading=reading,  # type: ignore[arg-type]  # checked there too
             **options,
         )
         found = {}
@@ -138,6 +148,8 @@ def extract(
 
     Example: [b]llmdemand extract panel.responses.sqlite --study pampers --out panel.parquet[/b]
     """
+    from llmdemand.belief.audit import MUCH, remedy
+    from llmdemand.belief.audit import audit as audited
     from llmdemand.belief.readers import read_answers
     from llmdemand.belief.rows import extract_panel
     from llmdemand.simulation.backends.recorded import stored_answers
@@ -153,6 +165,12 @@ def extract(
     panel = extract_panel(chosen, answers, provenance, low_mass=low_mass)
     panel.write(path)
     out().print(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}")
+    found = audited(panel)
+    if found.mismatch[0] > MUCH:
+        said = f"{found.mismatches} of {found.checked} answers choose something else in the end"
+        err().print(
+            f"{said} than at their pivot: {remedy(found.stopped)}", markup=False, highlight=False
+        )
 
 
 @app.command()
@@ -162,13 +180,13 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     Example: [b]llmdemand audit panel.parquet[/b]
     """
     from llmdemand.belief.audit import audit as run
-    from llmdemand.belief.audit import check_equivalence
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.core.panel import Panel
+    from llmdemand.reporting.measures.selection import selection
 
     read = Panel.read(panel)
     found = run(read)
-    same = check_equivalence(read) if len(read.usable) else None
+    left_out = selection(read)
     # One run per cell has no variance to compare.
     several = read.frame["cell"].duplicated().any() and read.frame["final_choice"].notna().any()
     branches = compare_branching(read) if read.study.sampling.branch and several else None
@@ -184,9 +202,15 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "thoughts": found.thoughts,
                 "thought_cut": found.thought_cut if found.thoughts else None,
                 "note": found.note,
+                "final": _final(found),
                 "equivalence": None
-                if same is None
-                else {"difference": same.difference, "se": same.se, "p": same.chi2_pvalue},
+                if found.equivalence is None
+                else {
+                    "difference": found.equivalence.difference,
+                    "se": found.equivalence.se,
+                    "p": found.equivalence.chi2_pvalue,
+                },
+                "selection": records(left_out.reset_index()),
                 "branching": None
                 if branches is None
                 else {
@@ -203,25 +227,27 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
         say(_no_pivot(read))
         return
     out().print(found.summary(), markup=False, highlight=False)
-    if same is not None:
-        out().print(f"\n{_equivalence(same)}", highlight=False)
+    if len(left_out) > 1:
+        shown = left_out.to_string(float_format=lambda v: f"{v:.3g}")
+        out().print(
+            f"\nwhat leaving a status out would select\n{shown}", markup=False, highlight=False
+        )
     if branches is not None:
         out().print(f"\n{branches.summary()}", markup=False, highlight=False)
 
 
-def _equivalence(same: Equivalence) -> str:
-    """Mean choice against mean belief, in words; NaN is said as what it means."""
-    start = f"mean choice minus mean belief {same.difference:.4f} (SE {same.se:.4f})"
-    if math.isnan(same.chi2_pvalue):
-        return (
-            f"{start}; every belief is 0 or 1 and came true, so choice and belief are the same and "
-            "there is nothing to test"
-        )
-    icc = f"{same.icc:.3f}" if not math.isnan(same.icc) else "unknown: nothing varies within cells"
-    return (
-        f"{start}; by cell chi2 {same.chi2:.1f}, p = {same.chi2_pvalue:.3f}; intra-cell "
-        f"correlation {icc}"
-    )
+def _final(found: Audit) -> dict[str, Any] | None:
+    """Belief at the pivot against the final choice; None where that is not known."""
+    same = found.equivalence
+    if same is None or not same.read:
+        return None
+    return {
+        "read": same.read,
+        "difference": same.final_difference,
+        "se": same.final_se,
+        "p": same.final_pvalue,
+        "p_by_cell": same.final_chi2_pvalue,
+    }
 
 
 def _no_pivot(panel: Panel) -> str:
@@ -257,6 +283,7 @@ def compare(
     cost: Annotated[
         float | None, typer.Option(help="Unit cost, for the price of the highest profit.")
     ] = None,
+    reading: Read = None,
     store: StorePath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -274,7 +301,9 @@ def compare(
         result_folder(folder)
     read = Panel.read(panel)
     responses = kept_responses(read, panel, store) if folder or store else None
-    report = compared(read, seed, tuple(runs or (1, 2, 3, 5, 10, 20)), replications, cost=cost)
+    report = compared(
+        read, seed, tuple(runs or (1, 2, 3, 5, 10, 20)), replications, cost=cost, reading=reading
+    )
     if folder is not None:
         report.save(folder)
         report.to_html(folder / "report.html", command=command_line(), responses=responses)

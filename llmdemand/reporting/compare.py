@@ -13,9 +13,12 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.models.demand import fit_demand
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.reporting.findings import Findings
 from llmdemand.reporting.measures.precision import precision
 from llmdemand.reporting.measures.quality import quality
+from llmdemand.reporting.measures.selection import selection
+from llmdemand.reporting.measures.whose import whose
 from llmdemand.reporting.parts import BELIEF, CHOICE, Parts
 
 if TYPE_CHECKING:
@@ -55,6 +58,11 @@ class Report(OneLine, Findings):
         The arguments of `compare` that reproduce the report.
     people : People or None
         Human data and what they say: see `with_people`.
+    reading : str
+        ``final`` or ``pivot``: whose choice all parts are of.
+    selection : pandas.DataFrame or None
+        What leaving answers of a status out would do: see
+        `llmdemand.reporting.measures.selection.selection`.
     """
 
     @property
@@ -142,6 +150,7 @@ def compare(
     panel: Panel,
     runs: Sequence[int] = (1, 2, 3, 5, 10, 20),
     *,
+    reading: Reading | None = None,
     replications: int = 1000,
     tolerance: float = 0.10,
     confidence: float = 0.95,
@@ -158,6 +167,9 @@ def compare(
     ----------
     panel : Panel
         Runs of one study.
+    reading : str, optional
+        ``final``: corrected belief and the choice of the whole answer; ``pivot``: both at the
+        pivot. By default as `fit_demand`.
     runs, replications, tolerance, confidence, seed
         See `llmdemand.reporting.measures.precision.precision`. Predictions take at most 200
         replications: each is a fit and its scores.
@@ -190,22 +202,26 @@ def compare(
     from llmdemand.reporting.measures.prediction import prediction
     from llmdemand.reporting.measures.variance import variance
 
-    given = {
+    given: dict[str, Any] = {
         "runs": tuple(runs),
         "replications": replications,
         "tolerance": tolerance,
         "confidence": confidence,
         "seed": seed,
     }
+    if reading is not None:
+        given["reading"] = reading
     _check(given, cost)
+    of = whose(panel, reading)
     parts, bar = Parts(panel), _steps(progress)
-    belief = parts.make(BELIEF, lambda: fit_demand(panel, "belief"))
-    choice = parts.make(CHOICE, lambda: fit_demand(panel, "choice"))
+    belief = parts.make(BELIEF, lambda: fit_demand(panel, "belief", reading=of))
+    choice = parts.make(CHOICE, lambda: fit_demand(panel, "choice", reading=of))
     drawn = parts.make(
         "precision",
         lambda: precision(
             panel,
             runs,
+            reading=of,
             tolerance=tolerance,
             confidence=confidence,
             replications=replications,
@@ -229,11 +245,16 @@ def compare(
     predicted = parts.make(
         "prediction",
         lambda: prediction(
-            panel, runs, replications=min(200, replications), seed=seed, progress=bar(0.6, 1.0)
+            panel,
+            runs,
+            replications=min(200, replications),
+            seed=seed,
+            progress=bar(0.6, 1.0),
+            reading=of,
         ),
         drawn=True,
     )
-    spread = parts.make("what a belief run is worth", lambda: variance(panel))
+    spread = parts.make("what a belief run is worth", lambda: variance(panel, reading=of))
     return Report(
         panel,
         belief,
@@ -246,6 +267,8 @@ def compare(
         parts.problems(),
         cost,
         given | ({} if cost is None else {"cost": cost}),
+        reading=of,
+        selection=selection(panel, of),
     )
 
 

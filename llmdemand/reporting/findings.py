@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmdemand.belief.audit import MUCH
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Demand
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.reporting.measures.quality import FEW, Quality
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Findings:
     cost: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     people: People | None = None
+    reading: Reading = "pivot"
+    selection: pd.DataFrame | None = None
 
     @property
     def demands(self) -> tuple[Demand, ...]:
@@ -129,6 +133,11 @@ class Findings:
         if self.quality.readable < FEW and self.belief is not None:
             usable, runs = len(self.panel.usable), len(self.panel)
             reservations.append(f"But only {usable:,} of {runs:,} answers could be used.")
+        if self.quality.mismatch > MUCH and self.reading == "pivot":
+            reservations.append(
+                f"But {100 * self.quality.mismatch:.0f} % of the answers choose something else in "
+                "the end."
+            )
         if self.quality.position_locked:
             reservations.append("But the answers follow the position in which options are named.")
         if self.panel.study.focal in self.panel.study.price_fields:

@@ -19,6 +19,7 @@ __all__ = ["print_report"]
 # What is read in a terminal; the rest is in the files.
 _SHOWN = (
     "quality",
+    "selection",
     "estimates",
     "pricing",
     "precision",

@@ -7,6 +7,8 @@ from llmdemand.errors import DesignError, MenuError
 
 
 def altered(panel, **columns):
+    if "choice" in columns:  # what was chosen stays to the end
+        columns = {"final_choice": columns["choice"], **columns}
     return Panel(panel.frame.assign(**columns), panel.study, panel.provenance)
 
 
@@ -132,3 +134,57 @@ def test_belief_that_equals_choice_in_every_run_is_said_with_the_reason(syntheti
     a, b = (f"belief_{x}" for x in synthetic_panel.study.menu.ids[:2])
     doubt.loc[0, [a, b]] = 0.5
     assert audit(Panel(doubt, synthetic_panel.study)).note == ""
+
+
+def misread(panel, share=1.0, belief=None):
+    """Answers whose pivot says Pampers and whose end says Huggies, a share of them."""
+    rng = np.random.default_rng(2)
+    final = np.where(rng.random(len(panel)) < share, "huggies", panel.frame["choice"])
+    made = altered(panel, final_choice=final, mismatch=final != panel.frame["choice"])
+    return made if belief is None else altered(made, **belief)
+
+
+def test_belief_that_misreads_every_answer_is_found_out(synthetic_panel):
+    found = check_equivalence(misread(synthetic_panel))
+    assert found.pvalue > 0.01 and found.chi2_pvalue > 0.001, "the pivot agrees with itself"
+    assert found.final_pvalue < 1e-6 and found.final_chi2_pvalue < 1e-6
+    assert found.final_difference == pytest.approx(-synthetic_panel.frame["belief_pampers"].mean())
+    assert (found.cells["mean_final"] == 0).all() and found.read == 480
+    said = audit(misread(synthetic_panel)).summary()
+    assert said.startswith("final choice minus belief at the pivot, 480 answers: mean -0.")
+    assert "NOT THAT OF THE WHOLE ANSWER" in said and "misleads" in said
+    assert "Keep all runs" in said
+    # The same where belief is one number and nothing scatters.
+    flat = {"belief_pampers": 0.7, "belief_huggies": 0.3, "belief_neither": 0.0}
+    assert check_equivalence(misread(synthetic_panel, belief=flat)).final_pvalue < 1e-6
+
+
+def test_final_choices_that_follow_belief_are_no_alarm(synthetic_panel):
+    found = check_equivalence(synthetic_panel)
+    assert found.final_difference == pytest.approx(found.difference)
+    assert found.final_pvalue > 0.01 and found.final_chi2_pvalue > 0.001
+    assert "NOT THAT" not in found.summary()
+    # All agree with a belief that is nearly sure: no scatter is no evidence.
+    sure = {"belief_pampers": 0.99, "belief_huggies": 0.01, "belief_neither": 0.0}
+    agreed = altered(synthetic_panel, choice="pampers", **sure)
+    assert check_equivalence(agreed).final_pvalue > 0.01
+
+
+def test_the_size_of_the_test_of_final_choices_is_nominal(synthetic_panel):
+    rng = np.random.default_rng(6)
+    belief = synthetic_panel.frame["belief_pampers"].to_numpy()
+    rejected = []
+    for _ in range(200):
+        drawn = np.where(rng.random(len(belief)) < belief, "pampers", "huggies")
+        found = check_equivalence(altered(synthetic_panel, final_choice=drawn))
+        rejected.append((found.final_pvalue < 0.05, found.final_chi2_pvalue < 0.05))
+    overall, by_cell = np.mean(rejected, axis=0)
+    assert overall < 0.11 and by_cell < 0.15
+
+
+def test_stopped_and_unread_answers_have_no_final_choice_to_compare(synthetic_panel):
+    stopped = altered(synthetic_panel, final_choice=None, final_status="stopped", mismatch=None)
+    found = check_equivalence(stopped)
+    assert found.read == 0 and np.isnan(found.final_pvalue)
+    assert "is not known" in found.summary()
+    assert audit(stopped).equivalence is not None

@@ -74,6 +74,8 @@ def test_the_demand_figure_shows_the_means_of_the_panel(report, synthetic_panel)
 
 
 def altered(panel, **columns):
+    if "choice" in columns:  # what was chosen stays to the end
+        columns = {"final_choice": columns["choice"], **columns}
     return Panel(panel.frame.assign(**columns), panel.study, panel.provenance)
 
 

@@ -210,9 +210,7 @@ def fit_demand(
     found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
     name = panel.study.focal if alternative is None else alternative
     frame = demand_frame(panel, name, found)
-    # Without a change of mind and without an unread answer, corrected belief is belief.
-    plain = reading == "pivot" or not (found.changes or (found.read != 1).any())
-    read = None if plain or outcome == "choice" else READ
+    read = None if found.plain or outcome == "choice" else READ
     if outcome == "choice":
         frame = frame.iloc[np.flatnonzero(found.choice.any(axis=1))]
     if frame.empty or (outcome == "belief" and not found.believed):

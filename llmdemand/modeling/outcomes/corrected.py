@@ -169,7 +169,10 @@ def corrected(
         names += [surprise(b, c, (c >= 0) & np.isfinite(b).all(axis=1)) for b, c in readings.later]
     changes, notes = int(readings.changed.sum()), _notes(readings)
     if coefficient == "one":
-        return Corrected(final - names[0], read, changes, "one", notes)
+        # In this order nothing is rounded where no answer changes its mind.
+        moved = final - indicators(readings.pivot, size)
+        known = np.where(readings.usable[:, None], readings.belief + moved, final)
+        return Corrected(known, read, changes, "one", notes)
     n = len(read)
     if n < _TUNE:
         raise DesignError(

@@ -77,6 +77,11 @@ class Outcomes:
     changes: int | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def plain(self) -> bool:
+        """Whether belief is what it is at the pivot: none changes its mind, all are read."""
+        return self.reading == "pivot" or not (self.changes or (self.read != 1).any())
+
 
 def default_reading(panel: Panel) -> Reading:
     """``final`` where whole answers exist, all or with a known probability; else ``pivot``.

@@ -12,7 +12,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.modeling.models.demand import Demand
-from llmdemand.modeling.outcomes.frames import demand_frame, outcomes
+from llmdemand.modeling.outcomes.frames import default_reading, demand_frame, outcomes
 from llmdemand.reporting.figures import runplots, style
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
 
@@ -41,7 +41,7 @@ def demand_curve(report: Findings, ax: Axes | None = None) -> Axes:
     """Share by price: cell means, fitted curves and 95 % bands of both outcomes."""
     ax, panel = style.new_axes(ax), report.panel
     for outcome in ("belief", "choice"):
-        means = _means(panel, outcome)
+        means = _means(report, outcome)
         colour, marker = style.COLOUR[outcome], style.MARKER[outcome]
         if len(means):
             # Hollow squares around full circles: both are seen where they agree.
@@ -90,7 +90,7 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
         Where; new axes by default.
     """
     ax, panel = style.new_axes(ax), _panel(report)
-    frame = demand_frame(panel)
+    frame, plain = _runs(report)
     title = "Belief of every run, and choices"
     if frame.empty:
         style.nothing(ax, "no run with a belief: there is nothing to draw")
@@ -110,8 +110,9 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
         alpha=0.35,
         rasterized=len(frame) > _MANY,
     )
-    ax.plot([], [], "o", color=style.COLOUR["belief"], ms=3, mew=0, alpha=0.6, label="belief, run")
-    means, shares = _means(panel, "belief"), _means(panel, "choice")
+    run = "belief, run" if plain else "corrected belief, run"
+    ax.plot([], [], "o", color=style.COLOUR["belief"], ms=3, mew=0, alpha=0.6, label=run)
+    means, shares = _means(report, "belief"), _means(report, "choice")
     edge: dict[str, Any] = {"mec": "w", "mew": 0.7, "zorder": 4}
     dark = style.INK["belief"]
     ax.plot(means.index - 0.08 * gap, means, "D", color=dark, ms=6, label="belief, mean", **edge)
@@ -124,7 +125,8 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
         label="choice, share",
         **edge,
     )
-    ax.set_ylim(-0.02, 1.02)
+    # Corrected beliefs may leave [0, 1].
+    ax.set_ylim(min(-0.02, frame["belief"].min() - 0.02), max(1.02, frame["belief"].max() + 0.02))
     return style.finish(ax, title=title, x=style.price_label(panel), y=_share(panel), columns=3)
 
 
@@ -208,12 +210,12 @@ FIGURES: dict[str, tuple[Callable[..., Any], str, Callable[[Any], bool]]] = {
     "demand": (
         demand_curve,
         "Share by price: means of runs and fitted demand of both outcomes.",
-        lambda r: any(len(_means(r.panel, o)) for o in ("belief", "choice")),
+        lambda r: any(len(_means(r, o)) for o in ("belief", "choice")),
     ),
     "beliefs": (
         beliefs_by_price,
         "Belief of every run by price, its mean, and the share of choices beside it.",
-        lambda r: not demand_frame(r.panel).empty,
+        lambda r: not _runs(r)[0].empty,
     ),
     "elasticity": (
         elasticity_curve,
@@ -282,17 +284,29 @@ def _estimated(report: Any) -> list[Demand]:
     return [d for d in fits if d is not None and not d.separated]
 
 
-def _means(panel: Panel, outcome: str) -> pd.Series[float]:
+def _runs(report: Any) -> tuple[pd.DataFrame, bool]:
+    """The rows with a belief that `fit_demand` takes, and whether it is that of the pivot."""
+    panel = _panel(report)
+    found = outcomes(panel, getattr(report, "reading", None) or default_reading(panel))
+    frame = demand_frame(panel, found=found)
+    return (frame if found.believed else frame.iloc[:0]), found.plain
+
+
+def _means(report: Any, outcome: str) -> pd.Series[float]:
     """Mean outcome by price, of the rows that `fit_demand` takes by default."""
+    panel = _panel(report)
+    reading = getattr(report, "reading", None) or default_reading(panel)
     statuses = ("ok",)
     if outcome == "choice" and panel.usable.empty:
         statuses = ("no_logprobs",)
-    return (
-        demand_frame(panel, found=outcomes(panel, statuses=statuses))
-        .groupby("price")[outcome]
-        .mean()
-        .dropna()
-    )
+    found = outcomes(panel, reading, statuses=statuses)
+    frame = demand_frame(panel, found=found).assign(read=found.read)
+    if outcome == "choice":
+        frame = frame.assign(read=found.choice.sum(axis=1))
+    elif not found.believed:
+        frame = frame.iloc[:0]
+    sums = frame.groupby("price")[[outcome, "read"]].sum(min_count=1)
+    return (sums[outcome] / sums["read"].where(sums["read"] > 0)).dropna()
 
 
 def _spread(place: Any) -> Any:

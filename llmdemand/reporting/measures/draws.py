@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
-from llmdemand.modeling.outcomes.frames import demand_frame, outcomes
+from llmdemand.modeling.batch.sums import Read
+from llmdemand.modeling.outcomes.frames import Reading, demand_frame, outcomes
+from llmdemand.reporting.measures.whose import whose
 
 __all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
 
@@ -31,19 +33,26 @@ class Pool:
     Attributes
     ----------
     values : mapping
-        By outcome, (C, R) arrays; NaN where a run is not usable.
+        By outcome, (C, R) arrays; NaN where a run is not usable. Corrected beliefs may leave
+        [0, 1].
     price : (J,) array
         Distinct prices of the focal alternative.
     member : (C, J) array
         One where a cell has a price.
     asked : (C,) array
         Runs of each cell, usable or not.
+    read : (C, R) array or None
+        What corrected beliefs sum to in each run; None for beliefs in [0, 1].
+    reading : str
+        ``final`` or ``pivot``: whose choice it is.
     """
 
     values: dict[str, Array]
     price: Array
     member: Array
     asked: Array
+    read: Array | None = None
+    reading: Reading = "pivot"
 
     @property
     def runs(self) -> int:
@@ -51,13 +60,15 @@ class Pool:
         return int(self.values["belief"].shape[1])
 
     @classmethod
-    def of(cls, panel: Panel, *, choice_only: bool = False) -> Pool:
+    def of(cls, panel: Panel, reading: Reading | None = None, *, choice_only: bool = False) -> Pool:
         """The pool of a panel.
 
         Parameters
         ----------
         panel : Panel
             The runs.
+        reading : str, optional
+            As for `llmdemand.fit_demand`.
         choice_only : bool
             Whether a panel without a single belief will do; its beliefs are NaN.
 
@@ -66,23 +77,28 @@ class Pool:
         DesignError
             Without usable runs, or with one price.
         """
-        usable = demand_frame(panel)
-        if usable.empty and choice_only:
-            usable = demand_frame(panel, found=outcomes(panel, statuses=("no_logprobs",)))
-        if usable.empty:
+        found = outcomes(panel, whose(panel, reading))
+        if not found.believed and choice_only and found.reading == "pivot":
+            found = outcomes(panel, statuses=("no_logprobs",))
+        usable = demand_frame(panel, found=found)
+        if usable.empty or not (found.believed or choice_only):
             counts = panel.statuses[panel.statuses > 0].to_dict()
             raise DesignError(
                 f"no usable run among {len(panel)}: there is nothing to compare "
                 f"(statuses: {counts}); see the answers with panel.frame['text']"
             )
+        usable["choice"] = usable["choice"].where(np.asarray(found.choice.any(axis=1)))
+        if not found.believed:
+            usable["belief"] = np.nan
         frame = panel.frame
         cells, index = np.unique(frame["cell"], return_inverse=True)
         place = frame.groupby("cell").cumcount().to_numpy()
         values = {}
-        for outcome in OUTCOMES:
+        for outcome in (*OUTCOMES, *([] if found.plain else ["read"])):
             values[outcome] = np.full((len(cells), int(place.max()) + 1), np.nan)
             column = usable[outcome].reindex(frame.index).to_numpy(float)
             values[outcome][index, place] = column
+        read = values.pop("read", None)
         prices = frame.groupby("cell")[f"price_{panel.study.focal}"].first().to_numpy(float)
         price = np.unique(prices)
         if len(price) < 2:
@@ -90,25 +106,39 @@ class Pool:
                 f"all runs have one price ({price[0]:g}): price sensitivity needs at least two"
             )
         asked = np.bincount(index, minlength=len(cells)).astype(float)
-        return cls(values, price, (prices[:, None] == price).astype(float), asked)
+        member = (prices[:, None] == price).astype(float)
+        return cls(values, price, member, asked, read, found.reading)
 
-    def sums(self, outcome: str) -> tuple[Array, Array, Array]:
-        """n, sum and sum of squares by price of the whole pool, one row each."""
-        y = self.values[outcome]
-        parts = (np.isfinite(y).sum(axis=1), np.nansum(y, axis=1), np.nansum(y**2, axis=1))
-        n, total, squares = ((p @ self.member)[None, :] for p in parts)
-        return n, total, squares
+    def sums(self, outcome: str) -> list[Array]:
+        """The sums by price of the whole pool, one row each: see `_parts`."""
+        r = self.read if outcome == "belief" else None
+        return [(p.sum(axis=1) @ self.member)[None] for p in _parts(self.values[outcome], r)]
 
     def fit(self, outcome: str) -> BatchFit:
         """The logit of the whole pool."""
-        return fit_batch(self.price, *self.sums(outcome))
+        return self.fit_sums(self.sums(outcome))
+
+    def fit_sums(self, sums: Sequence[Array]) -> BatchFit:
+        """The logits of sums by price, (B, J) each."""
+        read = Read(*sums[3:]) if len(sums) > 3 else None
+        return fit_batch(self.price, *sums[:3], read=read)
 
     def within(self, outcome: str) -> tuple[Array, Array]:
-        """Usable runs of each cell, and their variance; NaN for fewer than two. (C,) each."""
+        """Observations of each cell, and their variance; NaN for fewer than two. (C,) each.
+
+        Of corrected beliefs an observation is an answer that was read, and its variance, that of
+        the ratio ``sum b~ / sum r`` times their number, is that of ``b~ - r sum b~ / sum r``.
+        """
         y = self.values[outcome]
-        counted = np.isfinite(y).sum(axis=1).astype(float)
+        known = np.isfinite(y)
+        runs = counted = known.sum(axis=1).astype(float)
+        if self.read is not None and outcome == "belief":
+            r, counted = self.read, np.nansum(self.read, axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                mean = np.nansum(y, axis=1) / counted
+                y = (y - r * mean[:, None]) * np.sqrt(runs / counted)[:, None]
         variance = np.full(len(y), np.nan)
-        several = counted > 1
+        several = (runs > 1) & (counted > 0)
         if several.any():
             variance[several] = np.nanvar(y[several], axis=1, ddof=1)
         return counted, variance
@@ -150,6 +180,7 @@ def draw(
     panel: Panel,
     runs: Sequence[int] = (),
     *,
+    reading: Reading | None = None,
     replications: int = 1000,
     seed: int = 1,
     progress: Progress | None = None,
@@ -166,6 +197,8 @@ def draw(
     runs : sequence of int
         Numbers of runs to try beside 1, 2, ..., R - 1 (every tenth above 160); those above R
         cannot be drawn and are left out.
+    reading : str, optional
+        As for `llmdemand.fit_demand`.
     replications, seed : int
         Of the draws.
     progress : callable, optional
@@ -182,7 +215,7 @@ def draw(
         raise UsageError(f"replications={replications}: replications must be positive")
     if seed < 0:
         raise UsageError(f"seed={seed}: give a number that is not negative")
-    pool = Pool.of(panel)
+    pool = Pool.of(panel, reading)
     whole = {o: pool.fit(o) for o in OUTCOMES}
     if not whole["belief"].exists[0]:
         raise DesignError(
@@ -225,7 +258,7 @@ def _draw(
         sums = {o: _cumulated(pool, o, order, tried) for o in OUTCOMES}
         held = _held_out(pool, sums["choice"])
         for outcome in OUTCOMES:
-            fit = fit_batch(pool.price, *sums[outcome])
+            fit = pool.fit_sums(sums[outcome])
             score = _log_score(pool, fit, held)
             parts = (fit.const, fit.slope, fit.se_iid[:, 1], fit.se_robust[:, 1], score)
             for array, part in zip(found, parts, strict=True):
@@ -235,26 +268,36 @@ def _draw(
     return found
 
 
+def _parts(y: Array, r: Array | None) -> list[Array]:
+    """What is added up: 1, y, y^2; of corrected beliefs r, y, y^2 and 1, y r, r^2.
+
+    Zero for runs that are not usable.
+    """
+    known, filled = np.isfinite(y).astype(float), np.nan_to_num(y)
+    if r is None:
+        return [known, filled, filled**2]
+    r = np.nan_to_num(r)
+    return [r, filled, filled**2, known, filled * r, r**2]
+
+
 def _cumulated(
     pool: Pool, outcome: str, order: NDArray[np.intp], tried: tuple[int, ...]
-) -> tuple[Array, Array, Array]:
-    """n, sum, sum of squares by price of the first n runs of each order; (draws * tried, J)."""
-    y = np.take_along_axis(pool.values[outcome][None], order, axis=2)
+) -> list[Array]:
+    """Sums by price of the first n runs of each order; (draws * tried, J) each."""
     index = np.asarray(tried) - 1
-    filled = np.nan_to_num(y)
-    parts = (np.isfinite(y).astype(float), filled, filled**2)
-    n, total, squares = (
+    y = np.take_along_axis(pool.values[outcome][None], order, axis=2)
+    r = pool.read if outcome == "belief" else None
+    return [
         np.einsum(
             "bcn,cj->bnj", np.cumsum(p, axis=2)[:, :, index], pool.member, optimize=True
         ).reshape(-1, len(pool.price))
-        for p in parts
-    )
-    return n, total, squares
+        for p in _parts(y, None if r is None else np.take_along_axis(r[None], order, axis=2))
+    ]
 
 
-def _held_out(pool: Pool, sums: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+def _held_out(pool: Pool, sums: Sequence[Array]) -> tuple[Array, Array]:
     """Number and sum of the choices that each draw leaves out, by price."""
-    n, total, _ = pool.sums("choice")
+    n, total = pool.sums("choice")[:2]
     return n - sums[0], total - sums[1]
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.outcomes.frames import Reading, outcomes
+from llmdemand.reporting.measures.whose import whose
 
 __all__ = ["Aim", "Drawn", "Pool", "by_price", "draw"]
 
@@ -53,9 +55,11 @@ class Pool:
     cells: NDArray[np.int64]  # (C,) numbers of the cells
     price: Array  # (J,) distinct prices
     member: Array  # (C, J) one where a cell has a price
+    read: Array | None = None  # (C, R) what corrected beliefs sum to; None for beliefs in [0, 1]
+    reading: Reading = "pivot"
 
     @classmethod
-    def of(cls, panel: Panel) -> Pool:
+    def of(cls, panel: Panel, reading: Reading | None = None) -> Pool:
         """Cells and runs in their own order, whatever that of the panel's rows.
 
         Raises
@@ -64,9 +68,9 @@ class Pool:
             No usable run, or one price.
         """
         frame = panel.frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
-        focal = panel.study.focal
-        ok = ((frame["status"] == "ok") & frame["choice"].notna()).to_numpy(bool)
-        if not ok.any():
+        ordered, focal = Panel(frame, panel.study, panel.provenance), panel.study.focal
+        found = outcomes(ordered, whose(panel, reading))
+        if not found.believed:
             raise DesignError(
                 f"no usable run among {len(panel)}: nothing can be fitted or scored; see the "
                 "answers with panel.frame['text']"
@@ -75,17 +79,26 @@ class Pool:
         place = frame.groupby("cell").cumcount().to_numpy()
         absent = np.ones((len(cells), int(place.max()) + 1), bool)
         absent[index, place] = False
-        columns = {"belief": frame[f"belief_{focal}"], "choice": frame["choice"] == focal}
+        kept, column = found.frame.index.to_numpy(), panel.study.menu.index(focal)
+        chosen = found.choice.any(axis=1)
+        columns = {
+            "belief": found.belief[:, column],
+            "choice": np.where(chosen, found.choice[:, column], np.nan),
+            "read": found.read,
+        }
         values = {o: np.full(absent.shape, np.nan) for o in columns}
-        for outcome, column in columns.items():
-            values[outcome][index, place] = np.where(ok, column.to_numpy(float), np.nan)
+        for outcome, of_runs in columns.items():
+            values[outcome][index[kept], place[kept]] = of_runs
+        read = values.pop("read")
         prices = frame.groupby("cell")[f"price_{focal}"].first().to_numpy(float)
         price = np.unique(prices)
         if len(price) < 2:
             raise DesignError(
                 f"all runs have one price ({price[0]:g}): a demand curve needs at least two"
             )
-        return cls(values, absent, cells, price, (prices[:, None] == price).astype(float))
+        member = (prices[:, None] == price).astype(float)
+        corrected = None if found.plain else read
+        return cls(values, absent, cells, price, member, corrected, found.reading)
 
     @property
     def runs(self) -> int:
@@ -111,14 +124,14 @@ class Pool:
 class Drawn:
     """Sums over the runs of each draw: (B, number of `tried`, J) each."""
 
-    n: Array
+    n: dict[str, Array]
     sums: dict[str, Array]
     noise: Array  # (B, number of `tried`): of held-out shares by price
 
     def held_out(self, k: int, pool: Pool) -> Aim:
         """The choices that the draws of the k-th number of runs leave out."""
         whole, ones = pool.whole, self.sums["choice"][:, k]
-        return Aim(whole.n - self.n[:, k], whole.ones - ones, self.noise[:, k])
+        return Aim(whole.n - self.n["choice"][:, k], whole.ones - ones, self.noise[:, k])
 
 
 def draw(
@@ -149,14 +162,12 @@ def draw(
         keys[:, pool.absent] = 2.0  # a cell with fewer runs gives what it has
         parts.append(_sums(pool, keys.argsort(axis=2), tried))
         tell(0.5 * min(1.0, (start + len(keys)) / replications))
-    n, belief, choice, noise = (np.concatenate(p) for p in zip(*parts, strict=True))
-    return Drawn(n, {"belief": belief, "choice": choice}, noise)
+    n, read, belief, choice, noise = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return Drawn({"belief": read, "choice": n}, {"belief": belief, "choice": choice}, noise)
 
 
-def _sums(
-    pool: Pool, order: NDArray[np.intp], tried: list[int]
-) -> tuple[Array, Array, Array, Array]:
-    """By price: number of usable runs among the first n of each order, and both their sums."""
+def _sums(pool: Pool, order: NDArray[np.intp], tried: list[int]) -> tuple[Array, ...]:
+    """By price: number of choices among the first n of each order, and sums of the others."""
     last = np.asarray(tried) - 1
 
     def first(values: Array) -> Array:
@@ -165,15 +176,17 @@ def _sums(
 
     known = np.isfinite(pool.values["choice"]).astype(float)
     drawn = first(known)
-    parts = [drawn, *(first(np.nan_to_num(pool.values[o])) for o in ("belief", "choice"))]
-    n, belief, choice = (np.einsum("bct,cj->btj", p, pool.member, optimize=True) for p in parts)
+    parts = [drawn] if pool.read is None else [drawn, first(np.nan_to_num(pool.read))]
+    parts += [first(np.nan_to_num(pool.values[o])) for o in ("belief", "choice")]
+    added = [np.einsum("bct,cj->btj", p, pool.member, optimize=True) for p in parts]
+    n, (read, belief, choice) = added[0], added[-3:]
     # The mean over held-out choices of Var(ybar_j), runs being drawn within cells.
     held = known.sum(axis=1)[:, None] - drawn
     by_price = np.einsum("bct,cj->btj", held, pool.member, optimize=True)
     per_cell = np.einsum("btj,cj->bct", by_price, pool.member, optimize=True)
     variance = np.where(held > 0, pool.variances()[:, None], 0.0)
     noise = (held * variance / np.maximum(per_cell, 1)).sum(axis=1)
-    return n, belief, choice, noise / np.maximum(by_price.sum(axis=2), 1)
+    return n, read, belief, choice, noise / np.maximum(by_price.sum(axis=2), 1)
 
 
 def by_price(pool: Pool, truth: Mapping[Any, float] | pd.Series[float]) -> Aim:

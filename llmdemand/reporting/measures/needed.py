@@ -15,9 +15,11 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.batch.batch import BatchFit
 from llmdemand.modeling.likelihood.cells import sigmoid
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.reporting.measures.costs import RunCost, run_cost
 from llmdemand.reporting.measures.draws import OUTCOMES, Draws, Pool, draw
 from llmdemand.reporting.measures.targets import Target
+from llmdemand.reporting.measures.whose import NAMES
 
 __all__ = ["RunsNeeded", "check_goal", "needed_of", "reach_of", "runs_needed"]
 
@@ -56,6 +58,8 @@ class RunsNeeded(OneLine):
         the panel's own tokens per run, and ``source`` of the runs (``draws``, or ``closed
         form`` where the pool is too small). None when the panel counts no tokens; dollars are
         NaN where prices are unknown.
+    reading : str
+        ``final`` or ``pivot``: whose choice it is.
     """
 
     table: pd.DataFrame
@@ -69,6 +73,7 @@ class RunsNeeded(OneLine):
     pool: int
     replications: int
     cost: pd.DataFrame | None = None
+    reading: Reading = "pivot"
 
     @property
     def ratio_closed_form(self) -> float:
@@ -95,7 +100,8 @@ class RunsNeeded(OneLine):
         label = Target(self.target, self.at).label
         lines = [
             f"Runs per cell until the {label} lies within {100 * self.tolerance:g} % of the "
-            f"pool's ({self.pool} runs per cell) with probability {100 * self.confidence:g} %"
+            f"pool's ({self.pool} runs per cell) with probability {100 * self.confidence:g} %, of "
+            f"{NAMES[self.reading]}"
         ]
         for outcome, row in self.table.iterrows():
             lines.append(f"  {outcome:<6}  {_runs(row, self.pool)}")
@@ -129,6 +135,7 @@ def runs_needed(
     seed: int = 1,
     progress: Callable[[float], None] | None = None,
     *,
+    reading: Reading | None = None,
     prices: Sequence[float] | None = None,
     draws: Draws | None = None,
 ) -> RunsNeeded:
@@ -147,12 +154,15 @@ def runs_needed(
         The price of ``elasticity`` and ``share``; the middle of the price grid by default.
     replications, seed, progress
         Draws of runs, their seed, and a function that is told the share done.
+    reading : str, optional
+        ``final``: corrected belief and the choice of the whole answer; ``pivot``: both at the
+        pivot. By default as `llmdemand.fit_demand`.
     prices : pair of float, optional
         US dollars per million tokens read and written. By default those in the panel's
         provenance, else the list prices of its model where there are any.
     draws : Draws, optional
         Those of ``precision(panel, ...).draws``, which are then not drawn again;
-        `replications` and `seed` are theirs.
+        `replications`, `seed` and `reading` are theirs.
 
     Returns
     -------
@@ -194,7 +204,9 @@ def runs_needed(
     check_goal(tolerance, confidence)
     cost = run_cost(panel, prices)
     if draws is None:
-        draws = draw(panel, replications=replications, seed=seed, progress=progress)
+        draws = draw(
+            panel, reading=reading, replications=replications, seed=seed, progress=progress
+        )
     asked = Target.of(target, at, draws.pool.price)
     found = needed_of(draws, asked, tolerance, confidence)
     return replace(found, cost=_costs(found.table, len(draws.pool.asked), cost))
@@ -232,6 +244,7 @@ def needed_of(draws: Draws, target: Target, tolerance: float, confidence: float)
         confidence=confidence,
         pool=draws.pool.runs,
         replications=draws.replications,
+        reading=draws.pool.reading,
     )
 
 

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.reporting.measures.draws import OUTCOMES, Draws, draw
 from llmdemand.reporting.measures.needed import RunsNeeded, check_goal, needed_of, reach_of
 from llmdemand.reporting.measures.targets import Target
+from llmdemand.reporting.measures.whose import NAMES
 
 __all__ = ["OUTCOMES", "PUBLISHED", "Precision", "precision"]
 
@@ -71,8 +73,14 @@ class Precision(OneLine):
     def _line(self) -> str:
         return (
             f"{len(self.table)} rows, {self.replications} draws from {self.pool} runs per cell, "
-            f"within {100 * self.tolerance:g} % with probability {100 * self.confidence:g} %"
+            f"within {100 * self.tolerance:g} % with probability {100 * self.confidence:g} %, of "
+            f"{NAMES[self.reading]}"
         )
+
+    @property
+    def reading(self) -> Reading:
+        """``final`` or ``pivot``: whose choice it is."""
+        return self.draws.pool.reading
 
     @property
     def needed(self) -> pd.DataFrame:
@@ -100,6 +108,7 @@ def precision(
     panel: Panel,
     runs: Sequence[int] = (1, 2, 3, 5, 10, 20),
     *,
+    reading: Reading | None = None,
     replications: int = 1000,
     tolerance: float = 0.10,
     confidence: float = 0.95,
@@ -115,6 +124,9 @@ def precision(
     runs : sequence of int
         Numbers of runs for the table. Those above R cannot be drawn: they are named in
         `Precision.left_out` and `Precision.notes`. If all are, R itself is shown.
+    reading : str, optional
+        ``final``: corrected belief and the choice of the whole answer; ``pivot``: both at the
+        pivot. By default as `llmdemand.fit_demand`.
     replications : int
         Draws.
     tolerance, confidence : float
@@ -139,7 +151,8 @@ def precision(
     Notes
     -----
     Draws are without replacement, the same runs for both outcomes; a run that is
-    not ``ok`` is drawn like any other and contributes nothing. A draw of n from R
+    not ``ok`` is drawn like any other and contributes nothing (of final choices: what it says).
+    A draw of n from R
     runs differs from the pool by less than n fresh runs differ from the truth, by
     the factor ``s = sqrt(1 - n/R)``: deviations (for ``within`` and ``coverage``) and
     spread are divided by s, the bias, which falls with 1/n, by s squared, and
@@ -161,7 +174,9 @@ def precision(
         raise UsageError(f"runs={tuple(runs)}: numbers of runs begin at 1")
     most = int(panel.frame.groupby("cell").size().max()) if len(panel) else 0
     shown = tuple(sorted({n for n in runs if n <= most})) or (most,)
-    found = draw(panel, shown, replications=replications, seed=seed, progress=progress)
+    found = draw(
+        panel, shown, reading=reading, replications=replications, seed=seed, progress=progress
+    )
     target = pd.Series({o: float(found.whole[o].slope[0]) for o in OUTCOMES}, name="price")
     reach = reach_of(found, _PRICE, tolerance)
     table = pd.DataFrame(

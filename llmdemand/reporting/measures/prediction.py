@@ -16,8 +16,11 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
+from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.reporting.measures.heldout import Aim, Drawn, Pool, by_price, draw
+from llmdemand.reporting.measures.whose import NAMES
 
 __all__ = ["Prediction", "prediction"]
 
@@ -64,6 +67,8 @@ class Prediction(OneLine):
         Draws per number of runs, and runs per cell in the panel.
     notes : tuple of str
         What the reader should know.
+    reading : str
+        ``final`` or ``pivot``: whose choices are predicted.
     """
 
     table: pd.DataFrame
@@ -74,6 +79,7 @@ class Prediction(OneLine):
     replications: int
     pool: int
     notes: tuple[str, ...] = ()
+    reading: Reading = "pivot"
 
     def summary(self) -> str:
         """Scores and differences as text, with what their standard errors mean."""
@@ -82,7 +88,7 @@ class Prediction(OneLine):
         texts = [t.to_string(index=False, float_format=lambda v: f"{v:.4f}") for t in tables]
         lines = [
             f"Prediction of {self.scored_on}: {self.replications} draws of n from {self.pool} "
-            "runs per cell",
+            f"runs per cell, of {NAMES[self.reading]}",
             texts[0],
             f"attainable: log score {self.best['log_score']:.4f}, of a constant share "
             f"{self.best['constant']:.4f}",
@@ -102,6 +108,8 @@ def prediction(
     seed: int = 1,
     truth: Mapping[Any, float] | pd.Series[float] | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    reading: Reading | None = None,
 ) -> Prediction:
     """Fit demand to n runs per cell, many times, and score it on what was left out.
 
@@ -123,6 +131,9 @@ def prediction(
         Series whose index is named ``cell`` or ``price`` says which of them its keys are.
     progress : callable, optional
         Called with the share of the work that is done.
+    reading : str, optional
+        ``final``: corrected belief and the choice of the whole answer, which is what is
+        predicted; ``pivot``: both at the pivot. By default as `llmdemand.fit_demand`.
 
     Returns
     -------
@@ -171,7 +182,7 @@ def prediction(
     ['log_score', 'belief', 'choice']
     """
     _check(runs, replications, seed)
-    pool = Pool.of(panel)
+    pool = Pool.of(panel, reading)
     exact = None if truth is None else by_price(pool, truth)
     known = pool.whole if exact is None else exact
     tried = _tried(pool, runs, exact is not None)
@@ -198,6 +209,7 @@ def prediction(
         replications,
         pool.runs,
         _notes(pool, runs, tried),
+        pool.reading,
     )
 
 
@@ -237,7 +249,9 @@ def _notes(pool: Pool, runs: Sequence[int], tried: list[int]) -> tuple[str, ...]
 def _predicted(pool: Pool, drawn: Drawn, k: int, outcome: str) -> Array:
     """Fitted log-odds by draw and price, NaN where there is no estimate."""
     column, firth = _MODELS[outcome]
-    fit = fit_batch(pool.price, drawn.n[:, k], drawn.sums[column][:, k], firth=firth)
+    n, total = drawn.n[column][:, k], drawn.sums[column][:, k]
+    read = Read() if pool.read is not None and column == "belief" else None
+    fit = fit_batch(pool.price, n, total, read=read, firth=firth)
     # NaN where there is none: `exists` is about the likelihood without Firth's penalty.
     return np.asarray(fit.const[:, None] + fit.slope[:, None] * pool.price)
 

@@ -6,16 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmdemand.belief.audit import position, thoughts
+from llmdemand.belief.audit import MUCH, position, remedy, thoughts
+from llmdemand.belief.equivalence import check_equivalence
 from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError
+from llmdemand.modeling.outcomes.frames import default_reading
+from llmdemand.reporting.measures.draws import Pool
 
-__all__ = ["CUT", "FEW", "Quality", "quality", "shortcomings", "why_nothing"]
+__all__ = ["CUT", "FEW", "Quality", "Shift", "quality", "shortcomings", "why_nothing"]
 
 #: Below this share of usable answers, estimates speak for a selected few.
 FEW = 0.5
 #: Above this share of thoughts that were cut, estimates are of another law than was meant.
 CUT = 0.05
 _SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What correcting belief by the final choice moves; NaN where that cannot be done.
+
+    Attributes
+    ----------
+    plain_share, share : float
+        Share of the focal alternative by belief at the pivot, and by corrected belief.
+    plain_price, price : float
+        The same of the price coefficient.
+    """
+
+    plain_share: float = float("nan")
+    share: float = float("nan")
+    plain_price: float = float("nan")
+    price: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,13 @@ class Quality:
         ``natural`` or ``forced`` where the model thinks first; else empty.
     thought_cut : float
         Share of thoughts that reached the most tokens before they were closed.
+    unread : float
+        Share of the ok runs with a whole answer of which the reader could not tell what they
+        choose; NaN where all were stopped.
+    final_p : float
+        p-value of belief at the pivot having the mean of the final choice.
+    shift : Shift
+        What correcting belief by the final choice moves.
     """
 
     statuses: dict[str, int]
@@ -60,6 +89,9 @@ class Quality:
     position_locked: bool
     thoughts: str = ""
     thought_cut: float = float("nan")
+    unread: float = float("nan")
+    final_p: float = float("nan")
+    shift: Shift = Shift()
 
 
 def quality(panel: Panel) -> Quality:
@@ -74,6 +106,7 @@ def quality(panel: Panel) -> Quality:
     focal_first = (first == panel.study.focal).to_numpy()
     belief = ok[f"belief_{panel.study.focal}"].to_numpy(float)
     varies = 0 < focal_first.mean() < 1
+    whole = ok.loc[ok["final_status"] != "stopped", "final_status"]
     effect = belief[focal_first].mean() - belief[~focal_first].mean() if varies else np.nan
     return Quality(
         statuses,
@@ -86,7 +119,25 @@ def quality(panel: Panel) -> Quality:
         hits / len(ok),
         locked,
         *thoughts(panel),
+        float((whole == "unread").mean()) if len(whole) else float("nan"),
+        check_equivalence(panel).final_pvalue,
+        _shift(panel),
     )
+
+
+def _shift(panel: Panel) -> Shift:
+    if default_reading(panel) == "pivot":
+        return Shift()
+    found = []
+    for reading in ("pivot", "final"):
+        try:
+            pool = Pool.of(panel, reading)
+        except DesignError:
+            return Shift()
+        n, total = pool.sums("belief")[:2]
+        found.append((float(total.sum() / n.sum()), float(pool.fit("belief").slope[0])))
+    (plain, plain_price), (share, price) = found
+    return Shift(plain, share, plain_price, price)
 
 
 def why_nothing(panel: Panel) -> tuple[str, bool]:
@@ -162,6 +213,12 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
             f"Only {usable} of {len(panel)} answers can be used: estimates speak for those alone, "
             "which need not be like the others. Look at the statuses and at the answers, then "
             "try another prompt or model."
+        )
+    if found.mismatch > MUCH:
+        stopped = int((panel.frame["final_status"] == "stopped").sum())
+        said.append(
+            f"{100 * found.mismatch:.1f} % of the answers choose something else in the end than at "
+            f"their pivot: {remedy(stopped)}"
         )
     if found.position_locked:
         said.append(

@@ -14,15 +14,16 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
+from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.frames import demand_frame
+from llmdemand.modeling.outcomes.frames import Outcomes, Reading, outcomes
+from llmdemand.reporting.measures.spread import cells_of, in_errors, parts, share_interval
+from llmdemand.reporting.measures.whose import NAMES, whose
 
 __all__ = ["Variance", "variance", "worth_number"]
 
-_CHUNK = 2_000_000  # weights of resampled cells held at a time
 _DENSE = 5.0  # binomial variance of a sum of choices from which it is nearly normal
-_FEW_CELLS, _LEAST_CELLS = 10, 3
-_ALIKE = 1e-6  # standard error of a log-odds that is none: all cells are alike
+_FEW_CELLS = 10
 
 Array = NDArray[np.float64]
 
@@ -74,6 +75,8 @@ class Variance(OneLine):
         Of the intervals.
     notes : tuple of str
         Why something is missing, and what the reader should know.
+    reading : str
+        ``final`` or ``pivot``: whose choice it is.
     """
 
     by_price: pd.DataFrame
@@ -86,6 +89,7 @@ class Variance(OneLine):
     fit: pd.DataFrame
     confidence: float
     notes: tuple[str, ...] = ()
+    reading: Reading = "pivot"
 
     @property
     def _line(self) -> str:
@@ -107,7 +111,7 @@ class Variance(OneLine):
         """The decomposition by price and what follows from it, as text."""
         shown = self.by_price.drop(columns=["var_cells"] if self._single else [])
         lines = [
-            "Variance within cells, by price",
+            f"Variance within cells, by price, of {NAMES[self.reading]}",
             shown.to_string(index=False, float_format=lambda v: f"{v:.4g}"),
             f"intra-cell correlation {self.icc:.4f}: {self.worth_text}",
             f"mean choice minus mean belief {self.equal['difference']:.4f} (SE "
@@ -124,14 +128,22 @@ class Variance(OneLine):
 
 
 def variance(
-    panel: Panel, *, confidence: float = 0.95, replications: int = 2000, seed: int = 1
+    panel: Panel,
+    *,
+    reading: Reading | None = None,
+    confidence: float = 0.95,
+    replications: int = 2000,
+    seed: int = 1,
 ) -> Variance:
     """Decompose the variance of choices into that of beliefs and that of sampling an answer.
 
     Parameters
     ----------
     panel : Panel
-        Runs; those with status ``ok`` enter.
+        Runs; those that enter are those of `llmdemand.fit_demand`.
+    reading : str, optional
+        ``final``: corrected belief and the choice of the whole answer; ``pivot``: both at the
+        pivot. By default as `llmdemand.fit_demand`.
     confidence : float
         Of all intervals.
     replications, seed : int
@@ -164,6 +176,12 @@ def variance(
     same run's belief. A mean of beliefs is as precise as that of 1 / icc times as many
     choices. That is about the noise of runs: neither measure repairs a prompt that misleads.
 
+    Corrected beliefs take part of the answers' changes of mind as noise: with E = b~ - r s, s
+    the cell's share, ``var_belief`` is the variance of E by the share that was read, and
+    ``var_sampling`` what choices vary by beyond that, which may be negative. ``icc`` is still
+    what a belief run varies by against a choice run, and may exceed 1; its interval is that of
+    its logarithm.
+
     Cells of one price that differ in persona, order or wording differ in their shares; this
     is `var_cells`, the one-way analysis of variance of beliefs
     ``(MS_between - var_belief) / n_0``, ``n_0 = (N - sum n_c^2 / N) / (C - 1)``, which may come
@@ -173,11 +191,13 @@ def variance(
     replacement. With 16 cells and Beta beliefs, 95 % intervals held the truth in 93 to 94 %
     of simulated panels of 2 to 100 runs per cell; percentile intervals, in 84 to 91 %.
 
-    The standard error of a difference of means is ``sqrt(sum b (1 - b)) / n``: if choices are
-    drawn from these beliefs, they scatter about them by that. The chi-squared statistic adds
-    squared differences in standard errors over prices; prices at which the sum of b (1 - b) is
-    below 5 count together, as one. That p is large proves nothing; `margin` says how close
-    the two are.
+    Choice and belief are compared at the pivot, whatever the reading: the difference is the same.
+    Whether the pivot tells the final choice is asked by `llmdemand.check_equivalence`. The
+    standard error of a difference of means is ``sqrt(sum b (1 - b)) / n`` (of corrected beliefs,
+    ``sqrt(sum (y - b)^2) / n``): if choices are drawn from these beliefs, they scatter about them
+    by that. The chi-squared statistic adds squared differences in standard errors over prices;
+    prices at which the sum of b (1 - b) is below 5 count together, as one. That p is large proves
+    nothing; `margin` says how close the two are.
 
     In sample no logit of price has a better log score than that of choice itself: that belief
     comes close is the finding. For unseen choices see `llmdemand.reporting.measures.prediction`.
@@ -195,19 +215,19 @@ def variance(
             f"confidence={confidence}, replications={replications}, seed={seed}: give a "
             "confidence between 0 and 1, at least one replication, and a seed from 0"
         )
-    frame = demand_frame(panel)
-    if frame.empty:
+    found = outcomes(panel, whose(panel, reading))
+    if not found.believed:
         raise DesignError(
             f"no usable run among {len(panel)}: there is no variance to explain; see the "
             "answers with panel.frame['text']"
         )
-    cells = _cells(frame)
+    cells = cells_of(panel, found)
     by_price = pd.DataFrame([_row(p, part) for p, part in cells.groupby("price")])
-    icc = _parts(cells)["icc"]
-    interval = _interval(cells, confidence, replications, seed)
+    icc = parts(cells)["icc"]
+    interval = share_interval(cells, confidence, replications, seed, corrected=not found.plain)
     worth = _over(icc)
     equivalence, equal = _equivalence(cells, confidence)
-    fit, notes = _fits(cells)
+    fit, notes = _fits(cells, found.plain)
     return Variance(
         by_price,
         icc,
@@ -218,56 +238,27 @@ def variance(
         equal,
         fit,
         confidence,
-        (*_notes(panel, cells, icc, interval[0]), *notes),
+        (*_notes(panel, found, cells, icc, interval[0]), *notes),
+        found.reading,
     )
 
 
-# --- Decomposition ------------------------------------------------------------------------
-
-
-def _cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Sums by cell: price, n, choice, belief, squared deviations, and sampling variance."""
-    by = frame["cell"].to_numpy()
-    b, y = frame["belief"].to_numpy(float), frame["choice"].to_numpy(float)
-    rows = pd.DataFrame({"cell": by, "price": frame["price"].to_numpy(float), "b": b, "y": y})
-    rows["sampling"] = b * (1 - b)
-    for column in ("b", "y"):
-        # From the first one, so that equal beliefs have a variance of zero, not of rounding.
-        apart = rows[column] - rows.groupby("cell")[column].transform("first")
-        rows[f"ss_{column}"] = (apart - apart.groupby(by).transform("mean")) ** 2
-    summed = rows.drop(columns="price").groupby("cell").sum()
-    grouped = rows.groupby("cell")
-    return summed.assign(n=grouped.size(), price=grouped["price"].first())
-
-
-def _parts(cells: pd.DataFrame) -> dict[str, float]:
-    """Variances within cells, pooled over cells; NaN where none has two runs."""
-    free = (cells["n"] - 1).to_numpy(float)
-    names = ("var_choice", "var_belief", "var_sampling", "within_share", "icc")
-    if free.sum() == 0:
-        return dict.fromkeys(names, math.nan)
-    sums = (cells["ss_y"].sum(), cells["ss_b"].sum(), free @ (cells["sampling"] / cells["n"]))
-    choice, between, within = (float(s) / float(free.sum()) for s in sums)
-    whole = between + within
-    shares = (within / whole, between / whole) if whole > 0 else (math.nan, math.nan)
-    return dict(zip(names, (choice, between, within, *shares), strict=True))
-
-
 def _row(price: object, cells: pd.DataFrame) -> dict[str, object]:
-    n, parts = float(cells["n"].sum()), _parts(cells)
+    found = parts(cells)
     return {
         "price": price,
         "cells": len(cells),
-        "runs": int(n),
-        "mean_choice": float(cells["y"].sum()) / n,
-        "mean_belief": float(cells["b"].sum()) / n,
-        **parts,
-        "var_cells": _between_cells(cells, parts["var_belief"]),
+        "runs": int(cells["runs"].sum()),
+        "mean_choice": _ratio(cells["y"].sum(), cells["m"].sum()),
+        "mean_belief": _ratio(cells["b"].sum(), cells["n"].sum()),
+        **found,
+        "var_cells": _between_cells(cells, found["var_belief"]),
     }
 
 
 def _between_cells(cells: pd.DataFrame, within: float) -> float:
     """Variance of the cells' shares, by one-way analysis of variance of beliefs."""
+    cells = cells[cells["n"] > 0]
     n = cells["n"].to_numpy(float)
     if len(n) < 2 or not math.isfinite(within):
         return math.nan
@@ -276,56 +267,21 @@ def _between_cells(cells: pd.DataFrame, within: float) -> float:
     return (between - within) * (len(n) - 1) / (total - float(n @ n) / total)
 
 
-def _interval(
-    cells: pd.DataFrame, confidence: float, replications: int, seed: int
-) -> tuple[float, float]:
-    """Studentised bootstrap interval of the icc's log-odds, cells resampled."""
-    between = cells["ss_b"].to_numpy()
-    whole = between + ((cells["n"] - 1) * cells["sampling"] / cells["n"]).to_numpy()
-    # Cells without any variance say nothing about how it is divided.
-    between, whole = between[whole > 0], whole[whole > 0]
-    if len(whole) < _LEAST_CELLS or not 0 < between.sum() < whole.sum():
-        return math.nan, math.nan
-    moments = np.stack([between, whole, between**2, between * whole, whole**2], axis=1)
-    odds, error = _log_odds(moments.sum(axis=0), len(whole))
-    if error < _ALIKE:
-        return math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    size, found = max(1, _CHUNK // len(whole)), []
-    for start in range(0, replications, size):
-        equal = np.full(len(whole), 1 / len(whole))
-        weight = rng.multinomial(len(whole), equal, size=min(size, replications - start))
-        drawn, errors = _log_odds(weight @ moments, len(whole))
-        found.append(_in_errors(drawn - odds, errors))
-    tails = (1 + confidence) / 2, (1 - confidence) / 2
-    t = np.quantile(np.concatenate(found), tails, method="inverted_cdf")
-    low, high = sigmoid(odds - t * error)
-    return float(low), float(high)
-
-
-def _log_odds(moments: Array, cells: int) -> tuple[Array, Array]:
-    """Log-odds of a ratio of sums over cells, and the delta method's standard error."""
-    a, w, aa, aw, ww = moments.T
-    ratio = a / w
-    scatter = np.maximum(aa - 2 * ratio * aw + ratio**2 * ww, 0) * cells / (cells - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # A ratio of 0 or 1 is infinitely far away, by any error.
-        odds = np.log(a) - np.log(w - a)
-        error = np.where((ratio > 0) & (ratio < 1), np.sqrt(scatter) / w / ratio / (1 - ratio), 0)
-    return odds, error
-
-
 def _over(share: float) -> float:
     """One over a share; infinite for none."""
     return math.inf if share == 0 else 1 / share
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part) / float(whole) if whole else math.nan
 
 
 # --- Agreement of the two measures --------------------------------------------------------
 
 
 def _equivalence(cells: pd.DataFrame, confidence: float) -> tuple[pd.DataFrame, dict[str, float]]:
-    by = cells.groupby("price")[["n", "y", "b", "sampling"]].sum()
-    n, gap, noise = by["n"].to_numpy(float), (by["y"] - by["b"]).to_numpy(), by["sampling"]
+    by = cells.groupby("price")[["runs", "gap", "noise"]].sum()
+    n, gap, noise = by["runs"].to_numpy(float), by["gap"].to_numpy(float), by["noise"]
     difference, se = gap / n, np.sqrt(noise.to_numpy()) / n
     reach = float(stats.norm.ppf((1 + confidence) / 2)) * se
     table = pd.DataFrame(
@@ -335,37 +291,36 @@ def _equivalence(cells: pd.DataFrame, confidence: float) -> tuple[pd.DataFrame, 
             "se": se,
             "lower": difference - reach,
             "upper": difference + reach,
-            "p": 2 * stats.norm.sf(np.abs(_in_errors(difference, se))),
+            "p": 2 * stats.norm.sf(np.abs(in_errors(difference, se))),
             "margin": np.abs(difference) + float(stats.norm.ppf(0.95)) * se,
         }
     )
     dense = (noise >= _DENSE).to_numpy()
     rest = [(float(gap[~dense].sum()), float(noise[~dense].sum()))] if not dense.all() else []
     groups = np.array([*zip(gap[dense], noise[dense], strict=True), *rest])
-    z = _in_errors(groups[:, 0], np.sqrt(groups[:, 1]))
+    z = in_errors(groups[:, 0], np.sqrt(groups[:, 1]))
     chi2, df = float(z @ z), float(len(z))
     whole = {"difference": float(gap.sum() / n.sum()), "se": math.sqrt(noise.sum()) / n.sum()}
     return table, {**whole, "chi2": chi2, "df": df, "p": float(stats.chi2.sf(chi2, df))}
 
 
-def _in_errors(difference: Array, se: Array) -> Array:
-    """Differences in standard errors; 0 for none, and infinite where there is no error."""
-    none = np.where(difference == 0, 0.0, np.copysign(math.inf, difference))
-    return np.where(se > 0, difference / np.where(se > 0, se, 1), none)
-
-
-def _fits(cells: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _fits(cells: pd.DataFrame, plain: bool) -> tuple[pd.DataFrame, list[str]]:
     """Fit of both demand curves to mean choice by price."""
-    by = cells.groupby("price")[["n", "y", "b"]].sum()
-    price, n, y = by.index.to_numpy(float), by["n"].to_numpy(float), by["y"].to_numpy()
+    by = cells.groupby("price")[["n", "m", "y", "b"]].sum()
+    by = by[by["m"] > 0]
+    price, n, y = by.index.to_numpy(float), by["m"].to_numpy(float), by["y"].to_numpy()
+    sums = {"belief": (by["n"].to_numpy(float), by["b"].to_numpy()), "choice": (n, y)}
     rows, notes = {}, []
     if len(price) < 2:
         notes.append(f"all runs have one price ({price[0]:g}): there is no demand curve to fit")
-    for outcome, total in {"belief": by["b"].to_numpy(), "choice": y}.items():
+    for outcome, (read, total) in sums.items():
         rows[outcome] = dict.fromkeys(("log_score", "r2", "rmse"), math.nan)
         if len(price) < 2:
             continue
-        fit = fit_batch(price, n[None], np.minimum(total, n)[None])
+        if outcome == "choice" or plain:
+            fit = fit_batch(price, read[None], np.minimum(total, read)[None])
+        else:
+            fit = fit_batch(price, read[None], total[None], read=Read())
         if not fit.exists[0]:
             notes.append(f"{outcome} is separated in all runs together: it has no demand curve")
             continue
@@ -384,9 +339,17 @@ def _fit_of(eta: Array, n: Array, y: Array) -> dict[str, float]:
     }
 
 
-def _notes(panel: Panel, cells: pd.DataFrame, icc: float, low: float) -> list[str]:
-    notes, left = [], len(panel) - int(cells["n"].sum())
-    informative = int((cells["n"] > 1).sum())
+def _notes(panel: Panel, found: Outcomes, cells: pd.DataFrame, icc: float, low: float) -> list[str]:
+    notes: list[str] = []
+    left = len(panel) - int(cells["runs"].sum())
+    informative = int((cells["runs"] > 1).sum())
+    if not found.plain:
+        notes += found.notes
+        if icc > 1:
+            notes.append(
+                "corrected belief varies more than choice does, as many answers change their mind: "
+                "fit_demand(..., coefficient='tuned') does not"
+            )
     if left:
         notes.append(f"{left} of {len(panel)} runs are not usable and left out")
     if not informative:
@@ -399,12 +362,12 @@ def _notes(panel: Panel, cells: pd.DataFrame, icc: float, low: float) -> list[st
             "belief is 0 in all runs of a cell, or 1 in all: nothing varies, and the intra-cell "
             "correlation is unknown"
         )
-    elif icc == 1:
+    elif icc == 1 and found.plain:
         notes.append(
             "belief is 0 or 1 in every run: it says no more than the choice does, and a belief "
             "run is worth one choice run"
         )
-    elif icc == 0:
+    elif icc == 0 and found.plain:
         notes.append(
             "belief is the same in all runs of a cell: one run says all that belief can say, "
             "and more runs of the same prompt add nothing to it"

@@ -59,6 +59,7 @@ _PEOPLE = (
 # Sections of tables and figures; what is not named here stands with demand.
 _TABLES = {
     "quality": "quality",
+    "selection": "quality",
     "precision": "precision",
     "runs_needed": "needed",
     "cost": "needed",
@@ -252,10 +253,12 @@ def _texts(report: Findings, id_: str, cost: float | None) -> list[str]:
 
 def _tables(report: Findings, cost: float | None) -> dict[str, list[Row]]:
     """The tables of the report by section, cells with a flag for numbers."""
-    found: dict[str, list[Row]] = {"quality": [_statuses(report)]}
+    found: dict[str, list[Row]] = {}
     for table in tables.all_tables(report, cost):
         if not table.frame.empty:
             found.setdefault(_TABLES.get(table.name, "demand"), []).append(table_part(table))
+        if table.name == "quality":
+            found.setdefault("quality", []).append(_statuses(report))
     return found
 
 
@@ -280,7 +283,10 @@ def _statuses(report: Findings) -> Row:
     return {
         "title": "Answers by status",
         "notes": (
-            "Only answers with status ok enter the estimates."
+            "Answers of every status enter the estimates by what they choose in the end; those of "
+            "which that is not read, by what their belief corrects."
+            if report.reading == "final"
+            else "Only answers with status ok enter the estimates."
             if report.belief is not None or report.choice is None
             else "Without a single belief, choice is fitted to the no_logprobs answers that name "
             "an alternative.",

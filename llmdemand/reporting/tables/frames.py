@@ -9,6 +9,7 @@ import pandas as pd
 
 from llmdemand.modeling.tables.etable import etable
 from llmdemand.reporting.measures.precision import PUBLISHED
+from llmdemand.reporting.measures.selection import MARKED
 from llmdemand.reporting.tables.cells import asked_at, estimate, number, percent, short_span, span
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "pricing_table",
     "quality_table",
     "regression_table",
+    "selection_table",
     "variance_table",
     "worth_table",
 ]
@@ -212,19 +214,60 @@ def quality_table(report: Findings) -> pd.DataFrame:
         thoughts.append((f"{q.thoughts} thoughts that were cut", percent(q.thought_cut)))
     return pd.DataFrame(
         [
+            *_final_choices(report),
             ("runs", f"{len(report.panel)}: {statuses}"),
             *thoughts,
             ("readable answers", percent(q.readable)),
             ("decided mass at the pivot", number(q.decided_mass, 3)),
             ("mass outside the listed candidates", number(q.tail_mass, 3)),
-            (
-                "answers that go on to say something else",
-                f"{percent(q.mismatch)} of {q.whole} whole ones",
-            ),
             ("order effect (belief when named first minus not)", number(q.order_effect, 3)),
             ("first-named option chosen", percent(q.first_chosen) + lock),
         ],
         columns=["question", "answer"],
+    )
+
+
+def _final_choices(report: Findings) -> list[tuple[str, str]]:
+    """What the answers choose in the end, against what their pivot says."""
+    q, moved = report.quality, report.quality.shift
+    p = "" if np.isnan(q.final_p) else f" (p {_p(q.final_p)} of no difference)"
+    rows = [
+        ("answers that change their mind", f"{percent(q.mismatch)} of {q.whole} whole ones{p}"),
+        ("whole answers that cannot be read", percent(q.unread)),
+    ]
+    if not np.isnan(moved.share):
+        to = "to corrected belief"
+        rows += [
+            (f"share, from belief {to}", f"{number(moved.plain_share)} to {number(moved.share)}"),
+            (
+                f"price coef., from belief {to}",
+                f"{number(moved.plain_price)} to {number(moved.price)}",
+            ),
+        ]
+    return rows
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {number(value, 3)}"
+
+
+def selection_table(report: Findings) -> pd.DataFrame:
+    """Whether leaving a status out selects on the choice, as text."""
+    found = report.selection
+    if found is None:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        {
+            "status": str(status),
+            "runs": f"{row['runs']}",
+            "share": f"{percent(row['share'])} of {row['read']}",
+            "other runs": percent(row["others"]),
+            "p": "-" if np.isnan(row["p"]) else _p(row["p"]).removeprefix("= "),
+            "enters": ("yes, marked" if status in MARKED else "yes") if row["enters"] else "no",
+            "price coef. with": number(row["price"]),
+            "without": number(row["without"]),
+        }
+        for status, row in found.to_dict("index").items()
     )
 
 

@@ -46,8 +46,10 @@ def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]
     """
     problems = tuple(report.problems)
     quality = pd.DataFrame([{**vars(report.quality), **report.quality.statuses}])
-    quality = quality.drop(columns="statuses")
+    quality = quality.drop(columns=["statuses", "shift"]).assign(**vars(report.quality.shift))
     tables = [Table("quality", "Data quality", frames.quality_table(report), quality, problems)]
+    if report.selection is not None and len(report.selection) > 1:
+        tables.append(_selection(report))
     if report.demands:
         tables += _demand_tables(report, cost)
     if report.precision is not None:
@@ -79,6 +81,23 @@ def save_tables(report: Findings, folder: Path) -> None:
         report.prediction.calibration.to_csv(folder / "calibration.csv", index=False)
     text = "\n\n".join(render(table, "markdown") for table in tables)
     (folder / "tables.md").write_text(text + "\n", encoding="utf-8")
+
+
+def _selection(report: Findings) -> Table:
+    assert report.selection is not None
+    note = (
+        "share: of the focal alternative among the final choices of these answers, and among those "
+        "of all others; p: that the two are equal (Fisher). Where they differ, leaving the status "
+        "out selects on the choice. price coef.: from all answers that enter with these, and "
+        "without them. low_mass is known before the pivot is drawn: its belief is unbiased."
+    )
+    return Table(
+        "selection",
+        "What leaving answers out would select",
+        frames.selection_table(report),
+        report.selection.reset_index(),
+        (note,),
+    )
 
 
 def _demand_tables(report: Findings, cost: float | None) -> list[Table]:

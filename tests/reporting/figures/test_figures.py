@@ -42,6 +42,8 @@ def broken(report):
 
 def altered(report, **columns):
     panel = report.panel
+    if "choice" in columns:  # what was chosen stays to the end
+        columns = {"final_choice": columns["choice"], **columns}
     return Panel(panel.frame.assign(**columns), panel.study, panel.provenance)
 
 

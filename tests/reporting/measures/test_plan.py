@@ -185,7 +185,7 @@ def test_pilots_that_no_plan_can_be_made_from(pilot):
     with pytest.raises(DesignError, match="no usable run"):
         plan(Panel(frame.assign(status="refusal"), study))
     bought = np.where(frame["price_pampers"] < 35, "pampers", "huggies")
-    apart = Panel(frame.assign(choice=bought), study)
+    apart = Panel(frame.assign(choice=bought, final_choice=bought), study)
     with pytest.raises(DesignError, match=r"choice is separated in the pilot.*plan for belief"):
         plan(apart, outcome="choice")
     other = plan(apart)

@@ -26,7 +26,8 @@ def small(panel, beliefs, choices):
         belief_pampers=b,
         belief_huggies=1 - b,
         belief_neither=0.0,
-        choice=np.where(choices.ravel() == 1, "pampers", "huggies"),
+        choice=(chosen := np.where(choices.ravel() == 1, "pampers", "huggies")),
+        final_choice=chosen,
     )
     return Panel(frame, panel.study)
 

@@ -10,6 +10,7 @@ import llmdemand as ld
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.scoring.scores import scores
+from llmdemand.reporting.measures import spread
 from llmdemand.reporting.measures.variance import variance
 
 ICC = 0.054  # of the known-truth consumer
@@ -27,7 +28,8 @@ def small(panel, beliefs, choices):
         belief_pampers=b,
         belief_huggies=1 - b,
         belief_neither=0.0,
-        choice=np.where(choices.ravel() == 1, "pampers", "huggies"),
+        choice=(chosen := np.where(choices.ravel() == 1, "pampers", "huggies")),
+        final_choice=chosen,
     )
     return Panel(frame, panel.study)
 
@@ -131,16 +133,14 @@ def test_a_belief_run_is_worth_what_runs_needed_say():
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    from llmdemand.reporting.measures.variance import _cells, _interval
-
     rng, held = np.random.default_rng(4), 0
     p = 1 / (1 + np.exp(0.535 * (np.arange(30, 46) - 34.8)))[:, None]
     law = 1 / ICC - 1
     for seed in range(100):
         b = rng.beta(p * law, (1 - p) * law, size=(16, 10))
-        frame = pd.DataFrame({"belief": b.ravel(), "choice": 0.0})
-        frame["cell"] = frame["price"] = np.repeat(np.arange(16), 10)
-        low, high = _interval(_cells(frame), 0.95, 500, seed)
+        within = 9 * (b * (1 - b)).mean(axis=1)
+        cells = pd.DataFrame({"ss_b": 10 * b.var(axis=1), "ss_within": within})
+        low, high = spread.share_interval(cells, 0.95, 500, seed, corrected=False)
         held += low < ICC < high
     assert 0.86 <= held / 100 <= 0.99
 
@@ -267,9 +267,7 @@ def test_unusable_runs_are_left_out_and_counted(synthetic_panel, found):
 
 
 def test_the_interval_depends_on_its_seed_alone(synthetic_panel, found, monkeypatch):
-    from llmdemand.reporting.measures import variance as module
-
-    monkeypatch.setattr(module, "_CHUNK", 100)
+    monkeypatch.setattr(spread, "_CHUNK", 100)
     shuffled = Panel(synthetic_panel.frame.sample(frac=1, random_state=2), synthetic_panel.study)
     again = variance(shuffled)
     assert again.icc_interval == pytest.approx(found.icc_interval, rel=1e-9)

@@ -96,14 +96,16 @@ def without_beliefs(panel, rows, status):
     frame.loc[rows, [*BELIEFS, *MASSES]] = float("nan")
     frame.loc[rows, ["status", "pivot_index", "pivot_token"]] = [status, -1, ""]
     if status != "no_logprobs":
-        frame.loc[rows, "choice"] = None
+        frame.loc[rows, ["choice", "final_choice"]] = None
+        frame.loc[rows, "final_status"] = "unread"
     return Panel(frame, panel.study, panel.provenance)
 
 
 def sure(panel, chosen):
     """The panel with beliefs of 0 and 1 in the alternatives that are chosen."""
     beliefs = {f"belief_{a}": (chosen == a).astype(float) for a in panel.study.menu.ids}
-    return Panel(panel.frame.assign(choice=chosen, **beliefs), panel.study, panel.provenance)
+    made = panel.frame.assign(choice=chosen, final_choice=chosen, **beliefs)
+    return Panel(made, panel.study, panel.provenance)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,7 @@ def broken(small):
     frame, every = small.frame, np.arange(len(small))
     constant = dict.fromkeys(["belief_pampers", "belief_huggies"], 0.4) | {"belief_neither": 0.2}
     low = frame["price_pampers"] < 36
+    first = frame["order"].str.split(">").str[0]
     return {
         "all refusals": without_beliefs(small, every, "refusal"),
         "one price": Panel(frame[frame["price_pampers"] == 35], small.study, small.provenance),
@@ -128,7 +131,7 @@ def broken(small):
         "two rows": Panel(frame.iloc[[0, 310]], small.study, small.provenance),
         "no rows": Panel(frame.iloc[:0], small.study, small.provenance),
         "by position": Panel(
-            frame.assign(choice=frame["order"].str.split(">").str[0]),
+            frame.assign(choice=first, final_choice=first),
             small.study,
             small.provenance,
         ),

@@ -175,7 +175,7 @@ def test_a_panel_of_refusals_is_told_and_no_traceback(report, tmp_path):
 def test_separated_choice_is_words_in_every_format(report):
     panel = report.panel
     split = panel.frame["price_pampers"].lt(36).map({True: "pampers", False: "huggies"})
-    frame = panel.frame.assign(choice=split)
+    frame = panel.frame.assign(choice=split, final_choice=split)
     found = compare(Panel(frame, panel.study, panel.provenance), runs=(1, 2), replications=20)
     named = {t.name: t for t in tables.all_tables(found)}
     assert r"$-\infty$" in render(named["estimates"], "latex")

@@ -1,0 +1,299 @@
+"""Whether belief has the mean of choice: of the final one, and of that at the pivot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmdemand.core.line import OneLine
+from llmdemand.core.menu import fold
+from llmdemand.core.panel import Panel
+from llmdemand.errors import DesignError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Equivalence", "certain", "check_equivalence"]
+
+Floats = NDArray[np.float64]
+
+_FEW, _SURE = 10, 1e-3
+_DOUBT = 1e-3  # p-value below which belief is said to be another one
+
+
+@dataclass(frozen=True, repr=False)
+class Equivalence(OneLine):
+    """Mean choice against mean belief, cell by cell and together.
+
+    The final choice is the check that can fail: choice and belief at the pivot agree even where
+    every answer is misread there.
+
+    Attributes
+    ----------
+    cells : pandas.DataFrame
+        By cell: ``runs, mean_choice, mean_belief, z`` and the decomposition
+        ``var_choice = var_belief + within``, with ``within = E[b (1 - b)]``
+        (population variances; the identity holds in expectation); of the answers whose final
+        choice was read ``read, mean_final, final_z``.
+    difference, se : float
+        Mean of choice minus belief over runs, and its standard error.
+    z, pvalue : float
+        Of the overall difference, normal law.
+    chi2, chi2_pvalue : float
+        Sum of the cells' squared z, and its p-value with one degree of freedom
+        per cell that has any randomness.
+    icc : float
+        ``var_belief / var_choice`` within cells, pooled: the intra-cell
+        correlation; one belief run is worth ``1 / icc`` choice runs.
+    note : str
+        Why belief says no more than choice, where it is 0 or 1 in every run: the test
+        then compares choice with itself. Else empty.
+    read : int
+        Usable runs whose final choice was read, which the next ones are of.
+    final_difference, final_se : float
+        Mean of the final choice minus belief, and its standard error; NaN where none was read.
+    final_z, final_pvalue : float
+        Of that difference, normal law.
+    final_chi2, final_chi2_pvalue : float
+        As `chi2`, of final choices.
+    """
+
+    cells: pd.DataFrame
+    difference: float
+    se: float
+    z: float
+    pvalue: float
+    chi2: float
+    chi2_pvalue: float
+    icc: float
+    note: str = ""
+    read: int = 0
+    final_difference: float = float("nan")
+    final_se: float = float("nan")
+    final_z: float = float("nan")
+    final_pvalue: float = float("nan")
+    final_chi2: float = float("nan")
+    final_chi2_pvalue: float = float("nan")
+
+    @property
+    def _line(self) -> str:
+        last = f"{self._final}; " if self.read else ""
+        return (
+            f"{last}mean choice less mean belief {self.difference:.4f} ({self.se:.2g}), p = "
+            f"{self.pvalue:.3g}; {len(self.cells)} cells, p = {self.chi2_pvalue:.3g}"
+        )
+
+    @property
+    def _final(self) -> str:
+        return (
+            f"mean final choice less mean belief {self.final_difference:.4f} "
+            f"({self.final_se:.2g}), p = {self.final_pvalue:.3g}"
+        )
+
+    def summary(self) -> str:
+        """Both comparisons in sentences, that with the final choice first."""
+        if not self.read:
+            last = "no usable run has a final choice: whether the pivot tells it is not known"
+        else:
+            last = (
+                f"final choice minus belief at the pivot, {self.read} answers: mean "
+                f"{self.final_difference:.4f} (SE {self.final_se:.4f}), p = "
+                f"{_p(self.final_pvalue)}; by cell chi2 {self.final_chi2:.1f}, p = "
+                f"{_p(self.final_chi2_pvalue)}"
+            )
+            if min(self.final_pvalue, self.final_chi2_pvalue) < _DOUBT:
+                last += ": BELIEF AT THE PIVOT IS NOT THAT OF THE WHOLE ANSWER"
+        start = (
+            f"mean choice at the pivot minus mean belief {self.difference:.4f} (SE {self.se:.4f})"
+        )
+        if np.isnan(self.chi2_pvalue):
+            return (
+                f"{last}\n{start}; every belief is 0 or 1 and came true, so choice and belief are "
+                "the same and there is nothing to test"
+            )
+        icc = (
+            f"{self.icc:.3f}" if not np.isnan(self.icc) else "unknown: nothing varies within cells"
+        )
+        return (
+            f"{last}\n{start}; by cell chi2 {self.chi2:.1f}, p = {self.chi2_pvalue:.3f}; "
+            f"intra-cell correlation {icc}"
+        )
+
+
+def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalence:
+    """Test that belief has the mean of the final choice, and of that at the pivot, in every cell.
+
+    Given its belief b, a run's choice is Bernoulli(b): the differences ``y - b``
+    have mean 0 and variance ``b (1 - b)``, independently over runs, whatever the
+    cells. So ``z = sum(y - b) / sqrt(sum b (1 - b))`` is standard normal when the
+    extraction is right, even where the pivot of every answer is misread: that is the check of
+    the arithmetic. If the pivot tells the choice of the whole answer, the same holds of final
+    choices F, ``z = sum(F - b) / sd``: that is the check that can fail. Its sd is the larger
+    of what belief says of it and of what the differences scatter over runs (of each cell, for
+    cells): changes of mind scatter more than belief says, and few runs may not scatter at all.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs; those with status ``ok`` enter, the first test those whose whole answer was read.
+    alternative : str, optional
+        The study's focal alternative by default.
+
+    Returns
+    -------
+    Equivalence
+
+    Raises
+    ------
+    DesignError
+        If no run is usable.
+    MenuError
+        For an unknown alternative.
+
+    Examples
+    --------
+    >>> from llmdemand import load_study, simulate
+    >>> panel = simulate(load_study("pampers"), "synthetic", runs=50, seed=1)
+    >>> bool(check_equivalence(panel).chi2_pvalue > 0.001)
+    True
+    """
+    import pandas as pd
+    from scipy import stats
+
+    name = panel.study.focal if alternative is None else alternative
+    panel.study.menu.index(name)
+    ok = panel.usable
+    if ok.empty:
+        raise DesignError(f"no usable run among {len(panel)}: nothing to compare")
+    b = ok[f"belief_{name}"].astype(float)
+    y = (ok["choice"] == name).astype(float)
+    data = pd.DataFrame({"cell": ok["cell"], "y": y, "b": b, "noise": b * (1 - b)})
+    grouped = data.groupby("cell")
+    cells = pd.DataFrame(
+        {
+            "runs": grouped.size(),
+            "mean_choice": grouped["y"].mean(),
+            "mean_belief": grouped["b"].mean(),
+            "var_choice": grouped["y"].var(ddof=0),
+            "var_belief": grouped["b"].var(ddof=0),
+            "within": grouped["noise"].mean(),
+        }
+    )
+    total = grouped[["y", "b", "noise"]].sum()
+    gap, noise = (total["y"] - total["b"]).to_numpy(), total["noise"].to_numpy()
+    cells["z"] = _ratio(gap, np.sqrt(noise))
+    chi2, random = float(np.nansum(cells["z"] ** 2)), int((noise > 0).sum())
+    z = _one(gap.sum(), np.sqrt(noise.sum()))
+    spread = (cells["runs"] * (cells["var_belief"] + cells["within"])).sum()
+    last = _final(ok["final_choice"], name, data, cells)
+    return Equivalence(
+        cells,
+        float(gap.sum() / len(data)),
+        float(np.sqrt(noise.sum()) / len(data)),
+        z,
+        float(2 * stats.norm.sf(abs(z))),
+        chi2,
+        float(stats.chi2.sf(chi2, random)) if random else float("nan"),
+        float((cells["runs"] * cells["var_belief"]).sum() / spread) if spread else float("nan"),
+        certain(panel),
+        **last,
+    )
+
+
+def _final(
+    final: pd.Series[str], name: str, data: pd.DataFrame, cells: pd.DataFrame
+) -> dict[str, Any]:
+    """The comparison with final choices; its columns are added to `cells`."""
+    from scipy import stats
+
+    known = final.notna()
+    data = data[known].assign(apart=(final[known] == name).astype(float) - data["b"][known])
+    data["squares"] = data["apart"] ** 2
+    by = data.groupby("cell")
+    total = by[["apart", "squares", "noise"]].sum().reindex(cells.index, fill_value=0.0)
+    read = by.size().reindex(cells.index, fill_value=0)
+    cells["read"] = read
+    cells["mean_final"] = (final == name)[known].groupby(data["cell"]).mean()
+    gap = total["apart"].to_numpy()
+    squares, noise = total["squares"].to_numpy(), total["noise"].to_numpy()
+    sd = _larger(gap, squares, noise, np.asarray(read, np.float64))
+    cells["final_z"] = _ratio(gap, sd)
+    n = len(data)
+    if not n:
+        return {}
+    sums = total[["apart", "squares", "noise"]].sum().to_numpy()[:, None]
+    one = float(_larger(sums[0], sums[1], sums[2], np.array([n], np.float64))[0])
+    z, random = _one(gap.sum(), one), int(cells["final_z"].notna().sum())
+    chi2 = float(np.nansum(cells["final_z"] ** 2))
+    return {
+        "read": n,
+        "final_difference": float(gap.sum()) / n,
+        "final_se": one / n,
+        "final_z": z,
+        "final_pvalue": float(2 * stats.norm.sf(abs(z))),
+        "final_chi2": chi2,
+        "final_chi2_pvalue": float(stats.chi2.sf(chi2, random)) if random else float("nan"),
+    }
+
+
+def _larger(gap: Floats, squares: Floats, noise: Floats, n: Floats) -> Floats:
+    """Standard deviation of sums of n differences: see `check_equivalence`."""
+    several = np.maximum(n, 2)
+    scatter = (squares - gap**2 / several) * several / (several - 1)
+    return np.asarray(np.sqrt(np.maximum(np.where(n > 1, scatter, 0.0), noise)))
+
+
+def _p(value: float) -> str:
+    return "below 0.000001" if value < 1e-6 else f"{value:.3g}"
+
+
+def _one(gap: float, sd: float) -> float:
+    return float(_ratio(np.array([gap]), np.array([sd]))[0])
+
+
+def _ratio(
+    gap: Floats,
+    sd: Floats,
+) -> Floats:
+    """``gap / sd``; NaN for certain beliefs that came true, inf for one that did not."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.abs(gap) < 1e-9, np.where(sd > 0, 0.0, np.nan), gap / sd)
+
+
+def certain(panel: Panel) -> str:
+    """Said of a panel whose beliefs are all 0 or 1: that, and the reason."""
+    ok = panel.usable
+    ids = panel.study.menu.ids
+    beliefs = ok[[f"belief_{a}" for a in ids]].to_numpy(float)
+    chosen = beliefs[np.arange(len(ok)), [ids.index(str(c)) for c in ok["choice"]]]
+    if len(ok) < _FEW or (chosen < 1 - _SURE).any():
+        return ""
+    forms = {a.id: [fold(f) for f in a.forms] for a in panel.study.menu}
+    pieces = [
+        (fold(str(token).strip()), forms[str(choice)])
+        for token, choice in zip(ok["pivot_token"], ok["choice"], strict=True)
+    ]
+    inside = sum(
+        bool(piece) and any(piece in form and not form.startswith(piece) for form in written)
+        for piece, written in pieces
+    )
+    if 2 * inside > len(ok):
+        reason = (
+            "most pivot tokens lie within a name, whose first part had settled it: let the names "
+            "of the menu begin differently"
+        )
+    elif (ok["decided_mass"] > 1 - _SURE).all():
+        reason = (
+            "no other token had any probability at the pivot: what was written before it had "
+            "settled the choice, or the server lists what it sampled and nothing else; ask for "
+            "the choice first"
+        )
+    else:
+        reason = (
+            "the listed candidates of the other alternatives have no probability: list more of "
+            "them, or ask for the choice first"
+        )
+    return f"belief equals choice in every run and says no more than it: {reason}"

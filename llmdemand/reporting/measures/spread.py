@@ -1,0 +1,136 @@
+"""Sums by cell, and the parts of the variance that lie within cells."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from llmdemand.core.panel import Panel
+from llmdemand.modeling.likelihood.cells import sigmoid
+from llmdemand.modeling.outcomes.corrected import surprise
+from llmdemand.modeling.outcomes.frames import Outcomes, demand_frame, readings
+
+__all__ = ["cells_of", "in_errors", "parts", "share_interval"]
+
+_CHUNK = 2_000_000  # weights of resampled cells held at a time
+_LEAST_CELLS = 3
+_ALIKE = 1e-6  # standard error of a log-odds that is none: all cells are alike
+
+Array = NDArray[np.float64]
+
+
+def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
+    """Sums by cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By cell: ``price``; ``runs``; ``n`` and ``m`` (what beliefs and choices sum to); sums
+        ``b, y`` of beliefs and choices; squared deviations ``ss_b, ss_y``, and ``ss_within``,
+        what sampling an answer adds to the former; ``gap`` and ``noise``, the sum of choice less
+        belief at the pivot and its variance.
+
+    Notes
+    -----
+    Of corrected beliefs ``ss_b`` is of ``b~ - r sum b~ / sum r``, by the share that was read:
+    what the ratio of the sums varies by; ``ss_within`` is what choice varies by beyond that.
+    """
+    frame = demand_frame(panel, found=found)
+    by = frame["cell"].to_numpy()
+    b, y = frame["belief"].to_numpy(float), frame["choice"].to_numpy(float)
+    rows = pd.DataFrame({"cell": by, "b": b, "y": y, "n": found.read, "m": 1.0})
+    rows["gap"], rows["noise"] = y - b, b * (1 - b)
+    if not found.plain:
+        asked = readings(panel)
+        z = surprise(asked.belief, asked.pivot, asked.usable)
+        z = z[panel.frame["run_id"].isin(frame["run_id"]).to_numpy()]
+        z = z[:, panel.study.menu.index(panel.study.focal)]
+        rows["gap"], rows["noise"], rows["m"] = z, z**2, found.choice.sum(axis=1)
+        total = rows.groupby("cell")[["b", "y", "n", "m"]].transform("sum")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rows["e_b"] = b - rows["n"] * (total["b"] / total["n"])
+            rows["e_y"] = y - rows["m"] * (total["y"] / total["m"])
+    else:
+        rows["e_b"], rows["e_y"] = b, y
+    for column in ("b", "y"):
+        # From the first one, so that equal beliefs have a variance of zero, not of rounding.
+        e = rows[f"e_{column}"]
+        apart = e - rows.groupby("cell")[f"e_{column}"].transform("first")
+        rows[f"ss_{column}"] = (apart - apart.groupby(by).transform("mean")) ** 2
+    grouped = rows.drop(columns=["e_b", "e_y"]).groupby("cell")
+    cells = grouped.sum().assign(
+        runs=grouped.size(), price=frame.groupby("cell")["price"].first().astype(float)
+    )
+    if found.plain:
+        return cells.assign(ss_within=(cells["n"] - 1) * cells["noise"] / cells["n"])
+    for column, read in (("ss_b", cells["n"]), ("ss_y", cells["m"])):
+        cells[column] = (cells[column] * cells["runs"] / read).where(read > 0, 0.0)
+    return cells.assign(ss_within=cells["ss_y"] - cells["ss_b"])
+
+
+def parts(cells: pd.DataFrame) -> dict[str, float]:
+    """Variances within cells, pooled over cells; NaN where none has two runs."""
+    free = float((cells["runs"] - 1).sum())
+    names = ("var_choice", "var_belief", "var_sampling", "within_share", "icc")
+    if free == 0:
+        return dict.fromkeys(names, math.nan)
+    sums = (cells[k].sum() for k in ("ss_y", "ss_b", "ss_within"))
+    choice, between, within = (float(s) / free for s in sums)
+    whole = between + within
+    shares = (within / whole, between / whole) if whole > 0 else (math.nan, math.nan)
+    return dict(zip(names, (choice, between, within, *shares), strict=True))
+
+
+def share_interval(
+    cells: pd.DataFrame, confidence: float, replications: int, seed: int, *, corrected: bool
+) -> tuple[float, float]:
+    """Studentised bootstrap interval of the icc, cells resampled.
+
+    Of its log-odds; of its logarithm for corrected beliefs, which may vary more than choices.
+    """
+    between = cells["ss_b"].to_numpy(float)
+    whole = between + cells["ss_within"].to_numpy(float)
+    # Cells without any variance say nothing about how it is divided.
+    between, whole = between[whole > 0], whole[whole > 0]
+    most = math.inf if corrected else whole.sum()
+    if len(whole) < _LEAST_CELLS or not 0 < between.sum() < most:
+        return math.nan, math.nan
+    moments = np.stack([between, whole, between**2, between * whole, whole**2], axis=1)
+    odds, error = _log_odds(moments.sum(axis=0), len(whole), corrected)
+    if error < _ALIKE:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    size, found = max(1, _CHUNK // len(whole)), []
+    for start in range(0, replications, size):
+        equal = np.full(len(whole), 1 / len(whole))
+        weight = rng.multinomial(len(whole), equal, size=min(size, replications - start))
+        drawn, errors = _log_odds(weight @ moments, len(whole), corrected)
+        found.append(in_errors(drawn - odds, errors))
+    tails = (1 + confidence) / 2, (1 - confidence) / 2
+    t = np.quantile(np.concatenate(found), tails, method="inverted_cdf")
+    ends = odds - t * error
+    low, high = np.exp(ends) if corrected else sigmoid(ends)
+    return float(low), float(high)
+
+
+def _log_odds(moments: Array, cells: int, corrected: bool) -> tuple[Array, Array]:
+    """Log-odds of a ratio of sums over cells, or its log, and the delta method's error."""
+    a, w, aa, aw, ww = moments.T
+    ratio = a / w
+    scatter = np.maximum(aa - 2 * ratio * aw + ratio**2 * ww, 0) * cells / (cells - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if corrected:
+            return np.log(ratio), np.where(ratio > 0, np.sqrt(scatter) / a, 0)
+        # A ratio of 0 or 1 is infinitely far away, by any error.
+        odds = np.log(a) - np.log(w - a)
+        error = np.where((ratio > 0) & (ratio < 1), np.sqrt(scatter) / w / ratio / (1 - ratio), 0)
+    return odds, error
+
+
+def in_errors(difference: Array, se: Array) -> Array:
+    """Differences in standard errors; 0 for none, and infinite where there is no error."""
+    none = np.where(difference == 0, 0.0, np.copysign(math.inf, difference))
+    return np.where(se > 0, difference / np.where(se > 0, se, 1), none)
