@@ -74,12 +74,42 @@ def test_extract_from_the_store_and_audit(run, tmp_path):
     first, again = (Panel.read(tmp_path / f"{n}.parquet").frame for n in ("panel", "again"))
     assert first["belief_pampers"].equals(again["belief_pampers"])
     code, out, _ = run("audit", "again.parquet")
-    assert code == 0 and "0 of 48" in out and "mean choice minus mean belief" in out
+    assert code == 0 and "0 of 48" in out and "mean choice at the pivot minus mean belief" in out
     code, out, _ = run("audit", "again.parquet", "--json")
     assert json.loads(out)["checked"] == 48
     (tmp_path / "bad.jsonl").write_text("hello\n", encoding="utf-8")
     code, _, err = run("extract", "bad.jsonl", "--study", "pampers")
     assert code == 2 and "bad.jsonl line 1: no JSON" in err
+
+
+def test_many_changes_of_mind_are_said_with_what_to_do(run, tmp_path):
+    from llmdemand import load_study
+    from llmdemand.simulation.backends.synthetic import SyntheticBackend
+    from llmdemand.simulation.run import simulate
+
+    study = load_study("pampers")
+    backend = SyntheticBackend(study, mismatch_rate=0.3, refusal_rate=0.1, verbose=True)
+    simulate(study, backend, runs=20, seed=1, store=tmp_path / "s.sqlite")
+    code, _, err = run("extract", "s.sqlite", "--study", "pampers", "--out", "p.parquet")
+    said = " ".join(err.split())
+    assert code == 0 and "choose something else in the end than at their pivot" in said
+    assert "reading='final'" in said and "Keep all runs" in said and "answer_first" in said
+    code, out, _ = run("audit", "p.parquet")
+    assert code == 0 and out.startswith("final choice minus belief at the pivot")
+    assert "what leaving a status out would select" in out
+    found = json.loads(run("audit", "p.parquet", "--json")[1])
+    # As many leave Pampers as come to it: the mean hides what prices show.
+    assert found["final"]["p_by_cell"] < 1e-6 and found["final"]["read"] > 100
+    assert {r["status"] for r in found["selection"]} == {"ok", "refusal"}
+    code, out, _ = run("fit", "p.parquet", "--reading", "pivot")
+    assert code == 0 and "belief at the pivot" in out
+    few = ("--runs", 2, "--replications", 20)
+    verdicts = [
+        json.loads(run("compare", "p.parquet", "--reading", r, *few, "--json")[1])["verdict"]
+        for r in ("pivot", "final")
+    ]
+    assert "choose something else in the end" in verdicts[0]
+    assert "something else" not in verdicts[1]
 
 
 def test_extract_never_overwrites_the_responses(run, tmp_path):

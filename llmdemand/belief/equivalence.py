@@ -21,6 +21,7 @@ __all__ = ["Equivalence", "certain", "check_equivalence"]
 Floats = NDArray[np.float64]
 
 _FEW, _SURE = 10, 1e-3
+_COIN = 0.25
 _DOUBT = 1e-3  # p-value below which belief is said to be another one
 
 
@@ -97,6 +98,8 @@ class Equivalence(OneLine):
         """Both comparisons in sentences, that with the final choice first."""
         if not self.read:
             last = "no usable run has a final choice: whether the pivot tells it is not known"
+        elif np.isnan(self.final_pvalue):
+            last = f"belief was sure of the final choice of all {self.read} answers, and right"
         else:
             last = (
                 f"final choice minus belief at the pivot, {self.read} answers: mean "
@@ -132,8 +135,9 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
     extraction is right, even where the pivot of every answer is misread: that is the check of
     the arithmetic. If the pivot tells the choice of the whole answer, the same holds of final
     choices F, ``z = sum(F - b) / sd``: that is the check that can fail. Its sd is the larger
-    of what belief says of it and of what the differences scatter over runs (of each cell, for
-    cells): changes of mind scatter more than belief says, and few runs may not scatter at all.
+    of what belief says of it and of what the differences scatter over runs: changes of mind
+    scatter more than belief says. Cells take what belief says, and at least the variance of one
+    tossed coin, so that a single change of mind is no proof where belief was all but sure.
 
     Parameters
     ----------
@@ -211,21 +215,19 @@ def _final(
 
     known = final.notna()
     data = data[known].assign(apart=(final[known] == name).astype(float) - data["b"][known])
-    data["squares"] = data["apart"] ** 2
     by = data.groupby("cell")
-    total = by[["apart", "squares", "noise"]].sum().reindex(cells.index, fill_value=0.0)
+    total = by[["apart", "noise"]].sum().reindex(cells.index, fill_value=0.0)
     read = by.size().reindex(cells.index, fill_value=0)
     cells["read"] = read
     cells["mean_final"] = (final == name)[known].groupby(data["cell"]).mean()
     gap = total["apart"].to_numpy()
-    squares, noise = total["squares"].to_numpy(), total["noise"].to_numpy()
-    sd = _larger(gap, squares, noise, np.asarray(read, np.float64))
-    cells["final_z"] = _ratio(gap, sd)
+    sd = np.sqrt(np.maximum(total["noise"].to_numpy(), _COIN))
+    cells["final_z"] = np.where(read > 0, gap / sd, np.nan)
     n = len(data)
     if not n:
         return {}
-    sums = total[["apart", "squares", "noise"]].sum().to_numpy()[:, None]
-    one = float(_larger(sums[0], sums[1], sums[2], np.array([n], np.float64))[0])
+    scatter = float(data["apart"].var(ddof=1)) * n if n > 1 else 0.0
+    one = float(np.sqrt(max(scatter, float(total["noise"].sum()))))
     z, random = _one(gap.sum(), one), int(cells["final_z"].notna().sum())
     chi2 = float(np.nansum(cells["final_z"] ** 2))
     return {
@@ -237,13 +239,6 @@ def _final(
         "final_chi2": chi2,
         "final_chi2_pvalue": float(stats.chi2.sf(chi2, random)) if random else float("nan"),
     }
-
-
-def _larger(gap: Floats, squares: Floats, noise: Floats, n: Floats) -> Floats:
-    """Standard deviation of sums of n differences: see `check_equivalence`."""
-    several = np.maximum(n, 2)
-    scatter = (squares - gap**2 / several) * several / (several - 1)
-    return np.asarray(np.sqrt(np.maximum(np.where(n > 1, scatter, 0.0), noise)))
 
 
 def _p(value: float) -> str:

@@ -226,7 +226,7 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
         # Without a pivot there are no masses, tokens or mismatches to show.
         say(_no_pivot(read))
         return
-    out().print(found.summary(), markup=False, highlight=False)
+    out().print(found.summary(), markup=False, highlight=False, soft_wrap=True)
     if len(left_out) > 1:
         shown = left_out.to_string(float_format=lambda v: f"{v:.3g}")
         out().print(

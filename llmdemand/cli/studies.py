@@ -92,7 +92,8 @@ def new(
     written = new_study(path, name)
     say(
         f"{written}: change what it asks, then look at it with `llmdemand studies show {written}` "
-        f"and try it with `llmdemand simulate {written} --backend synthetic`"
+        f"and try it with `llmdemand simulate {written} --backend synthetic`. It asks for the "
+        "choice first, so that the token at which belief is read is the final choice"
     )
 
 

@@ -16,6 +16,9 @@ _NAME = 'name = "my-study"'
 def new_study(path: str | Path, name: str | None = None) -> Path:
     """Write a complete, commented study of two brands, to be edited.
 
+    It asks for the choice first: a free answer may weigh one brand and take the other, and what
+    its first name says is then not what it chooses.
+
     Parameters
     ----------
     path : str or Path

@@ -17,6 +17,16 @@ def test_a_new_study_loads_as_it_is(tmp_path):
     assert study.name == "water" and len(study.menu.inside) == 2 and len(study.cells()) == 8
 
 
+def test_a_new_study_asks_for_the_choice_first_and_says_why(tmp_path):
+    path = new_study(tmp_path / "water.toml")
+    study = load_study(path)
+    assert study.answer_first
+    asked = study.prompt(study.cells()[0], study.option_orders()[0])[1]
+    assert 'Begin with its name, or with "neither"' in asked
+    assert "what it says first is then not what it\n# chooses" in path.read_text("utf-8")
+    assert not load_study("pampers").answer_first, "as it was published"
+
+
 @pytest.mark.parametrize("name", ['Tea "green"', "a\\b", "Tè 茶", "tab\tline\nend\x7f"])
 def test_any_name_is_quoted(tmp_path, name):
     assert load_study(new_study(tmp_path / "x.toml", name)).name == name

@@ -110,7 +110,7 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
         alpha=0.35,
         rasterized=len(frame) > _MANY,
     )
-    run = "belief, run" if plain else "corrected belief, run"
+    run = "belief, run" if plain else "corrected, run"
     ax.plot([], [], "o", color=style.COLOUR["belief"], ms=3, mew=0, alpha=0.6, label=run)
     means, shares = _means(report, "belief"), _means(report, "choice")
     edge: dict[str, Any] = {"mec": "w", "mew": 0.7, "zorder": 4}

@@ -72,8 +72,9 @@ class Quality:
     unread : float
         Share of the ok runs with a whole answer of which the reader could not tell what they
         choose; NaN where all were stopped.
-    final_p : float
-        p-value of belief at the pivot having the mean of the final choice.
+    final_p, final_p_cells : float
+        p-values of belief at the pivot having the mean of the final choice: overall, where
+        changes of mind may cancel, and by cell.
     shift : Shift
         What correcting belief by the final choice moves.
     """
@@ -91,6 +92,7 @@ class Quality:
     thought_cut: float = float("nan")
     unread: float = float("nan")
     final_p: float = float("nan")
+    final_p_cells: float = float("nan")
     shift: Shift = Shift()
 
 
@@ -101,6 +103,7 @@ def quality(panel: Panel) -> Quality:
     if ok.empty:
         nan = float("nan")
         return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False, *thoughts(panel))
+    same = check_equivalence(panel)
     first = ok["order"].str.split(">").str[0]
     hits, _, locked = position(ok)
     focal_first = (first == panel.study.focal).to_numpy()
@@ -120,7 +123,8 @@ def quality(panel: Panel) -> Quality:
         locked,
         *thoughts(panel),
         float((whole == "unread").mean()) if len(whole) else float("nan"),
-        check_equivalence(panel).final_pvalue,
+        same.final_pvalue,
+        same.final_chi2_pvalue,
         _shift(panel),
     )
 

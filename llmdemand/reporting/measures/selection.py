@@ -11,7 +11,7 @@ from scipy import stats
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
-from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.outcomes.frames import Reading, outcomes
 from llmdemand.reporting.measures.draws import Pool
 from llmdemand.reporting.measures.whose import whose
 
@@ -38,9 +38,9 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
         One row per status that occurs: ``runs``; ``read`` (of them, with a final choice);
         ``share`` of the focal alternative among the final choices of these, and ``others``
         among those of all other runs; ``p`` (Fisher's exact test that they are equal);
-        ``enters`` (whether these runs enter the estimate); ``price`` and ``without``, price
-        coefficients of belief from all runs that enter together with these, and from all
-        that enter but these; NaN where there is no estimate.
+        ``enters`` (whether some of these runs say something that enters the estimate);
+        ``price`` and ``without``, price coefficients of belief from all runs that enter
+        together with these, and from all that enter but these; NaN where there is no estimate.
 
     Raises
     ------
@@ -55,6 +55,7 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
     {'ok': {'runs': 80, 'read': 80, 'enters': True}}
     """
     reading, frame = whose(panel, reading), panel.frame
+    entering = set(outcomes(panel, reading).frame["status"])
     known = frame["final_choice"].notna()
     chosen = frame["final_choice"] == panel.study.focal
     rows = {}
@@ -65,7 +66,6 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
             [int((chosen & part).sum()), int((~chosen & part).sum())] for part in (inside, outside)
         ]
         tested = all(map(sum, counts))
-        enters = reading == "final" or status == "ok"
         base = frame if reading == "final" else frame[frame["status"].isin(["ok", status])]
         rows[status] = {
             "runs": int(here.sum()),
@@ -73,7 +73,7 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
             "share": counts[0][0] / sum(counts[0]) if sum(counts[0]) else math.nan,
             "others": counts[1][0] / sum(counts[1]) if sum(counts[1]) else math.nan,
             "p": float(stats.fisher_exact(np.array(counts)).pvalue) if tested else math.nan,
-            "enters": enters,
+            "enters": status in entering,
             "price": _price(panel, base, reading),
             "without": _price(panel, base[base["status"] != status], reading),
         }

@@ -230,11 +230,13 @@ def quality_table(report: Findings) -> pd.DataFrame:
 def _final_choices(report: Findings) -> list[tuple[str, str]]:
     """What the answers choose in the end, against what their pivot says."""
     q, moved = report.quality, report.quality.shift
-    p = "" if np.isnan(q.final_p) else f" (p {_p(q.final_p)} of no difference)"
     rows = [
-        ("answers that change their mind", f"{percent(q.mismatch)} of {q.whole} whole ones{p}"),
+        ("answers that change their mind", f"{percent(q.mismatch)} of {q.whole} whole ones"),
         ("whole answers that cannot be read", percent(q.unread)),
     ]
+    if not np.isnan(q.final_p):
+        p = f"p {_p(q.final_p)} overall, p {_p(q.final_p_cells)} by cell"
+        rows.append(("belief at the pivot has the mean of the final choice", p))
     if not np.isnan(moved.share):
         to = "to corrected belief"
         rows += [
@@ -248,6 +250,8 @@ def _final_choices(report: Findings) -> list[tuple[str, str]]:
 
 
 def _p(value: float) -> str:
+    if np.isnan(value):
+        return "unknown"
     return "< 0.001" if value < 0.001 else f"= {number(value, 3)}"
 
 
@@ -260,7 +264,7 @@ def selection_table(report: Findings) -> pd.DataFrame:
         {
             "status": str(status),
             "runs": f"{row['runs']}",
-            "share": f"{percent(row['share'])} of {row['read']}",
+            "share": f"{percent(row['share'])} of {row['read']}" if row["read"] else "-",
             "other runs": percent(row["others"]),
             "p": "-" if np.isnan(row["p"]) else _p(row["p"]).removeprefix("= "),
             "enters": ("yes, marked" if status in MARKED else "yes") if row["enters"] else "no",

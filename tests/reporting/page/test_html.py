@@ -25,6 +25,7 @@ from llmdemand import (
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.figures.figures import available
+from llmdemand.reporting.measures.variance import worth_number
 from llmdemand.reporting.page.html import write_page
 from llmdemand.reporting.page.people import write_people
 from llmdemand.reporting.people import People
@@ -259,8 +260,10 @@ def test_what_the_page_says(good):
         "138.090",
         "indifference price",
         "profit-maximising price at cost 18",
-        f"{report.variance.worth:.1f} choice runs",
+        f"{worth_number(report.variance.worth)} choice runs",
         report.panel.study.hash,
+        "answers that change their mind",
+        "What leaving answers out would select",
         "2512.23184",
         "llmdemand compare 'x y.parquet' --out results",
         "ld.compare(panel, runs=(1, 2, 5), replications=60, tolerance=0.1, confidence=0.95, "
