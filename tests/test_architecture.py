@@ -36,8 +36,8 @@ FLOORS = {
         "panels",
     ],
     "belief": [
-        "audit tokens words",
-        "characters mass mentions",
+        "equivalence tokens words",
+        "audit characters mass mentions",
         "prefix",
         "agreement automaton",
         "extract tree",

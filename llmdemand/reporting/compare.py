@@ -13,12 +13,11 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.models.demand import fit_demand
-from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.outcomes.frames import Reading, whose
 from llmdemand.reporting.findings import Findings
 from llmdemand.reporting.measures.precision import precision
 from llmdemand.reporting.measures.quality import quality
 from llmdemand.reporting.measures.selection import selection
-from llmdemand.reporting.measures.whose import whose
 from llmdemand.reporting.parts import BELIEF, CHOICE, Parts
 
 if TYPE_CHECKING:

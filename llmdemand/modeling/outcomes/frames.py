@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READ",
+    "WHOSE",
     "Outcomes",
     "Reading",
     "default_reading",
@@ -34,10 +35,13 @@ __all__ = [
     "market_frame",
     "outcomes",
     "readings",
+    "whose",
 ]
 
 #: Whose choice: that of the ``final`` word of the whole answer, or that of its ``pivot``.
 Reading = Literal["final", "pivot"]
+#: In words, by reading.
+WHOSE = {"final": "the choice of the whole answer", "pivot": "the choice at the pivot"}
 #: The column that says what the corrected beliefs of a run sum to.
 READ = "read"
 _NAMES = 4  # after the pivot: later ones correct next to nothing
@@ -94,6 +98,20 @@ def default_reading(panel: Panel) -> Reading:
     stopped = frame["final_status"] == "stopped"
     known = not stopped.any() or "whole_probability" in frame.columns
     return "final" if known and (frame["final_status"] == "read").any() else "pivot"
+
+
+def whose(panel: Panel, reading: Reading | None) -> Reading:
+    """The reading that was asked for, or the panel's own.
+
+    Raises
+    ------
+    UsageError
+        For an unknown one.
+    """
+    if reading is None:
+        return default_reading(panel)
+    choose(reading, Reading, "reading")
+    return reading
 
 
 def readings(panel: Panel) -> Readings:

@@ -12,8 +12,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
 from llmdemand.modeling.batch.sums import Read
-from llmdemand.modeling.outcomes.frames import Reading, demand_frame, outcomes
-from llmdemand.reporting.measures.whose import whose
+from llmdemand.modeling.outcomes.frames import Reading, demand_frame, outcomes, whose
 
 __all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
 

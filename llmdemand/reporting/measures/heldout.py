@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.outcomes.frames import Reading, outcomes
-from llmdemand.reporting.measures.whose import whose
+from llmdemand.modeling.outcomes.frames import Reading, outcomes, whose
 
 __all__ = ["Aim", "Drawn", "Pool", "by_price", "draw"]
 

@@ -15,11 +15,10 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.batch.batch import BatchFit
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.outcomes.frames import WHOSE, Reading
 from llmdemand.reporting.measures.costs import RunCost, run_cost
 from llmdemand.reporting.measures.draws import OUTCOMES, Draws, Pool, draw
 from llmdemand.reporting.measures.targets import Target
-from llmdemand.reporting.measures.whose import NAMES
 
 __all__ = ["RunsNeeded", "check_goal", "needed_of", "reach_of", "runs_needed"]
 
@@ -101,7 +100,7 @@ class RunsNeeded(OneLine):
         lines = [
             f"Runs per cell until the {label} lies within {100 * self.tolerance:g} % of the "
             f"pool's ({self.pool} runs per cell) with probability {100 * self.confidence:g} %, of "
-            f"{NAMES[self.reading]}"
+            f"{WHOSE[self.reading]}"
         ]
         for outcome, row in self.table.iterrows():
             lines.append(f"  {outcome:<6}  {_runs(row, self.pool)}")

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
-from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.outcomes.frames import WHOSE, Reading
 from llmdemand.reporting.measures.draws import OUTCOMES, Draws, draw
 from llmdemand.reporting.measures.needed import RunsNeeded, check_goal, needed_of, reach_of
 from llmdemand.reporting.measures.targets import Target
-from llmdemand.reporting.measures.whose import NAMES
 
 __all__ = ["OUTCOMES", "PUBLISHED", "Precision", "precision"]
 
@@ -74,7 +73,7 @@ class Precision(OneLine):
         return (
             f"{len(self.table)} rows, {self.replications} draws from {self.pool} runs per cell, "
             f"within {100 * self.tolerance:g} % with probability {100 * self.confidence:g} %, of "
-            f"{NAMES[self.reading]}"
+            f"{WHOSE[self.reading]}"
         )
 
     @property

@@ -18,9 +18,8 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.outcomes.frames import WHOSE, Reading
 from llmdemand.reporting.measures.heldout import Aim, Drawn, Pool, by_price, draw
-from llmdemand.reporting.measures.whose import NAMES
 
 __all__ = ["Prediction", "prediction"]
 
@@ -88,7 +87,7 @@ class Prediction(OneLine):
         texts = [t.to_string(index=False, float_format=lambda v: f"{v:.4f}") for t in tables]
         lines = [
             f"Prediction of {self.scored_on}: {self.replications} draws of n from {self.pool} "
-            f"runs per cell, of {NAMES[self.reading]}",
+            f"runs per cell, of {WHOSE[self.reading]}",
             texts[0],
             f"attainable: log score {self.best['log_score']:.4f}, of a constant share "
             f"{self.best['constant']:.4f}",

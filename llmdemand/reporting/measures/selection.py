@@ -11,9 +11,8 @@ from scipy import stats
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
-from llmdemand.modeling.outcomes.frames import Reading, outcomes
+from llmdemand.modeling.outcomes.frames import Reading, outcomes, whose
 from llmdemand.reporting.measures.draws import Pool
-from llmdemand.reporting.measures.whose import whose
 
 __all__ = ["MARKED", "selection"]
 

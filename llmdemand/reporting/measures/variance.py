@@ -16,9 +16,8 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.frames import Outcomes, Reading, outcomes
+from llmdemand.modeling.outcomes.frames import WHOSE, Outcomes, Reading, outcomes, whose
 from llmdemand.reporting.measures.spread import cells_of, in_errors, parts, share_interval
-from llmdemand.reporting.measures.whose import NAMES, whose
 
 __all__ = ["Variance", "variance", "worth_number"]
 
@@ -111,7 +110,7 @@ class Variance(OneLine):
         """The decomposition by price and what follows from it, as text."""
         shown = self.by_price.drop(columns=["var_cells"] if self._single else [])
         lines = [
-            f"Variance within cells, by price, of {NAMES[self.reading]}",
+            f"Variance within cells, by price, of {WHOSE[self.reading]}",
             shown.to_string(index=False, float_format=lambda v: f"{v:.4g}"),
             f"intra-cell correlation {self.icc:.4f}: {self.worth_text}",
             f"mean choice minus mean belief {self.equal['difference']:.4f} (SE "
