@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llmdemand.core.panel import Panel
+from llmdemand.belief.final.labels import corrected_final
+from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -55,7 +56,8 @@ class Outcomes:
     belief : (N, A) array
         Belief, or corrected belief, in menu order.
     choice : (N, A) array
-        0/1: the choice of the same reading.
+        0/1: the choice of the same reading. Where answers were stopped or labelled, what each
+        run contributes to an unbiased count of them, which need not be 0 or 1.
     read : (N,) array
         What each row of `belief` sums to: 1, or less where the final choice is unread.
     reading : str
@@ -65,7 +67,9 @@ class Outcomes:
     changes : int or None
         Runs that change their mind or are unread; None for ``pivot``.
     notes : tuple of str
-        What the reader has to know.
+        What the reader has to know of the correction.
+    labels : str
+        What the final choices were corrected by, where people have labelled a sample.
     """
 
     frame: pd.DataFrame
@@ -76,6 +80,7 @@ class Outcomes:
     believed: int = 0
     changes: int | None = None
     notes: tuple[str, ...] = ()
+    labels: str = ""
 
     @property
     def plain(self) -> bool:
@@ -92,7 +97,7 @@ def default_reading(panel: Panel) -> Reading:
     """
     frame = panel.frame
     stopped = frame["final_status"] == "stopped"
-    known = not stopped.any() or "whole_probability" in frame.columns
+    known = not stopped.any() or WHOLE in frame.columns
     return "final" if known and (frame["final_status"] == "read").any() else "pivot"
 
 
@@ -103,8 +108,8 @@ def readings(panel: Panel) -> Readings:
     silent = frame["status"].isin(_SILENT).to_numpy()
     listed = frame["pivot_listed"].astype("boolean").fillna(True).to_numpy(bool)
     whole = None
-    if "whole_probability" in frame.columns:
-        whole = frame["whole_probability"].to_numpy(np.float64)
+    if WHOLE in frame.columns:
+        whole = frame[WHOLE].to_numpy(np.float64)
     return Readings(
         frame[[f"belief_{a}" for a in ids]].to_numpy(np.float64),
         np.where((frame["pivot_index"].to_numpy() >= 0) & ~silent, pivot, -1),
@@ -113,7 +118,17 @@ def readings(panel: Panel) -> Readings:
         _later(frame["later_names"], ids),
         whole=whole,
         stopped=(frame["final_status"] == "stopped").to_numpy(bool),
+        written=frame["completion_tokens"].to_numpy(np.float64),
+        labelled=_labelled(panel),
     )
+
+
+def _labelled(panel: Panel) -> Array | None:
+    """The final choices that labels correct; None where nobody labelled."""
+    if "label_probability" not in panel.frame.columns:
+        return None
+    # Of an answer that was stopped nothing is known.
+    return np.asarray(corrected_final(panel).fillna(0.0), np.float64)
 
 
 def _later(column: pd.Series[str], ids: Sequence[str]) -> tuple[tuple[Array, Codes], ...]:
@@ -141,6 +156,7 @@ def outcomes(
     *,
     statuses: Sequence[str] = ("ok",),
     coefficient: Coefficient = "one",
+    silent: bool = False,
 ) -> Outcomes:
     """What the runs of a panel say of the choices.
 
@@ -150,13 +166,17 @@ def outcomes(
         Runs.
     reading : str
         ``pivot``: belief and choice at the pivot, of the rows with these `statuses`.
-        ``final``: corrected belief and the choice of the whole answer, of all rows, as leaving
+        ``final``: corrected belief and the choice of the whole answer, as the panel's reader
+        read it or, where people have labelled a sample, as they would; of all rows, as leaving
         some out would select on what they say: those without a pivot or a usable belief enter
         by their choice, those whose final choice is unread by what their belief corrects.
     statuses : sequence of str
         Rows that enter under ``pivot``, of those that have a choice.
     coefficient : str
         See `corrected.corrected`.
+    silent : bool
+        Keep runs that say nothing at all, at their pivot or at their end, under ``final``; they
+        move no estimate.
 
     Raises
     ------
@@ -179,8 +199,7 @@ def outcomes(
         )
     read = readings(panel)
     found, choice = _corrected(panel, read, coefficient)
-    # A run that says nothing at all, at its pivot or at its end, moves nothing.
-    kept = (found.outcomes != 0).any(axis=1) | (found.read != 0)
+    kept = silent | (found.outcomes != 0).any(axis=1) | (found.read != 0)
     return Outcomes(
         _with_fields(panel, frame[kept]),
         found.outcomes[kept],
@@ -190,13 +209,24 @@ def outcomes(
         int(read.usable.sum()),
         found.changes,
         found.notes,
+        _of_labels(panel) if read.labelled is not None else "",
+    )
+
+
+def _of_labels(panel: Panel) -> str:
+    """What the reader's choices were corrected by."""
+    sample = panel.frame[panel.frame["label_probability"].notna()]
+    wrong = (sample["label"].fillna("") != sample["final_choice"].fillna("")).sum()
+    return (
+        f"final choices are those of {panel.provenance.get('final_reader', 'rules')}, corrected by "
+        f"the labels of {len(sample):,} answers, {wrong:,} of which differ"
     )
 
 
 def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[Corrected, Array]:
     import pandas as pd
 
-    choice = indicators(read.final, len(panel.study.menu))
+    choice = read.choices
     cell: Codes = pd.factorize(panel.frame["cell"])[0].astype(np.intp)
     # In turn within each cell: the two halves of a cell know nothing of each other. Every other
     # cell begins with the other half: where the first run alone is whole, both have some.
@@ -204,7 +234,8 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
     if panel.study.sampling.branch:
         # Branches are read to their ends: their belief is that of the final choice already.
         used = np.isfinite(read.belief).all(axis=1, keepdims=True)
-        branched = np.where(used, read.belief, choice)
+        by_reader = indicators(read.final, choice.shape[1])
+        branched = np.where(used, read.belief, by_reader) + choice - by_reader
         return Corrected(branched, branched.sum(axis=1), 0, "branches"), choice
     if read.stopped is not None and read.stopped.any():
         if read.whole is None:
@@ -213,7 +244,8 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
                 "and have no final choice: use reading='pivot', or ask again with whole answers "
                 "(or a probability of them)"
             )
-        return augmented(read, cell, fold), choice
+        weight = np.where(read.stopped, 0.0, 1 / read.whole)
+        return augmented(read, cell, fold), weight[:, None] * choice
     return corrected(read, coefficient, fold), choice
 
 
