@@ -52,7 +52,7 @@ class Readings:
         Tokens of the answer, as far as it was written.
     labelled : (N, A) array
         The final choice where people have labelled a sample: ``F~`` of
-        `llmdemand.belief.final.labels.corrected_final`, whose mean is the labels'.
+        `labelled.corrected_final`, whose mean is the labels'.
     """
 
     belief: Array

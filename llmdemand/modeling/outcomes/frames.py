@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llmdemand.belief.final.labels import corrected_final
 from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
@@ -21,6 +20,7 @@ from llmdemand.modeling.outcomes.corrected import (
     corrected,
     indicators,
 )
+from llmdemand.modeling.outcomes.labelled import corrected_final
 from llmdemand.modeling.outcomes.stopped import augmented
 
 if TYPE_CHECKING:
