@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from llmdemand.belief.audit import audit, check_equivalence
+    from llmdemand.belief.audit import audit
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.belief.equivalence import check_equivalence
     from llmdemand.belief.extract import Belief, Extractor, extract
