@@ -209,9 +209,9 @@ def fit_demand(
         )
     found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
     # Labels and stopped answers make choices weighted counts, which sum to something else than 1.
-    counted = outcome == "choice" and not np.isin(found.choice, (0.0, 1.0)).all()
+    counted = outcome == "choice" and not np.isin(found.counted, (0.0, 1.0)).all()
     if counted:
-        found = replace(found, read=np.round(found.choice.sum(axis=1), 12))
+        found = replace(found, choice=found.counted, read=found.counted.sum(axis=1).round(12))
     name = panel.study.focal if alternative is None else alternative
     frame = demand_frame(panel, name, found)
     read = READ if counted or (outcome == "belief" and not found.plain) else None

@@ -56,8 +56,7 @@ class Outcomes:
     belief : (N, A) array
         Belief, or corrected belief, in menu order.
     choice : (N, A) array
-        0/1: the choice of the same reading. Where answers were stopped or labelled, what each
-        run contributes to an unbiased count of them, which need not be 0 or 1.
+        The choice of the same reading: 0/1, or what labels make of it.
     read : (N,) array
         What each row of `belief` sums to: 1, or less where the final choice is unread.
     reading : str
@@ -70,6 +69,8 @@ class Outcomes:
         What the reader has to know of the correction.
     labels : str
         What the final choices were corrected by, where people have labelled a sample.
+    weight : (N,) array or None
+        One over the probability of a whole answer, 0 for stopped ones; None where all are whole.
     """
 
     frame: pd.DataFrame
@@ -81,6 +82,12 @@ class Outcomes:
     changes: int | None = None
     notes: tuple[str, ...] = ()
     labels: str = ""
+    weight: Array | None = None
+
+    @property
+    def counted(self) -> Array:
+        """Choices whose sums are those of all answers: stopped ones are stood for by others."""
+        return self.choice if self.weight is None else self.weight[:, None] * self.choice
 
     @property
     def plain(self) -> bool:
@@ -199,6 +206,9 @@ def outcomes(
         )
     read = readings(panel)
     found, choice = _corrected(panel, read, coefficient)
+    weight = None
+    if read.stopped is not None and read.stopped.any() and read.whole is not None:
+        weight = np.where(read.stopped, 0.0, 1 / read.whole)
     kept = silent | (found.outcomes != 0).any(axis=1) | (found.read != 0)
     return Outcomes(
         _with_fields(panel, frame[kept]),
@@ -210,6 +220,7 @@ def outcomes(
         found.changes,
         found.notes,
         _of_labels(panel) if read.labelled is not None else "",
+        None if weight is None else weight[kept],
     )
 
 
@@ -244,8 +255,7 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
                 "and have no final choice: use reading='pivot', or ask again with whole answers "
                 "(or a probability of them)"
             )
-        weight = np.where(read.stopped, 0.0, 1 / read.whole)
-        return augmented(read, cell, fold), weight[:, None] * choice
+        return augmented(read, cell, fold), choice
     return corrected(read, coefficient, fold), choice
 
 
