@@ -67,8 +67,8 @@ FLOORS = {
         "judge",
     ],
     "calibration": [
-        "debias paired power samples target",
-        "moments",
+        "paired power samples target",
+        "debias moments",
         "estimates",
         "figures",
         "calibrated discrepancy",

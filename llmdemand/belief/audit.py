@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llmdemand.belief.equivalence import Equivalence, certain, check_equivalence
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import DesignError
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ class Audit(OneLine):
         Whether the first-named alternative is chosen more than 95 % of the time
         although the order varies: no estimate should be read from such a panel.
     note : str
-        Why belief says no more than choice, where it is 0 or 1 in every run; else empty.
+        Why belief says no more than choice, where it is 0 or 1 in every run; the share of all
+        answers that change, where whole ones were drawn with unequal probability; else empty.
     thoughts : str
         ``natural`` or ``forced`` where the model thinks first; else empty.
     thought_cut : float
@@ -175,9 +178,20 @@ def audit(panel: Panel) -> Audit:
         _wilson(hits, len(chosen)),
         orders,
         locked,
-        certain(panel),
+        "; ".join(note for note in (_unequal(settled), certain(panel)) if note),
         *thoughts(panel),
         None if panel.usable.empty else check_equivalence(panel),
+    )
+
+
+def _unequal(settled: pd.DataFrame) -> str:
+    """Said where whole answers were drawn with unequal probability: the share in all answers."""
+    if WHOLE not in settled or settled[WHOLE].nunique() < 2:
+        return ""
+    share = np.average(settled["mismatch"].astype(float), weights=1 / settled[WHOLE])
+    return (
+        "answers are whole with unequal probability; counted by its inverse, "
+        f"{100 * share:.1f} % of all change their choice"
     )
 
 

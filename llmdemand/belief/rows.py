@@ -14,7 +14,7 @@ from llmdemand.belief.final.column import FinalColumns
 from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
-from llmdemand.core.panel import Panel, columns
+from llmdemand.core.panel import WHOLE, Panel, columns
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 
@@ -118,7 +118,7 @@ class PanelBuilder:
             **study.reading,
         )
         self._final, self._reader = FinalColumns(study), reader
-        self._names = columns(study)
+        self._names = [*columns(study), WHOLE]
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
 
@@ -147,6 +147,8 @@ class PanelBuilder:
         frame = (
             self._parts[0] if len(self._parts) == 1 else pd.concat(self._parts, ignore_index=True)
         )
+        if (frame[WHOLE] == 1).all():
+            frame = frame.drop(columns=WHOLE)
         if ordered:
             frame = frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
         known: dict[str, Any] = {"final_reader": "rules"}
@@ -226,6 +228,7 @@ def _row(
         "temperature": study.sampling.temperature,
         "prompt_tokens": response.usage.get("prompt_tokens", math.nan),
         "completion_tokens": response.usage.get("completion_tokens", math.nan),
+        WHOLE: response.whole_probability,
     }
 
 

@@ -128,6 +128,9 @@ class Response:
         reason ``failed``, why nothing came back.
     cut : bool
         Whether the thought before a forced answer reached the most tokens.
+    whole_probability : float
+        Probability with which the answer was to be written to its end, given all up to its
+        pivot; below 1 where it could have been, or was, stopped there.
     """
 
     tokens: tuple[Token, ...]
@@ -140,6 +143,7 @@ class Response:
     thought: str = ""
     trouble: str = ""
     cut: bool = False
+    whole_probability: float = 1.0
 
 
 def ranked(token: Token, most: int | None) -> Listed:

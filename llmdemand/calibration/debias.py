@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from llmdemand.calibration.samples.entries import belief_rows
 from llmdemand.core.line import OneLine
+from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.sample.sample import require
 
 if TYPE_CHECKING:
@@ -69,12 +72,14 @@ class Debiased(OneLine):
 def debias(
     statistic: Statistic,
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame,
+    beliefs: pd.DataFrame | Panel,
     *,
     outcome: str = "choice",
     belief: str = "belief",
     cluster: str = "respondent_id",
     on: Sequence[str] = ("price",),
+    focal: str | None = None,
+    reading: Reading | None = None,
     influence: Statistic | None = None,
     tune: Tuning = "diagonal",
     groups: int = 200,
@@ -89,7 +94,8 @@ def debias(
         ``statistic(frame, column)``: one number or a Series of numbers, computed from the rows
         of a frame with `column` as the outcome. It is called with humans' outcomes, with their
         beliefs, and with the beliefs of the pool.
-    humans, beliefs : pandas.DataFrame
+    humans : pandas.DataFrame
+    beliefs : Panel or pandas.DataFrame
         As in `llmdemand.calibration.ppi.calibrate`; rows of `beliefs` whose respondent is no
         human are the pool.
     outcome, belief, cluster : str
@@ -97,6 +103,8 @@ def debias(
     on : sequence of str
         Columns that, with the respondent, say which belief belongs to which human answer;
         not needed if `humans` has the column `belief`.
+    focal, reading : str, optional
+        Of a panel: whose demand, and whose choice; see `calibrate`.
     influence : callable, optional
         ``influence(frame, column)``: (rows, P) contributions to the error of the statistic, which
         sum to zero (the influence function over the number of rows). Without it respondents
@@ -141,7 +149,8 @@ def debias(
     from scipy import stats
 
     _check(tune, groups, alpha, seed)
-    h, pool = _sides(humans, beliefs, outcome, belief, cluster, list(on))
+    rows = belief_rows(beliefs, "logit", cluster, focal, reading, [])
+    h, pool = _sides(humans, rows, outcome, belief, cluster, list(on))
     values = [
         _numbers(statistic(rows, column), what)
         for rows, column, what in (

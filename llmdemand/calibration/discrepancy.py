@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,9 +31,11 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.models.logit import fraclogit
-from llmdemand.modeling.models.multinomial import clogit
+from llmdemand.modeling.estimation.binary import fit_binary
+from llmdemand.modeling.estimation.conditional import fit_conditional
+from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.sample.formula import split, variables, without_offsets
 from llmdemand.modeling.sample.sample import plain, require
 
@@ -45,6 +48,7 @@ __all__ = ["Discrepancy", "discrepancy"]
 _QUANTITIES = ("price", "elasticity", "wtp", "share")
 _OF_ONE = ("elasticity", "share")  # of one alternative
 _WHO = "respondent of the comparison"
+_ONE = "what beliefs sum to"
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,6 +165,7 @@ def discrepancy(
     base: str | None = None,
     focal: str | None = None,
     attribute: str | None = None,
+    reading: Reading | None = None,
     alpha: float = 0.05,
 ) -> Discrepancy:
     """Compare a language model's demand with that of humans: heuristic validation.
@@ -188,7 +193,7 @@ def discrepancy(
     at : float, optional
         Price of the elasticity and the share. Of a binary logit the mean over the humans'
         answers by default, of a conditional one the humans' choice sets as they are.
-    cluster, price, belief, case, alternative, base, attribute : str
+    cluster, price, belief, case, alternative, base, attribute, reading : str
         See `calibrate`; `attribute` adds its willingness to pay to a conditional logit.
     focal : str, optional
         Alternative of a panel whose belief counts; in a conditional logit the one whose
@@ -230,7 +235,7 @@ def discrepancy(
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
     choose(model, Model, "model")
     lost: list[str] = []
-    llm = belief_rows(beliefs, model, cluster, focal, lost)
+    llm = belief_rows(beliefs, model, cluster, focal, reading, lost)
     outcome, parts = split(formula)
     without_offsets(parts, "a model of discrepancies")
     sets = model == "clogit"
@@ -252,18 +257,26 @@ def discrepancy(
         plain(frame[list(dict.fromkeys([*columns, y]))].reset_index(drop=True))
         for frame, columns, y in zip((humans, llm), read, (outcome, belief), strict=True)
     )
-    check_beliefs(p[belief], belief, "beliefs")
+    panel = isinstance(beliefs, Panel)
+    if not panel:
+        check_beliefs(p[belief], belief, "beliefs")
     ids = respondent_ids(h[cluster], p[cluster])
-    common: dict[str, Any] = {"vcov": {"CRV1": _WHO}, "separation": "raise"}
+    common: dict[str, Any] = {}
     if sets:
         h, p, ids = _choice_sets(h, p, ids, cases, alternative)
         check_sums(p, belief, "beliefs")
-        common |= {"case": CASE, "alternative": alternative, "base": base}
+        common = {"case": CASE, "alternative": alternative, "base": base}
     code, known = pd.factorize(np.concatenate([np.asarray(i, object) for i in ids]))
     who, size = (code[: len(h)], code[len(h) :]), len(known)
     h[_WHO], p[_WHO], p[outcome] = who[0], who[1], p[belief]
-    fit = clogit if sets else fraclogit
-    fits = fit(formula, h, **common), fit(formula, p, **common)
+    fit = fit_conditional if sets else partial(fit_binary, binary=False)
+    options = Options.of({"CRV1": _WHO}, separation="raise")
+    # What a panel says may leave [0, 1] where belief is corrected.
+    of_llm = replace(options, read=_ONE) if panel else options
+    fits = (
+        LogitResults.of(fit(formula, h, options, **common)),
+        LogitResults.of(fit(formula, p.assign(**{_ONE: 1.0}), of_llm, **common)),
+    )
     where = float(h[price].mean()) if at is None and not sets else at
     errors = [_influence(f, r, outcome, w, size) for f, r, w in zip(fits, (h, p), who, strict=True)]
     people = [len(np.unique(w)) for w in who]

@@ -19,6 +19,7 @@ from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.outcomes.frames import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,7 @@ def calibrate(
     attribute: str | None = None,
     na: Literal["raise", "drop"] = "raise",
     prompt_chosen_on: Prompt | None = None,
+    reading: Reading | None = None,
     alpha: float = 0.05,
     reps: int = 999,
     seed: int = 1,
@@ -74,7 +76,7 @@ def calibrate(
         holds the LLM's belief for that respondent and price.
     beliefs : Panel or pandas.DataFrame
         The LLM's answers as the same respondents, from which each human gets the mean of their
-        own, and as further respondents, the pool. Of a `Panel` the rows with status ok.
+        own, and as further respondents, the pool. Of a `Panel` see `reading`.
     formula : str
         ``"choice ~ price"``; all variables must be on both sides. For ``clogit`` in parts, as
         ``"choice ~ price + wait | income"``.
@@ -110,6 +112,11 @@ def calibrate(
         ``others``, ``nobody`` or ``these``: on whose answers prompt and model were chosen.
         ``these`` is refused: beliefs that were fitted to the same answers look better than
         they are.
+    reading : str, optional
+        Of a panel: ``final``, belief corrected by the choice of the whole answer, which may leave
+        [0, 1], of all its rows (where some are unread, the share among the others at the same
+        prices); or ``pivot``, belief there, of the rows with status ok. By default final where
+        whole answers exist. The calibrated estimate is right with either.
     alpha : float
         One minus the confidence level.
     reps, seed : int
@@ -169,6 +176,7 @@ def calibrate(
         base=base,
         focal=focal,
         na=na,
+        reading=reading,
     )
     terms = list(pairs.fit.params.index)
     asked = Target.of(target, at, price, focal, attribute, pairs.design, terms)

@@ -43,7 +43,7 @@ def recalibrated(
     *,
     covariates: Sequence[str] = (),
     folds: int = 5,
-    link: Link = "logit",
+    link: Link | None = None,
     lam: Lam = "aipw",
     target: TargetName = "price",
     at: float | None = None,
@@ -67,14 +67,15 @@ def recalibrated(
         Numeric columns of both sides that help to predict (age, income).
     folds : int
         Parts into which the humans are divided, whole respondents each.
-    link : str
+    link : str, optional
         How belief enters: ``logit`` (log-odds; beliefs of exactly 0 or 1 have none and are
-        refused) or ``identity``.
+        refused) or ``identity``. By default logit, but identity for the corrected beliefs of a
+        panel where they leave (0, 1).
     lam : str or float
         ``aipw`` (``N / (n + N)``: the augmented inverse-probability estimator), ``tuned``, or a
         number.
     **options
-        ``model, cluster, belief, case, alternative, base, na`` of `calibrate`.
+        ``model, cluster, belief, case, alternative, base, na, reading`` of `calibrate`.
 
     Returns
     -------
@@ -105,9 +106,13 @@ def recalibrated(
     ('aipw', 0.833)
     """
     check_options(lam, alpha, reps, seed, prompt_chosen_on)
-    if link not in get_args(Link):
+    if link is not None and link not in get_args(Link):
         raise UsageError(f"link={link!r}: use 'logit' or 'identity'")
     pairs = pair(humans, beliefs, formula, focal=focal, **options)
+    if link is None:
+        f = np.concatenate([pairs.humans.f, pairs.pool.f])
+        beyond = isinstance(beliefs, Panel) and ((f < 0) | (f > 1)).any()
+        link = "identity" if beyond else "logit"
     found = pairs.with_beliefs(*cross_fitted(pairs, covariates, folds, link, seed))
     notes = [
         f"beliefs were recalibrated to humans in {folds} folds"
@@ -177,8 +182,8 @@ def _features(
         certain = int(((f <= 0) | (f >= 1)).sum())
         if certain:
             raise DesignError(
-                f"{certain:,} beliefs are exactly 0 or 1 and have no log-odds (are they choices?): "
-                "use link='identity'"
+                f"{certain:,} beliefs are exactly 0 or 1 (are they choices?) or corrected beyond, "
+                "and have no log-odds: use link='identity'"
             )
         # Of choice sets the log of belief: what a conditional logit takes as a utility.
         level = np.log(f) - np.log1p(-f) if pairs.outside else np.log(f)

@@ -83,7 +83,16 @@ Patience = Annotated[
     float, typer.Option("--patience", help="Seconds of silence after which a server is gone.")
 ]
 Whole = Annotated[
-    int | None, typer.Option("--whole", help="local: runs per cell that are answered to the end.")
+    float | None,
+    typer.Option(
+        "--whole",
+        help="local: probability of an answer to the end; 1 by default, others stop where their "
+        "choice is settled.",
+    ),
+]
+Early = Annotated[
+    int | None,
+    typer.Option("--early", help="local: first tokens; a choice settled there is never final."),
 ]
 
 

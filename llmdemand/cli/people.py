@@ -88,6 +88,10 @@ def calibrate(
         str | None,
         typer.Option(help="Whose answers chose the prompt: [b]others[/b], [b]nobody[/b]."),
     ] = None,
+    reading: Annotated[
+        str | None,
+        typer.Option(help="Of a panel: whose choice, [b]final[/b] or [b]pivot[/b]."),
+    ] = None,
     margin: Annotated[
         float | None, typer.Option(help="Difference of shares that does not matter.")
     ] = None,
@@ -124,6 +128,7 @@ def calibrate(
             attribute=attribute,
             na=na,
             prompt_chosen_on=prompt_chosen_on,
+            reading=reading,
             seed=seed,
         )
         people_found = _compared(
@@ -139,6 +144,7 @@ def calibrate(
             case=case,
             focal=focal,
             attribute=attribute,
+            reading=reading,
         )
     if folder is not None:
         _save(people_found, answers, folder, seed)

@@ -16,6 +16,7 @@ from llmdemand.cli.options import (
     BaseUrl,
     Concurrency,
     Dollars,
+    Early,
     Effort,
     ExtraBody,
     ModelName,
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 
 # A known-truth consumer costs nothing: enough runs that the pool resolves 93 of them.
 _SYNTHETIC_RUNS = 400
+# Variance of belief between runs of a prompt, where it is not known yet.
+_WITHIN = 0.01
 _RECONSTRUCTION = (
     "A known-truth consumer, reconstructed so that it meets the published figures; not a language "
     "model and not the published data. It shows what the method does where the truth is known."
@@ -127,6 +130,7 @@ def simulate(
     reasoning_effort: Effort = None,
     extra_body: ExtraBody = None,
     whole: Whole = None,
+    early: Early = None,
     thinking: Thinking = None,
     thinking_open: ThinkingOpen = False,
     runs: Runs = None,
@@ -173,12 +177,13 @@ def simulate(
         extra_body=extra_body,
         prices=prices,
         whole=whole,
+        early=early,
         store=store if backend == "recorded" else None,
         needs_key=False if dry_run and backend == "openai" else None,
     )
     if dry_run:
         found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept)
-        say(str(found))
+        say("\n".join([str(found), *_price_of_stopping(answerer)]))
         return
     panel = _simulated(
         chosen,
@@ -292,6 +297,21 @@ def _study_report(
     return report, _IN_CONTEXT if study.label == "in-context demand" else _REAL
 
 
+def _price_of_stopping(backend: Backend) -> list[str]:
+    """What stopping answers at their pivot costs in variance; nothing where all are whole."""
+    from llmdemand.modeling.outcomes.stopped import variance_of_stopping
+
+    whole = float(backend.settings.get("whole_probability", 1.0))
+    if whole == 1:
+        return []
+    two, ten = (variance_of_stopping(whole, m, _WITHIN) for m in (0.02, 0.1))
+    return [
+        f"whole answers with probability {whole:g}: corrected belief has about {two:.2g} times the "
+        f"variance of whole answers if 2 % of them change the choice, {ten:.2g} times if 10 % do; "
+        "it pays where endings are long and beliefs differ from run to run"
+    ]
+
+
 def _simulated(
     study: Study, backend: Backend, runs: int | None, seed: int, store: Path, **options: Any
 ) -> Panel:
@@ -304,6 +324,8 @@ def _simulated(
     Options(store=store, **options)  # what is wrong with them is said first
     expected = estimate(study, backend, runs=runs, seed=seed, store=store)
     err().print(f"{study.name}, {backend.model}: {expected}", highlight=False)
+    for line in _price_of_stopping(backend):
+        err().print(line, highlight=False)
     if other := unused(store, backend):
         err().print(
             f"{other:,} answers of this model under other settings are stored and not used: "

@@ -15,7 +15,10 @@ from llmdemand.errors import PanelError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FINAL_STATUSES", "STATUSES", "Panel"]
+__all__ = ["FINAL_STATUSES", "STATUSES", "WHOLE", "Panel"]
+
+#: Column of panels in which answers may have been stopped at their pivot.
+WHOLE = "whole_probability"
 
 #: What can be said of a run. Only ``ok`` enters fits unless asked otherwise.
 STATUSES = {
@@ -106,7 +109,9 @@ class Panel(OneLine):
         whether that is not ``choice``, missing where either is unknown; ``later_names`` are the
         names after the pivot with belief at each, as JSON. Panels that people have labelled have
         ``label``, and ``label_probability`` with which a run was drawn to be labelled, missing
-        for runs that were not. ``thought_cut`` is the share of a run's thoughts that reached the
+        for runs that were not. ``whole_probability``, there only if some answers may have been
+        stopped at their pivot, is the probability with which a run's was to be written to its
+        end. ``thought_cut`` is the share of a run's thoughts that reached the
         most tokens before they were closed (natural: 0 or 1); the provenance says whether
         ``thoughts`` are ``natural`` or ``forced``. Of studies with ``sampling.branch`` belief,
         ``lo`` and ``hi`` are the branches' (of a run that is ``unread`` they sum to the weight of
@@ -333,6 +338,19 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     bad = frame["status"].isin(["ok", "low_mass"]).to_numpy() & ~summed
     _all(frame, ~bad, "the beliefs of a run with a pivot do not sum to 1")
     _all(frame, ~((frame["status"] == "ok") & frame["choice"].isna()), "an ok run has no choice")
+    if WHOLE in frame.columns:
+        _check_whole(frame)
+
+
+def _check_whole(frame: pd.DataFrame) -> None:
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(frame[WHOLE]):
+        raise PanelError(f"column {WHOLE!r} holds {frame[WHOLE].dtype}, not numbers")
+    pi = frame[WHOLE].to_numpy(float)
+    _all(frame, (pi > 0) & (pi <= 1), f"{WHOLE} lies outside (0, 1]")
+    stopped = (frame["final_status"] == "stopped").to_numpy()
+    _all(frame, ~stopped | (pi < 1), f"an answer was stopped although its {WHOLE} is 1")
 
 
 def _all(frame: pd.DataFrame, good: Sequence[bool] | Any, problem: str) -> None:

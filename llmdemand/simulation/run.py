@@ -46,6 +46,7 @@ def simulate(
     store: str | Path | None = None,
     budget: Budget | float | None = None,
     concurrency: int | Literal["auto"] = "auto",
+    whole: float | None = None,
     **options: Any,
 ) -> Panel:
     """Ask a language model a study and return the panel of its choices and beliefs.
@@ -75,6 +76,9 @@ def simulate(
         that could exceed it.
     concurrency : int or "auto"
         Calls in flight; by default as many as the server takes.
+    whole : float, optional
+        Of a backend that is named and stops answers (``local``): the probability with which an
+        answer is written to its end; 1 by default. See `llmdemand.LocalBackend`.
     **options
         Further fields of `Options`: ``prices``, ``rpm``, ``tpm``, ``patience``,
         ``probe``, ``progress``.
@@ -87,7 +91,7 @@ def simulate(
     Raises
     ------
     UsageError
-        If `runs` is below 1, or an option is impossible.
+        If `runs` is below 1, or an option is impossible for the backend.
     BackendError
         If the model stops answering, or returns no log-probabilities.
     BudgetReached
@@ -111,8 +115,13 @@ def simulate(
     except TypeError as error:
         raise UsageError(f"simulate: {str(error).split('__()')[-1].strip()}") from None
     per_cell = checked_runs(study, runs, seed)
+    if whole is not None and not isinstance(backend, str):
+        raise UsageError(
+            f"whole={whole:g} is an option of the backend, which is made already: give it there, "
+            f"as LocalBackend(whole={whole:g})"
+        )
     answerer = _prepared(
-        study, backend_named(backend, study) if isinstance(backend, str) else backend
+        study, backend_named(backend, study, whole=whole) if isinstance(backend, str) else backend
     )
     with ExitStack() as stack:
         opened = _opened(chosen.store, answerer, stack)

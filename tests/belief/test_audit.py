@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from llmdemand import audit, check_equivalence
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, MenuError
+from llmdemand.reporting.measures.quality import quality
 
 
 def altered(panel, **columns):
@@ -188,3 +192,20 @@ def test_stopped_and_unread_answers_have_no_final_choice_to_compare(synthetic_pa
     assert found.read == 0 and np.isnan(found.final_pvalue)
     assert "is not known" in found.summary()
     assert audit(stopped).equivalence is not None
+
+
+def test_whole_answers_of_unequal_probability_are_counted_by_its_inverse(synthetic_panel):
+    # 20 answers spared for sure, all of which change; 20 of 80 late ones drawn, none of which does.
+    frame = synthetic_panel.frame.head(100).reset_index(drop=True)
+    early, stopped = frame.index < 20, frame.index >= 40
+    frame["whole_probability"] = np.where(early, 1.0, 0.25)
+    frame["final_status"] = np.where(stopped, "stopped", "read")
+    other = np.where(frame["choice"] == "pampers", "huggies", "pampers")
+    frame["final_choice"] = np.where(stopped, None, np.where(early, other, frame["choice"]))
+    frame["mismatch"] = pd.array(np.where(stopped, None, early), dtype="boolean")
+    part = replace(synthetic_panel, frame=frame)
+    found = audit(part)
+    assert (found.mismatches, found.checked, found.stopped) == (20, 40, 60)
+    assert "20.0 % of all change their choice" in found.note
+    assert quality(part).mismatch == pytest.approx(0.2)
+    assert "of all change" not in audit(synthetic_panel).note

@@ -124,7 +124,9 @@ def test_at_lambda_zero_a_panel_of_travellers_is_the_conditional_logit():
     order = plain.params.index
     np.testing.assert_allclose(found.params[order], plain.params, rtol=1e-9)
     np.testing.assert_allclose(found.bse[order], plain.bse, rtol=1e-9)
-    assert "27 of 720 LLM answers have no belief" in found.notes[0]
+    pivot = calibrate(half, panel, "choice ~ price", lam=0, reading="pivot", **options)
+    assert "27 of 720 LLM answers have no belief" in pivot.notes[0]
+    assert "belief is corrected by the final choices" in found.notes[0]
     tuned = calibrate(half, panel, "choice ~ price", **options)
     assert 0 <= tuned.lam <= 1
     assert tuned.n_eff >= tuned.tuning.humans == 88

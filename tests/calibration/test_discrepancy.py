@@ -178,7 +178,7 @@ def test_choice_sets_of_buying_or_not_are_the_binary_logit(data):
 
 def test_both_sides_of_a_panel_are_conditional_logits(travel):
     humans, panel = travel
-    found = discrepancy(*travel, model="clogit")
+    found = discrepancy(*travel, model="clogit", reading="pivot")
     plain = clogit("choice ~ price", humans, case="respondent_id")
     assert found.table.loc["price coefficient", "humans"] == pytest.approx(plain.params["price"])
     air = float(plain.elasticity(alternative="air"))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,3 +114,19 @@ def test_variants_and_arms_are_validated_and_survive_the_disk(synthetic_panel, t
     for column in ("variant", "arm"):
         with pytest.raises(PanelError, match=f"{column} is not one of"):
             Panel(frame.assign(**{column: "blnd"}), study)
+
+
+def test_the_probability_of_a_whole_answer_is_validated(synthetic_panel, tmp_path):
+    frame = synthetic_panel.frame.assign(whole_probability=0.25)
+    frame.loc[frame.index[:2], "final_status"] = "stopped"
+    frame.loc[frame.index[:2], "final_choice"] = None
+    replace(synthetic_panel, frame=frame).write(tmp_path / "panel.parquet")
+    again = Panel.read(tmp_path / "panel.parquet")
+    assert (again.frame["whole_probability"] == 0.25).all()
+    for value, message in ((0.0, r"outside \(0, 1\]"), (float("nan"), "outside"), (1.0, "stopped")):
+        bad = frame.copy()
+        bad.loc[bad.index[1], "whole_probability"] = value
+        with pytest.raises(PanelError, match=rf"row 1 .*{message}"):
+            replace(synthetic_panel, frame=bad)
+    with pytest.raises(PanelError, match="not numbers"):
+        replace(synthetic_panel, frame=frame.assign(whole_probability="often"))

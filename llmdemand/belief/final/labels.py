@@ -19,7 +19,7 @@ from llmdemand.errors import PanelError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "UNREAD", "Labels", "agreement", "corrected_final", "labelled", "sheet"]
+__all__ = ["COLUMNS", "UNREAD", "Labels", "agreement", "labelled", "sheet"]
 
 #: What a person writes where an answer chooses nothing, several, or cannot be read.
 UNREAD = "unread"
@@ -195,41 +195,6 @@ def agreement(panel: Panel) -> pd.DataFrame:
             "wrong": wrong / len(pairs),
         }
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("reader")
-
-
-def corrected_final(panel: Panel) -> pd.DataFrame:
-    """Final choices by alternative, a reader's errors corrected by the labels.
-
-    With F the reader's choice, L the label, R whether a run was drawn to be labelled and pi
-    with which probability::
-
-        F~_a = 1{F = a} + (R / pi) (1{L = a} - 1{F = a})
-
-    so that E[F~_a] = P(L = a), whatever the reader does. Values may leave [0, 1].
-
-    Parameters
-    ----------
-    panel : Panel
-        With labels; see `labelled`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A column per alternative, a row per run; 0 or 1 where nothing was labelled, NaN for
-        answers that were stopped at their pivot.
-    """
-    import pandas as pd
-
-    _of_sample(panel)
-    frame = panel.frame
-    weight = (1 / frame["label_probability"]).fillna(0.0).to_numpy()
-    columns = {}
-    for a in panel.study.menu.ids:
-        read = (frame["final_choice"] == a).to_numpy(float)
-        true = (frame["label"] == a).to_numpy(float)
-        columns[a] = read + weight * (true - read)
-    stopped = frame["final_status"] == "stopped"
-    return pd.DataFrame(columns, index=frame.index).mask(stopped)
 
 
 def _of_sample(panel: Panel) -> pd.DataFrame:

@@ -104,6 +104,7 @@ class Body(Struct):
     thoughts: MaybeRaw = UNSET
     tokens: list[Short | int] | UnsetType = UNSET
     text: Any = UNSET
+    whole_probability: float = 1.0
     output: MaybeRaw = UNSET
     incomplete_details: Any = None
     completion_probabilities: list[Entry] | UnsetType = UNSET

@@ -38,6 +38,7 @@ def short(body: Body) -> Response:
         None,
         str(body.model or ""),
         usage_of(body.usage),
+        whole_probability=body.whole_probability,
     )
 
 
@@ -61,7 +62,9 @@ def _bytes(token: list[int]) -> bytes:
 
 def to_compact(response: Response) -> dict[str, Any]:
     """The short form that `compact` reads; log-probabilities keep six decimals."""
+    whole = response.whole_probability
     return {
+        **({} if whole == 1 else {"whole_probability": whole}),
         "text": response.text,
         "finish_reason": response.finish_reason,
         "model": response.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +11,15 @@ import numpy as np
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Codes
-from llmdemand.modeling.outcomes.frames import demand_frame, market_frame
+from llmdemand.modeling.outcomes.frames import (
+    Outcomes,
+    Reading,
+    default_reading,
+    demand_frame,
+    market_frame,
+    outcomes,
+)
+from llmdemand.modeling.outcomes.readable import among_readable
 from llmdemand.modeling.sample.sample import codes, column_names
 
 if TYPE_CHECKING:
@@ -34,9 +43,19 @@ TASK = "task of calibration"
 
 
 def belief_rows(
-    beliefs: Any, model: Model, cluster: str, focal: str | None, dropped: list[str]
+    beliefs: Any,
+    model: Model,
+    cluster: str,
+    focal: str | None,
+    reading: Reading | None,
+    dropped: list[str],
 ) -> pd.DataFrame:
-    """The beliefs as rows; of a panel those that have one, with the respondents' column."""
+    """The beliefs as rows; of a panel with the respondents' column.
+
+    At the pivot the rows that have one; of final choices all rows, belief corrected and, where
+    some answers are unread, as the share among those that are read (`among_readable`), by the
+    prices that were asked.
+    """
     import pandas as pd
 
     if not isinstance(beliefs, Panel):
@@ -44,15 +63,45 @@ def belief_rows(
             raise UsageError(
                 f"beliefs is {type(beliefs).__name__}: give a Panel or a pandas DataFrame"
             )
+        if reading is not None:
+            raise UsageError(
+                f"reading={reading!r} is for a Panel, which knows what its answers say: of a table "
+                "name the column with belief=..."
+            )
         return beliefs
-    frame = market_frame(beliefs) if model == "clogit" else demand_frame(beliefs, focal)
-    lost = len(beliefs) - len(beliefs.usable)
-    if lost:
+    found = outcomes(beliefs, reading or default_reading(beliefs), silent=True)
+    if found.reading == "final":
+        found = _readable(found, beliefs, dropped)
+    elif lost := len(beliefs) - len(beliefs.usable):
         dropped.append(f"{lost:,} of {len(beliefs):,} LLM answers have no belief and are left out")
+    frame = (
+        market_frame(beliefs, found) if model == "clogit" else demand_frame(beliefs, focal, found)
+    )
     if cluster not in frame.columns and cluster == "respondent_id":
         # Panels of studies with personas in place of respondents.
         frame = frame.assign(respondent_id=frame["persona_id"])
     return _tasks(frame, beliefs, cluster) if model == "clogit" else frame
+
+
+def _readable(found: Outcomes, panel: Panel, said: list[str]) -> Outcomes:
+    """Corrected beliefs of all runs, that sum to 1."""
+    told = f"belief is corrected by the final choices of {panel.provenance.get('final_reader')}"
+    said.append(f"{told} ({found.changes:,} of {len(panel):,} LLM answers change it)")
+    if found.labels:
+        said.append(found.labels)
+    if (found.read == 1).all():
+        return found
+    cell, first = codes(found.frame, [f"price_{a}" for a in panel.study.prices])
+    if (np.bincount(cell, found.read, len(first)) <= 0).any():
+        # Prices of each respondent's own: there are no answers to compare with.
+        cell = np.zeros(len(cell), np.intp)
+    unread = 1 - float(found.read.mean())
+    said.append(
+        f"{100 * unread:.2g} % of the LLM answers are read as no choice: shares are those among "
+        f"the others, {'at equal prices' if cell.any() else 'over all prices'}"
+    )
+    belief = among_readable(found.belief, found.read, cell)
+    return replace(found, belief=belief, read=np.ones(len(belief)))
 
 
 def _tasks(frame: pd.DataFrame, panel: Panel, cluster: str) -> pd.DataFrame:

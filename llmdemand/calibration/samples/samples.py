@@ -26,6 +26,7 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit
 from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.sample.formula import split, variables, without_offsets
 from llmdemand.modeling.sample.sample import NA, codes, plain, require
@@ -146,6 +147,7 @@ def pair(
     base: str | None = None,
     focal: str | None = None,
     na: NA = "raise",
+    reading: Reading | None = None,
 ) -> Pairs:
     """Join humans and beliefs; parameters as in `llmdemand.calibration.ppi.calibrate`.
 
@@ -161,7 +163,7 @@ def pair(
     dropped: list[str] = []
     outcome, parts = split(formula)
     without_offsets(parts, "a calibration")
-    llm = belief_rows(beliefs, model, cluster, focal, dropped)
+    llm = belief_rows(beliefs, model, cluster, focal, reading, dropped)
     left, right = columns_of(humans, llm)
     require([cluster], left, "of respondents among the humans (cluster=...)")
     require([cluster], right, "of respondents among the beliefs (cluster=...)")
@@ -186,7 +188,8 @@ def pair(
     p, keep_p = complete(p, "beliefs", na, dropped, sets[1])
     check_outcomes(h[outcome], outcome, model)
     for name, frame in (("humans", h), ("beliefs", p)):
-        if belief in frame:
+        # Corrected beliefs may leave [0, 1], so that their mean is right.
+        if belief in frame and not (name == "beliefs" and isinstance(beliefs, Panel)):
             check_beliefs(frame[belief], belief, name)
     h_ids, p_ids = respondent_ids(h[cluster], p[cluster])
     if model == "clogit":

@@ -146,6 +146,8 @@ def separating_sums(x: Array, y: Array, start: Codes, read: Array) -> Array | No
     """
     from scipy import sparse
 
+    if (read < 0).any():
+        x, y, start, read = _merged(x, y, start, read)
     size, cases = x.shape[1], len(start)
     scale = np.abs(x).max(axis=0)
     z = x / np.where(scale > 0, scale, 1.0)
@@ -157,6 +159,23 @@ def separating_sums(x: Array, y: Array, start: Codes, read: Array) -> Array | No
     if found is None or not -(cost @ found) > TIE * float(np.abs(y).sum()):
         return None
     return np.asarray(found[:size] / np.where(scale > 0, scale, 1.0))
+
+
+def _merged(x: Array, y: Array, start: Codes, read: Array) -> tuple[Array, Array, Codes, Array]:
+    """Equal cases as one: alone, a case that sums to less than nothing bounds no programme."""
+    sizes = np.diff(start, append=len(x))
+    if (sizes != sizes[0]).any():
+        return x, y, start, read
+    one = int(sizes[0])
+    wide, code = np.unique(x.reshape(len(start), -1), axis=0, return_inverse=True)
+    number = len(wide)
+    place = np.repeat(code.ravel() * one, one) + np.tile(np.arange(one), len(start))
+    return (
+        wide.reshape(-1, x.shape[1]),
+        sums(place, y, number * one),
+        one * np.arange(number),
+        sums(code.ravel(), read, number),
+    )
 
 
 def in_units(back: Array, direction: Array) -> Array:

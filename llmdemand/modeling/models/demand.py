@@ -208,9 +208,13 @@ def fit_demand(
             "leave it out, or use reading='pivot'"
         )
     found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
+    # Labels and stopped answers make choices weighted counts, which sum to something else than 1.
+    counted = outcome == "choice" and not np.isin(found.counted, (0.0, 1.0)).all()
+    if counted:
+        found = replace(found, choice=found.counted, read=found.counted.sum(axis=1).round(12))
     name = panel.study.focal if alternative is None else alternative
     frame = demand_frame(panel, name, found)
-    read = None if found.plain or outcome == "choice" else READ
+    read = READ if counted or (outcome == "belief" and not found.plain) else None
     if outcome == "choice":
         frame = frame.iloc[np.flatnonzero(found.choice.any(axis=1))]
     if frame.empty or (outcome == "belief" and not found.believed):
@@ -224,8 +228,9 @@ def fit_demand(
         formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
     options = Options.of(asked, ssc=ssc, separation=separation, read=read)
     menu = panel.study.menu
+    binary = outcome == "choice" and not counted
     if model == "logit":
-        fit = fit_binary(f"{outcome} ~ {formula}", frame, options, binary=outcome == "choice")
+        fit = fit_binary(f"{outcome} ~ {formula}", frame, options, binary=binary)
         assert isinstance(fit.design, BinaryDesign)
         fit = replace(fit, design=replace(fit.design, name=name))
     else:
@@ -244,6 +249,8 @@ def fit_demand(
     fit = replace(fit, dropped=len(panel) - len(frame))
     if reading == "final" and outcome == "belief":
         fit = _resting_on(fit, found)
+    if found.labels:
+        fit = replace(fit, notes=(*fit.notes, found.labels))
     grid = tuple(float(p) for p in np.unique(frame["price"]))
     return Demand.of(
         LogitResults.of(fit),

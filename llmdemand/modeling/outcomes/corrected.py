@@ -48,6 +48,11 @@ class Readings:
         Probability with which the whole answer was drawn; 1 for all by default.
     stopped : (N,) bool array
         Whether the answer was stopped at its pivot.
+    written : (N,) array
+        Tokens of the answer, as far as it was written.
+    labelled : (N, A) array
+        The final choice where people have labelled a sample: ``F~`` of
+        `labelled.corrected_final`, whose mean is the labels'.
     """
 
     belief: Array
@@ -57,6 +62,8 @@ class Readings:
     later: tuple[tuple[Array, Codes], ...] = ()
     whole: Array | None = None
     stopped: NDArray[np.bool_] | None = None
+    written: Array | None = None
+    labelled: Array | None = None
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -67,7 +74,16 @@ class Readings:
     def changed(self) -> NDArray[np.bool_]:
         """Runs that were read to the end and say something else than their pivot, or nothing."""
         end = np.ones(len(self.pivot), bool) if self.stopped is None else ~self.stopped
-        return np.asarray(end & (self.final != self.pivot))
+        size = self.belief.shape[1]
+        differs = (self.choices != indicators(self.pivot, size)).any(axis=1)
+        return np.asarray(end & (differs | (self.final != self.pivot)))
+
+    @property
+    def choices(self) -> Array:
+        """``1{F = a}``, zero where nothing was read, or what the labels make of it; (N, A)."""
+        if self.labelled is not None:
+            return self.labelled
+        return indicators(self.final, self.belief.shape[1])
 
 
 @dataclass(frozen=True)
@@ -162,7 +178,7 @@ def corrected(
             "choice: correct them with the probability of a whole answer"
         )
     size = readings.belief.shape[1]
-    final = indicators(readings.final, size)
+    final, reader = readings.choices, indicators(readings.final, size)
     read = final.sum(axis=1)
     names = [surprise(readings.belief, readings.pivot, readings.usable)]
     if coefficient == "every-name":
@@ -185,14 +201,15 @@ def corrected(
         if coefficient == "tuned":
             z = names[0]
             below = float((z[there] ** 2).sum())
-            # z has mean zero, so centring F alone leaves covariances and takes out noise.
-            centred = final[there] - final[there].mean(axis=0)
+            # z has mean zero, so centring F alone leaves covariances and takes out noise; the
+            # reader's own F, as which runs were labelled links the two folds.
+            centred = reader[there] - reader[there].mean(axis=0)
             c = float((centred * z[there]).sum()) / below if below > 0 else 1.0
             outcomes[here] = final[here] - c * z[here]
             shown.append(f"{c:.3g}")
         else:
             wide = np.hstack(names)
-            centred = final[there] - final[there].mean(axis=0)
+            centred = reader[there] - reader[there].mean(axis=0)
             matrix = centred.T @ wide[there] @ np.linalg.pinv(wide[there].T @ wide[there])
             outcomes[here] = final[here] - wide[here] @ matrix.T
     text = f"tuned ({' and '.join(shown)})" if shown else f"every name ({len(names)} at most)"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -20,6 +20,7 @@ from llmdemand.modeling.outcomes.corrected import (
     corrected,
     indicators,
 )
+from llmdemand.modeling.outcomes.labelled import corrected_final
 from llmdemand.modeling.outcomes.stopped import augmented
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Outcomes:
     belief : (N, A) array
         Belief, or corrected belief, in menu order.
     choice : (N, A) array
-        0/1: the choice of the same reading.
+        The choice of the same reading: 0/1, or what labels make of it.
     read : (N,) array
         What each row of `belief` sums to: 1, or less where the final choice is unread.
     reading : str
@@ -69,7 +70,11 @@ class Outcomes:
     changes : int or None
         Runs that change their mind or are unread; None for ``pivot``.
     notes : tuple of str
-        What the reader has to know.
+        What the reader has to know of the correction.
+    labels : str
+        What the final choices were corrected by, where people have labelled a sample.
+    weight : (N,) array or None
+        One over the probability of a whole answer, 0 for stopped ones; None where all are whole.
     """
 
     frame: pd.DataFrame
@@ -80,6 +85,13 @@ class Outcomes:
     believed: int = 0
     changes: int | None = None
     notes: tuple[str, ...] = ()
+    labels: str = ""
+    weight: Array | None = None
+
+    @property
+    def counted(self) -> Array:
+        """Choices whose sums are those of all answers: stopped ones are stood for by others."""
+        return self.choice if self.weight is None else self.weight[:, None] * self.choice
 
     @property
     def plain(self) -> bool:
@@ -96,7 +108,7 @@ def default_reading(panel: Panel) -> Reading:
     """
     frame = panel.frame
     stopped = frame["final_status"] == "stopped"
-    known = not stopped.any() or "whole_probability" in frame.columns
+    known = not stopped.any() or WHOLE in frame.columns
     return "final" if known and (frame["final_status"] == "read").any() else "pivot"
 
 
@@ -121,8 +133,8 @@ def readings(panel: Panel) -> Readings:
     silent = frame["status"].isin(_SILENT).to_numpy()
     listed = frame["pivot_listed"].astype("boolean").fillna(True).to_numpy(bool)
     whole = None
-    if "whole_probability" in frame.columns:
-        whole = frame["whole_probability"].to_numpy(np.float64)
+    if WHOLE in frame.columns:
+        whole = frame[WHOLE].to_numpy(np.float64)
     return Readings(
         frame[[f"belief_{a}" for a in ids]].to_numpy(np.float64),
         np.where((frame["pivot_index"].to_numpy() >= 0) & ~silent, pivot, -1),
@@ -131,7 +143,17 @@ def readings(panel: Panel) -> Readings:
         _later(frame["later_names"], ids),
         whole=whole,
         stopped=(frame["final_status"] == "stopped").to_numpy(bool),
+        written=frame["completion_tokens"].to_numpy(np.float64),
+        labelled=_labelled(panel),
     )
+
+
+def _labelled(panel: Panel) -> Array | None:
+    """The final choices that labels correct; None where nobody labelled."""
+    if "label_probability" not in panel.frame.columns:
+        return None
+    # Of an answer that was stopped nothing is known.
+    return np.asarray(corrected_final(panel).fillna(0.0), np.float64)
 
 
 def _later(column: pd.Series[str], ids: Sequence[str]) -> tuple[tuple[Array, Codes], ...]:
@@ -159,6 +181,7 @@ def outcomes(
     *,
     statuses: Sequence[str] = ("ok",),
     coefficient: Coefficient = "one",
+    silent: bool = False,
 ) -> Outcomes:
     """What the runs of a panel say of the choices.
 
@@ -168,13 +191,17 @@ def outcomes(
         Runs.
     reading : str
         ``pivot``: belief and choice at the pivot, of the rows with these `statuses`.
-        ``final``: corrected belief and the choice of the whole answer, of all rows, as leaving
+        ``final``: corrected belief and the choice of the whole answer, as the panel's reader
+        read it or, where people have labelled a sample, as they would; of all rows, as leaving
         some out would select on what they say: those without a pivot or a usable belief enter
         by their choice, those whose final choice is unread by what their belief corrects.
     statuses : sequence of str
         Rows that enter under ``pivot``, of those that have a choice.
     coefficient : str
         See `corrected.corrected`.
+    silent : bool
+        Keep runs that say nothing at all, at their pivot or at their end, under ``final``; they
+        move no estimate.
 
     Raises
     ------
@@ -197,8 +224,10 @@ def outcomes(
         )
     read = readings(panel)
     found, choice = _corrected(panel, read, coefficient)
-    # A run that says nothing at all, at its pivot or at its end, moves nothing.
-    kept = (found.outcomes != 0).any(axis=1) | (found.read != 0)
+    weight = None
+    if read.stopped is not None and read.stopped.any() and read.whole is not None:
+        weight = np.where(read.stopped, 0.0, 1 / read.whole)
+    kept = silent | (found.outcomes != 0).any(axis=1) | (found.read != 0)
     return Outcomes(
         _with_fields(panel, frame[kept]),
         found.outcomes[kept],
@@ -208,13 +237,25 @@ def outcomes(
         int(read.usable.sum()),
         found.changes,
         found.notes,
+        _of_labels(panel) if read.labelled is not None else "",
+        None if weight is None else weight[kept],
+    )
+
+
+def _of_labels(panel: Panel) -> str:
+    """What the reader's choices were corrected by."""
+    sample = panel.frame[panel.frame["label_probability"].notna()]
+    wrong = (sample["label"].fillna("") != sample["final_choice"].fillna("")).sum()
+    return (
+        f"final choices are those of {panel.provenance.get('final_reader', 'rules')}, corrected by "
+        f"the labels of {len(sample):,} answers, {wrong:,} of which differ"
     )
 
 
 def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[Corrected, Array]:
     import pandas as pd
 
-    choice = indicators(read.final, len(panel.study.menu))
+    choice = read.choices
     cell: Codes = pd.factorize(panel.frame["cell"])[0].astype(np.intp)
     # In turn within each cell: the two halves of a cell know nothing of each other. Every other
     # cell begins with the other half: where the first run alone is whole, both have some.
@@ -222,7 +263,8 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
     if panel.study.sampling.branch:
         # Branches are read to their ends: their belief is that of the final choice already.
         used = np.isfinite(read.belief).all(axis=1, keepdims=True)
-        branched = np.where(used, read.belief, choice)
+        by_reader = indicators(read.final, choice.shape[1])
+        branched = np.where(used, read.belief, by_reader) + choice - by_reader
         return Corrected(branched, branched.sum(axis=1), 0, "branches"), choice
     if read.stopped is not None and read.stopped.any():
         if read.whole is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import Corrected, Readings, indicators
 
-__all__ = ["augmented", "whole_probability"]
+__all__ = ["Price", "augmented", "price", "variance_of_stopping", "whole_probability"]
 
 _STAYS = 1.0  # observations' worth of prior belief that an answer keeps to its pivot
 
@@ -66,28 +68,137 @@ def augmented(
         )
     w = np.zeros(n, np.intp) if stratum is None else stratum
     fold = np.arange(n) % 2 if fold is None else fold
-    final, pivot = indicators(readings.final, size), indicators(readings.pivot, size)
+    final, pivot = readings.choices, indicators(readings.pivot, size)
+    reader = indicators(readings.final, size)
     first = np.where(readings.usable[:, None], readings.belief, pivot)
     weight = np.where(stopped, 0.0, 1 / pi)
-    outcomes, read = np.empty((n, size)), np.empty(n)
+    outcomes, known = np.empty((n, size)), np.empty((n, size))
     for k in (0, 1):
         here, there = fold == k, (fold != k) & ~stopped & (readings.pivot >= 0)
         if stopped[here].any() and not there.any():
             raise DesignError(
                 "no whole answer to learn from in one half of the runs: ask for more of them"
             )
-        q = _ends(final[there], readings.pivot[there], w[there], 1 / pi[there], int(w.max()) + 1)
+        q = _ends(reader[there], readings.pivot[there], w[there], 1 / pi[there], int(w.max()) + 1)
         expected = np.einsum("nk,nka->na", first[here], q[w[here]])
         at = q[w[here], np.maximum(readings.pivot[here], 0)]
         at = np.where(readings.pivot[here, None] >= 0, at, 0.0)
         outcomes[here] = expected + weight[here, None] * (final[here] - at)
-    read = outcomes.sum(axis=1)
+        known[here] = expected
+    read = np.round(outcomes.sum(axis=1), 12)  # 1 is 1, where all are read
     changes = int((readings.changed & ~stopped).sum())
-    share = 1 - float(stopped.mean())
-    note = (
-        f"whole answers {100 * share:.3g} %: what they say is extended to those that were stopped"
+    notes = (str(price(readings, known, outcomes, w)),)
+    return Corrected(outcomes, read, changes, "augmented", notes)
+
+
+@dataclass(frozen=True)
+class Price:
+    """What stopping answers at their pivot cost and saved.
+
+    Attributes
+    ----------
+    share : float
+        Whole answers among all.
+    variance : float
+        Variance of corrected belief, relative to that of as many whole answers.
+    tokens : float
+        Tokens written, relative to those of whole answers; NaN where nobody counted them.
+    mismatch : float
+        Answers that end with another alternative than their pivot's, or are unread.
+    best : float
+        The probability of a whole answer that gives the least variance per token.
+    """
+
+    share: float
+    variance: float
+    tokens: float
+    mismatch: float
+    best: float
+
+    def __str__(self) -> str:
+        """One sentence."""
+        text = (
+            f"{100 * self.share:.3g} % of the answers are whole, and what they say is extended to "
+            f"those that were stopped: the variance is {self.variance:.2g} times that of whole "
+            "answers"
+        )
+        if np.isfinite(self.tokens):
+            text += (
+                f" for {100 * self.tokens:.0f} % of their tokens ({100 * self.mismatch:.2g} % "
+                "change the choice or are unread; least variance per token: whole answers with "
+                f"probability {self.best:.2g})"
+            )
+        return text
+
+
+def price(readings: Readings, known: Array, outcomes: Array, stratum: Codes) -> Price:
+    """What stopping cost and saved, by what was observed.
+
+    Parameters
+    ----------
+    readings : Readings
+        What was read; whole answers stand for those that were stopped, by their weight 1 / pi.
+    known : (N, A) array
+        Expected final choice given what is known before the pivot token.
+    outcomes : (N, A) array
+        Corrected beliefs.
+    stratum : (N,) int array
+        Within which the variance between runs is taken.
+
+    Notes
+    -----
+    With e the part of b~ that only whole answers give, the variance is ``V + E[e^2]``, and that of
+    whole answers, for which e would be smaller by pi, ``V + E[pi e^2]``, summed over alternatives.
+    """
+    n = len(known)
+    pi = np.ones(n) if readings.whole is None else readings.whole
+    stopped = np.zeros(n, bool) if readings.stopped is None else readings.stopped
+    weight = np.where(stopped, 0.0, 1 / pi)
+    size = np.bincount(stratum)
+    mean = (
+        np.column_stack([np.bincount(stratum, c) for c in known.T]) / np.maximum(size, 1)[:, None]
     )
-    return Corrected(outcomes, read, changes, "augmented", (note,))
+    within = float(((known - mean[stratum]) ** 2).sum() / max(1, n - int((size > 0).sum())))
+    extra = ((outcomes - known) ** 2).sum(axis=1)
+    whole, now = within + float((pi * extra).mean()), within + float(extra.mean())
+    mismatch = float(np.average(readings.changed & ~stopped, weights=weight))
+    tokens, best = np.nan, np.nan
+    if readings.written is not None and np.isfinite(readings.written).all():
+        to_end = float(np.average(readings.written, weights=weight))
+        tokens = float(readings.written.mean()) / to_end if to_end > 0 else np.nan
+        if stopped.any() and to_end > 0:
+            prefix = min(1.0, float(readings.written[stopped].mean()) / to_end)
+            # Of one alternative: their variances are equal for two, and more alike than not.
+            best = whole_probability(mismatch, within / known.shape[1], prefix)
+    return Price(
+        1 - float(stopped.mean()), now / whole if whole > 0 else 1.0, tokens, mismatch, best
+    )
+
+
+def variance_of_stopping(whole: float, mismatch: float, within: float) -> float:
+    """Variance of corrected belief, relative to that of whole answers.
+
+    Parameters
+    ----------
+    whole : float
+        pi, the probability of a whole answer.
+    mismatch : float
+        m, share of answers that end with another alternative than their pivot's.
+    within : float
+        V, variance of the expected final choice between runs of a prompt.
+
+    Returns
+    -------
+    float
+        ``(V + m (1 - m) / pi) / (V + m (1 - m))``.
+
+    Examples
+    --------
+    >>> [round(variance_of_stopping(pi, 0.02, 0.01), 1) for pi in (1, 0.25, 0.1, 0.05)]
+    [1.0, 3.0, 7.0, 13.6]
+    """
+    noise = mismatch * (1 - mismatch)
+    return (within + noise / whole) / (within + noise) if within + noise > 0 else 1.0
 
 
 def _ends(final: Array, pivot: Codes, stratum: Codes, weight: Array, strata: int) -> Array:

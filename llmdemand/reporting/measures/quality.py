@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llmdemand.belief.audit import MUCH, position, remedy, thoughts
 from llmdemand.belief.equivalence import check_equivalence
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.outcomes.frames import default_reading
 from llmdemand.reporting.measures.draws import Pool
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CUT", "FEW", "Quality", "Shift", "quality", "shortcomings", "why_nothing"]
 
@@ -116,7 +120,7 @@ def quality(panel: Panel) -> Quality:
         len(ok) / len(panel),
         float(ok["decided_mass"].mean()),
         float(ok["tail_mass"].mean()),
-        float(ok["mismatch"].dropna().astype(float).mean()),
+        _mismatch(ok),
         int(ok["mismatch"].notna().sum()),
         float(effect),
         hits / len(ok),
@@ -142,6 +146,15 @@ def _shift(panel: Panel) -> Shift:
         found.append((float(total.sum() / n.sum()), float(pool.fit("belief").slope[0])))
     (plain, plain_price), (share, price) = found
     return Shift(plain, share, plain_price, price)
+
+
+def _mismatch(ok: pd.DataFrame) -> float:
+    """Share of changed choices; whole answers stand for those that were stopped, by 1 / pi."""
+    known = ok[ok["mismatch"].notna()]
+    if known.empty:
+        return float("nan")
+    weight = 1 / known[WHOLE].to_numpy(float) if WHOLE in known else None
+    return float(np.average(known["mismatch"].astype(float), weights=weight))
 
 
 def why_nothing(panel: Panel) -> tuple[str, bool]:

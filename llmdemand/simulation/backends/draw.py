@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from llmdemand.belief.automaton import Place
@@ -14,7 +15,7 @@ from llmdemand.belief.extract import STOPPED
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.simulation.backend import AnswerFormat, Request
 
-__all__ = ["SHARED", "Candidate", "Draw", "Paths", "Told", "tail_weights"]
+__all__ = ["SHARED", "Candidate", "Draw", "Paths", "Stopping", "Told", "tail_weights"]
 
 # More than any vocabulary has; see tail_weights for why too many is safe.
 _VOCABULARY = 1_000_000
@@ -43,6 +44,39 @@ Told = Callable[[Token, int, Sequence[int]], bool]
 #: The rest of an answer by the engine's own sampling: ids, most tokens, request, seed, and what
 #: is told each token. Returns whether the text ended by itself.
 Rest = Callable[[tuple[int, ...], int, Request, int, Told], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Which answers end at their pivot.
+
+    Attributes
+    ----------
+    format : AnswerFormat
+        How the pivot is found.
+    whole : float
+        Probability of an answer to the end.
+    early : int
+        Answers whose pivot is among their first `early` tokens always go on.
+    """
+
+    format: AnswerFormat
+    whole: float
+    early: int = 0
+
+    def spares(self, request: Request) -> bool:
+        """Whether a run goes on after an ordinary pivot: drawn from its cell and replicate.
+
+        Nothing else enters, so it does not matter who asks it, in what order and company, and
+        the answer's own draws know nothing of it.
+        """
+        told = f"whole {request.seed} {request.cell.index} {request.replicate}"
+        digest = hashlib.sha256(told.encode()).digest()
+        return int.from_bytes(digest[:8], "big") < self.whole * 2**64
+
+    def probability(self, pivot: int) -> float:
+        """Of a whole answer, given its pivot's position; -1 where it has none."""
+        return 1.0 if pivot < self.early else self.whole
 
 
 def tail_weights(probabilities: Sequence[float], power: float) -> tuple[float, float]:
@@ -130,8 +164,9 @@ class _Node:
 class _Written:
     """An answer as it grows; says of each token whether it is the last."""
 
-    def __init__(self, stops: tuple[str, ...], place: Place | None) -> None:
-        self._stops, self._place = stops, place
+    def __init__(self, stops: tuple[str, ...], place: Place | None, earliest: float) -> None:
+        self._stops, self._place, self._earliest = stops, place, earliest
+        self.pivot = -1
         self._data = b""
         self.tokens: list[Token] = []
         self.ids: list[tuple[int, Sequence[int]]] = []
@@ -146,7 +181,8 @@ class _Written:
         elif self._place is not None:
             self._place, outcome = self._place[token.data]
             if outcome >= 0:
-                self.last = STOPPED
+                self._place, self.pivot = None, len(self.tokens) - 1
+                self.last = STOPPED if self.pivot >= self._earliest else ""
         return bool(self.last)
 
     def response(self, ended: bool, prompt_tokens: int) -> Response:
@@ -156,6 +192,13 @@ class _Written:
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(self.tokens)}
         reason = self.last or ("stop" if ended else "length")
         return Response(tuple(self.tokens), text, reason, None, "", usage)
+
+
+def _written(request: Request, until: Stopping | None) -> _Written:
+    if until is None:
+        return _Written(request.sampling.stop, None, math.inf)
+    earliest = math.inf if until.spares(request) else until.early
+    return _Written(request.sampling.stop, until.format.automaton.start, earliest)
 
 
 class Paths:
@@ -185,12 +228,12 @@ class Paths:
         self._prompt_tokens = prompt_tokens
         self._nodes: dict[tuple[tuple[int, ...], float], _Node] = {}
 
-    def walk(self, request: Request, until: AnswerFormat | None = None) -> Response:
+    def walk(self, request: Request, until: Stopping | None = None) -> Response:
         """One answer: see `walked`."""
         return self.walked(request, until)[0]
 
     def walked(
-        self, request: Request, until: AnswerFormat | None = None
+        self, request: Request, until: Stopping | None = None
     ) -> tuple[Response, list[tuple[int, Sequence[int]]]]:
         """One answer, and the ids of its tokens and of their candidates.
 
@@ -199,9 +242,9 @@ class Paths:
         request : Request
             Its seed draws the path; its sampling settings end it. Of a beginning by ids
             it is what follows.
-        until : AnswerFormat, optional
-            End where the choice is settled by this format; by default at the end of
-            the text.
+        until : Stopping, optional
+            Which answers end where their choice is settled; by default all go on to the end
+            of their text.
 
         Returns
         -------
@@ -210,7 +253,7 @@ class Paths:
             those of its candidates.
         """
         sampling, rng = request.sampling, random.Random(request.seed)
-        written = _Written(sampling.stop, None if until is None else until.automaton.start)
+        written = _written(request, until)
         ids, begun = request.ids, len(request.ids)
         most = begun + sampling.max_tokens
         ended = False
@@ -236,7 +279,10 @@ class Paths:
         left = most - len(ids)
         if self._rest is not None and left > 0 and not (ended or written.last):
             ended = self._rest(ids, left, request, rng.getrandbits(31), written)
-        return written.response(ended, self._prompt_tokens + begun), written.ids
+        response = written.response(ended, self._prompt_tokens + begun)
+        if until is not None:
+            response = replace(response, whole_probability=until.probability(written.pivot))
+        return response, written.ids
 
     def _node(self, ids: tuple[int, ...], temperature: float) -> _Node:
         node = self._nodes.get((ids, temperature))

@@ -22,7 +22,7 @@ from llmdemand.belief.tokens import Response, Token
 from llmdemand.belief.tree import Score
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.backend import Request, Traits
-from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths, Told
+from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths, Stopping, Told
 from llmdemand.simulation.branches import where_named, with_ids
 
 __all__ = ["LocalBackend", "embedded_model"]
@@ -83,16 +83,20 @@ class LocalBackend:
 
     All runs of a prompt share what they have in common: the next-token
     probabilities after each beginning of an answer are computed once, however many
-    runs begin like that, and every run draws its own path through them. A run ends
-    where its choice is settled; the first of each cell goes on to the end of its
-    answer, so that the audit has something to read.
+    runs begin like that, and every run draws its own path through them.
 
     Parameters
     ----------
     model : str or Path, optional
         A GGUF file; by default the embedded SmolLM2-135M-Instruct.
-    whole : int, optional
-        Runs per cell that are answered to the end; None for all of them.
+    whole : float
+        Probability with which an answer is written to its end; the others stop where their
+        choice is settled. 1 by default: what is saved on endings is lost in variance unless
+        they are long and hardly ever change the choice
+        (`llmdemand.modeling.outcomes.stopped.whole_probability`).
+    early : int
+        Answers whose choice is settled within their first `early` tokens are always whole:
+        a name that opens a text is more often its subject than its choice.
     exact : bool
         Evaluate tokens one by one: see Notes. False is faster on long prompts, and
         on graphics cards by far; numbers then depend on what was asked before by
@@ -107,7 +111,7 @@ class LocalBackend:
     MissingExtra
         If the engine or the embedded model is not installed.
     UsageError
-        If `model` is not a GGUF file, or `whole` is negative.
+        If `model` is not a GGUF file, or `whole` is no probability above zero.
 
     Notes
     -----
@@ -128,19 +132,28 @@ class LocalBackend:
         self,
         model: str | Path | None = None,
         *,
-        whole: int | None = 1,
+        whole: float = 1.0,
+        early: int = 0,
         exact: bool = True,
         context: int = 4096,
         threads: int | None = None,
     ) -> None:
         if find_spec("xllamacpp") is None:
             raise MissingExtra('the local engine is not installed: pip install "llmdemand[local]"')
-        if whole is not None and whole < 0:
-            raise UsageError(f"whole={whole}: give a number of runs per cell, or None for all")
+        if not 0 < whole <= 1:
+            raise UsageError(
+                f"whole={whole}: give the probability of a whole answer, above 0 and at most 1 (if "
+                "none is whole, nothing tells what they would have said)"
+            )
+        if early < 0 or (early and whole == 1):
+            raise UsageError(
+                f"early={early}, whole={whole:g}: give a number of tokens from 0, with a "
+                "probability of whole answers below 1"
+            )
         self._path = embedded_model() if model is None else Path(model)
         if not _is_gguf(self._path):
             raise UsageError(f"{self._path} is not a GGUF file: --model wants the path of one")
-        self._whole, self._exact = whole, exact
+        self._whole, self._early, self._exact = float(whole), early, exact
         self._context = context
         self._threads = threads or _idle_cores()
         self._key = os.urandom(16).hex()
@@ -160,10 +173,12 @@ class LocalBackend:
         found = {
             "engine": f"xllamacpp {xllamacpp.__version__}",
             "path": "exact" if self._exact else "batched",
-            "until": "end" if self._whole is None else "pivot",
+            "until": "end" if self._whole == 1 else "pivot",
             "shared": SHARED,
         }
-        return found if self._whole is None else {**found, "whole": self._whole}
+        if self._whole == 1:
+            return found
+        return {**found, "whole_probability": self._whole, "early": self._early}
 
     @property
     def traits(self) -> Traits:
@@ -223,8 +238,10 @@ class LocalBackend:
 
     def _answer(self, paths: Paths, request: Request) -> dict[str, Any]:
         branch = request.sampling.branch
-        whole = branch or self._whole is None or request.replicate < self._whole
-        response, ids = paths.walked(request, request.format if not whole else None)
+        until = None
+        if self._whole < 1 and not branch and request.format is not None:
+            until = Stopping(request.format, self._whole, self._early)
+        response, ids = paths.walked(request, until)
         raw = to_compact(replace(response, model=self.model))
         if not branch or request.ids or request.format is None:
             return raw

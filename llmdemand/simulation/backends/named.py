@@ -13,7 +13,7 @@ __all__ = ["BACKENDS", "backend_named"]
 BACKENDS = ("local", "openai", "synthetic", "recorded", "choice_only")
 # Options that each backend knows; the others take none.
 _OPTIONS = {
-    "local": ("model", "whole"),
+    "local": ("model", "whole", "early"),
     "openai": (
         "model",
         "base_url",

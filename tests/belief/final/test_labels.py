@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +8,6 @@ from llmdemand.belief.final.labels import (
     COLUMNS,
     Labels,
     agreement,
-    corrected_final,
     labelled,
     sheet,
 )
@@ -113,24 +110,9 @@ def test_where_all_say_one_thing_kappa_is_unknown(panel):
     assert table.loc["judge", "agree"] == 1 and np.isnan(table.loc["judge", "kappa"])
 
 
-def test_labels_on_a_random_part_correct_a_reader_without_bias(panel):
-    readings = ["pampers", "huggies", None, "huggies", "neither", "pampers"]
-    labels = ["huggies", "huggies", "pampers", "neither", None, "pampers"]
-    total = np.zeros(3)
-    draws = list(itertools.combinations(range(6), 2))
-    for drawn in draws:
-        known = [labels[k] if k in drawn else None for k in range(6)]
-        probability = [2 / 6 if k in drawn else np.nan for k in range(6)]
-        part = with_labels(panel, readings, known, probability)
-        total += corrected_final(part).mean().to_numpy()
-    shares = [labels.count(a) / 6 for a in ("pampers", "huggies", "neither")]
-    assert total / len(draws) == pytest.approx(shares, abs=1e-12)
-
-
 def test_a_panel_without_labels_says_how_to_get_them(panel):
-    for ask in (agreement, corrected_final):
-        with pytest.raises(PanelError, match="label export"):
-            ask(panel)
+    with pytest.raises(PanelError, match="label export"):
+        agreement(panel)
 
 
 def test_labels_and_rules_are_readers_alike(panel):

@@ -14,7 +14,7 @@ from llmdemand import load_study
 from llmdemand.belief.tokens import Token
 from llmdemand.core.sampling import Sampling
 from llmdemand.simulation.backends import draw
-from llmdemand.simulation.backends.draw import Candidate, Draw, Paths, tail_weights
+from llmdemand.simulation.backends.draw import Candidate, Draw, Paths, Stopping, tail_weights
 from llmdemand.simulation.requests import requests
 
 STUDY = load_study("pampers")
@@ -115,7 +115,7 @@ def test_it_ends_as_it_would_have_without():
     paths = Paths(toy.listed, toy.beyond, toy.rest)
     lengths, reasons = Counter(), Counter()
     for request in asked(300, max_tokens=12, stop=("!",)):
-        whole, cut = paths.walk(request), paths.walk(request, request.format)
+        whole, cut = paths.walk(request), paths.walk(request, Stopping(request.format, 0.0))
         assert cut.tokens == whole.tokens[: len(cut.tokens)] and len(whole.tokens) <= 12
         names = [t.data for t in whole.tokens if t.data in (b" Pampers", b" Huggies")]
         assert (cut.finish_reason == "pivot") == bool(names)
@@ -143,7 +143,7 @@ def test_an_answer_ends_where_its_choice_is_settled():
     toy = Toy(6)
     paths = Paths(toy.listed, toy.beyond)
     for request in asked(60, max_tokens=6):
-        whole, cut = paths.walk(request), paths.walk(request, request.format)
+        whole, cut = paths.walk(request), paths.walk(request, Stopping(request.format, 0.0))
         names = [t.data for t in whole.tokens if t.data in (b" Pampers", b" Huggies")]
         assert cut.tokens == whole.tokens[: len(cut.tokens)]
         assert (cut.finish_reason == "pivot") == bool(names)
@@ -189,3 +189,35 @@ def test_a_draw_that_is_settled_by_a_short_list_is_the_same_by_the_whole(weights
     whole = Draw(candidates, t).index(uniform)
     if short is not None and short < 2 and whole is not None:
         assert short == whole
+
+
+def test_whole_answers_are_drawn_by_cell_and_replicate_alone():
+    toy, (first, *_) = Toy(6), asked(1, max_tokens=6)
+    runs = [replace(first, seed=1000 + k, replicate=k) for k in range(2000)]
+    until = Stopping(first.format, 0.25, early=1)
+    paths = Paths(toy.listed, toy.beyond, toy.rest)
+    found = {r.replicate: paths.walk(r, until) for r in reversed(runs)}
+    alone = Paths(toy.listed, toy.beyond, toy.rest)
+    later = named = whole = 0
+    for r in runs:
+        answer, end = found[r.replicate], alone.walk(r)
+        assert alone.walk(r, until) == answer
+        assert answer.tokens == end.tokens[: len(answer.tokens)]
+        data = [t.data for t in end.tokens]
+        places = [k for k, d in enumerate(data) if d in (b" Pampers", b" Huggies")]
+        # Who names nothing, or names it early, is never stopped, and says that it is certain.
+        if not places or places[0] < 1:
+            assert answer == end and answer.whole_probability == 1
+            continue
+        assert answer.whole_probability == 0.25
+        named += 1
+        stopped = answer.finish_reason == "pivot"
+        assert stopped or answer.tokens == end.tokens
+        whole += not stopped
+        later += data[places[0]] == b" Pampers" and not stopped
+    assert named > 500 and abs(whole / named - 0.25) < 4 * math.sqrt(0.25 * 0.75 / named)
+    # The draw knows nothing of the answer.
+    pampers = sum(
+        r.tokens[-1].data == b" Pampers" for r in found.values() if r.finish_reason == "pivot"
+    )
+    assert abs(later / whole - pampers / (named - whole)) < 0.1

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import math
+import sys
 from dataclasses import replace
 
 import pandas as pd
@@ -10,8 +11,10 @@ import pytest
 
 from llmdemand import load_study, simulate
 from llmdemand.belief.audit import audit
+from llmdemand.cli import main
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, MissingExtra, UsageError
+from llmdemand.modeling.outcomes.frames import default_reading
 from llmdemand.simulation.backends.local import LocalBackend
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import RecordedBackend
@@ -28,6 +31,11 @@ needs_model = pytest.mark.skipif(not installed, reason=f"the embedded model is m
 @pytest.fixture(scope="module")
 def backend():
     return LocalBackend()
+
+
+@pytest.fixture(scope="module")
+def stopping():
+    return LocalBackend(whole=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -95,28 +103,46 @@ def test_order_grouping_and_cached_prompts_change_no_bit(backend):
 
 @pytest.mark.local
 @needs_model
-def test_runs_stop_at_the_pivot_but_for_the_first_of_a_cell(backend):
-    panel = simulate(small("pampers-households"), backend, runs=4, seed=1)
-    ok = panel.usable
-    cut = ok[ok["mismatch"].isna()]
-    assert set(cut["replicate"]) == {1, 2, 3}
+def test_runs_that_are_not_drawn_to_be_whole_stop_at_the_pivot(stopping):
+    panel = simulate(small("pampers-households"), stopping, runs=6, seed=1)
+    cut = panel.frame[panel.frame["final_status"] == "stopped"]
+    rest = panel.frame.drop(cut.index)
+    assert len(cut) > 2 and (rest["completion_tokens"] > rest["pivot_index"] + 1).any()
     assert (cut["completion_tokens"] == cut["pivot_index"] + 1).all()
-    first = ok[ok["replicate"] == 0]
-    assert first["mismatch"].notna().all() and (first["completion_tokens"] > 1).any()
-    found = audit(panel)
-    assert found.stopped == len(cut) and found.checked == len(first)
+    settled = panel.frame["pivot_index"] >= 0
+    assert (panel.frame["whole_probability"] == settled.map({True: 0.5, False: 1.0})).all()
+    assert audit(panel).stopped == len(cut)
+    assert default_reading(panel) == "final"
 
 
 @pytest.mark.local
 @needs_model
-def test_whole_answers_have_the_same_pivots_and_beliefs(backend):
+def test_the_price_of_stopping_is_said_before_anything_is_asked(monkeypatch, capsys):
+    words = ["simulate", "pampers-households", "--runs", "1", "--dry-run"]
+    said = {}
+    for more in ([], ["--whole", "0.25", "--early", "3"]):
+        monkeypatch.setattr(sys, "argv", ["llmdemand", *words, *more])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+        said[len(more)] = " ".join(capsys.readouterr().out.split())
+    assert "whole answers" not in said[0]
+    # (.01 + .0784) / .0296 and (.01 + .36) / .1
+    assert "about 3 times the variance of whole answers if 2 %" in said[4]
+    assert "3.7 times if 10 % do" in said[4]
+
+
+@pytest.mark.local
+@needs_model
+def test_whole_answers_have_the_same_pivots_and_beliefs(backend, stopping):
     study = small("pampers-households")
-    cut = simulate(study, backend, runs=3, seed=1)
-    whole = simulate(study, LocalBackend(whole=None), runs=3, seed=1)
+    cut = simulate(study, stopping, runs=3, seed=1)
+    whole = simulate(study, backend, runs=3, seed=1)
     same = ["run_id", "status", "choice", "belief_pampers", "pivot_index", "pivot_token"]
     settled = cut.frame["pivot_index"] >= 0
     pd.testing.assert_frame_equal(cut.frame.loc[settled, same], whole.frame.loc[settled, same])
-    assert whole.frame["mismatch"].notna().all()
+    assert "whole_probability" not in whole.frame.columns
+    assert not (whole.frame["final_status"] == "stopped").any()
 
 
 @pytest.mark.local
@@ -245,8 +271,13 @@ def test_what_is_no_model(tmp_path):
     path.write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(BackendError, match=r"could not load x\.gguf"):
         answers(LocalBackend(path), [next(requests(small("pampers"), 1, seed=1))])
-    with pytest.raises(UsageError, match="whole=-1"):
-        LocalBackend(whole=-1)
+    for whole in (-1, 0, 1.5):
+        with pytest.raises(UsageError, match=f"whole={whole}: give the probability"):
+            LocalBackend(whole=whole)
+    with pytest.raises(UsageError, match="early=2, whole=1: give a number of tokens"):
+        LocalBackend(early=2)
+    with pytest.raises(UsageError, match=r"give it there, as LocalBackend\(whole=0.5\)"):
+        simulate(small("pampers"), LocalBackend(), whole=0.5)
 
 
 def test_a_missing_engine_or_model_names_its_command(monkeypatch):
