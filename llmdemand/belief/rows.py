@@ -194,6 +194,9 @@ def _row(
         read = reader or final.reader(answer.order, cell.prices)
         found, more = over_branches(found, response, read, study.menu)
         between.update(more)
+        # The final choice and the branches are read by one reader, or belief is not exact.
+        chosen, mismatch = found.choice, found.mismatch
+        status = "unread" if chosen is None else "read"
     # What most studies do not vary, they have no column for.
     varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm") if k in names}
     return {
