@@ -140,7 +140,7 @@ def test_the_mean_is_that_of_the_whole_texts(panel):
         assert belief.var() < 0.7 * chosen.var()
 
 
-def Reader():
+def by_rules():
     """By the rules of whole answers, which leave some unread."""
     return FinalColumns(STUDY).reader((), {})
 
