@@ -160,8 +160,10 @@ def _later(column: pd.Series[str], ids: Sequence[str]) -> tuple[tuple[Array, Cod
     """Belief and choice at the names after the pivot, the first few of each run."""
     n = len(column)
     found: list[tuple[Array, Codes]] = []
-    for row, text in enumerate(column.fillna("")):
-        for place, (name, *belief) in enumerate(json.loads(text)[:_NAMES] if text else []):
+    for row, text in enumerate(column.tolist()):
+        for place, (name, *belief) in enumerate(
+            json.loads(text)[:_NAMES] if isinstance(text, str) and text else []
+        ):
             if place == len(found):
                 found.append((np.full((n, len(ids)), np.nan), np.full(n, -1, np.intp)))
             found[place][0][row] = belief
