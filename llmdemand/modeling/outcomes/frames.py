@@ -247,7 +247,10 @@ def outcomes(
 def _of_labels(panel: Panel) -> str:
     """What the reader's choices were corrected by."""
     sample = panel.frame[panel.frame["label_probability"].notna()]
-    wrong = (sample["label"].fillna("") != sample["final_choice"].fillna("")).sum()
+    wrong = (
+        sample["label"].astype(object).fillna("")
+        != sample["final_choice"].astype(object).fillna("")
+    ).sum()
     return (
         f"final choices are those of {panel.provenance.get('final_reader', 'rules')}, corrected by "
         f"the labels of {len(sample):,} answers, {wrong:,} of which differ"
