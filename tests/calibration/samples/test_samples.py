@@ -300,7 +300,8 @@ def test_a_panel_of_respondents_or_personas_is_joined_by_their_ids(people, respo
     by_hand = frame.assign(respondent_id=frame["who"])[["respondent_id", "price", "belief"]]
     agree(found, calibrate(humans, by_hand, reps=2))
     assert (found.tuning.humans, found.tuning.llm) == (40, 60)
-    assert found.notes == ()
+    (note,) = found.notes
+    assert "by the final choices of rules (0 of 400 LLM answers change it)" in note
 
 
 def test_answers_of_a_panel_without_a_belief_are_counted(people):
@@ -309,8 +310,8 @@ def test_answers_of_a_panel_without_a_belief_are_counted(people):
     lost = len(panel) - len(panel.usable)
     assert lost > 10
     with pytest.raises(DesignError, match=r"the LLM did not answer as|only with other values"):
-        calibrate(humans, panel)
-    found = calibrate(humans, panel, na="drop", reps=2)
+        calibrate(humans, panel, reading="pivot")
+    found = calibrate(humans, panel, na="drop", reps=2, reading="pivot")
     assert found.notes[0] == f"{lost} of 400 LLM answers have no belief and are left out"
     own = demand_frame(panel)["respondent_id"].isin(humans["respondent_id"]).sum()
     said = f"{160 - own} of 160 human answers without a belief of their own left out"
