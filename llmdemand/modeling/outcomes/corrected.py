@@ -219,7 +219,7 @@ def corrected(
 def _notes(readings: Readings) -> tuple[str, ...]:
     """What is known of the correction's own precision."""
     m, notes = int(readings.changed.sum()), []
-    unusable = int((~readings.usable).sum())
+    unusable = int((~readings.usable & (readings.final >= 0)).sum())
     if m == 0:
         notes.append(
             "no answer says anything else than its pivot: the correction is zero in this sample, "
