@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from llmdemand import load_study, simulate
+from llmdemand.belief.final.column import FinalColumns
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backends.openai import OpenAIBackend
@@ -154,10 +155,9 @@ def ask(server, study=STUDY, **options):
 
 def test_the_mean_is_that_of_the_whole_texts_though_two_tokens_are_spelt_alike(served, tmp_path):
     frame = ask(served, store=tmp_path / "s.sqlite").frame
-    truth = Counter()
+    truth, read = Counter(), FinalColumns(STUDY).reader((), {})
     for ids, p in texts():
-        named = [w for w in spell(ids).replace(".", "").split() if w.lower() in STUDY.menu.ids]
-        truth[named[-1].lower() if named else None] += p
+        truth[read(spell(ids))] += p
     for alternative in ("pampers", "huggies", "neither"):
         belief = frame[f"belief_{alternative}"].fillna(0.0)  # of answers without any name
         error = belief.std() / len(frame) ** 0.5
