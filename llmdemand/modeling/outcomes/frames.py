@@ -113,16 +113,26 @@ def default_reading(panel: Panel) -> Reading:
 
 
 def whose(panel: Panel, reading: Reading | None) -> Reading:
-    """The reading that was asked for, or the panel's own.
+    """The reading of measures that set choice beside belief, run by run.
+
+    It is the one that was asked for, or the panel's own; where answers were stopped at their
+    pivot, that of the pivot, as the final choice of those is not known.
 
     Raises
     ------
     UsageError
-        For an unknown one.
+        For an unknown one, and for final choices of answers that were stopped.
     """
+    stopped = int((panel.frame["final_status"] == "stopped").sum())
     if reading is None:
-        return default_reading(panel)
+        return "pivot" if stopped else default_reading(panel)
     choose(reading, Reading, "reading")
+    if reading == "final" and stopped:
+        raise UsageError(
+            f"{stopped} of {len(panel)} answers were stopped at their pivot, so that their final "
+            "choice cannot stand beside belief: use reading='pivot', or whole answers; fit_demand "
+            "weights them"
+        )
     return reading
 
 

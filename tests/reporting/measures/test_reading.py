@@ -7,6 +7,8 @@ import pytest
 import llmdemand as ld
 from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
+from llmdemand.modeling.models.demand import fit_demand
+from llmdemand.modeling.outcomes.frames import whose
 from llmdemand.reporting.measures.draws import Pool
 from llmdemand.reporting.measures.precision import precision
 
@@ -138,3 +140,15 @@ def test_where_no_run_changes_its_mind_nothing_changes(synthetic_panel):
     pd.testing.assert_frame_equal(one.table, two.table)
     with pytest.raises(UsageError, match="reading='last'"):
         ld.variance(synthetic_panel, reading="last")
+
+
+def test_stopped_answers_have_no_final_choice_to_set_beside_belief(synthetic_panel):
+    """Known with probability 1/2: fit_demand weights them, draws of single runs cannot."""
+    frame = synthetic_panel.frame.assign(whole_probability=0.5)
+    frame.loc[::2, ["final_choice", "mismatch"]] = None
+    frame.loc[::2, "final_status"] = "stopped"
+    panel = Panel(frame, synthetic_panel.study)
+    assert whose(panel, None) == "pivot" and whose(synthetic_panel, None) == "final"
+    assert fit_demand(panel, "choice").reading == "final"
+    with pytest.raises(UsageError, match="cannot stand beside belief"):
+        ld.precision(panel, reading="final")
