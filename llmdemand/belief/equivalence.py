@@ -24,6 +24,9 @@ _FEW, _SURE = 10, 1e-3
 _COIN = 0.25
 _DOUBT = 1e-3  # p-value below which belief is said to be another one
 
+# Draws of the law of sums of squares: so many, as far as this much work goes, at least.
+_DRAWS, _WORK, _LEAST, _BLOCK = 19_999, 60_000_000, 999, 2_000_000
+
 
 @dataclass(frozen=True, repr=False)
 class Equivalence(OneLine):
@@ -200,7 +203,7 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
         z,
         float(2 * stats.norm.sf(abs(z))),
         chi2,
-        float(stats.chi2.sf(chi2, random)) if random else float("nan"),
+        _by_cell(chi2, random, noise, data),
         float((cells["runs"] * cells["var_belief"]).sum() / spread) if spread else float("nan"),
         certain(panel),
         **last,
@@ -247,6 +250,32 @@ def _p(value: float) -> str:
 
 def _one(gap: float, sd: float) -> float:
     return float(_ratio(np.array([gap]), np.array([sd]))[0])
+
+
+def _by_cell(chi2: float, random: int, noise: Floats, data: pd.DataFrame) -> float:
+    """The chance of so large a sum of squares, were every choice drawn from its belief.
+
+    It is chi-squared where each cell expects some surprises. Where one expects hardly any,
+    a single surprise is a huge square, and the law is drawn.
+    """
+    from scipy import stats
+
+    if not random:
+        return float("nan")
+    if np.isinf(chi2) or noise[noise > 0].min() >= 1:
+        return float(stats.chi2.sf(chi2, random))
+    ordered = data.sort_values("cell", kind="stable")
+    b, code = ordered["b"].to_numpy(), ordered["cell"].to_numpy()
+    start = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
+    draws = int(np.clip(_WORK // len(b), _LEAST, _DRAWS))
+    rng, larger, done, size = np.random.default_rng(1), 0, 0, max(1, _BLOCK // len(b))
+    while done < draws:
+        some = min(size, draws - done)
+        gap = np.add.reduceat((rng.random((some, len(b))) < b) - b, start, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            squares = np.where(noise > 0, gap**2 / noise, 0.0).sum(axis=1)
+        larger, done = larger + int((squares >= chi2 * (1 - 1e-9)).sum()), done + some
+    return (1 + larger) / (1 + draws)
 
 
 def _ratio(

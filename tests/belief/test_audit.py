@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmdemand import audit, check_equivalence
+from llmdemand import audit, check_equivalence, load_study, simulate
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, MenuError
 from llmdemand.reporting.measures.quality import quality
@@ -209,3 +209,17 @@ def test_whole_answers_of_unequal_probability_are_counted_by_its_inverse(synthet
     assert "20.0 % of all change their choice" in found.note
     assert quality(part).mismatch == pytest.approx(0.2)
     assert "of all change" not in audit(synthetic_panel).note
+
+
+def test_a_surprise_where_belief_is_all_but_sure_is_no_proof_by_itself():
+    """Three runs a cell: of 60 true panels about a twentieth has p < .05 by cell."""
+    panel = simulate(load_study("pampers"), "synthetic", runs=3, seed=1)
+    rng, frame, rejected = np.random.default_rng(5), panel.frame, []
+    beliefs = frame[[f"belief_{a}" for a in panel.study.menu.ids]].to_numpy()
+    for _ in range(60):
+        drawn = (rng.random((len(frame), 1)) > beliefs.cumsum(axis=1)).sum(axis=1)
+        names = np.array(panel.study.menu.ids, object)[drawn]
+        made = frame.assign(choice=names, final_choice=names)
+        rejected.append(check_equivalence(Panel(made, panel.study)).chi2_pvalue < 0.05)
+    # Binomial(60, .05): more than 9 has probability .002.
+    assert sum(rejected) <= 9

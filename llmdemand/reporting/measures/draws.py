@@ -12,7 +12,13 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
 from llmdemand.modeling.batch.sums import Read
-from llmdemand.modeling.outcomes.frames import Reading, demand_frame, outcomes, whose
+from llmdemand.modeling.outcomes.frames import (
+    Reading,
+    default_reading,
+    demand_frame,
+    outcomes,
+    whose,
+)
 
 __all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
 
@@ -59,7 +65,14 @@ class Pool:
         return int(self.values["belief"].shape[1])
 
     @classmethod
-    def of(cls, panel: Panel, reading: Reading | None = None, *, choice_only: bool = False) -> Pool:
+    def of(
+        cls,
+        panel: Panel,
+        reading: Reading | None = None,
+        *,
+        choice_only: bool = False,
+        alone: bool = False,
+    ) -> Pool:
         """The pool of a panel.
 
         Parameters
@@ -70,13 +83,16 @@ class Pool:
             As for `llmdemand.fit_demand`.
         choice_only : bool
             Whether a panel without a single belief will do; its beliefs are NaN.
+        alone : bool
+            Whether belief stands alone, so that answers may have been stopped.
 
         Raises
         ------
         DesignError
             Without usable runs, or with one price.
         """
-        found = outcomes(panel, whose(panel, reading))
+        of = reading or default_reading(panel) if alone else whose(panel, reading)
+        found = outcomes(panel, of)
         if not found.believed and choice_only and found.reading == "pivot":
             found = outcomes(panel, statuses=("no_logprobs",))
         usable = demand_frame(panel, found=found)

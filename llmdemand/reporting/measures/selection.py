@@ -11,7 +11,7 @@ from scipy import stats
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
-from llmdemand.modeling.outcomes.frames import Reading, outcomes, whose
+from llmdemand.modeling.outcomes.frames import Reading, default_reading, outcomes
 from llmdemand.reporting.measures.draws import Pool
 
 __all__ = ["MARKED", "selection"]
@@ -53,7 +53,7 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
     >>> selection(panel)[["runs", "read", "enters"]].to_dict("index")
     {'ok': {'runs': 80, 'read': 80, 'enters': True}}
     """
-    reading, frame = whose(panel, reading), panel.frame
+    reading, frame = reading or default_reading(panel), panel.frame
     entering = set(outcomes(panel, reading).frame["status"])
     known = frame["final_choice"].notna()
     chosen = frame["final_choice"] == panel.study.focal
@@ -87,7 +87,8 @@ def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fit = Pool.of(Panel(rows, panel.study, panel.provenance), reading).fit("belief")
+            some = Panel(rows, panel.study, panel.provenance)
+            fit = Pool.of(some, reading, alone=True).fit("belief")
     except DesignError:
         return math.nan
     return float(np.asarray(fit.slope)[0])
