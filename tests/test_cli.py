@@ -165,8 +165,9 @@ def test_studies_are_listed_and_shown(run):
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(run, monkeypatch, arguments, message):
     if "local" in arguments:
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+        # First where it is used: an import under the other patch would keep the stand-in.
         monkeypatch.setattr("llmdemand.simulation.backends.local.find_spec", lambda name: object())
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     code, _, err = run(*arguments)
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1
