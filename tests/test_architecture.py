@@ -48,6 +48,7 @@ FLOORS = {
     "modeling": [
         "arrays printed spelled",
         "sample likelihood outcomes",
+        "substitution",
         "optimum",
         "batch",
         "variance",

@@ -15,19 +15,20 @@ from llmdemand.modeling.estimation.limits import limit, supremum
 from llmdemand.modeling.estimation.options import Options, Separation
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave, Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
-from llmdemand.modeling.optimum.newton import newton, rough_start
+from llmdemand.modeling.optimum.newton import NewtonFit, newton, rough_start
 from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.sample.designs import Design
-from llmdemand.modeling.variance.covariance import covariance
+from llmdemand.modeling.substitution.smooth import situations
+from llmdemand.modeling.variance.covariance import Estimated, covariance
 from llmdemand.modeling.variance.noise import DATA, noted
 from llmdemand.modeling.variance.vcov import Covariance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SeparationWarning", "Source", "VarianceWarning", "estimate"]
+__all__ = ["SeparationWarning", "Source", "VarianceWarning", "assembled", "estimate"]
 
 
 class SeparationWarning(UserWarning):
@@ -70,17 +71,17 @@ class Source:
 
 
 def estimate(
-    data: Likelihood,
+    data: Cells | Cases,
     terms: Sequence[str],
     source: Source,
     options: Options,
-    standardised: tuple[Likelihood, Array] | None = None,
+    standardised: tuple[Concave, Array] | None = None,
 ) -> Fit:
     """Fit a logit to its data.
 
     Parameters
     ----------
-    data : Likelihood
+    data : Cells or Cases
         In the caller's units.
     terms : sequence of str
         Names of the K coefficients.
@@ -112,6 +113,7 @@ def estimate(
     # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
     z, back = standardised or data.standardised()
     core = z.merged()
+    assert isinstance(core, Cells | Cases)
     found = newton(core, firth=firth, start=_start(core, rough=not firth))
     direction = None if firth else divergence(core, found)
     if direction is not None:
@@ -127,19 +129,45 @@ def estimate(
         params = back @ found.params
         notes = estimated.notes + (_separated_note(core, asked, source) if firth else ())
         estimated = replace(estimated, notes=notes).turned(back)
+    separated = bool(np.isinf(estimated.cov).any())
+    found = replace(
+        found,
+        params=params,
+        llf=found.llf if direction is None else supremum(core, direction),
+        converged=found.converged and not separated,
+    )
+    fit = assembled(data, terms, source, options, found, estimated)
+    return replace(fit, separated=separated, firth=firth)
+
+
+def assembled(
+    data: Likelihood,
+    terms: Sequence[str],
+    source: Source,
+    options: Options,
+    found: NewtonFit,
+    estimated: Estimated,
+) -> Fit:
+    """A fit from where its maximum is, in the caller's units, and the covariance there.
+
+    Warns
+    -----
+    VarianceWarning
+        If the outcomes do not vary about the fit in any direction.
+    """
     quiet = noted(estimated.quiet, terms, source.outcome)
     if any(part.everywhere and part.why == DATA for part in estimated.quiet):
         warn(quiet[0], VarianceWarning)
     import pandas as pd
 
-    index, separated = list(terms), bool(np.isinf(estimated.cov).any())
+    index = list(terms)
     return Fit(
-        params=pd.Series(params, index=index),
+        params=pd.Series(found.params, index=index),
         cov=pd.DataFrame(estimated.cov, index=index, columns=index),
         kind=source.kind,
         outcome=source.outcome,
-        llf=found.llf if direction is None else supremum(core, direction),
-        llnull=_llnull(data),
+        llf=found.llf,
+        llnull=_llnull(situations(data)),
         nobs=data.nobs,
         dropped=source.dropped,
         vcov=estimated.name,
@@ -148,31 +176,30 @@ def estimate(
         df=estimated.df,
         weighting=source.weighting,
         notes=(*source.notes, *estimated.notes, *quiet),
-        converged=found.converged and not separated,
-        separated=separated,
-        firth=firth,
+        converged=found.converged,
+        separated=False,
+        firth=False,
         iterations=found.iterations,
         data=data,
         design=source.design,
         frame=source.frame,
-        asked=asked,
-        asked_ssc=ssc,
+        asked=options.asked(),
+        asked_ssc=options.ssc,
         quiet=estimated.quiet,
     )
 
 
-def _start(data: Likelihood, *, rough: bool) -> Array | None:
+def _start(data: Cells | Cases, *, rough: bool) -> Array | None:
     """Coefficients that undo an offset as far as they can: at zero it may leave no information.
 
     Without one, if `rough`, those of some of many rows.
     """
-    assert isinstance(data, Cells | Cases)
     if data.offset is None:
         return rough_start(data) if rough else None
     return np.asarray(np.linalg.lstsq(data.x, -data.offset, rcond=None)[0], np.float64)
 
 
-def _llnull(data: Likelihood) -> float:
+def _llnull(data: Cells | Cases) -> float:
     """Log-likelihood with constants alone; its supremum, where it has no maximum."""
     closed = data.llnull()
     if closed is not None:
@@ -194,7 +221,7 @@ def _tell(direction: Array, terms: Sequence[str], source: Source, separation: Se
     warn(message, SeparationWarning)
 
 
-def _separated_note(core: Likelihood, asked: Covariance, source: Source) -> tuple[str, ...]:
+def _separated_note(core: Concave, asked: Covariance, source: Source) -> tuple[str, ...]:
     """What to know of Firth's estimate where the plain one does not exist."""
     if divergence(core, newton(core)) is None:
         return ()

@@ -16,6 +16,7 @@ from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.kernels import LOGIT, Kernel
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.substitution.smooth import situations
 from llmdemand.modeling.variance.noise import Quiet
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 
@@ -28,6 +29,7 @@ __all__ = [
     "HasFit",
     "Kind",
     "cluster_of",
+    "concave",
     "fit_of",
     "listed",
     "need_likelihood",
@@ -36,7 +38,15 @@ __all__ = [
     "synonyms",
 ]
 
-Kind = Literal["Binary logit", "Fractional logit", "Multinomial logit", "Conditional logit"]
+Kind = Literal[
+    "Binary logit",
+    "Fractional logit",
+    "Multinomial logit",
+    "Conditional logit",
+    "Nested logit",
+    "Mixed logit",
+    "Latent class logit",
+]
 Interval = Literal["wald", "profile"]
 
 
@@ -52,7 +62,7 @@ class Fit:
     cov : pandas.DataFrame, (K, K)
         Covariance of `params`; infinite on the diagonal where separated.
     kind : str
-        ``Binary logit``, ``Fractional logit``, ``Multinomial logit``, ``Conditional logit``.
+        ``Binary logit``, ``Conditional logit``, ``Nested logit``, ...: see `Kind`.
     outcome : str
         Name of the outcome.
     llf, llnull : float
@@ -190,7 +200,8 @@ class Fit:
         from llmdemand.modeling.optimum.firth import profile_intervals
 
         need_likelihood(self, "a profile interval")
-        rows = profile_intervals(self.data, self.params.to_numpy(), alpha, firth=self.firth)
+        data = concave(self, "a profile interval")
+        rows = profile_intervals(data, self.params.to_numpy(), alpha, firth=self.firth)
         return pd.DataFrame(rows, columns=["lower", "upper"], index=self.params.index)
 
     @property
@@ -201,8 +212,7 @@ class Fit:
     @property
     def weights(self) -> Array:
         """Observations times sampling weight of each case of `frame`, (N,)."""
-        data = self.data
-        assert isinstance(data, Cells | Cases)
+        data = situations(self.data)
         return data.count * data.weight
 
     @property
@@ -314,6 +324,22 @@ def listed(
     if isinstance(names, str) or len(own) != len(found):
         raise UsageError(f"{len(own)} names for {len(found)} fits: give one name for each")
     return found, [str(name) for name in own]
+
+
+def concave(fit: Fit, what: str) -> Cells | Cases:
+    """The data of a plain logit.
+
+    Raises
+    ------
+    UsageError
+        For a nested or a mixed logit, whose likelihood is not concave.
+    """
+    if not isinstance(fit.data, Cells | Cases):
+        raise UsageError(
+            f"{what} is for plain logits, whose likelihood is concave: of a {fit.kind.lower()} use "
+            "wald_test, or compare fits with compare_models and lr_test"
+        )
+    return fit.data
 
 
 def need_likelihood(fit: Fit, what: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.variance.covariance import Estimated, covariance
@@ -17,7 +17,7 @@ from llmdemand.modeling.variance.vcov import SSC, Covariance
 __all__ = ["limit", "supremum"]
 
 
-def supremum(data: Likelihood, direction: Array) -> float:
+def supremum(data: Concave, direction: Array) -> float:
     """The likelihood's least upper bound, approached along a separating direction."""
     if data.corrected:
         return np.inf  # outcomes beyond [0, 1] gain without end
@@ -29,7 +29,7 @@ def supremum(data: Likelihood, direction: Array) -> float:
 
 
 def limit(
-    data: Likelihood, back: Array, direction: Array, asked: Covariance, ssc: SSC
+    data: Concave, back: Array, direction: Array, asked: Covariance, ssc: SSC
 ) -> tuple[Array, Estimated]:
     """Estimates at the end of a separating direction: infinite, finite, or not determined.
 
@@ -76,7 +76,7 @@ def limit(
     return params, replace(estimated, cov=cov, notes=(*estimated.notes, note))
 
 
-def _span(data: Likelihood) -> Array:
+def _span(data: Concave) -> Array:
     """Orthonormal directions in which the data have any information, (K, F)."""
     values, vectors = np.linalg.eigh(data.information(np.zeros(data.size)))
     return np.asarray(vectors[:, values > 1e-10 * values.max()])

@@ -13,6 +13,8 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, need_likelihood
 from llmdemand.modeling.inference.nesting import aligned, differing_sample, placed, without
 from llmdemand.modeling.inference.restrictions import Hypothesis, restrictions
+from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.variance.noise import Quiet, refuse_quiet
@@ -242,9 +244,17 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
             f"the restricted model has {len(small.params)} coefficients and the full one "
             f"{len(large.params)}: give the smaller model first, lr_test(restricted, full)"
         )
-    z, _, inside, _ = placed(small, large.data, aligned(small, large))
-    notes = []
-    if large.firth:
+    notes, text = [], ""
+    if not isinstance(large.data, Cells | Cases):
+        text = _left_out(small, large)
+        if "sd(" in text or "spread(" in text:
+            notes.append(
+                "a spread of zero is the edge of what is possible: the p-value is too large, at "
+                "most by half for one spread"
+            )
+        statistic = 2 * (large.llf - small.llf)
+    elif large.firth:
+        z, _, inside, _ = placed(small, large.data, aligned(small, large))
         ends = [newton(z, firth=True, start=np.zeros(z.size), free=free) for free in (None, inside)]
         if not all(end.converged for end in ends):
             raise DesignError(
@@ -253,6 +263,7 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
         statistic = 2 * (ends[0].objective - ends[1].objective)
         notes.append("both likelihoods are penalised by the full model's information")
     else:
+        placed(small, large.data, aligned(small, large))
         statistic = 2 * (large.llf - small.llf)
     for found, which in ((small, "restricted"), (large, "full")):
         if found.separated:
@@ -270,6 +281,19 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
         q,
         float(stats.chi2.sf(statistic, q)),
         f"chi-squared({q})",
-        without(small, large),
+        text or without(small, large),
         tuple(notes),
     )
+
+
+def _left_out(small: Fit, large: Fit) -> str:
+    """What a nested or mixed logit has more than a model that lies within it, by names."""
+    terms, more = list(small.params.index), list(large.params.index)
+    strange = [t for t in terms if t not in more]
+    if strange:
+        raise DesignError(
+            f"the restricted model has {', '.join(map(repr, strange))}, which the full one has "
+            "not: it does not lie within it"
+        )
+    # Without nests every dissimilarity is one.
+    return ", ".join(f"{t} = {int(t.startswith('dissimilarity('))}" for t in more if t not in terms)

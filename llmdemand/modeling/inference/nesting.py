@@ -11,9 +11,10 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, standardise
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.sample.designs import BinaryDesign, MultinomialDesign
 from llmdemand.modeling.sample.given import columns_read
+from llmdemand.modeling.substitution.smooth import situations
 
 __all__ = ["aligned", "differing_sample", "placed", "without"]
 
@@ -29,7 +30,7 @@ def differing_sample(a: Fit, b: Fit) -> str | None:
     """
     if a.outcome != b.outcome:
         return f"outcomes {a.outcome!r} and {b.outcome!r}"
-    if type(a.data) is not type(b.data):
+    if isinstance(a.data, Cells) is not isinstance(b.data, Cells):
         return f"a {a.kind.lower()} and a {b.kind.lower()}"
     if abs(a.nobs - b.nobs) > _SAME * a.nobs:
         return f"{a.nobs:g} and {b.nobs:g} observations"
@@ -42,7 +43,7 @@ def differing_sample(a: Fit, b: Fit) -> str | None:
 
 def _totals(fit: Fit) -> Array:
     """How often each alternative was chosen, in the order of their names."""
-    data = fit.data
+    data = situations(fit.data)
     w, y = _outcomes(data)
     if not isinstance(data, Cases):
         return np.array([w @ y, w @ (1 - y)])
@@ -51,9 +52,8 @@ def _totals(fit: Fit) -> Array:
     return np.asarray(total[np.argsort(fit.design.alternatives)])
 
 
-def _outcomes(data: Likelihood) -> tuple[Array, Array]:
+def _outcomes(data: Cells | Cases) -> tuple[Array, Array]:
     """Weight and mean outcome of each row of regressors."""
-    assert isinstance(data, Cells | Cases)
     w = data.count * data.weight
     if isinstance(data, Cells):
         return w, data.mean
@@ -112,27 +112,27 @@ def _same_offset(a: Array | None, b: Array | None) -> None:
         )
 
 
-def _moments(data: Likelihood, x: Array) -> Array:
+def _moments(data: Cells | Cases, x: Array) -> Array:
     """``sum w y x`` and ``sum w x^2``: equal for equal samples, however rows are merged."""
     w, y = _outcomes(data)
     return np.concatenate([(w * y) @ x, w @ x**2])
 
 
-def placed(restricted: Fit, data: Likelihood, x: Array) -> tuple[Likelihood, Array, Array, Array]:
+def placed(restricted: Fit, data: Concave, x: Array) -> tuple[Concave, Array, Array, Array]:
     """The full data standardised, and where the restricted model lies in their coefficients.
 
     Parameters
     ----------
     restricted : Fit
         The smaller model.
-    data : Likelihood
+    data : Concave
         The larger one's data.
     x : (R, Kr) array
         The smaller model's regressors in the rows of `data`.
 
     Returns
     -------
-    z : Likelihood
+    z : Concave
         Standardised data, K coefficients.
     basis : (K, Kr) array
         The restricted model's coefficients b give ``basis @ b`` in the full one.

@@ -11,6 +11,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, need_likelihood
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.substitution.smooth import situations
 
 __all__ = ["constants", "df_model", "llr", "llr_pvalue"]
 
@@ -21,8 +22,7 @@ def constants(fit: Fit) -> int:
     One in a binary logit with a constant, or with an indicator for every level of something;
     J - 1 with J alternatives.
     """
-    data = fit.data
-    assert isinstance(data, Cells | Cases)
+    data = situations(fit.data)
     if isinstance(data, Cells):
         if "const" in fit.params.index:
             return 1
@@ -63,7 +63,8 @@ def llr(fit: Fit) -> float:
             "Firth's estimates are not at the maximum of the likelihood, so 2 (llf - llnull) is "
             "no likelihood ratio: use lr_test, which penalises both models"
         )
-    known = int(fit.data.labels.max()) if isinstance(fit.data, Cases) else 1
+    data = situations(fit.data)
+    known = int(data.labels.max()) if isinstance(data, Cases) else 1
     if constants(fit) < known:
         raise DesignError(
             "the model has no constants, so it does not contain the model of constants alone: "

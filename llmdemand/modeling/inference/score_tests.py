@@ -12,7 +12,7 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.binary import fit_binary
 from llmdemand.modeling.estimation.conditional import fit_conditional
-from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of
+from llmdemand.modeling.estimation.fit import Fit, Fitted, concave, fit_of
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_differences, check_regressors
@@ -21,7 +21,6 @@ from llmdemand.modeling.inference.hypotheses import TestResult, iid_of_fractions
 from llmdemand.modeling.inference.nesting import aligned, placed, without
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.sample.designs import BinaryDesign, ChoiceDesign, MultinomialDesign
 from llmdemand.modeling.variance.covariance import covariance
 from llmdemand.modeling.variance.vcov import SSC, Covariance
@@ -106,11 +105,10 @@ def score_test(
     if isinstance(added, str) and data is not None:
         full = _refitted(found, added, data, options)
         names = [str(t) for t in full.params.index]
-        larger, x, text = full.data, aligned(found, full), without(found, full)
+        larger, x, text = concave(full, "a score test"), aligned(found, full), without(found, full)
     else:
         larger, names = _widened(found, added)
-        assert isinstance(found.data, Cells | Cases)
-        x = found.data.x
+        x = concave(found, "a score test").x
         text = ", ".join(f"{t} = 0" for t in names if t not in found.params.index)
     z, basis, _, away = placed(found, larger, x)
     q = away.shape[1]
@@ -140,10 +138,9 @@ def _sandwich(found: Fit) -> tuple[Covariance, SSC, tuple[str, ...]]:
     return stead, "stata", (note,)
 
 
-def _widened(found: Fit, added: str | Array) -> tuple[Likelihood, list[str]]:
+def _widened(found: Fit, added: str | Array) -> tuple[Cells | Cases, list[str]]:
     """The fit's data with regressors added, and the names of all."""
-    data = found.data
-    assert isinstance(data, Cells | Cases)
+    data = concave(found, "a score test")
     names = [str(t) for t in found.params.index]
     if isinstance(added, str):
         if found.design is None or found.frame is None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llmdemand.modeling.arrays import Codes
+from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 
 __all__ = ["LOGIT", "Kernel", "LogitKernel", "Numbers"]
@@ -20,12 +20,16 @@ Numbers = NDArray[Any]
 class Kernel(Protocol):
     """A choice model at given tastes, and the mean over tastes.
 
-    Arrays of utilities have the D draws of tastes along the first axis (one where tastes do
-    not vary) and the R rows of alternatives along the last; axes between are carried along.
-    Shares, log-sums and ratios are formed taste by taste and then averaged by `mean`: a mixed
-    logit is a mean of logits. Complex coefficients pass through, which is how derivatives are
-    exact.
+    Arrays of utilities have the D tastes along the first axis (one where tastes do not vary)
+    and the R rows of alternatives along the last; axes between are carried along. Shares,
+    log-sums and ratios are formed taste by taste and then averaged by `mean`: a mixed logit is a
+    mean of logits. Coefficients `b` are all those of the fit, of which the first are those of
+    the K regressors. Complex ones pass through, which is how derivatives are exact.
     """
+
+    @property
+    def tastes(self) -> int:
+        """D."""
 
     @property
     def plain(self) -> bool:
@@ -45,8 +49,12 @@ class Kernel(Protocol):
     def log_sums(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
         """Expected utility of the best alternative of each case, (D, ..., N)."""
 
-    def mean(self, values: Numbers) -> Numbers:
-        """The mean over tastes, without the first axis."""
+    def mean(self, b: Numbers, values: Numbers, members: Array | None = None) -> Numbers:
+        """The mean over tastes, without the first axis.
+
+        `members` (P, Q) are the regressors of belonging to a class, of the P values along the
+        last axis, in models that have them.
+        """
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,12 @@ class LogitKernel:
     --------
     >>> sets, labels = ChoiceSets(np.array([0]), 2), np.array([0, 1])
     >>> v = LOGIT.utilities(np.array([2.0]), np.array([[0.0], [1.0]]))
-    >>> LOGIT.mean(LOGIT.shares(np.array([2.0]), v, sets, labels)).round(4).tolist()
+    >>> LOGIT.shares(np.array([2.0]), v, sets, labels)[0].round(4).tolist()
     [0.1192, 0.8808]
     """
 
     plain = True
+    tastes = 1
 
     def utilities(self, b: Numbers, x: Numbers) -> Numbers:
         """See `Kernel`."""
@@ -85,7 +94,7 @@ class LogitKernel:
         """See `Kernel`."""
         return sets.log_sums(v, v.ndim - 1)
 
-    def mean(self, values: Numbers) -> Numbers:
+    def mean(self, b: Numbers, values: Numbers, members: Array | None = None) -> Numbers:
         """See `Kernel`."""
         return np.asarray(values[0])
 

@@ -1,25 +1,26 @@
 """What an estimator asks of data: a log-likelihood, its derivatives, its pieces.
 
-Two kinds of data answer: `cells.Cells` (binary and fractional logit) and `cases.Cases`
-(multinomial and conditional logit). Newton's method, covariances, bootstraps and tests are
-written once, against this protocol.
+Covariances, bootstraps and results are written once, against `Likelihood`. The data of plain
+logits, `cells.Cells` (binary and fractional) and `cases.Cases` (multinomial and conditional),
+answer more: their likelihood is `Concave`, so that its maximum is unique, can be told from a
+supremum, and has a penalty. Nested and mixed logits are data of the first kind alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 from llmdemand.modeling.arrays import Array, Codes
 
-__all__ = ["Likelihood"]
+__all__ = ["Concave", "Likelihood"]
 
 
 class Likelihood(Protocol):
-    """Data with a concave log (quasi-)likelihood in K coefficients, held in M rows.
+    """Data with a log (quasi-)likelihood in K coefficients, held in M rows.
 
     A row is what a bootstrap can leave out: a group of equal observations of a binary
-    outcome, or one choice situation.
+    outcome, one choice situation, or all those of a respondent.
     """
 
     @property
@@ -43,6 +44,10 @@ class Likelihood(Protocol):
         """Whether there are sampling weights: the likelihood is then no likelihood."""
 
     @property
+    def weight(self) -> Array:
+        """Sampling weight of each row, (M,)."""
+
+    @property
     def size(self) -> int:
         """K, the number of coefficients."""
 
@@ -56,8 +61,8 @@ class Likelihood(Protocol):
     def llnull(self) -> float | None:
         """Log-likelihood of the model with constants alone; None without a closed form."""
 
-    def constants(self) -> Likelihood:
-        """The same outcomes with constants alone."""
+    def shares(self, params: Array) -> Array:
+        """Fitted probabilities, by row of the regressors."""
 
     def saturated(self) -> float:
         """Log-likelihood of a perfect fit."""
@@ -81,15 +86,26 @@ class Likelihood(Protocol):
         multiplies the contribution of each row.
         """
 
-    def penalty_score(self, params: Array, inverse: Array) -> Array:
-        """Gradient of ``1/2 log det information``, (K,): Firth's modified score adds it."""
-
-    def rounding(self, params: Array) -> Array:
+    def rounding(self, params: Array) -> Array | None:
         """Covariance of the score if each log-probability had an independent error of 1, (K, K).
 
         ``sum_i w_i^2 sum_j p_ij^2 (x_ij - xbar_i)(x_ij - xbar_i)'``; with it the rounding of
-        the numbers themselves, which counts where a probability is one but for 1e-8.
+        the numbers themselves, which counts where a probability is one but for 1e-8. None
+        where scores are not linear in the outcomes.
         """
+
+    def weighted(self, factor: Array) -> Self:
+        """The same data with each row's observations counted `factor` times, (M,)."""
+
+
+class Concave(Likelihood, Protocol):
+    """Data of a plain logit: concave in its coefficients, linear in its regressors."""
+
+    def constants(self) -> Concave:
+        """The same outcomes with constants alone."""
+
+    def penalty_score(self, params: Array, inverse: Array) -> Array:
+        """Gradient of ``1/2 log det information``, (K,): Firth's modified score adds it."""
 
     def reach(self, step: Array) -> float:
         """The largest change of a log-odds that `step` makes."""
@@ -103,19 +119,16 @@ class Likelihood(Protocol):
     def separating_direction(self) -> Array | None:
         """A direction in which the likelihood rises for ever, or None: see `separating`."""
 
-    def merged(self) -> Likelihood:
+    def merged(self) -> Concave:
         """The same likelihood in fewer rows, where clusters alone tell rows apart."""
 
-    def undecided(self, direction: Array) -> Likelihood | None:
+    def undecided(self, direction: Array) -> Concave | None:
         """What is still uncertain infinitely far along a separating direction; None if nothing."""
 
-    def projected(self, basis: Array) -> Likelihood:
+    def projected(self, basis: Array) -> Concave:
         """The data in the regressors ``x @ basis``, basis (K, F)."""
 
-    def weighted(self, factor: Array) -> Likelihood:
-        """The same data with each row's observations counted `factor` times, (M,)."""
-
-    def standardised(self) -> tuple[Likelihood, Array]:
+    def standardised(self) -> tuple[Concave, Array]:
         """The data in regressors of comparable scale, and `back` (K, K).
 
         ``params = back @ params_of_standardised``.

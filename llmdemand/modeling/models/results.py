@@ -13,6 +13,7 @@ from llmdemand.errors import UsageError
 from llmdemand.modeling.estimation.fit import (
     Fit,
     cluster_of,
+    concave,
     need_likelihood,
     need_unit_interval,
     place_of,
@@ -125,7 +126,8 @@ class LogitResults(OneLine, Asking):
         matrix, value, _ = restrictions(terms, hypothesis)
         group = cluster_of(self, cluster)
         refuse_quiet(self.quiet, matrix, terms)
-        return score_bootstrap(self.data, matrix, value, group, firth=self.firth, **options)
+        data = concave(self, "a score bootstrap")
+        return score_bootstrap(data, matrix, value, group, firth=self.firth, **options)
 
     def score_interval(
         self, term: str, cluster: str | None = None, **options: Any
@@ -136,7 +138,8 @@ class LogitResults(OneLine, Asking):
         group, index = cluster_of(self, cluster), place_of(self, term)
         refuse_quiet(self.quiet, np.eye(len(self.params))[[index]], list(self.params.index))
         params = self.params.to_numpy()
-        return score_interval(self.data, params, index, group, firth=self.firth, **options)
+        data = concave(self, "a score bootstrap")
+        return score_interval(data, params, index, group, firth=self.firth, **options)
 
     def lr_test(self, terms: str | Sequence[str]) -> LRTest:
         """(Penalised) likelihood-ratio test that coefficients are zero: see `firth.lr_test`.
@@ -150,7 +153,8 @@ class LogitResults(OneLine, Asking):
 
         need_likelihood(self, "a likelihood ratio")
         asked = [terms] if isinstance(terms, str) else list(terms)
-        return lr_test(self.data, [place_of(self, t) for t in asked], firth=self.firth)
+        data = concave(self, "a likelihood ratio of terms left out")
+        return lr_test(data, [place_of(self, t) for t in asked], firth=self.firth)
 
     def to_statsmodels(self) -> Any:
         """The same fit by statsmodels, for its toolbox.

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence, unbounded
 
@@ -54,12 +54,12 @@ class LRTest:
         return f"likelihood-ratio test: chi-squared({self.df}) = {self.statistic:.4f}, p {p}"
 
 
-def lr_test(data: Likelihood, restrictions: Sequence[int] | Array, *, firth: bool = True) -> LRTest:
+def lr_test(data: Concave, restrictions: Sequence[int] | Array, *, firth: bool = True) -> LRTest:
     """Likelihood-ratio test of linear restrictions, penalised or not.
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         Regressors of full rank, in any units.
     restrictions : sequence of int, or (q, K) array of float
         Coefficients that are zero under the hypothesis, or R with ``R b = 0``.
@@ -99,7 +99,7 @@ def lr_test(data: Likelihood, restrictions: Sequence[int] | Array, *, firth: boo
 
 
 def profile_intervals(
-    data: Likelihood,
+    data: Concave,
     params: NDArray[np.floating[Any]],
     alpha: float = 0.05,
     *,
@@ -110,7 +110,7 @@ def profile_intervals(
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         Regressors of full rank, in any units.
     params : (K,) array
         The estimates, from which the search starts; they may be infinite.
@@ -156,7 +156,7 @@ def profile_intervals(
 class _Profiles:
     """A fit in standardised regressors and what its profiles need."""
 
-    def __init__(self, data: Likelihood, params: NDArray[np.floating[Any]], firth: bool) -> None:
+    def __init__(self, data: Concave, params: NDArray[np.floating[Any]], firth: bool) -> None:
         self.firth = firth
         self.z, self.back = data.standardised()
         known = np.zeros(data.size)
@@ -212,7 +212,7 @@ class _Profiles:
 
 
 def _profile(
-    z: Likelihood, top: NewtonFit, row: Array, maximum: float, firth: bool
+    z: Concave, top: NewtonFit, row: Array, maximum: float, firth: bool
 ) -> Callable[[float], float]:
     """Root of the deviance of ``row @ params = c``; starts from the last answer."""
     last, free = [top], _null_space(row[None, :])

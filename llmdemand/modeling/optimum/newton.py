@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 
 __all__ = ["NewtonFit", "newton", "rough_start"]
 
@@ -51,7 +51,7 @@ class NewtonFit:
 
 
 def newton(
-    data: Likelihood,
+    data: Concave,
     *,
     firth: bool = False,
     start: Array | None = None,
@@ -62,7 +62,7 @@ def newton(
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         Regressors of full rank and comparable scale: see `Likelihood.standardised`.
     firth : bool
         Add Jeffreys' penalty ``1/2 log det information`` (Firth 1993); for a binomial logit
@@ -152,12 +152,12 @@ def newton(
     )
 
 
-def rough_start(data: Likelihood) -> Array | None:
+def rough_start(data: Concave) -> Array | None:
     """Estimates from every 16th of many rows: from there few steps on all rows are left.
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         See `newton`.
 
     Returns
@@ -214,7 +214,7 @@ def _orthonormal(free: Array) -> Array:
     return np.asarray(left[:, values > 1e-12 * values.max(initial=0.0)])
 
 
-def _objective(data: Likelihood, beta: Array, firth: bool) -> float:
+def _objective(data: Concave, beta: Array, firth: bool) -> float:
     value = data.llf(beta)
     if not firth:
         return value

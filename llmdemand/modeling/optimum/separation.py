@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.likelihood.separating import TIE, separating_differences
 from llmdemand.modeling.optimum.newton import NewtonFit
 
 __all__ = ["divergence", "exists", "unbounded"]
 
 
-def exists(data: Likelihood, found: NewtonFit) -> bool:
+def exists(data: Concave, found: NewtonFit) -> bool:
     """Whether a fit proves that the maximum exists; False where it proves nothing.
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         The data that were fitted, in the coordinates of `found`.
     found : NewtonFit
         A fit without penalty; it need not have converged.
@@ -72,7 +72,7 @@ def exists(data: Likelihood, found: NewtonFit) -> bool:
     return decrement * rho <= 0.5
 
 
-def divergence(data: Likelihood, found: NewtonFit) -> Array | None:
+def divergence(data: Concave, found: NewtonFit) -> Array | None:
     """The direction in which the estimates of a fit without penalty diverge, or None.
 
     Parameters
@@ -91,12 +91,12 @@ def divergence(data: Likelihood, found: NewtonFit) -> Array | None:
     return None if exists(data, found) else data.separating_direction()
 
 
-def unbounded(data: Likelihood, weights: Array) -> bool:
+def unbounded(data: Concave, weights: Array) -> bool:
     """Whether ``weights @ params`` can rise for ever without a loss of likelihood.
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         Separated data.
     weights : (K,) array
         Of the combination of coefficients.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Pull", "Scene", "linear_in_price", "price_range"]
 
 _ROWS = 1 << 17  # of regressors that are made at a time
+_HELD = 1 << 22  # utilities that are held at a time, where tastes vary
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Scene:
         First row of each case.
     labels : (R,) int array
         Place of each row's alternative in `names`.
+    members : (R, Q) array or None
+        Regressors of belonging to a class of people, in models that have them.
     """
 
     fit: Fit
@@ -79,6 +82,7 @@ class Scene:
     x: Array
     start: Codes
     labels: Codes
+    members: Array | None = None
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -123,15 +127,38 @@ class Scene:
 
     def shares(self, b: Numbers, x: Array | None = None) -> Numbers:
         """Probabilities by row; complex coefficients pass through."""
-        return self.shares_of(b, self.utilities(b, x))
+        parts = [
+            self.mean(b, self.kernel.shares(b, v, sets, self.labels[rows]), rows)
+            for rows, sets, v in self._pieces(b, x)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def shares_of(self, b: Numbers, v: Numbers) -> Numbers:
         """Probabilities by row at given utilities."""
-        return self.kernel.mean(self.kernel.shares(b, v, self.sets, self.labels))
+        return self.mean(b, self.kernel.shares(b, v, self.sets, self.labels))
 
     def log_sums(self, b: Numbers) -> Numbers:
         """Expected utility of the best alternative, by taste and case, (D, N)."""
-        return self.kernel.log_sums(b, self.utilities(b), self.sets, self.labels)
+        parts = [
+            self.kernel.log_sums(b, v, sets, self.labels[rows]) for rows, sets, v in self._pieces(b)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def mean(self, b: Numbers, values: Numbers, rows: Codes | slice = slice(None)) -> Numbers:
+        """The mean over tastes of values that belong to these rows; of cases, to their first."""
+        members = None if self.members is None else self.members[rows]
+        return self.kernel.mean(b, values, members)
+
+    def _pieces(
+        self, b: Numbers, x: Array | None = None
+    ) -> Iterator[tuple[slice, ChoiceSets, Numbers]]:
+        """Neighbouring cases, and their utilities: of many tastes not all rows at once."""
+        x = self.x if x is None else x
+        if self.kernel.tastes * len(self.labels) <= _HELD:
+            yield slice(0, len(self.labels)), self.sets, self.utilities(b, x)
+            return
+        for rows, sets in self.sets.pieces(max(1, _HELD // self.kernel.tastes)):
+            yield rows, sets, self.utilities(b, x[..., rows, :])
 
     def spread(self, x: Array) -> Array:
         """Regressors as the design makes them, with the rows for not buying."""
@@ -170,13 +197,20 @@ class Scene:
 
     def responses(self, b: Numbers, pull: Array, x: Array | None = None) -> tuple[Numbers, Numbers]:
         """Shares, and derivatives of their logarithms where regressors move by `pull`, by row."""
-        kernel = self.kernel
-        v, moved = self.utilities(b, x), self.utilities(b, pull)
-        s, by = kernel.responses(b, v, moved, self.sets, self.labels)
-        if len(s) == 1:  # shares that underflow have a derivative, too
-            return kernel.mean(s), kernel.mean(by)
-        mean = kernel.mean(s)
-        return mean, kernel.mean(s * by) / mean
+        parts = []
+        for (rows, sets, v), (_, _, moved) in zip(
+            self._pieces(b, x), self._pieces(b, pull), strict=True
+        ):
+            s, by = self.kernel.responses(b, v, moved, sets, self.labels[rows])
+            if len(s) == 1:  # shares that underflow have a derivative, too
+                parts.append((self.mean(b, s, rows), self.mean(b, by, rows)))
+                continue
+            mean = self.mean(b, s, rows)
+            parts.append((mean, self.mean(b, s * by, rows) / mean))
+        if len(parts) == 1:
+            return parts[0]
+        shares, logs = zip(*parts, strict=True)
+        return np.concatenate(shares, axis=-1), np.concatenate(logs, axis=-1)
 
     def total(self, values: Numbers, case: Codes | slice = slice(None)) -> Numbers:
         """Weighted sums by answer, of values that belong to these cases."""
@@ -202,10 +236,8 @@ class Scene:
 
     def changed(self, frame: pd.DataFrame) -> Scene:
         """The same cases with other values."""
-        x = self.spread(self.design.regressors(frame).wide)
-        return Scene(
-            self.fit, frame, self.weight, self.answer, self.answers, x, self.start, self.labels
-        )
+        made = self.design.regressors(frame)
+        return replace(self, frame=frame, x=self.spread(made.wide), members=made.members, _kept={})
 
     def regressors(self, frames: Sequence[pd.DataFrame]) -> Array:
         """Regressors (G, R, K) of the same cases with other values, G times."""

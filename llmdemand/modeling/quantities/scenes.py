@@ -335,4 +335,4 @@ def _scene(fit: Fit, design: Design, held: list[tuple[pd.DataFrame, Array]]) -> 
         start = 2 * np.arange(len(made.x))
     weight = np.concatenate([w for _, w in held])
     answer = np.repeat(np.arange(len(held)), [len(w) for _, w in held])
-    return Scene(fit, whole, weight, answer, len(held), x, start, labels)
+    return Scene(fit, whole, weight, answer, len(held), x, start, labels, made.members)

@@ -89,8 +89,10 @@ def consumer_surplus(
         def value(b: Numbers) -> Numbers:
             parts = []
             for scene, then, money in zip(where.blocks, after, moneys, strict=True):
-                gain = scene.kernel.mean(
-                    (then.log_sums(b) - scene.log_sums(b)) / -scene.utilities(b, money)
+                gain = scene.mean(
+                    b,
+                    (then.log_sums(b) - scene.log_sums(b)) / -scene.utilities(b, money),
+                    scene.start,
                 )
                 parts.append(scene.total(gain) / scene.everyone)
             return np.concatenate(parts)

@@ -120,7 +120,7 @@ def _notes(
     steepest = -np.inf
     for scene in where.blocks:
         moved = scene.pull(whose, price).x[scene.rows(whose)]
-        of_case = np.real(scene.kernel.mean(scene.utilities(b, moved)))
+        of_case = np.real(scene.mean(b, scene.utilities(b, moved), scene.rows(whose)))
         steepest = max(steepest, float(of_case.max(initial=-np.inf)))
     notes = []
     if steepest >= 0:
@@ -204,7 +204,7 @@ def _ratio(
         parts = []
         for scene, (above, below, case) in zip(blocks, worth, strict=True):
             ratios = -scene.utilities(b, above) / scene.utilities(b, below)
-            of_case = scene.kernel.mean(ratios)
+            of_case = scene.mean(b, ratios, scene.start[case])
             parts.append(scene.total(of_case, case) / scene.total(np.ones(len(case)), case))
         return np.concatenate(parts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,10 +36,13 @@ class Regressors:
         Regressors.
     offset : (R,) array or None
         Added to the utilities; None for nothing.
+    members : (R, Q) array or None
+        Regressors of belonging to a class of people; None for models without them.
     """
 
     x: Array
     offset: Array | None
+    members: Array | None = field(default=None, kw_only=True)
 
     @property
     def wide(self) -> Array:
@@ -236,6 +239,8 @@ class ChoiceDesign:
         All of them, the base first.
     alternative, group : str
         Columns that name the alternative and the case.
+    membership : Part or None
+        Regressors of belonging to a class of people, where there are classes.
     """
 
     generic: Part
@@ -245,6 +250,7 @@ class ChoiceDesign:
     alternatives: tuple[str, ...]
     alternative: str
     group: str
+    membership: Part | None = None
 
     outside = False
 
@@ -285,9 +291,10 @@ class ChoiceDesign:
         order, start = cases_of(frame, self.group, labels, self.alternatives)
         made = self._made(frame, labels)
         if (np.diff(order) > 0).all():  # they lie case by case
-            return Rows(made.x, made.offset, start, labels, order)
+            return Rows(made.x, made.offset, start, labels, order, members=made.members)
         offset = None if made.offset is None else made.offset[order]
-        return Rows(made.x[order], offset, start, labels[order], order)
+        members = None if made.members is None else made.members[order]
+        return Rows(made.x[order], offset, start, labels[order], order, members=members)
 
     def regressors(self, frame: pd.DataFrame) -> Regressors:
         """One row per row of the frame."""
@@ -301,7 +308,9 @@ class ChoiceDesign:
             dummies = (labels[:, None] == np.arange(len(self.alternatives))).astype(float)
             blocks += [case[:, [k]] * dummies[:, 1:] for k in range(case.shape[1])]
             blocks += [own[:, [k]] * dummies for k in range(own.shape[1])]
-        return Regressors(np.hstack(blocks) if len(blocks) > 1 else blocks[0], offset)
+        members = None if self.membership is None else self.membership.matrix(frame)
+        x = np.hstack(blocks) if len(blocks) > 1 else blocks[0]
+        return Regressors(x, offset, members=members)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """The price column, in the rows of the alternative."""

@@ -13,7 +13,7 @@ from llmdemand.errors import UsageError
 from llmdemand.modeling.estimation.fit import Fitted, fit_of
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.optimum.separation import exists
 from llmdemand.modeling.printed import with_notes
@@ -170,7 +170,7 @@ def recalibrated(rows: Predicted) -> tuple[float | None, float | None, str]:
         if np.ptp(odds) <= 1e-9 * max(1.0, float(np.abs(odds).max())):
             return None, None, "all predictions are equal: they have no calibration slope"
         x = np.column_stack([np.ones(len(odds)), odds])
-        data: Likelihood = Cells(x, rows.n, rows.y, rows.within, np.ones(len(odds)), {})
+        data: Concave = Cells(x, rows.n, rows.y, rows.within, np.ones(len(odds)), {})
     else:
         if not np.isfinite(rows.log_p).all():
             return None, None, "predictions of exactly 0: the calibration slope is unknown"

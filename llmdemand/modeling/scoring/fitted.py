@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, need_unit_interval
-from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.scoring.predictions import shares_in_sample
+from llmdemand.modeling.substitution.smooth import situations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def fitted_values(fit: Fit) -> pd.Series[float] | pd.DataFrame:
     DesignError
         For a separated fit.
     """
-    return _by_row(fit, _shares(fit))
+    return _by_row(fit, shares_in_sample(fit))
 
 
 def residuals(fit: Fit) -> pd.Series[float] | pd.DataFrame:
@@ -49,19 +50,8 @@ def residuals(fit: Fit) -> pd.Series[float] | pd.DataFrame:
         For a separated fit.
     """
     need_unit_interval(fit, "a residual")
-    data = fit.data
-    assert isinstance(data, Cells | Cases)
-    return _by_row(fit, (data.mean if isinstance(data, Cells) else data.y) - _shares(fit))
-
-
-def _shares(fit: Fit) -> Array:
-    if fit.separated:
-        raise DesignError(
-            f"{fit.outcome}: no fitted values of a separated fit, whose estimates are infinite; "
-            "fit with separation='firth'"
-        )
-    assert isinstance(fit.data, Cells | Cases)
-    return fit.data.shares(np.asarray(fit.params, np.float64))
+    data = situations(fit.data)
+    return _by_row(fit, (data.mean if isinstance(data, Cells) else data.y) - shares_in_sample(fit))
 
 
 def _by_row(fit: Fit, values: Array) -> pd.Series[float] | pd.DataFrame:
@@ -121,7 +111,7 @@ def pred_table(fit: Fit, threshold: float = 0.5) -> Array:
         )
     if not 0 <= threshold <= 1:
         raise UsageError(f"threshold={threshold:g}: give a probability")
-    above = _shares(fit) > threshold
+    above = shares_in_sample(fit) > threshold
     ones = np.rint(data.count * data.mean)
     table = [[n[~above].sum(), n[above].sum()] for n in (data.count - ones, ones)]
     return np.array(table, np.float64)

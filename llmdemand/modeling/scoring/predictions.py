@@ -12,12 +12,14 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.fit import Fit, need_unit_interval
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign, Rows
 from llmdemand.modeling.sample.formula import evaluate
 from llmdemand.modeling.sample.given import checked_rows
 from llmdemand.modeling.sample.sample import codes, require
+from llmdemand.modeling.substitution.smooth import situations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,10 +113,11 @@ def finite_params(fit: Fit) -> Array:
     return np.asarray(fit.params, np.float64)
 
 
-def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> Predicted:
-    """Predictions for data that have the model's regressors."""
+def _assembled(
+    fit: Fit, data: Cells | Cases, key: Codes | None, merged: bool, p: Array | None = None
+) -> Predicted:
+    """Predictions for data that have the model's regressors; `p` where it is no plain logit."""
     b = finite_params(fit)
-    assert isinstance(data, Cells | Cases)
     w, eta = data.count * data.weight, data.utilities(b)
     if isinstance(data, Cells):
         rows = np.arange(len(eta))
@@ -135,7 +138,8 @@ def _assembled(fit: Fit, data: Likelihood, key: Codes | None, merged: bool) -> P
             merged=merged,
         )
     sets = data.sets
-    log_p = eta - sets.spread(sets.log_sums(eta))
+    with np.errstate(divide="ignore"):
+        log_p = eta - sets.spread(sets.log_sums(eta)) if p is None else np.log(p)
     assert fit.design is not None
     return Predicted(
         y=data.y,
@@ -167,13 +171,24 @@ def distinct(x: Array) -> Codes:
 
 def _in_sample(fit: Fit, by: str | None) -> Predicted:
     need_unit_interval(fit, "a score")
-    data = fit.data
-    assert isinstance(data, Cells | Cases)
+    data = situations(fit.data)
     merged = isinstance(data, Cells) and bool(data.within.any()) and fit.fractional
     key = _cells_of(fit.frame, by)
     if key is not None:
         key = np.repeat(key, len(data.x) // len(key))
-    return _assembled(fit, data, key, merged)
+    p = None if fit.kernel.plain else shares_in_sample(fit)
+    return _assembled(fit, data, key, merged, p)
+
+
+def shares_in_sample(fit: Fit) -> Array:
+    """Fitted probabilities of the sample, (R,).
+
+    Raises
+    ------
+    DesignError
+        Where separated.
+    """
+    return fit.data.shares(finite_params(fit))
 
 
 def _cells_of(frame: pd.DataFrame | None, by: str | None) -> Codes | None:
@@ -219,12 +234,22 @@ def predicted_rows(
                 f"outcomes of case {frame[design.group].iloc[first[bad]]} sum to {sums[bad]:g}: "
                 "give whole cases, whose outcomes sum to 1"
             )
-    data: Likelihood
+    data: Cells | Cases
+    p = None
     if design.outside:
         data = replace(Cells.of_rows(rows.x, y, offset=rows.offset), weight=w)
     else:
         data = Cases(rows.x, y, rows.start, w, one, {}, rows.labels, rows.offset)
-    return replace(_assembled(fit, data, key, False), first=first)
+        p = None if fit.kernel.plain else probabilities_of(fit, finite_params(fit), rows)
+    return replace(_assembled(fit, data, key, False, p), first=first)
+
+
+def probabilities_of(fit: Fit, b: Numbers, rows: Rows) -> Numbers:
+    """Probabilities by row, (R,); complex coefficients pass through."""
+    sets, kernel = ChoiceSets(rows.start, len(rows.x)), fit.kernel
+    v = kernel.utilities(b, rows.x)
+    v = v if rows.offset is None else v + rows.offset
+    return kernel.mean(b, kernel.shares(b, v, sets, rows.labels), rows.members)
 
 
 def _labels_or_shares(fit: Fit, design: MultinomialDesign, frame: pd.DataFrame) -> Array:

@@ -25,7 +25,7 @@ from llmdemand.modeling.sample.designs import (
 )
 from llmdemand.modeling.sample.given import checked_rows, columns_read
 from llmdemand.modeling.sample.sample import NA
-from llmdemand.modeling.scoring.predictions import finite_params
+from llmdemand.modeling.scoring.predictions import finite_params, probabilities_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,10 +198,7 @@ def _probabilities(
 
 def _of_sets(fit: Fit, b: Numbers, rows: Rows) -> tuple[Numbers, Numbers]:
     """Probabilities by row, and one minus them; complex coefficients pass through."""
-    sets, kernel = ChoiceSets(rows.start, len(rows.x)), fit.kernel
-    v = kernel.utilities(b, rows.x)
-    v = v if rows.offset is None else v + rows.offset
-    p = kernel.mean(kernel.shares(b, v, sets, rows.labels))
+    p, sets = probabilities_of(fit, b, rows), ChoiceSets(rows.start, len(rows.x))
     # Above one half 1 - p is summed from the others: near 1 it would be rounding.
     above = np.real(p) > 0.5
     return p, np.where(above, sets.spread(sets.sum(np.where(above, 0, p))), 1 - p)

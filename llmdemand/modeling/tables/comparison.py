@@ -10,8 +10,6 @@ import pandas as pd
 
 from llmdemand.modeling.estimation.fit import Fit, Fitted, listed
 from llmdemand.modeling.inference.nesting import differing_sample
-from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.scoring.scores import scores
 from llmdemand.modeling.tables.table import Cell, Table
 
@@ -106,8 +104,7 @@ def _compared(fit: Fit, first: Fit, name: str) -> dict[str, Any]:
         notes.append("quasi-likelihood: AIC and BIC are descriptive")
     if fit.firth:
         notes.append("Firth: likelihood at the penalised estimate, below the maximum")
-    assert isinstance(fit.data, Cells | Cases)
-    if (fit.data.weight != 1).any():
+    if fit.data.weights_vary:
         notes.append("sampling weights: AIC and BIC have no meaning")
     values = {"log_score": np.nan, "brier": np.nan, "rmse": np.nan}
     if fit.separated:

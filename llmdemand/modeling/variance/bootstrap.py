@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.batch.batch import fit_batch
+from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
-from llmdemand.modeling.optimum.newton import NewtonFit, newton
+from llmdemand.modeling.optimum.ascent import maximise, scaled
+from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.variance.clusters import cluster_codes, observed
 
 __all__ = ["Draws", "Weights", "multipliers", "pairs_bootstrap", "refit"]
@@ -163,7 +165,7 @@ def pairs_bootstrap(
             return np.bincount(chosen, minlength=units).astype(np.float64)
 
         total, unit = units, f"clusters of {group!r}"
-    z, back = data.standardised()
+    z, back = scaled(data)
     start = None
     if params is not None and np.isfinite(params).all():
         start = np.linalg.solve(back, params)
@@ -210,7 +212,7 @@ def refit(
     exists = np.zeros(reps, bool)
     for b in range(reps):
         part = data.weighted(weights(b)[codes])
-        found = newton(part, start=start, firth=firth)
+        found = maximise(part, start=start, firth=firth)
         exists[b] = _exists(part, found, firth)
         if exists[b]:
             params[b] = found.params
@@ -251,6 +253,8 @@ def _exists(data: Likelihood, found: NewtonFit, firth: bool) -> bool:
         return False
     if _conditioned(found.information) > 1e-10:
         return True
+    if not isinstance(data, Cells | Cases):
+        return False
     # Nearly flat somewhere: decide exactly.
     if _conditioned(data.information(np.zeros(data.size))) < 1e-12:
         return False

@@ -10,9 +10,9 @@ import numpy as np
 
 from llmdemand.errors import DesignError, warn
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.optimum.ascent import scaled
 from llmdemand.modeling.variance.bootstrap import multipliers, pairs_bootstrap, refit
 from llmdemand.modeling.variance.clusters import cluster_codes, cluster_sums, observed
 from llmdemand.modeling.variance.noise import Quiet, cleaned, quiet_directions
@@ -163,6 +163,9 @@ def covariance(
     found = _estimated(data, params, information, asked, ssc, firth)
     if asked.kind == "iid":  # no scores in it
         return found
+    unit = data.rounding(params)
+    if unit is None:  # what rounding could do is not known
+        return replace(found, rows=None)
 
     def rows() -> Array:
         return _observation_scores(data, params)
@@ -172,7 +175,7 @@ def covariance(
         information,
         rows if found.rows is None else lambda: np.asarray(found.rows),
         rows,
-        lambda: data.rounding(params),
+        lambda: unit,
         why=_still(asked),
         heaviest=_heaviest(data),
     )
@@ -224,7 +227,6 @@ def _observation_scores(data: Likelihood, params: Array) -> Array:
 
 def _heaviest(data: Likelihood) -> float:
     """The largest sampling weight."""
-    assert isinstance(data, Cells | Cases)
     return float(data.weight.max())
 
 
@@ -356,7 +358,7 @@ def _jackknife(
     data: Likelihood, params: Array, column: str, codes: Codes, clusters: int, firth: bool
 ) -> Array:
     """Changes of the estimate without each cluster, scaled so that their squares add up."""
-    z, back = data.standardised()
+    z, back = scaled(data)
 
     def all_but(g: int) -> Array:
         weights = np.ones(clusters)

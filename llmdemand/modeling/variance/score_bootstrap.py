@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.likelihood.protocol import Likelihood
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.variance.bootstrap import Weights, multipliers
@@ -104,7 +104,7 @@ class ScoreInterval(Printed):
 class _Scores:
     """What the tests of one data set share."""
 
-    data: Likelihood  # standardised
+    data: Concave  # standardised
     back: Array
     codes: Codes
     clusters: int
@@ -115,9 +115,9 @@ class _Scores:
 
     @classmethod
     def of(
-        cls, data: Likelihood, group: str, reps: int, seed: int, weights: Weights, firth: bool
+        cls, data: Concave, group: str, reps: int, seed: int, weights: Weights, firth: bool
     ) -> _Scores:
-        data = observed(data)
+        data = cast(Concave, observed(data))
         codes, clusters = cluster_codes(data, group)
         v, enumerated = multipliers(clusters, reps, seed, weights)
         z, back = data.standardised()
@@ -183,7 +183,7 @@ def _statistics(v: Array, u: Array, share: Array) -> Array:
 
 
 def score_bootstrap(
-    data: Likelihood,
+    data: Concave,
     restriction: Array,
     value: Array | float,
     group: str,
@@ -198,7 +198,7 @@ def score_bootstrap(
 
     Parameters
     ----------
-    data : Likelihood
+    data : Concave
         Cells or choice situations, in the caller's units.
     restriction : (q, K) or (K,) array
         R, of full row rank.
@@ -299,7 +299,7 @@ def _independent(restriction: Array, value: Array | float, size: int) -> tuple[A
 
 
 def score_interval(
-    data: Likelihood,
+    data: Concave,
     params: NDArray[np.floating[Any]],
     term: int,
     group: str,

@@ -1,0 +1,183 @@
+"""One fit of a nested or mixed logit: starts, the best maximum, covariance, results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.estimation.choices import Choices
+from llmdemand.modeling.estimation.estimate import Source, assembled
+from llmdemand.modeling.estimation.fit import Fit, Kind
+from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.likelihood.kernels import Kernel
+from llmdemand.modeling.optimum.ascent import ascend
+from llmdemand.modeling.optimum.newton import NewtonFit, newton
+from llmdemand.modeling.optimum.separation import divergence
+from llmdemand.modeling.substitution.smooth import Smooth
+from llmdemand.modeling.variance.covariance import covariance
+
+__all__ = ["Maxima", "estimate_smooth", "highest", "plain_start"]
+
+_SAME = 1e-6  # of a log-likelihood: two maxima are one
+
+
+@dataclass(frozen=True)
+class Maxima:
+    """What several starts came to.
+
+    Attributes
+    ----------
+    best : NewtonFit
+        The highest maximum.
+    llf : (S,) array
+        Log-likelihood where each start ended; NaN where it ended at no maximum.
+    """
+
+    best: NewtonFit
+    llf: Array
+
+    @property
+    def note(self) -> str:
+        """How far they agree, in a sentence."""
+        found = self.llf[np.isfinite(self.llf)]
+        top = found.max()
+        same = int((found >= top - _SAME * (1 + abs(top))).sum())
+        if same == len(self.llf):
+            return f"{len(self.llf)} starts end at one maximum" if same > 1 else ""
+        lost = len(self.llf) - len(found)
+        rest = f", {lost} at no maximum" if lost else ""
+        return (
+            f"of {len(self.llf)} starts {same} end at the highest maximum found ({top:.8g}){rest}; "
+            f"the lowest of the others is {found.min():.8g}"
+        )
+
+
+def plain_start(found: Choices) -> Array:
+    """Coefficients of the plain logit of the same data.
+
+    Raises
+    ------
+    DesignError
+        If they do not exist: then those of richer models do not either.
+    """
+    z, back = found.cases.standardised(found.scaled)
+    fit = newton(z)
+    direction = divergence(z, fit)
+    if direction is not None or not fit.converged:
+        terms = ", ".join(
+            t
+            for t, d in zip(
+                found.design.terms,
+                back @ (direction if direction is not None else 0 * fit.params),
+                strict=True,
+            )
+            if d
+        )
+        raise DesignError(
+            f"{found.outcome}: the data are separated ({terms or 'no maximum was found'}), so that "
+            "no logit with more than one error has a maximum either: collect more runs, or fit "
+            "clogit with separation='firth'"
+        )
+    return np.asarray(back @ fit.params)
+
+
+def highest(data: Smooth, starts: Sequence[Array], outcome: str) -> Maxima:
+    """The highest of the maxima that these starts lead to.
+
+    Raises
+    ------
+    DesignError
+        If none of them leads to a maximum.
+    """
+    found = [ascend(data, start) for start in starts]
+    llf = np.array([one.llf if one.converged else np.nan for one in found])
+    if np.isnan(llf).all():
+        top = max(found, key=lambda one: one.llf)
+        raise DesignError(
+            f"{outcome}: no maximum found from {len(starts)} starts (the highest log-likelihood "
+            f"reached is {top.llf:.6g}): the data do not tell all coefficients apart; leave some "
+            "out or hold them fixed"
+        )
+    return Maxima(found[int(np.nanargmax(llf))], llf)
+
+
+def estimate_smooth(
+    data: Smooth,
+    terms: Sequence[str],
+    kind: Kind,
+    kernel: Kernel,
+    found: Choices,
+    best: NewtonFit,
+    options: Options,
+    notes: Sequence[str] = (),
+) -> Fit:
+    """The fit at a maximum.
+
+    Parameters
+    ----------
+    data : Smooth
+        In the caller's units.
+    terms : sequence of str
+        Names of the K coefficients: those of the design, then the model's own.
+    kind, kernel
+        What the model is called, and its shares.
+    found : Choices
+        Where the data come from.
+    best : NewtonFit
+        The maximum.
+    options : Options
+        Covariance and weights; `options.vcov` must suit the rows of `data`.
+    notes : sequence of str
+        What the reader should know.
+
+    Raises
+    ------
+    UsageError
+        For Firth's penalty; for leverage-adjusted covariances; for iid with sampling weights.
+    DesignError
+        For covariances that do not exist.
+    """
+    asked = options.asked()
+    check_options(options, kind)
+    estimated = covariance(data, best.params, best.information, asked, options.ssc)
+    source = Source(
+        found.design,
+        found.frame,
+        found.outcome,
+        kind,
+        found.dropped,
+        options.weighting,
+        (*found.notes, *(n for n in notes if n)),
+    )
+    fit = assembled(data, terms, source, options, best, estimated)
+    return replace(fit, kernel=kernel)
+
+
+def check_options(options: Options, kind: str) -> None:
+    """Refuse what only plain logits have.
+
+    Raises
+    ------
+    UsageError
+        See `estimate_smooth`.
+    """
+    asked = options.asked()
+    if options.separation == "firth":
+        raise UsageError(
+            f"Firth's penalty is for plain logits: a {kind.lower()} has none; use clogit with "
+            "separation='firth', or collect more runs"
+        )
+    if asked.kind in ("HC2", "HC3", "within", "score"):
+        raise UsageError(
+            f"vcov={asked.kind!r} is for plain logits: of a {kind.lower()} use 'HC1', "
+            "{'CRV1': column}, {'CRV3': column} or {'pairs': column}"
+        )
+    if options.weights_type == "sampling" and options.weights and asked.kind == "iid":
+        raise UsageError(
+            "sampling weights say nothing of how much information there is: iid standard errors "
+            "have no meaning; use vcov='HC1' or clusters"
+        )

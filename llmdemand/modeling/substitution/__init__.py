@@ -1,0 +1,1 @@
+"""Data of demand models beyond independence of irrelevant alternatives."""
