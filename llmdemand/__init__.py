@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.inference.round_numbers import round_number_test
     from llmdemand.modeling.models.demand import Demand, fit_demand
     from llmdemand.modeling.models.logit import fraclogit, logit
+    from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.quantities.quantity import Quantity
@@ -118,6 +119,7 @@ _HOMES = {
     "load_study": "core.study",
     "logit": "modeling.models.logit",
     "lr_test": "modeling.inference.hypotheses",
+    "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
     "paired_panel": "calibration.paired",
