@@ -54,7 +54,7 @@ FLOORS = {
         "variance",
         "estimation",
         "quantities",
-        "inference",
+        "inference markets",
         "scoring",
         "tables",
         "models",

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from llmdemand.errors import UsageError
 from llmdemand.modeling.estimation.fit import Fit
+from llmdemand.modeling.markets.prices import nash_prices
 from llmdemand.modeling.quantities import (
     curves,
     effects,
@@ -241,16 +242,28 @@ class Asking(Fit):
     @spelled(Asked, Intervals())
     def optimal_price(
         self,
-        cost: float = 0.0,
+        cost: float | Mapping[str, float] = 0.0,
         kind: Goal = "profit",
         *,
-        alternative: str | None = None,
+        alternative: str | Sequence[str] | None = None,
         price: str | Mapping[str, str] | None = None,
         bounds: tuple[float, float] | None = None,
         at: Any = None,
         **options: Unpack[Asked],
     ) -> Quantity:
-        """The price of the highest profit, or revenue: see `pricing.optimal_price`."""
+        """The price of the highest profit, or revenue: see `pricing.optimal_price`.
+
+        Several alternatives are those of one owner, priced together: see `markets.prices`.
+        """
+        if isinstance(cost, Mapping) and alternative is None:
+            alternative = list(cost)
+        if isinstance(cost, Mapping) or not isinstance(alternative, str | None):
+            if bounds is not None:
+                raise UsageError("bounds=... is for one price: leave it out for several")
+            if kind == "revenue" and cost:
+                raise UsageError(f"kind='revenue' has no cost, found {cost}: use kind='profit'")
+            own = [alternative] if isinstance(alternative, str) else list(alternative or ())
+            return self.nash_prices({"owner": own}, cost, price=price, at=at, **options)
         return self._ask(
             pricing.optimal_price,
             options,
@@ -261,6 +274,20 @@ class Asking(Fit):
             bounds=bounds,
             at=at,
         )
+
+    @spelled(Asked, Intervals())
+    def nash_prices(
+        self,
+        owners: Mapping[str, Sequence[str]],
+        cost: float | Mapping[str, float] = 0.0,
+        *,
+        price: str | Mapping[str, str] | None = None,
+        at: Any = None,
+        **options: Unpack[Asked],
+    ) -> Quantity:
+        """Prices that no owner would change: see `markets.prices.nash_prices`."""
+        column = _column(price, "prices are what is searched for")
+        return self._ask(nash_prices, options, owners, cost, price=column, at=at)
 
     @spelled(Drawn, Intervals())
     def get_margeff(

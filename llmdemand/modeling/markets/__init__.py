@@ -1,0 +1,1 @@
+"""Prices of several products at once: of one owner, and of rivals."""
