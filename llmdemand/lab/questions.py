@@ -1,4 +1,4 @@
-"""Whole answers with two labels each: questions in six languages, and how answers are cut."""
+"""Whole answers with their labels: questions in six languages, and how answers are cut."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Answer:
         Among the answers to its question.
     label, second : str or None
         What its author, and a second reader who saw the text alone, say that it chooses; None
-        for nothing.
+        for nothing. Of a question that was `reread`, both are the author's.
     unsure : bool
-        Whether the second reader hesitated.
+        Whether whoever read it second hesitated.
     """
 
     text: str
@@ -56,6 +56,8 @@ class Question:
         The choice set.
     answers : tuple of Answer
         At least two; their probabilities sum to 1.
+    reread : bool
+        Whether its author alone has read it, twice: that the two agree says nothing.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Question:
     feature: str
     menu: Menu
     answers: tuple[Answer, ...]
+    reread: bool = False
 
     def __post_init__(self) -> None:
         whole = sum(answer.probability for answer in self.answers)
@@ -89,7 +92,7 @@ def load_questions() -> tuple[Question, ...]:
 
     >>> found = load_questions()
     >>> len(found), sum(len(q.answers) for q in found)
-    (68, 138)
+    (74, 150)
     """
     data = tomllib.loads(data_file("pivots", "answers.toml").read_text("utf-8"))
     with warnings.catch_warnings():
@@ -119,6 +122,7 @@ def load_questions() -> tuple[Question, ...]:
                 )
                 for a in q["answers"]
             ),
+            q.get("reread", False),
         )
         for q in data["question"]
     )
