@@ -32,7 +32,7 @@ class Answer:
         Among the answers to its question.
     label, second : str or None
         What its author, and a second reader who saw the text alone, say that it chooses; None
-        for nothing. Of a question that was `reread`, both are the author's.
+        for nothing.
     unsure : bool
         Whether whoever read it second hesitated.
     """
@@ -56,8 +56,6 @@ class Question:
         The choice set.
     answers : tuple of Answer
         At least two; their probabilities sum to 1.
-    reread : bool
-        Whether its author alone has read it, twice: that the two agree says nothing.
 
     Raises
     ------
@@ -69,7 +67,6 @@ class Question:
     feature: str
     menu: Menu
     answers: tuple[Answer, ...]
-    reread: bool = False
 
     def __post_init__(self) -> None:
         whole = sum(answer.probability for answer in self.answers)
@@ -122,7 +119,6 @@ def load_questions() -> tuple[Question, ...]:
                 )
                 for a in q["answers"]
             ),
-            q.get("reread", False),
         )
         for q in data["question"]
     )
