@@ -139,7 +139,7 @@ def _shift(panel: Panel) -> Shift:
     found = []
     for reading in ("pivot", "final"):
         try:
-            pool = Pool.of(panel, reading, alone=True)
+            pool = Pool.of(panel, reading)
         except DesignError:
             return Shift()
         n, total = pool.sums("belief")[:2]

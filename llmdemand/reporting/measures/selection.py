@@ -88,7 +88,7 @@ def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             some = Panel(rows, panel.study, panel.provenance)
-            fit = Pool.of(some, reading, alone=True).fit("belief")
+            fit = Pool.of(some, reading).fit("belief")
     except DesignError:
         return math.nan
     return float(np.asarray(fit.slope)[0])
