@@ -109,12 +109,12 @@ class Outcomes:
     @property
     def stopping(self) -> tuple[str, ...]:
         """What choices are of, in a sentence, where answers were stopped; else nothing."""
-        if self.weight is None:
+        if self.readings is None or self.readings.stopped is None:
             return ()
-        share = float((self.weight > 0).mean())
+        share = 1 - float(self.readings.stopped.mean())
         return (
             f"choice is that of whole answers, {100 * share:.3g} % of all, weighted by one over "
-            f"their probability: n runs hold {share:.3g} n choices, by which belief is corrected",
+            f"their probability: n runs hold {share:.3g} n of them, by which belief is corrected",
         )
 
     @property

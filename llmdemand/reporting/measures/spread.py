@@ -58,7 +58,8 @@ def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
         By cell: ``price``; ``runs``; ``n`` and ``m`` (what beliefs and choices sum to); sums
         ``b, y`` of beliefs and choices; squared deviations ``ss_b, ss_y``, and ``ss_within``,
         what sampling an answer adds to the former; ``gap`` and ``noise``, the sum of choice less
-        belief at the pivot and its variance.
+        belief at the pivot and its variance; where answers were stopped, ``whole``, whole ones
+        that were read.
 
     Notes
     -----
@@ -104,6 +105,7 @@ def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
         return cells.assign(ss_within=(cells["n"] - 1) * cells["noise"] / cells["n"])
     rate = grouped["rate"].first()
     if found.weight is not None:
+        cells["whole"] = (rows["m"] != 0).groupby(by).sum()
         cells["ss_y"] = cells["y"] * (cells["m"] - cells["y"]) / (cells["runs"] * rate)
     for column in ("ss_b", "ss_y"):
         cells[column] = (cells[column] / rate).where(rate > 0, 0.0)
@@ -116,6 +118,8 @@ def parts(cells: pd.DataFrame) -> dict[str, float]:
     names = ("var_choice", "var_belief", "var_sampling", "within_share", "icc")
     if free == 0:
         return dict.fromkeys(names, math.nan)
+    if "whole" in cells and (cells["whole"] < 2).all():  # products of two choices are unknown
+        return dict.fromkeys(names, math.nan) | {"var_belief": float(cells["ss_b"].sum()) / free}
     sums = (cells[k].sum() for k in ("ss_y", "ss_b", "ss_within"))
     choice, between, within = (float(s) / free for s in sums)
     whole = between + within

@@ -376,6 +376,11 @@ def _notes(panel: Panel, found: Outcomes, cells: pd.DataFrame, icc: float, low: 
             "one usable run per cell: the variance within cells, the intra-cell correlation and "
             "what a belief is worth are unknown; ask each cell at least twice"
         )
+    elif "whole" in cells and (cells["whole"] < 2).all():
+        notes.append(
+            "no cell has two whole answers: what choices vary by within a cell, the intra-cell "
+            "correlation and what a belief is worth are unknown; ask for more whole answers"
+        )
     elif math.isnan(icc):
         notes.append(
             "belief is 0 in all runs of a cell, or 1 in all: nothing varies, and the intra-cell "

@@ -88,9 +88,10 @@ def _selection(report: Findings) -> Table:
     assert report.selection is not None
     note = (
         "share: of the focal alternative among the final choices of these answers, and among those "
-        "of all others; p: that the two are equal (Fisher). Where they differ, leaving the status "
-        "out selects on the choice. price coef.: from all answers that enter with these, and "
-        "without them. low_mass is known before the pivot is drawn: its belief is unbiased."
+        "of all others; p: that the two are equal (Fisher; a score test where weights differ). "
+        "Where they differ, leaving the status out selects on the choice. price coef.: from all "
+        "answers that enter with these, and without them. low_mass is known before the pivot is "
+        "drawn: its belief is unbiased."
     )
     return Table(
         "selection",

@@ -216,6 +216,17 @@ def test_the_variance_of_a_choice_is_unbiased_with_one_or_no_whole_answer_in_a_c
     assert found["var_choice"].mean() == pytest.approx((p * (1 - p)).mean(), abs=0.025)
 
 
+def test_one_whole_answer_in_each_cell_says_nothing_of_what_choices_vary_by(whole):
+    frame = whole.frame.assign(whole_probability=1 / 120)
+    later = frame["replicate"] > 0
+    frame.loc[later, "final_status"] = "stopped"
+    frame.loc[later, ["final_choice", "mismatch"]] = None
+    found = ld.variance(Panel(frame, whole.study), replications=10)
+    assert np.isnan(found.icc) and found.by_price["var_choice"].isna().all()
+    assert found.by_price["var_belief"].notna().all()
+    assert "no cell has two whole answers" in found.summary()
+
+
 def test_the_pool_of_stopped_answers_is_fitted_as_fit_demand_does(whole, cut):
     pool = Pool.of(cut)
     for outcome in ("belief", "choice"):
