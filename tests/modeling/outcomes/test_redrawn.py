@@ -89,7 +89,7 @@ def test_draws_spread_as_fresh_panels_do_and_what_is_learnt_once_does_not():
     # A variance of 4,000 has an error of 2.2 per cent, a ratio of two 3.2, a little more by tails.
     assert np.var(again) / np.var(fresh) == pytest.approx(1, abs=0.13)
     assert np.var(once) / np.var(fresh) < 0.8
-    assert np.mean(again) / np.mean(fresh) == pytest.approx(1, abs=0.02)
+    assert np.mean(again) / np.mean(fresh) == pytest.approx(1, abs=0.06)
 
 
 def halves(cells, runs):
