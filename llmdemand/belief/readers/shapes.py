@@ -43,7 +43,7 @@ FORM = "known form of response (as Chat Completions: choices[0] with message, lo
 Short = tuple[str | list[int], float | None, Raw]
 
 
-class Candidate(Struct):
+class Candidate(Struct, gc=False):
     """A candidate of Chat Completions, of their relatives and of llama.cpp."""
 
     token: str | None = None
@@ -51,7 +51,7 @@ class Candidate(Struct):
     bytes: list[int] | None = None
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """A generated token with its candidates; the fields of all versions of llama.cpp too."""
 
     token: str | None = None
