@@ -17,6 +17,7 @@ from llmdemand.errors import ResponseError
 
 __all__ = [
     "FORM",
+    "Batched",
     "Body",
     "Candidate",
     "Choice",
@@ -31,6 +32,7 @@ __all__ = [
     "decode",
     "given",
     "is_null",
+    "line_of",
 ]
 
 MaybeRaw = Raw | UnsetType
@@ -156,6 +158,12 @@ class Envelope(Body):
     body: Body | UnsetType | None = UNSET
 
 
+class Batched(Line):
+    """A line of a batch output, whose response is decoded along with it."""
+
+    response: Envelope | UnsetType = UNSET  # type: ignore[assignment]  # narrower than Raw
+
+
 @lru_cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
@@ -182,6 +190,21 @@ def decode(data: Any, kind: Any, form: str) -> Any:
         raise ResponseError(f"no {form}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ResponseError(f"no JSON ({error})") from None
+
+
+def line_of(data: bytes) -> Line:
+    """A line of a file: `Batched` where that fits it, else a `Line`.
+
+    Raises
+    ------
+    ResponseError
+        As `decode` does.
+    """
+    try:
+        found: Line = _decoder(Batched).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = decode(data, Line, FORM)
+    return found
 
 
 def _cleaned(data: bytes) -> bytes:
