@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -115,6 +116,8 @@ def extracted(path: Path, make: Callable[[], PanelBuilder], workers: int) -> Ite
         workers, get_context("spawn"), initializer=_begin, initargs=(path, make)
     )
     try:
+        with _deaf():
+            pool.submit(int)  # with the first task all processes start
         yield from _by_several(pool, _IN_FLIGHT * workers, path, make)
     except BrokenProcessPool:
         raise UsageError(
@@ -159,12 +162,25 @@ def _worth(path: Path) -> int:
     return cores or 1
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that start here never hear of an interrupt: the parent does, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: `_begin` comes a little later
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 # What a worker process knows, from its start on.
 _OWN: list[tuple[Path, PanelBuilder]] = []
 
 
 def _begin(path: Path, make: Callable[[], PanelBuilder]) -> None:
-    """Of a worker's life. An interrupt is the parent's to answer: it ends its workers."""
+    """Of a worker's life; see `_deaf`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _OWN[:] = [(path, make())]
 

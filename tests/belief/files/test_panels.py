@@ -211,15 +211,18 @@ class Slow(PanelBuilder):
         return super().row(answer)
 
 if __name__ == "__main__":
-    panels._PART = 5000
-    for row in panels.extracted(Path(sys.argv[1]), partial(Slow, load_study("pampers")), 2):
+    path = Path(sys.argv[1])
+    # One process is at work for two seconds, two have nothing to do.
+    middle, end = next(panels.spans(path, 2000))[1], path.stat().st_size
+    panels.spans = lambda path, size: iter([(0, middle), (middle, end)])
+    for row in panels.extracted(path, partial(Slow, load_study("pampers")), 3):
         print(row["run_id"], flush=True)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
 def test_an_interrupt_ends_all_processes_at_once(tmp_path):
-    script, path = tmp_path / "script.py", write(tmp_path / "a.jsonl", 16000)
+    script, path = tmp_path / "script.py", write(tmp_path / "a.jsonl", 160)
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(path)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
