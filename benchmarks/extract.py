@@ -4,13 +4,14 @@
     python benchmarks/extract.py --responses 1000000
 
 Times a 21-token answer with 20 candidates each (median over repeats, side by side with
-reading the same response from JSON), then streams a JSONL file of responses through
-`read_answers` and prints the rate and how memory grew.
+reading the same response from JSON), then makes the rows of a JSONL file of responses with
+one process and with several, in turn, and prints rates, their ratio and how memory grew.
 """
 
 import argparse
 import json
 import math
+import os
 import random
 import re
 import resource
@@ -18,10 +19,17 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from llmdemand import Extractor, Response, Token, load_study, read_answers, read_response
+import msgspec
+
+from llmdemand import Extractor, Response, Token, load_study, read_response
+from llmdemand.belief.files.panels import extracted
 from llmdemand.belief.readers import to_compact
+from llmdemand.belief.rows import PanelBuilder
 
 SENTENCE = (
     "Given what the two brands cost today and how much we use , I think I would rather go with"
@@ -63,63 +71,78 @@ def chat(response: Response) -> dict[str, object]:
     return {"choices": [{**choice, "logprobs": {"content": content}}], "model": "m"}
 
 
+def timed(work: Callable[[Any], object], given: Sequence[Any]) -> float:
+    """Seconds of this processor for each, whatever else it is busy with."""
+    start = time.process_time()
+    for one in given:
+        work(one)
+    return (time.process_time() - start) / len(given)
+
+
 def per_run(repeats: int) -> None:
     rng = random.Random(1)
     responses = [answer(rng) for _ in range(500)]
-    raw = [json.dumps(to_compact(r)).encode() for r in responses]
-    chats = [json.dumps(chat(r)).encode() for r in responses]
+    short = [json.dumps(to_compact(r)).encode() for r in responses]
+    chats = [json.dumps(chat(r), separators=(",", ":")).encode() for r in responses]
     extractor = Extractor(load_study("pampers").menu)
     assert all(extractor(r).pivot_index == 20 for r in responses)
+    # Nothing can be faster than finding where a response ends.
+    skim = msgspec.json.Decoder(msgspec.Raw).decode
+    jobs: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {
+        "extract": (extractor, responses),
+        "read, short form": (read_response, short),
+        "json.loads, short form": (json.loads, short),
+        "read, chat": (read_response, chats),
+        "skim, chat": (skim, chats),
+        "json.loads, chat": (json.loads, chats),
+    }
+    rounds = [{name: timed(*job) for name, job in jobs.items()} for _ in range(repeats)]
+    spent = {name: statistics.median(r[name] for r in rounds) for name in jobs}
     tokens = len(responses[0].tokens)
-    belief, reading, chatting, plain = [], [], [], []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        for response in responses:
-            extractor(response)
-        belief.append((time.perf_counter() - start) / len(responses))
-        start = time.perf_counter()
-        for line in raw:
-            read_response(line)
-        reading.append((time.perf_counter() - start) / len(raw))
-        start = time.perf_counter()
-        for line in chats:
-            read_response(line)
-        chatting.append((time.perf_counter() - start) / len(raw))
-        start = time.perf_counter()
-        for line in raw:
-            json.loads(line)
-        plain.append((time.perf_counter() - start) / len(raw))
-    one, other, third, base = map(statistics.median, (belief, reading, chatting, plain))
     print(f"{tokens} tokens x 20 candidates, median of {repeats} rounds over 500 responses")
-    print(f"  {'extract':<22} {1e6 * one:8.1f} us per run")
-    for name, value in (
-        ("read, short form", other),
-        ("read, chat", third),
-        ("json.loads, short form", base),
-    ):
-        print(f"  {name:<22} {1e6 * value:8.1f} us per run   ({value / one:.1f} x extract)")
+    print(f"  {'extract':<22} {1e6 * spent['extract']:8.1f} us per run")
+    for name, (_, given) in list(jobs.items())[1:]:
+        ratio = spent[name] / spent[f"read, {name.split(', ')[1]}"]
+        size = len(given[0]) / 1024
+        print(f"  {name:<22} {1e6 * spent[name]:8.1f} us per run of {size:.0f} kB", end=" ")
+        print(f"({ratio:.1f} x reading it, {spent[name] / spent['extract']:.1f} x extract)")
 
 
-def stream(responses: int) -> None:
-    rng = random.Random(2)
-    study = load_study("pampers")
-    lines = [json.dumps(to_compact(answer(rng))) for _ in range(64)]
+def peak() -> float:
+    """Most memory that this process and the largest of its ended workers had, in MB."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(w).ru_maxrss for w in who) / 1024
+
+
+def whole_file(responses: int, workers: int, form: str) -> None:
+    """Rows of a file by one process and by several, in turn; and memory at a tenth of it."""
+    rng, study = random.Random(2), load_study("pampers")
+    write = to_compact if form == "short form" else chat
+    lines = [json.dumps(write(answer(rng)), separators=(",", ":")) for _ in range(64)]
+    make = partial(PanelBuilder, study)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "responses.jsonl"
-        with path.open("w") as file:
-            for k in range(responses):
-                file.write(f'{{"run_id":"{k % 16}-{k // 16}","raw":{lines[k % 64]}}}\n')
-        extractor, seen, start = Extractor(study.menu), 0, time.perf_counter()
-        peak_at = {}
-        for found in read_answers(path, study):
-            seen += extractor(found.response).pivot_index == 20
-            if seen in (responses // 10, responses):
-                peak_at[seen] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        spent = time.perf_counter() - start
+        spent: dict[int, list[float]] = {1: [], workers: []}
+        memory = {}
+        for count in (responses // 10, responses):
+            with path.open("w") as file:
+                for k in range(count):
+                    file.write(f'{{"run_id":"{k % 16}-{k // 16}","raw":{lines[k % 64]}}}\n')
+            for _ in range(1 if count < responses else 3):
+                for number, times in spent.items():
+                    start = time.perf_counter()
+                    seen = sum(r["pivot_index"] == 20 for r in extracted(path, make, number))
+                    assert seen == count
+                    if count == responses:
+                        times.append(time.perf_counter() - start)
+            memory[count] = peak()
         size = path.stat().st_size / 2**20
-    early, late = peak_at[responses // 10], peak_at[responses]
-    print(f"{responses} responses, {size:.0f} MB of JSONL: {responses / spent:.0f} per second")
-    print(f"  peak memory {early:.0f} MB after a tenth, {late:.0f} MB at the end")
+    one, several = (statistics.median(times) for times in spent.values())
+    print(f"{responses} responses in {form}, {size:.0f} MB of JSONL, to rows of a panel")
+    print(f"  1 process {responses / one:.0f} per second, {workers} processes", end=" ")
+    print(f"{responses / several:.0f} ({one / several:.2f} x), their start included")
+    few, many = memory.values()
+    print(f"  peak memory of parent and a worker {few:.0f} MB at a tenth, {many:.0f} MB at all")
 
 
 if __name__ == "__main__":
@@ -127,6 +150,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--responses", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2))
     arguments = parser.parse_args()
     per_run(arguments.repeats)
-    stream(arguments.responses)
+    whole_file(arguments.responses, arguments.workers, "short form")
+    whole_file(arguments.responses // 3, arguments.workers, "chat")

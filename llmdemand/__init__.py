@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.belief.equivalence import check_equivalence
     from llmdemand.belief.extract import Belief, Extractor, extract
-    from llmdemand.belief.readers import read_answers, read_response
+    from llmdemand.belief.files import extract_file, read_answers
+    from llmdemand.belief.readers import read_response
     from llmdemand.belief.rows import extract_panel
     from llmdemand.belief.tokens import Response, Token
     from llmdemand.belief.tree import tree
@@ -111,6 +112,7 @@ _HOMES = {
     "estimate": "simulation.run",
     "etable": "modeling.tables.etable",
     "extract": "belief.extract",
+    "extract_file": "belief.files",
     "extract_panel": "belief.rows",
     "fit_batch": "modeling.batch.batch",
     "fit_demand": "modeling.models.demand",
@@ -127,7 +129,7 @@ _HOMES = {
     "plan_sample": "calibration.sample_plan",
     "precision": "reporting.measures.precision",
     "prediction": "reporting.measures.prediction",
-    "read_answers": "belief.readers",
+    "read_answers": "belief.files",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "recalibrated": "calibration.recalibrate",
@@ -183,6 +185,7 @@ __all__ = [
     "estimate",
     "etable",
     "extract",
+    "extract_file",
     "extract_panel",
     "fit_batch",
     "fit_demand",

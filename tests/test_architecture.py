@@ -44,6 +44,7 @@ FLOORS = {
         "branching final thoughts",
         "rows",
         "readers",
+        "files",
     ],
     "modeling": [
         "arrays printed spelled",

@@ -82,6 +82,23 @@ def test_extract_from_the_store_and_audit(run, tmp_path):
     assert code == 2 and "bad.jsonl line 1: no JSON" in err
 
 
+def test_a_file_is_extracted_by_several_processes(run, tmp_path):
+    run("simulate", "pampers", "--backend", "synthetic", "--runs", 3, "--out", "panel.parquet")
+    run("store", "export", "panel.responses.sqlite", "a.jsonl")
+    answered = [x for x in (tmp_path / "a.jsonl").read_text().splitlines() if '"run_id"' in x]
+    (tmp_path / "a.jsonl").write_text("".join(f"{x}\n" for x in answered))
+    for workers in (1, 2):
+        options = ("--study", "pampers", "--workers", workers, "--out", f"{workers}.parquet")
+        code, out, err = run("extract", "a.jsonl", *options)
+        assert (code, err) == (0, "") and "48 runs: ok 48" in out
+    one, two = (Panel.read(tmp_path / f"{w}.parquet") for w in (1, 2))
+    assert one.frame.equals(two.frame) and one.provenance == two.provenance
+    code, _, err = run("extract", "panel.responses.sqlite", "--study", "pampers", "--workers", 2)
+    assert code == 2 and "a store is read by one process" in err
+    code, _, err = run("extract", "a.jsonl", "--study", "pampers", "--workers", 0)
+    assert code == 2 and "workers=0: expected a number of processes" in err
+
+
 def test_many_changes_of_mind_are_said_with_what_to_do(run, tmp_path):
     from llmdemand import load_study
     from llmdemand.simulation.backends.synthetic import SyntheticBackend

@@ -60,12 +60,21 @@ def test_a_judge_is_priced_and_then_asked(run, tmp_path, fake_server, complete, 
     assert code == 0 and "answers to ask" in out and not fake_server.requests
     code, out, _ = run("judge", "panel.parquet", *who, "--prices", "1,1", "--out", "j.parquet")
     assert code == 0 and "480 runs: read 480" in out
+    assert "the judge chose the option that it was shown first in" in out
     panel = Panel.read(tmp_path / "j.parquet")
     assert panel.provenance["final_reader"] == "judge"
     asked = len(fake_server.requests)
     assert 0 < asked < 480, "texts that come again are asked once"
     run("judge", "panel.parquet", *who, "--prices", "1,1", "--out", "j.parquet")
     assert len(fake_server.requests) == asked, "nothing is asked twice"
+    shown = {r["messages"][1]["content"].split("\n")[1] for r in fake_server.requests}
+    assert shown == {"- Pampers", "- Huggies"}
+    fixed = ("judge", "panel.parquet", *who, "--prices", "1,1", "--orders")
+    code, out, _ = run(*fixed, "fixed", "--out", "j.parquet")
+    assert code == 0 and "cannot be told" in out
+    assert Panel.read(tmp_path / "j.parquet").frame["judged_order"].nunique() == 1
+    code, _, err = run(*fixed, "cross")
+    assert code == 2 and "use one of rotate, fixed" in err
 
 
 def test_labels_that_cannot_be_read_are_one_line(run):

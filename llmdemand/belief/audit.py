@@ -9,18 +9,19 @@ import numpy as np
 
 from llmdemand.belief.equivalence import Equivalence, certain, check_equivalence
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import WHOLE, Panel
+from llmdemand.core.panel import JUDGED, WHOLE, Panel
 from llmdemand.errors import DesignError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MUCH", "Audit", "audit", "position", "remedy", "thoughts"]
+__all__ = ["MUCH", "Audit", "audit", "judge_position", "position", "remedy", "thoughts"]
 
 #: Above this share of answers that say something else in the end, belief at the pivot misleads.
 MUCH = 0.05
 
 _LOCK = 0.95
+_UNTOLD = "whether it reads the answer or follows that order cannot be told"
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +58,8 @@ class Audit(OneLine):
         although the order varies: no estimate should be read from such a panel.
     note : str
         Why belief says no more than choice, where it is 0 or 1 in every run; the share of all
-        answers that change, where whole ones were drawn with unequal probability; else empty.
+        answers that change, where whole ones were drawn with unequal probability; how far a
+        judge that has read the answers follows the order of its options; else empty.
     thoughts : str
         ``natural`` or ``forced`` where the model thinks first; else empty.
     thought_cut : float
@@ -178,7 +180,9 @@ def audit(panel: Panel) -> Audit:
         _wilson(hits, len(chosen)),
         orders,
         locked,
-        "; ".join(note for note in (_unequal(settled), certain(panel)) if note),
+        "; ".join(
+            note for note in (_unequal(settled), certain(panel), judge_position(panel)) if note
+        ),
         *thoughts(panel),
         None if panel.usable.empty else check_equivalence(panel),
     )
@@ -240,6 +244,29 @@ def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:
     first = chosen["order"].str.split(">").str[0]
     hits, orders = int((chosen["choice"] == first).sum()), int(first.nunique())
     return hits, orders, orders > 1 and hits > _LOCK * len(chosen)
+
+
+def judge_position(panel: Panel) -> str:
+    """How often a judge chose the option that it was shown first, in words; empty without one.
+
+    Counted are different texts that it reads as a choice: each is asked once, however many
+    runs have it. That it is locked to the first place follows the rule of `position`, and
+    cannot be told where the same option was first in every text.
+    """
+    if panel.provenance.get("final_reader") != "judge":
+        return ""
+    frame = panel.frame.dropna(subset=["final_choice"])
+    if JUDGED not in frame:
+        return "the judge was shown the options in the menu's order in every text: " + _UNTOLD
+    texts = frame.drop_duplicates(["text", JUDGED])
+    hits, first, locked = position(
+        texts[[JUDGED, "final_choice"]].set_axis(["order", "choice"], axis=1)
+    )
+    said = f"the judge chose the option that it was shown first in {hits} of {len(texts)} texts"
+    if first < 2:
+        return f"{said}, the same option in all of them: {_UNTOLD}"
+    lock = "; POSITION-LOCKED: read no estimate from its readings" if locked else ""
+    return f"{said}, {first} shown first in turn{lock}"
 
 
 def _wilson(hits: int, total: int) -> tuple[float, float, float]:

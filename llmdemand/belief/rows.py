@@ -122,12 +122,25 @@ class PanelBuilder:
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
 
-    def add(self, answer: Answer) -> str:
-        """Extract one answer; returns its status."""
-        row = _row(self._study, self._extractor, self._final, answer, self._names, self._reader)
+    @property
+    def study(self) -> Study:
+        """The study that was asked."""
+        return self._study
+
+    def row(self, answer: Answer) -> dict[str, Any]:
+        """Extract one answer, without keeping its row."""
+        return _row(self._study, self._extractor, self._final, answer, self._names, self._reader)
+
+    def keep(self, row: dict[str, Any]) -> None:
+        """One more row of the panel, made by `row` here or in another process."""
         self._rows.append(row)
         if len(self._rows) == _CHUNK:
             self._close_part()
+
+    def add(self, answer: Answer) -> str:
+        """Extract one answer and keep its row; returns its status."""
+        row = self.row(answer)
+        self.keep(row)
         return str(row["status"])
 
     def panel(self, provenance: Mapping[str, Any] | None = None, *, ordered: bool = False) -> Panel:

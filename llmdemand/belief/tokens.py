@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,12 +51,18 @@ class Token:
 
     @classmethod
     def unread(
-        cls, data: bytes, logprob: float, raw: Any, read: Callable[[bytes, Any], Listed]
-    ) -> Token:
-        """A token whose candidates are read when they are asked for: ``read(data, raw)``."""
-        made = cls.__new__(cls)
-        made.data, made.logprob, made._listed, made._read = data, logprob, raw, read
-        return made
+        cls, tokens: Iterable[tuple[bytes, float, Any]], read: Callable[[bytes, Any], Listed]
+    ) -> tuple[Token, ...]:
+        """Tokens of ``(data, logprob, raw)`` whose candidates are read when they are asked for.
+
+        They are then ``read(data, raw)``.
+        """
+        found, new = [], cls.__new__
+        for data, logprob, raw in tokens:
+            made = new(cls)
+            made.data, made.logprob, made._listed, made._read = data, logprob, raw, read
+            found.append(made)
+        return tuple(found)
 
     @property
     def listed(self) -> Listed:

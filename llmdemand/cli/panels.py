@@ -21,6 +21,7 @@ from llmdemand.cli.options import (
 )
 from llmdemand.cli.output import (
     command_line,
+    counting,
     err,
     out,
     print_json,
@@ -31,6 +32,7 @@ from llmdemand.cli.output import (
     warnings_as_lines,
 )
 from llmdemand.cli.reports import compared, kept_responses, print_report, result_folder
+from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.belief.audit import Audit
@@ -143,6 +145,13 @@ def extract(
     ] = 0.05,
     thinking: Thinking = None,
     thinking_open: ThinkingOpen = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that read a file of lines; by default as many as there are cores from "
+            "128 MB on, else one. The panel is the same."
+        ),
+    ] = None,
 ) -> None:
     """Extract beliefs from responses on disk; asks no model.
 
@@ -150,19 +159,24 @@ def extract(
     """
     from llmdemand.belief.audit import MUCH, remedy
     from llmdemand.belief.audit import audit as audited
-    from llmdemand.belief.readers import read_answers
+    from llmdemand.belief.files import extract_file
     from llmdemand.belief.rows import extract_panel
     from llmdemand.simulation.backends.recorded import stored_answers
     from llmdemand.simulation.storing.store import is_store
 
     chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
     refuse_overwriting(path, file)
-    if is_store(file):
-        answers = stored_answers(file, chosen, model=model)
-    else:
-        answers = read_answers(file, chosen)
     provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
-    panel = extract_panel(chosen, answers, provenance, low_mass=low_mass)
+    if is_store(file):
+        if workers not in (None, 1):
+            raise UsageError(f"--workers {workers}: a store is read by one process, leave it out")
+        answers = stored_answers(file, chosen, model=model)
+        panel = extract_panel(chosen, answers, provenance, low_mass=low_mass)
+    else:
+        with counting("answers read") as progress:
+            panel = extract_file(
+                file, chosen, provenance, low_mass=low_mass, workers=workers, progress=progress
+            )
     panel.write(path)
     out().print(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}")
     found = audited(panel)

@@ -49,9 +49,18 @@ def judge(
     mode: Annotated[
         str, typer.Option(help="[b]chat[/b], or [b]completion[/b] for models that continue a text.")
     ] = "chat",
+    orders: Annotated[
+        str,
+        typer.Option(
+            help="Order of the options: [b]rotate[/b], drawn for each text in a balanced design; "
+            "[b]fixed[/b], the menu's in every text."
+        ),
+    ] = "rotate",
     path: Out = Path("judged.parquet"),
     store: StorePath = None,
-    seed: Seed = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the judge's answers and of the orders.")
+    ] = 1,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
     prices: PriceList = None,
@@ -66,6 +75,7 @@ def judge(
 
     Example: [b]llmdemand judge panel.parquet --mode completion --out judged.parquet[/b]
     """
+    from llmdemand.belief.audit import judge_position
     from llmdemand.core.panel import Panel
     from llmdemand.simulation.judge import Judge, judged, texts_of
 
@@ -86,19 +96,22 @@ def judge(
         answerer,
         seed=seed,
         mode=mode,
+        orders=orders,
         store=kept,
         budget=budget(budget_usd, budget_tokens),
         concurrency=concurrency(calls),
         progress=True,
     )
-    expected = reader.estimate(texts_of(read), read.study.menu)
+    expected = reader.estimate(
+        texts_of(read), read.study.menu, outside_last=read.study.outside_last
+    )
     if dry_run:
         say(str(expected))
         return
     err().print(f"judge, {answerer.model}: {expected}", highlight=False)
     found = judged(read, reader)
     found.write(path)
-    say(f"{_readings(found)}\npanel: {path}\nresponses: {kept}")
+    say(f"{_readings(found)}\n{judge_position(found)}\npanel: {path}\nresponses: {kept}")
 
 
 @label.command("export")

@@ -15,10 +15,13 @@ from llmdemand.errors import PanelError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FINAL_STATUSES", "STATUSES", "WHOLE", "Panel"]
+__all__ = ["FINAL_STATUSES", "JUDGED", "STATUSES", "WHOLE", "Panel"]
 
 #: Column of panels in which answers may have been stopped at their pivot.
 WHOLE = "whole_probability"
+
+#: Column of panels whose answers a judge has read: the order in which it was shown the options.
+JUDGED = "judged_order"
 
 #: What can be said of a run. Only ``ok`` enters fits unless asked otherwise.
 STATUSES = {

@@ -107,6 +107,8 @@ class Study(OneLine, Questionnaire):
         ``</think>``: nothing is read there, and the panel says which thoughts were cut.
     thinking_open : bool
         Whether answers begin within a thought, as the prompt's template opens it.
+    pinned : tuple of str
+        Further alternatives that stand last in every option order, as the menu lists them.
 
     Raises
     ------

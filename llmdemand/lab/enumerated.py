@@ -30,7 +30,7 @@ class Enumerated:
     Attributes
     ----------
     id, source, language, feature : str
-        The question; ``50`` or ``138`` for the set that it is from; its difficulty.
+        The question; ``50`` or ``150`` for the set that it is from; its difficulty.
     menu : Menu
         The choice set.
     setting : Setting
@@ -66,7 +66,7 @@ class Enumerated:
             words = [pieces(answer.text) for answer in question.answers]
             weights = [answer.probability for answer in question.answers]
             labels = tuple(answer.label for answer in question.answers)
-            about = ("138", question.language, question.feature)
+            about = ("150", question.language, question.feature)
             setting = Setting()
         probability = np.array(weights) / sum(weights)
         return cls(

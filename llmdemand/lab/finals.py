@@ -37,7 +37,7 @@ class Finals:
     Attributes
     ----------
     readings, classes : pandas.DataFrame
-        By ``group`` (all, set and language of the 138; then class): ``answers`` and, for the
+        By ``group`` (all, set and language of the 150; then class): ``answers`` and, for the
         choice at the pivot and each reader of the whole answer, ``<reader> right`` (as labelled,
         nothing included), ``abstained`` (nothing where the label names an alternative) and
         ``wrong``. Of the 50 questions only the recorded answer counts.
@@ -92,10 +92,10 @@ class Finals:
 
 
 def shipped() -> tuple[Enumerated, ...]:
-    """The 50 questions and the 68 with two labels.
+    """The 50 questions and the 74 of whole answers.
 
-    >>> sum(len(q.responses) for q in shipped() if q.source == "138")
-    138
+    >>> sum(len(q.responses) for q in shipped() if q.source == "150")
+    150
     """
     cases, questions = map(Enumerated.of, load_cases()), map(Enumerated.of, load_questions())
     return (*cases, *questions)
@@ -125,7 +125,7 @@ def finals(
     --------
     >>> found = finals()
     >>> found.exact, len(found.questions)
-    (True, 118)
+    (True, 124)
     """
     known = shipped() if questions is None else tuple(questions)
     judged = {} if judge is None else _judged(known, judge)
@@ -277,7 +277,7 @@ def _summed(wide: pd.DataFrame) -> pd.DataFrame:
     names = [c.removeprefix("bias ") for c in wide.columns if c.startswith("bias ")]
     rows = []
     for name in names:
-        for source in ("50", "138", "all"):
+        for source in ("50", "150", "all"):
             part = wide[(wide["answers"] > 1) & ((source == "all") | (wide["set"] == source))]
             # Where labels decide in no answer, there is no share to miss.
             part = part[part[f"bias final choice, {_LABELS}"].notna()]

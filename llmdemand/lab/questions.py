@@ -1,4 +1,4 @@
-"""Whole answers with two labels each: questions in six languages, and how answers are cut."""
+"""Whole answers with their labels: questions in six languages, and how answers are cut."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Answer:
         What its author, and a second reader who saw the text alone, say that it chooses; None
         for nothing.
     unsure : bool
-        Whether the second reader hesitated.
+        Whether whoever read it second hesitated.
     """
 
     text: str
@@ -89,7 +89,7 @@ def load_questions() -> tuple[Question, ...]:
 
     >>> found = load_questions()
     >>> len(found), sum(len(q.answers) for q in found)
-    (68, 138)
+    (74, 150)
     """
     data = tomllib.loads(data_file("pivots", "answers.toml").read_text("utf-8"))
     with warnings.catch_warnings():

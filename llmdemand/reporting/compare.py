@@ -11,9 +11,9 @@ import numpy as np
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
-from llmdemand.errors import UsageError
+from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.models.demand import fit_demand
-from llmdemand.modeling.outcomes.frames import Reading, whose
+from llmdemand.modeling.outcomes.frames import Reading, default_reading
 from llmdemand.reporting.findings import Findings
 from llmdemand.reporting.measures.precision import precision
 from llmdemand.reporting.measures.quality import quality
@@ -211,7 +211,8 @@ def compare(
     if reading is not None:
         given["reading"] = reading
     _check(given, cost)
-    of = whose(panel, reading)
+    of = default_reading(panel) if reading is None else reading
+    choose(of, Reading, "reading")
     parts, bar = Parts(panel), _steps(progress)
     belief = parts.make(BELIEF, lambda: fit_demand(panel, "belief", reading=of))
     choice = parts.make(CHOICE, lambda: fit_demand(panel, "choice", reading=of))
@@ -254,6 +255,7 @@ def compare(
         drawn=True,
     )
     spread = parts.make("what a belief run is worth", lambda: variance(panel, reading=of))
+    selected = parts.make("check of the statuses", lambda: selection(panel, of))
     return Report(
         panel,
         belief,
@@ -267,7 +269,7 @@ def compare(
         cost,
         given | ({} if cost is None else {"cost": cost}),
         reading=of,
-        selection=selection(panel, of),
+        selection=selected,
     )
 
 

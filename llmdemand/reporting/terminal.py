@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,11 @@ def print_report(
         console.print(f"! {problem}", style="yellow", highlight=False, markup=False)
     if report.problems:
         console.print()
-    every = {table.name: table for table in tables.all_tables(report)}
+    every, said = {table.name: table for table in tables.all_tables(report)}, set(report.problems)
     for name in _SHOWN:
         if name in every:
-            _print_table(console, every[name])
+            _print_table(console, every[name], said)
+            said.update(every[name].notes)
     console.print(report.verdict(), style="bold", highlight=False, markup=False)
     if folder is not None:
         console.print(
@@ -90,7 +92,8 @@ def _print_head(report: Report, console: Console) -> None:
     console.print()
 
 
-def _print_table(console: Console, table: Table) -> None:
+def _print_table(console: Console, table: Table, said: Collection[str]) -> None:
+    """The table, and those of its notes that are not said yet."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Grid
 
@@ -107,7 +110,7 @@ def _print_table(console: Console, table: Table) -> None:
     for row in text.itertuples(index=False):
         shown.add_row(*row)
     console.print(shown, markup=False, highlight=False)
-    for note in _notes(table):
+    for note in (n for n in table.notes if n not in said):
         console.print(note, style="dim", highlight=False, markup=False)
     if spared:
         console.print(
@@ -118,11 +121,6 @@ def _print_table(console: Console, table: Table) -> None:
             markup=False,
         )
     console.print()
-
-
-def _notes(table: Table) -> tuple[str, ...]:
-    """Problems are said on top, once."""
-    return () if table.name == "quality" else table.notes
 
 
 def _fitting(table: Table, width: int) -> tuple[list[str], pd.DataFrame]:

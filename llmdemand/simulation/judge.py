@@ -11,7 +11,7 @@ from typing import Any
 from llmdemand.belief.final.entered import entered
 from llmdemand.belief.final.reading import FinalChoice, Setting
 from llmdemand.core.menu import Alternative, Menu
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import JUDGED, Panel
 from llmdemand.core.sampling import Sampling
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
@@ -23,6 +23,7 @@ __all__ = ["Judge", "Judgement", "judged", "judging", "texts_of"]
 
 # The judge's word for an answer that chooses nothing, several, or that it cannot read.
 UNREAD = "unread"
+ORDERS = ("rotate", "fixed")
 _SYSTEM = (
     "You read answers to a question about a purchase and say which option each answer chooses in "
     "the end. What it only compares, praises, rules out or would choose under other conditions "
@@ -72,28 +73,44 @@ class Judgement:
         Its belief in each alternative of the menu and, last, in ``unread``; NaN if unknown.
     said : str
         Its own words.
+    order : tuple of str
+        The order in which it was shown the options; empty where it was not asked.
     """
 
     choice: str | None
     belief: tuple[float, ...]
     said: str
+    order: tuple[str, ...] = ()
 
 
 class Judge:
     """Any backend as a reader: asked for the choice of a text, the name first.
 
     The judge's belief at its own pivot is kept, and the alternative that it believes most is
-    the final choice: a function of the text, without the noise of a draw. Texts that come
-    again are asked once; answers are stored, resumed and budgeted as those of a study.
+    the final choice: a function of the text and of the order in which the options are shown,
+    without the noise of a draw. Texts that come again are asked once; answers are stored,
+    resumed and budgeted as those of a study.
+
+    A judge that likes what stands first would read every text towards the same alternative,
+    were the order always the same. The order is therefore drawn for each text: of m orders
+    (a Williams design, see `Questionnaire.option_orders`), the first m texts see each one
+    once, in an order that `seed` and the first text draw, and so do the next m. Texts added
+    at the end change no order of those before. ``unclear`` is last, as are outside options
+    unless the study moves them. The design is balanced over different texts, not over runs: a
+    text that is most of a panel has one order in all of its runs.
 
     Parameters
     ----------
     backend : Backend
         Who judges; preferably another model than the one that answered.
     seed : int
-        Of its answers.
+        Of its answers and of the options' orders.
     mode : str
         ``chat``, or ``completion`` for models that continue a text.
+    orders : str
+        ``rotate``; or ``fixed``, the menu's order for every text, as it was before orders
+        were drawn: it finds all that was stored then (``rotate`` finds the texts whose order
+        is the menu's).
     **options
         Those of `llmdemand.simulate`: ``store``, ``budget``, ``concurrency``, ...
 
@@ -108,17 +125,42 @@ class Judge:
     name = "judge"
 
     def __init__(
-        self, backend: Backend, *, seed: int = 1, mode: str = "chat", **options: Any
+        self,
+        backend: Backend,
+        *,
+        seed: int = 1,
+        mode: str = "chat",
+        orders: str = "rotate",
+        **options: Any,
     ) -> None:
-        self.backend, self.seed, self._mode, self._options = backend, seed, mode, options
+        if orders not in ORDERS:
+            raise UsageError(f"orders={orders!r}: use one of {', '.join(ORDERS)}")
+        if seed < 0:
+            raise UsageError(f"seed={seed}: give a number that is not negative")
+        self.backend, self.seed, self.orders = backend, seed, orders
+        self._mode, self._options = mode, options
 
     def read(self, text: str, menu: Menu, setting: Setting) -> FinalChoice:
-        """The choice of one answer; `judgements` asks for many at a time."""
+        """The choice of one answer; `judgements` asks for many at a time.
+
+        Orders of texts that are read one by one are balanced on average only.
+        """
         found = self.judgements([text], menu)[text]
         return FinalChoice(found.choice, "judge", found.said)
 
-    def judgements(self, texts: Iterable[str], menu: Menu) -> dict[str, Judgement]:
+    def judgements(
+        self, texts: Iterable[str], menu: Menu, *, outside_last: bool = True
+    ) -> dict[str, Judgement]:
         """What the judge makes of each text; empty ones are unread without asking.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            Their places decide which order of the options each is shown.
+        menu : Menu
+            The choice set.
+        outside_last : bool
+            Whether outside options stand last in every order, as in `Study`.
 
         Raises
         ------
@@ -130,7 +172,7 @@ class Judge:
         asked = [text for text in found if text.strip()]
         if not asked:
             return found
-        study = judging(asked, menu, self._mode)
+        study = self._study(asked, menu, outside_last)
         panel = simulate(study, self.backend, runs=1, seed=self.seed, **self._options)
         for row in panel.frame.to_dict("records"):
             text = asked[int(row["cell"])]
@@ -139,32 +181,64 @@ class Judge:
             if row["status"] == "ok":
                 said = study.menu.ids[max(range(len(belief)), key=belief.__getitem__)]
             choice = None if said == UNREAD else said
-            found[text] = Judgement(choice, belief, str(row["text"] or "").strip())
+            order = tuple(str(row["order"]).split(">"))
+            found[text] = Judgement(choice, belief, str(row["text"] or "").strip(), order)
         return found
 
-    def estimate(self, texts: Iterable[str], menu: Menu) -> Estimate:
+    def estimate(self, texts: Iterable[str], menu: Menu, *, outside_last: bool = True) -> Estimate:
         """What `judgements` would ask for and what that would cost; asks nothing."""
         asked = [text for text in dict.fromkeys(texts) if text.strip()]
         if not asked:
             return Estimate(0, 0, (0.0, 0.0), (0.0, 0.0), None)
         known = {k: self._options[k] for k in ("store", "prices") if k in self._options}
-        study = judging(asked, menu, self._mode)
+        study = self._study(asked, menu, outside_last)
         return estimate(study, self.backend, runs=1, seed=self.seed, **known)
 
+    def _study(self, asked: list[str], menu: Menu, outside_last: bool) -> Study:
+        return judging(asked, menu, self._mode, self.orders, outside_last, self.seed)
 
-def judging(texts: list[str], menu: Menu, mode: str = "chat") -> Study:
+
+def judging(
+    texts: list[str],
+    menu: Menu,
+    mode: str = "chat",
+    orders: str = "rotate",
+    outside_last: bool = True,
+    seed: int = 1,
+) -> Study:
     """The study by which a judge is asked: a cell per text, the name of its choice first.
+
+    Parameters
+    ----------
+    texts : list of str
+        What is read.
+    menu : Menu
+        Its choice set.
+    mode, orders : str
+        As of `Judge`.
+    outside_last : bool
+        Whether the menu's outside options stand last, above ``unclear``, where orders rotate.
+    seed : int
+        Draws the orders.
 
     Raises
     ------
     UsageError
         If the menu has an alternative with the judge's own word for an unread answer.
+
+    Examples
+    --------
+    >>> study = judging(["Tea.", "Coffee."], Menu.of("Tea", "Coffee", outside="nothing"))
+    >>> sorted(study.order(cell, 0) for cell in study.cells())[0]
+    ('coffee', 'tea', 'nothing', 'unread')
     """
     if UNREAD in menu.ids:
         raise UsageError(f"an alternative has the id {UNREAD!r}, the judge's own word: rename it")
     # The options have no prices here; a study needs one, of the option that is the judge's own.
     options = tuple(replace(a, outside=True) for a in menu)
     own = Alternative(UNREAD, "unclear")
+    # The fixed order is the menu's: so was it asked, and stored, before orders were drawn.
+    last = [a.id for a in menu if a.outside and outside_last and orders != "fixed"]
     return Study(
         "judge",
         Menu((*options, own)),
@@ -174,7 +248,10 @@ def judging(texts: list[str], menu: Menu, mode: str = "chat") -> Study:
         "- {label}{price!s:.0} (it chooses none of them or several, or you cannot tell)",
         system="" if mode == "completion" else _SYSTEM,
         outside_offer="- {label}",
+        orders=orders,
         outside_last=False,
+        pinned=(*last, UNREAD),
+        design_seed=int(_digest(f"{seed}/{''.join(texts[:1])}")[:7], 16),
         answer_first=True,
         mode=mode,
         runs=1,
@@ -217,10 +294,14 @@ def judged(panel: Panel, judge: Judge) -> Panel:
     -------
     Panel
         With ``final_choice``, ``final_status`` and ``mismatch`` anew and the judge's beliefs
-        as columns ``judge_<alternative>`` and ``judge_unread``.
+        as columns ``judge_<alternative>`` and ``judge_unread``, and in ``judged_order`` the
+        order in which it was shown the options. `llmdemand.audit` says how far its choices
+        follow that order.
     """
     ids = (*panel.study.menu.ids, UNREAD)
-    found = judge.judgements(texts_of(panel), panel.study.menu)
+    found = judge.judgements(
+        texts_of(panel), panel.study.menu, outside_last=panel.study.outside_last
+    )
     nothing = Judgement(None, (math.nan,) * len(ids), "")
     rows = [
         found.get(text, nothing) if status != "stopped" else nothing
@@ -229,7 +310,13 @@ def judged(panel: Panel, judge: Judge) -> Panel:
         )
     ]
     choices = {str(run): r.choice for run, r in zip(panel.frame["run_id"], rows, strict=True)}
-    about = {"backend": judge.backend.name, "model": judge.backend.model, "seed": judge.seed}
+    about = {
+        "backend": judge.backend.name,
+        "model": judge.backend.model,
+        "seed": judge.seed,
+        "orders": judge.orders,
+    }
     changed = entered(panel, choices, judge.name, judge=about)
-    beliefs = {f"judge_{a}": [r.belief[k] for r in rows] for k, a in enumerate(ids)}
-    return replace(changed, frame=changed.frame.assign(**beliefs))
+    columns: dict[str, Any] = {f"judge_{a}": [r.belief[k] for r in rows] for k, a in enumerate(ids)}
+    columns[JUDGED] = [">".join(r.order) or None for r in rows]
+    return replace(changed, frame=changed.frame.assign(**columns))

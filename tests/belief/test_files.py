@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from llmdemand import Extractor, extract_panel, load_study
 from llmdemand.belief.extract import extract
-from llmdemand.belief.readers import read_answers, read_response
+from llmdemand.belief.files import answers, read_answers
+from llmdemand.belief.readers import read_response
+from llmdemand.belief.readers.shapes import FORM, Line, decode
 from llmdemand.errors import ResponseError
 
 STUDY = load_study("pampers")
@@ -306,3 +308,42 @@ def test_no_damaged_response_is_a_traceback(tmp_path_factory, data):
     cut = data.draw(st.integers(0, len(whole)))
     read_whatever(whole[:cut], path)
     read_whatever(whole[cut:], path)
+
+
+def outcome(path):
+    """What is read, or what is said of it."""
+    try:
+        return [repr(a) for a in read_answers(path, STUDY)]
+    except ResponseError as error:
+        return str(error)
+
+
+WRAPPED = (
+    lambda raw: {"custom_id": "3-0", "response": {"status_code": 200, "body": raw}, "error": None},
+    lambda raw: {"key": "3-0", "response": raw},
+    lambda raw: {"custom_id": "3-0", "response": {"status_code": 429, "body": raw}},
+    lambda raw: {"run_id": "3-0", "raw": raw, "response": {"body": raw}},
+)
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_a_batch_output_decoded_at_once_is_what_it_is_step_by_step(tmp_path_factory, data):
+    raw = data.draw(st.sampled_from(WRAPPED))(data.draw(st.sampled_from(REAL)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.sampled_from(list(places(raw))))
+        raw = changed(raw, at, data.draw(st.one_of(TREES, st.sampled_from(REAL))))
+    path = tmp_path_factory.getbasetemp() / "batch.jsonl"
+    path.write_bytes(json.dumps(raw).encode() + b"\n")
+    found = outcome(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "line_of", lambda data: decode(data, Line, FORM))
+        assert outcome(path) == found
+
+
+@pytest.mark.parametrize("wrap", WRAPPED[:2])
+def test_the_response_of_a_batch_output_is_decoded_once(tmp_path, monkeypatch, wrap):
+    path = tmp_path / "batch.jsonl"
+    path.write_text(json.dumps(wrap(CHAT)) + "\n")
+    monkeypatch.setattr(answers, "decode", None)
+    assert rows(path)["choice"].tolist() == ["huggies"]

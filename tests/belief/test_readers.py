@@ -7,7 +7,8 @@ import pytest
 
 from llmdemand import extract_panel, load_study
 from llmdemand.belief.extract import extract
-from llmdemand.belief.readers import compact, read_answers, read_response, to_compact
+from llmdemand.belief.files import read_answers
+from llmdemand.belief.readers import compact, read_response, to_compact
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu
 from llmdemand.errors import ResponseError

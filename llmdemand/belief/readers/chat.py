@@ -96,7 +96,8 @@ def _tokens(choice: Choice, text: str, body: Body) -> tuple[tuple[Token, ...], s
 
 def _ids(tokens: tuple[Token, ...]) -> str:
     """Said where a server was told to write ids in place of tokens."""
-    if tokens and all(t.data.startswith(b"token_id:") for t in tokens):
+    mark = b"token_id:"
+    if tokens and tokens[0].data[:9] == mark and all(t.data.startswith(mark) for t in tokens):
         return "there are ids in place of tokens: ask with return_tokens_as_token_ids=false"
     return ""
 

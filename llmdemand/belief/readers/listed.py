@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -26,15 +26,15 @@ _UNREADABLE: Listed = ((LOST,), (math.nan,))
 class Glyphs:
     """How one response's vocabulary writes spaces and bytes, undone where they leaked."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        # A glyph that the text itself has is a character, not a vocabulary's space.
-        self._known = not _GLYPHS.search(text)
+        self._text = text
 
     def __call__(self, data: bytes) -> bytes:
         """The token's own bytes."""
-        if not self._known or not (b"\xc4" in data or b"\xe2\x96\x81" in data or b"<0x" in data):
+        # A glyph that the text itself has is a character, not a vocabulary's space.
+        if not _may_leak(data) or _has_glyphs(self._text):
             return data
         text = data.decode(errors="replace")
         if not _GLYPHS.search(text):
@@ -46,6 +46,19 @@ class Glyphs:
         if all(c in alphabet for c in text):
             return bytes([alphabet[c] for c in text])
         return text.replace("\u2581", " ").encode()
+
+    def of_each(self, tokens: list[bytes]) -> list[bytes]:
+        """Of several tokens: most responses have no glyph anywhere, and one look says so."""
+        return [self(data) for data in tokens] if _may_leak(b"".join(tokens)) else tokens
+
+
+@lru_cache(maxsize=16)
+def _has_glyphs(text: str) -> bool:
+    return _GLYPHS.search(text) is not None
+
+
+def _may_leak(data: bytes) -> bool:
+    return b"\xc4" in data or b"\xe2\x96\x81" in data or b"<0x" in data
 
 
 @lru_cache
@@ -71,12 +84,12 @@ def value_of(logprob: float | None) -> float:
     return math.nan if logprob is None else logprob
 
 
-def entries(content: Iterable[Entry], text: str, *, drawn_first: bool = False) -> tuple[Token, ...]:
+def entries(content: Sequence[Entry], text: str, *, drawn_first: bool = False) -> tuple[Token, ...]:
     """Tokens of Chat Completions and their relatives; candidates are read at need.
 
     Parameters
     ----------
-    content : iterable of Entry
+    content : sequence of Entry
         As the server gave it.
     text : str
         The whole answer.
@@ -86,15 +99,21 @@ def entries(content: Iterable[Entry], text: str, *, drawn_first: bool = False) -
     """
     glyphs = Glyphs(text)
     read = partial(_candidates, glyphs, drawn_first)
-    made = []
-    for entry in content:
-        token, given = entry.token, entry.bytes
-        if given is None and token is not None:
-            data = token.encode("utf-8", "replace")
-        else:
-            data = data_of(token, given)
-        made.append(Token.unread(glyphs(data), value_of(entry.logprob), entry.top_logprobs, read))
-    return tuple(made)
+    names, values = glyphs.of_each(_data(content)), _values(content)
+    return Token.unread(zip(names, values, [e.top_logprobs for e in content], strict=True), read)
+
+
+def _data(listed: Sequence[Entry | Candidate]) -> list[bytes]:
+    """`data_of` each."""
+    try:
+        return [bytes(c.bytes) for c in listed]  # type: ignore[arg-type]  # None is caught
+    except (TypeError, ValueError):  # without bytes, or they are none
+        return [data_of(c.token, c.bytes) for c in listed]
+
+
+def _values(listed: Sequence[Entry | Candidate]) -> list[float]:
+    """`value_of` each."""
+    return [math.nan if (v := c.logprob) is None else v for c in listed]
 
 
 def _candidates(glyphs: Glyphs, drawn_first: bool, realised: bytes, raw: Any) -> Listed:
@@ -104,9 +123,8 @@ def _candidates(glyphs: Glyphs, drawn_first: bool, realised: bytes, raw: Any) ->
         listed = decode(raw, list[Candidate] | None, "list of candidates") or ()
     except ResponseError:
         return _UNREADABLE
-    names = tuple([glyphs(data_of(c.token, c.bytes)) for c in listed])
-    values = tuple([value_of(c.logprob) for c in listed])
-    return _ranked(names, values, realised, drawn_first)
+    names = glyphs.of_each(_data(listed))
+    return _ranked(tuple(names), tuple(_values(listed)), realised, drawn_first)
 
 
 def _ranked(

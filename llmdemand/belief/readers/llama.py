@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from functools import partial
 from typing import Any
 
 from msgspec import UNSET, Struct
 
 from llmdemand.belief.readers.chat import parts
-from llmdemand.belief.readers.listed import LOST, Glyphs, data_of, entries
+from llmdemand.belief.readers.listed import Glyphs, data_of, entries
 from llmdemand.belief.readers.shapes import Body, Entry, decode, given
 from llmdemand.belief.tokens import Listed, Response, Token
 from llmdemand.errors import ResponseError
@@ -52,7 +51,7 @@ def llama(body: Body) -> Response:
     old = any(e.probs is not UNSET for e in content)
     limit = body.stop_type == "limit" or body.stopped_limit is True
     return Response(
-        tuple(_old(e, Glyphs(text)) for e in content) if old else entries(content, text),
+        _old(content, Glyphs(text)) if old else entries(content, text),
         text,
         "length" if limit else "stop",
         None,
@@ -64,14 +63,17 @@ def llama(body: Body) -> Response:
     )
 
 
-def _old(entry: Entry, glyphs: Glyphs) -> Token:
-    names, values = _probabilities(glyphs, LOST, entry.probs)
-    own = _bytes(entry.content, glyphs)
-    value = values[names.index(own)] if own in names else math.nan
-    return Token.unread(own, value, entry.probs, partial(_probabilities, glyphs))
+def _old(content: list[Entry], glyphs: Glyphs) -> tuple[Token, ...]:
+    made = []
+    for entry in content:
+        listed = _probabilities(glyphs, entry.probs)
+        own = _bytes(entry.content, glyphs)
+        value = listed[1][listed[0].index(own)] if own in listed[0] else math.nan
+        made.append(Token(own, value, *listed))
+    return tuple(made)
 
 
-def _probabilities(glyphs: Glyphs, _: bytes, raw: Any) -> Listed:
+def _probabilities(glyphs: Glyphs, raw: Any) -> Listed:
     if raw is UNSET:
         return (), ()
     listed: list[_Candidate] = decode(raw, list[_Candidate], "list of probs with tok_str and prob")

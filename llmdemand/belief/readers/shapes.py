@@ -17,6 +17,7 @@ from llmdemand.errors import ResponseError
 
 __all__ = [
     "FORM",
+    "Batched",
     "Body",
     "Candidate",
     "Choice",
@@ -31,6 +32,7 @@ __all__ = [
     "decode",
     "given",
     "is_null",
+    "line_of",
 ]
 
 MaybeRaw = Raw | UnsetType
@@ -43,7 +45,7 @@ FORM = "known form of response (as Chat Completions: choices[0] with message, lo
 Short = tuple[str | list[int], float | None, Raw]
 
 
-class Candidate(Struct):
+class Candidate(Struct, gc=False):
     """A candidate of Chat Completions, of their relatives and of llama.cpp."""
 
     token: str | None = None
@@ -51,7 +53,7 @@ class Candidate(Struct):
     bytes: list[int] | None = None
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """A generated token with its candidates; the fields of all versions of llama.cpp too."""
 
     token: str | None = None
@@ -156,6 +158,12 @@ class Envelope(Body):
     body: Body | UnsetType | None = UNSET
 
 
+class Batched(Line):
+    """A line of a batch output, whose response is decoded along with it."""
+
+    response: Envelope | UnsetType = UNSET  # type: ignore[assignment]  # narrower than Raw
+
+
 @lru_cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
@@ -182,6 +190,21 @@ def decode(data: Any, kind: Any, form: str) -> Any:
         raise ResponseError(f"no {form}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ResponseError(f"no JSON ({error})") from None
+
+
+def line_of(data: bytes) -> Line:
+    """A line of a file: `Batched` where that fits it, else a `Line`.
+
+    Raises
+    ------
+    ResponseError
+        As `decode` does.
+    """
+    try:
+        found: Line = _decoder(Batched).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = decode(data, Line, FORM)
+    return found
 
 
 def _cleaned(data: bytes) -> bytes:

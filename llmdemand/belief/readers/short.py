@@ -22,16 +22,16 @@ def short(body: Body) -> Response:
         raise ResponseError(f"no stored response: text is {body.text!r}")
     tokens = [t for t in body.tokens or () if not isinstance(t, int)]
     return Response(
-        tuple(
+        Token.unread(
             [
-                Token.unread(
+                (
                     data.encode() if isinstance(data, str) else _bytes(data),
                     math.nan if value is None else value,
                     listed,
-                    _read,
                 )
                 for data, value, listed in tokens
-            ]
+            ],
+            _read,
         ),
         parts(body.text)[0],
         str(body.finish_reason or "stop"),

@@ -29,6 +29,11 @@ def check(study: Questionnaire) -> None:
     """
     _one_of("orders", study.orders, ORDERS)
     _one_of("mode", study.mode, MODES)
+    if not set(study.pinned) <= set(study.menu.ids) or len(set(study.pinned)) < len(study.pinned):
+        raise StudyError(
+            f"pinned is {list(study.pinned)}: name alternatives of {', '.join(study.menu.ids)}, "
+            "each once"
+        )
     outside = [a.id for a in study.menu if a.outside and a.id in study.prices]
     if outside:
         raise StudyError(f"{outside[0]!r} is an outside option and has a price: remove either")

@@ -63,11 +63,13 @@ class Questionnaire:
     respondents: bool = False
     thinking: tuple[str, ...] = ()
     thinking_open: bool = False
+    pinned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "variants", tuple(self.variants))
         object.__setattr__(self, "thinking", tuple(self.thinking))
+        object.__setattr__(self, "pinned", tuple(self.pinned))
         if self.price_fields:
             own = {a: prices_of(self.personas, f, a) for a, f in self.price_fields.items()}
             object.__setattr__(self, "prices", {**self.prices, **own})
@@ -97,8 +99,8 @@ class Questionnaire:
     def option_orders(self) -> tuple[tuple[str, ...], ...]:
         """The option orders of the design; outside options stay last unless told otherwise.
 
-        Every alternative stands equally often at every place, and equally often right
-        after every other one (a Williams design).
+        Every alternative that is not pinned stands equally often at every place, and equally
+        often right after every other one (a Williams design).
 
         >>> import llmdemand as ld
         >>> ld.load_study("pampers").option_orders()
@@ -108,8 +110,10 @@ class Questionnaire:
 
     @cached_property
     def _orders(self) -> tuple[tuple[str, ...], ...]:
-        moved = [a.id for a in self.menu if not (a.outside and self.outside_last)]
-        pinned = [a.id for a in self.menu if a.outside and self.outside_last]
+        pinned = [
+            a.id for a in self.menu if a.id in self.pinned or (a.outside and self.outside_last)
+        ]
+        moved = [a for a in self.menu.ids if a not in pinned]
         rows = williams(len(moved))
         used = rows[:1] if self.orders == "fixed" else rows
         return tuple((*(moved[k] for k in row), *pinned) for row in used)

@@ -26,8 +26,8 @@ PLAIN = (
 #: Fields that plain data hold only where they differ from their default, so that a study
 #: without them keeps its hash.
 DESIGN = (
-    "price_scale outside_offer outside_last arms disclosure points design_seed respondents "
-    "thinking thinking_open"
+    "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
+    "respondents thinking thinking_open"
 ).split()
 _TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
 _KINDS = {
@@ -41,7 +41,7 @@ _KINDS = {
     "thinking_open": bool,
 }
 # Lists of texts.
-_TEXTS = ("arms", "thinking")
+_TEXTS = ("arms", "thinking", "pinned")
 
 
 def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> dict[str, Any]:

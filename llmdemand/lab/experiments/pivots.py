@@ -52,7 +52,7 @@ class PivotsResult(Result):
     pvalue : float
         Exact McNemar test of the extractor against the best of the other rules.
     whole : Finals
-        Whole answers, these and 138 more: who reads them right, and what shares come of plain
+        Whole answers, these and 150 more: who reads them right, and what shares come of plain
         and corrected belief.
     """
 
@@ -200,7 +200,7 @@ def pivots(
     Parameters
     ----------
     cases : sequence of Case, optional
-        The fifty that are shipped by default, and for whole answers 138 more.
+        The fifty that are shipped by default, and for whole answers 150 more.
     runs : int
         Runs of each question with more than one path.
     noise : float

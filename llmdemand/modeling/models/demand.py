@@ -249,6 +249,8 @@ def fit_demand(
     fit = replace(fit, dropped=len(panel) - len(frame))
     if reading == "final" and outcome == "belief":
         fit = _resting_on(fit, found)
+    if outcome == "choice":
+        fit = replace(fit, notes=(*fit.notes, *found.stopping))
     if found.labels:
         fit = replace(fit, notes=(*fit.notes, found.labels))
     grid = tuple(float(p) for p in np.unique(frame["price"]))

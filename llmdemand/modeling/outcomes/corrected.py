@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 
-__all__ = ["FEW", "Coefficient", "Corrected", "Readings", "corrected", "indicators", "surprise"]
+__all__ = [
+    "FEW",
+    "Coefficient",
+    "Corrected",
+    "Readings",
+    "corrected",
+    "indicators",
+    "reservations",
+    "surprise",
+]
 
 Coefficient = Literal["one", "tuned", "every-name"]
 
@@ -183,7 +192,7 @@ def corrected(
     names = [surprise(readings.belief, readings.pivot, readings.usable)]
     if coefficient == "every-name":
         names += [surprise(b, c, (c >= 0) & np.isfinite(b).all(axis=1)) for b, c in readings.later]
-    changes, notes = int(readings.changed.sum()), _notes(readings)
+    changes, notes = int(readings.changed.sum()), reservations(readings)
     if coefficient == "one":
         # In this order nothing is rounded where no answer changes its mind.
         moved = final - indicators(readings.pivot, size)
@@ -216,7 +225,7 @@ def corrected(
     return Corrected(outcomes, outcomes.sum(axis=1), changes, text, notes)
 
 
-def _notes(readings: Readings) -> tuple[str, ...]:
+def reservations(readings: Readings) -> tuple[str, ...]:
     """What is known of the correction's own precision."""
     m, notes = int(readings.changed.sum()), []
     unusable = int((~readings.usable & (readings.final >= 0)).sum())

@@ -36,7 +36,6 @@ __all__ = [
     "market_frame",
     "outcomes",
     "readings",
-    "whose",
 ]
 
 #: Whose choice: that of the ``final`` word of the whole answer, or that of its ``pivot``.
@@ -75,6 +74,8 @@ class Outcomes:
         What the final choices were corrected by, where people have labelled a sample.
     weight : (N,) array or None
         One over the probability of a whole answer, 0 for stopped ones; None where all are whole.
+    readings : Readings or None
+        Of all runs of the panel, where some were stopped: what a part of them would have taught.
     """
 
     frame: pd.DataFrame
@@ -87,6 +88,7 @@ class Outcomes:
     notes: tuple[str, ...] = ()
     labels: str = ""
     weight: Array | None = None
+    readings: Readings | None = None
 
     @property
     def counted(self) -> Array:
@@ -94,9 +96,32 @@ class Outcomes:
         return self.choice if self.weight is None else self.weight[:, None] * self.choice
 
     @property
+    def effective(self) -> Array:
+        """Counted choices, in answers: weights sum to their number, ``(sum w)^2 / sum w^2``.
+
+        (Kish 1965.) Where all whole answers were drawn with one probability they are 0/1 again.
+        """
+        if self.weight is None:
+            return self.choice
+        scale = self.weight.sum() / (self.weight @ self.weight)
+        return np.asarray((self.counted * scale).round(12))
+
+    @property
+    def stopping(self) -> tuple[str, ...]:
+        """What choices are of, in a sentence, where answers were stopped; else nothing."""
+        if self.readings is None or self.readings.stopped is None:
+            return ()
+        share = 1 - float(self.readings.stopped.mean())
+        return (
+            f"choice is that of whole answers, {100 * share:.3g} % of all, weighted by one over "
+            f"their probability: n runs hold {share:.3g} n of them, by which belief is corrected",
+        )
+
+    @property
     def plain(self) -> bool:
-        """Whether belief is what it is at the pivot: none changes its mind, all are read."""
-        return self.reading == "pivot" or not (self.changes or (self.read != 1).any())
+        """Whether belief is what it is at the pivot: none changes its mind, all are read whole."""
+        changed = self.changes or self.weight is not None or (self.read != 1).any()
+        return self.reading == "pivot" or not changed
 
 
 def default_reading(panel: Panel) -> Reading:
@@ -110,30 +135,6 @@ def default_reading(panel: Panel) -> Reading:
     stopped = frame["final_status"] == "stopped"
     known = not stopped.any() or WHOLE in frame.columns
     return "final" if known and (frame["final_status"] == "read").any() else "pivot"
-
-
-def whose(panel: Panel, reading: Reading | None) -> Reading:
-    """The reading of measures that set choice beside belief, run by run.
-
-    It is the one that was asked for, or the panel's own; where answers were stopped at their
-    pivot, that of the pivot, as the final choice of those is not known.
-
-    Raises
-    ------
-    UsageError
-        For an unknown one, and for final choices of answers that were stopped.
-    """
-    stopped = int((panel.frame["final_status"] == "stopped").sum())
-    if reading is None:
-        return "pivot" if stopped else default_reading(panel)
-    choose(reading, Reading, "reading")
-    if reading == "final" and stopped:
-        raise UsageError(
-            f"{stopped} of {len(panel)} answers were stopped at their pivot, so that their final "
-            "choice cannot stand beside belief: use reading='pivot', or whole answers; fit_demand "
-            "weights them"
-        )
-    return reading
 
 
 def readings(panel: Panel) -> Readings:
@@ -189,7 +190,7 @@ def _codes(column: pd.Series[str], ids: Sequence[str]) -> Codes:
 
 def outcomes(
     panel: Panel,
-    reading: Reading = "pivot",
+    reading: Reading | None = "pivot",
     *,
     statuses: Sequence[str] = ("ok",),
     coefficient: Coefficient = "one",
@@ -201,7 +202,8 @@ def outcomes(
     ----------
     panel : Panel
         Runs.
-    reading : str
+    reading : str, optional
+        None: the panel's own, see `default_reading`.
         ``pivot``: belief and choice at the pivot, of the rows with these `statuses`.
         ``final``: corrected belief and the choice of the whole answer, as the panel's reader
         read it or, where people have labelled a sample, as they would; of all rows, as leaving
@@ -221,6 +223,7 @@ def outcomes(
         For an unknown reading; for ``final`` where answers were stopped with an unknown
         probability.
     """
+    reading = default_reading(panel) if reading is None else reading
     choose(reading, Reading, "reading")
     frame, ids = panel.frame, panel.study.menu.ids
     if reading == "pivot":
@@ -251,6 +254,7 @@ def outcomes(
         found.notes,
         _of_labels(panel) if read.labelled is not None else "",
         None if weight is None else weight[kept],
+        None if weight is None else read,
     )
 
 
@@ -286,7 +290,7 @@ def _corrected(panel: Panel, read: Readings, coefficient: Coefficient) -> tuple[
             raise UsageError(
                 f"{int(read.stopped.sum())} of {len(panel)} answers were stopped at their pivot "
                 "and have no final choice: use reading='pivot', or ask again with whole answers "
-                "(or a probability of them)"
+                "(or a known probability of them, `--whole`)"
             )
         return augmented(read, cell, fold), choice
     return corrected(read, coefficient, fold), choice

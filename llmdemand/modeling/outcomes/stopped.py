@@ -8,11 +8,19 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.outcomes.corrected import Corrected, Readings, indicators
+from llmdemand.modeling.outcomes.corrected import Corrected, Readings, indicators, reservations
 
-__all__ = ["Price", "augmented", "price", "variance_of_stopping", "whole_probability"]
+__all__ = [
+    "STAYS",
+    "Price",
+    "augmented",
+    "first_and_weight",
+    "price",
+    "variance_of_stopping",
+    "whole_probability",
+]
 
-_STAYS = 1.0  # observations' worth of prior belief that an answer keeps to its pivot
+STAYS = 1.0  # observations' worth of prior belief that an answer keeps to its pivot
 
 
 def augmented(
@@ -68,10 +76,8 @@ def augmented(
         )
     w = np.zeros(n, np.intp) if stratum is None else stratum
     fold = np.arange(n) % 2 if fold is None else fold
-    final, pivot = readings.choices, indicators(readings.pivot, size)
-    reader = indicators(readings.final, size)
-    first = np.where(readings.usable[:, None], readings.belief, pivot)
-    weight = np.where(stopped, 0.0, 1 / pi)
+    final, reader = readings.choices, indicators(readings.final, size)
+    first, weight = first_and_weight(readings)
     outcomes, known = np.empty((n, size)), np.empty((n, size))
     for k in (0, 1):
         here, there = fold == k, (fold != k) & ~stopped & (readings.pivot >= 0)
@@ -87,8 +93,17 @@ def augmented(
         known[here] = expected
     read = np.round(outcomes.sum(axis=1), 12)  # 1 is 1, where all are read
     changes = int((readings.changed & ~stopped).sum())
-    notes = (str(price(readings, known, outcomes, w)),)
+    notes = (*reservations(readings), str(price(readings, known, outcomes, w)))
     return Corrected(outcomes, read, changes, "augmented", notes)
+
+
+def first_and_weight(readings: Readings) -> tuple[Array, Array]:
+    """Belief, or the pivot where it cannot be used, (N, A); and R / pi, (N,)."""
+    pivot = indicators(readings.pivot, readings.belief.shape[1])
+    first = np.where(readings.usable[:, None], readings.belief, pivot)
+    pi = np.ones(len(pivot)) if readings.whole is None else np.asarray(readings.whole, np.float64)
+    weight = 1 / pi
+    return first, weight if readings.stopped is None else np.where(readings.stopped, 0.0, weight)
 
 
 @dataclass(frozen=True)
@@ -206,11 +221,11 @@ def _ends(final: Array, pivot: Codes, stratum: Codes, weight: Array, strata: int
     size = final.shape[1]
     whole = np.zeros((size, size))
     np.add.at(whole, pivot, weight[:, None] * final)
-    base = (whole + _STAYS * np.eye(size)) / (np.bincount(pivot, weight, size)[:, None] + _STAYS)
+    base = (whole + STAYS * np.eye(size)) / (np.bincount(pivot, weight, size)[:, None] + STAYS)
     cube, total = np.zeros((strata, size, size)), np.zeros((strata, size))
     np.add.at(cube, (stratum, pivot), weight[:, None] * final)
     np.add.at(total, (stratum, pivot), weight)
-    return np.asarray((cube + _STAYS * base) / (total[:, :, None] + _STAYS))
+    return np.asarray((cube + STAYS * base) / (total[:, :, None] + STAYS))
 
 
 def whole_probability(mismatch: float, within: float, prefix: float) -> float:

@@ -302,7 +302,8 @@ def _means(report: Any, outcome: str) -> pd.Series[float]:
     found = outcomes(panel, reading, statuses=statuses)
     frame = demand_frame(panel, found=found).assign(read=found.read)
     if outcome == "choice":
-        frame = frame.assign(read=found.choice.sum(axis=1))
+        place = panel.study.menu.index(panel.study.focal)
+        frame = frame.assign(choice=found.counted[:, place], read=found.counted.sum(axis=1))
     elif not found.believed:
         frame = frame.iloc[:0]
     sums = frame.groupby("price")[[outcome, "read"]].sum(min_count=1)

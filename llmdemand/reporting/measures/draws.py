@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
 from llmdemand.modeling.batch.sums import Read
-from llmdemand.modeling.outcomes.frames import (
-    Reading,
-    default_reading,
-    demand_frame,
-    outcomes,
-    whose,
-)
+from llmdemand.modeling.outcomes.frames import Reading, demand_frame, outcomes
+from llmdemand.modeling.outcomes.redrawn import Redrawn
+from llmdemand.reporting.measures.spread import within
 
 __all__ = ["OUTCOMES", "Draws", "Pool", "draw"]
 
@@ -26,6 +23,7 @@ OUTCOMES = ("belief", "choice")
 
 _ALL_UP_TO = 160  # beyond this many runs only every tenth number is tried
 _CHUNK = 4_000_000  # permuted elements held at a time
+_SUMS = 40  # that are held of a run where what corrects belief is learnt anew
 
 Array = NDArray[np.float64]
 Progress = Callable[[float], None]
@@ -46,18 +44,25 @@ class Pool:
         One where a cell has a price.
     asked : (C,) array
         Runs of each cell, usable or not.
-    read : (C, R) array or None
-        What corrected beliefs sum to in each run; None for beliefs in [0, 1].
+    read : mapping
+        By outcome, (C, R) arrays of what it sums to in each run; none for those that sum to 1 and
+        lie in [0, 1].
     reading : str
         ``final`` or ``pivot``: whose choice it is.
+    redrawn : Redrawn or None
+        Corrected beliefs of stopped answers, which are learnt anew in each draw.
+    notes : tuple of str
+        What the reader has to know of answers that were stopped.
     """
 
     values: dict[str, Array]
     price: Array
     member: Array
     asked: Array
-    read: Array | None = None
+    read: dict[str, Array] = field(default_factory=dict)
     reading: Reading = "pivot"
+    redrawn: Redrawn | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def runs(self) -> int:
@@ -71,7 +76,6 @@ class Pool:
         reading: Reading | None = None,
         *,
         choice_only: bool = False,
-        alone: bool = False,
     ) -> Pool:
         """The pool of a panel.
 
@@ -83,16 +87,13 @@ class Pool:
             As for `llmdemand.fit_demand`.
         choice_only : bool
             Whether a panel without a single belief will do; its beliefs are NaN.
-        alone : bool
-            Whether belief stands alone, so that answers may have been stopped.
 
         Raises
         ------
         DesignError
             Without usable runs, or with one price.
         """
-        of = reading or default_reading(panel) if alone else whose(panel, reading)
-        found = outcomes(panel, of)
+        found = outcomes(panel, reading)
         if not found.believed and choice_only and found.reading == "pivot":
             found = outcomes(panel, statuses=("no_logprobs",))
         usable = demand_frame(panel, found=found)
@@ -102,18 +103,27 @@ class Pool:
                 f"no usable run among {len(panel)}: there is nothing to compare "
                 f"(statuses: {counts}); see the answers with panel.frame['text']"
             )
-        usable["choice"] = usable["choice"].where(np.asarray(found.choice.any(axis=1)))
+        chosen, focal = found.effective, panel.study.menu.index(panel.study.focal)
+        usable["choice"] = np.where(chosen.any(axis=1), chosen[:, focal], np.nan)
         if not found.believed:
             usable["belief"] = np.nan
         frame = panel.frame
         cells, index = np.unique(frame["cell"], return_inverse=True)
-        place = frame.groupby("cell").cumcount().to_numpy()
-        values = {}
-        for outcome in (*OUTCOMES, *([] if found.plain else ["read"])):
-            values[outcome] = np.full((len(cells), int(place.max()) + 1), np.nan)
-            column = usable[outcome].reindex(frame.index).to_numpy(float)
-            values[outcome][index, place] = column
-        read = values.pop("read", None)
+        place = frame.groupby("cell").cumcount().to_numpy().astype(np.intp)
+
+        def placed(column: pd.Series[float]) -> Array:
+            array = np.full((len(cells), int(place.max()) + 1), np.nan)
+            array[index, place] = column.reindex(frame.index).to_numpy(float)
+            return array
+
+        read = {} if found.plain else {"belief": placed(usable["read"])}
+        if not np.isin(chosen, (0.0, 1.0)).all():
+            sums = pd.Series(chosen.sum(axis=1).round(12), usable.index)
+            read["choice"] = placed(sums.where(usable["choice"].notna()))
+        redrawn = None
+        if found.readings is not None:
+            known = frame.index.isin(usable.index)
+            redrawn = Redrawn.of(found.readings, focal, index.astype(np.intp), place, known)
         prices = frame.groupby("cell")[f"price_{panel.study.focal}"].first().to_numpy(float)
         price = np.unique(prices)
         if len(price) < 2:
@@ -122,12 +132,13 @@ class Pool:
             )
         asked = np.bincount(index, minlength=len(cells)).astype(float)
         member = (prices[:, None] == price).astype(float)
-        return cls(values, price, member, asked, read, found.reading)
+        values = {o: placed(usable[o]) for o in OUTCOMES}
+        return cls(values, price, member, asked, read, found.reading, redrawn, found.stopping)
 
     def sums(self, outcome: str) -> list[Array]:
         """The sums by price of the whole pool, one row each: see `_parts`."""
-        r = self.read if outcome == "belief" else None
-        return [(p.sum(axis=1) @ self.member)[None] for p in _parts(self.values[outcome], r)]
+        parts = _parts(self.values[outcome], self.read.get(outcome))
+        return [(p.sum(axis=1) @ self.member)[None] for p in parts]
 
     def fit(self, outcome: str) -> BatchFit:
         """The logit of the whole pool."""
@@ -139,24 +150,8 @@ class Pool:
         return fit_batch(self.price, *sums[:3], read=read)
 
     def within(self, outcome: str) -> tuple[Array, Array]:
-        """Observations of each cell, and their variance; NaN for fewer than two. (C,) each.
-
-        Of corrected beliefs an observation is an answer that was read, and its variance, that of
-        the ratio ``sum b~ / sum r`` times their number, is that of ``b~ - r sum b~ / sum r``.
-        """
-        y = self.values[outcome]
-        known = np.isfinite(y)
-        runs = counted = known.sum(axis=1).astype(float)
-        if self.read is not None and outcome == "belief":
-            r, counted = self.read, np.nansum(self.read, axis=1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                mean = np.nansum(y, axis=1) / counted
-                y = (y - r * mean[:, None]) * np.sqrt(runs / counted)[:, None]
-        variance = np.full(len(y), np.nan)
-        several = (runs > 1) & (counted > 0)
-        if several.any():
-            variance[several] = np.nanvar(y[several], axis=1, ddof=1)
-        return counted, variance
+        """Observations of each cell, and their variance: see `spread.within`. (C,) each."""
+        return within(self.values[outcome], self.read.get(outcome))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -261,7 +256,7 @@ def _draw(
     shape = (replications, len(tried))
     found = [{o: np.full(shape, np.nan) for o in OUTCOMES} for _ in range(5)]
     cells, runs = pool.values["belief"].shape
-    size = max(1, _CHUNK // (cells * runs))
+    size = max(1, _CHUNK // (cells * runs * (1 if pool.redrawn is None else _SUMS)))
     if progress is not None:  # a bar that moves, at no price
         size = min(size, max(1, replications // 50))
     streams = np.random.SeedSequence(seed).spawn(replications)
@@ -284,7 +279,7 @@ def _draw(
 
 
 def _parts(y: Array, r: Array | None) -> list[Array]:
-    """What is added up: 1, y, y^2; of corrected beliefs r, y, y^2 and 1, y r, r^2.
+    """What is added up: 1, y, y^2; of what does not sum to 1, r, y, y^2 and 1, y r, r^2.
 
     Zero for runs that are not usable.
     """
@@ -299,21 +294,26 @@ def _cumulated(
     pool: Pool, outcome: str, order: NDArray[np.intp], tried: tuple[int, ...]
 ) -> list[Array]:
     """Sums by price of the first n runs of each order; (draws * tried, J) each."""
-    index = np.asarray(tried) - 1
-    y = np.take_along_axis(pool.values[outcome][None], order, axis=2)
-    r = pool.read if outcome == "belief" else None
+    last = np.asarray(tried) - 1
+    if outcome == "belief" and pool.redrawn is not None:
+        by_cell = pool.redrawn.sums(order, last)
+    else:
+        y, r = pool.values[outcome], pool.read.get(outcome)
+        by_cell = [
+            np.cumsum(np.take_along_axis(p[None], order, axis=2), axis=2)[:, :, last]
+            for p in _parts(y, r)
+        ]
     return [
-        np.einsum(
-            "bcn,cj->bnj", np.cumsum(p, axis=2)[:, :, index], pool.member, optimize=True
-        ).reshape(-1, len(pool.price))
-        for p in _parts(y, None if r is None else np.take_along_axis(r[None], order, axis=2))
+        np.einsum("bcn,cj->bnj", p, pool.member, optimize=True).reshape(-1, len(pool.price))
+        for p in by_cell
     ]
 
 
 def _held_out(pool: Pool, sums: Sequence[Array]) -> tuple[Array, Array]:
     """Number and sum of the choices that each draw leaves out, by price."""
     n, total = pool.sums("choice")[:2]
-    return n - sums[0], total - sums[1]
+    # Weights add up to nothing where all of them were drawn, rounding apart.
+    return (n - sums[0]).round(9), (total - sums[1]).round(9)
 
 
 def _log_score(pool: Pool, fit: BatchFit, held: tuple[Array, Array]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.outcomes.frames import Reading, outcomes, whose
+from llmdemand.modeling.outcomes.frames import Reading, outcomes
+from llmdemand.modeling.outcomes.redrawn import Redrawn
+from llmdemand.reporting.measures.spread import within
 
 __all__ = ["Aim", "Drawn", "Pool", "by_price", "draw"]
 
 _CHUNK = 4_000_000  # permuted elements held at a time
+_SUMS = 16  # that are held of a run where what corrects belief is learnt anew
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -26,7 +29,7 @@ Bools = NDArray[np.bool_]
 class Aim:
     """What predictions are scored on, one row per draw."""
 
-    n: Array  # (B, J) weight of each price
+    n: Array  # (B, J) weight of each price, in answers
     ones: Array  # (B, J) of it, chosen
     noise: Array  # (B,) mean squared error of the observed shares themselves
 
@@ -54,8 +57,10 @@ class Pool:
     cells: NDArray[np.int64]  # (C,) numbers of the cells
     price: Array  # (J,) distinct prices
     member: Array  # (C, J) one where a cell has a price
-    read: Array | None = None  # (C, R) what corrected beliefs sum to; None for beliefs in [0, 1]
+    read: dict[str, Array] = field(default_factory=dict)  # (C, R) sums of outcomes that are not 1
     reading: Reading = "pivot"
+    redrawn: Redrawn | None = None  # corrected beliefs that are learnt anew in each draw
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, panel: Panel, reading: Reading | None = None) -> Pool:
@@ -64,31 +69,45 @@ class Pool:
         Raises
         ------
         DesignError
-            No usable run, or one price.
+            No usable run, one price, or choices that labels correct.
         """
         frame = panel.frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
         ordered, focal = Panel(frame, panel.study, panel.provenance), panel.study.focal
-        found = outcomes(ordered, whose(panel, reading))
+        found = outcomes(ordered, reading)
         if not found.believed:
             raise DesignError(
                 f"no usable run among {len(panel)}: nothing can be fitted or scored; see the "
                 "answers with panel.frame['text']"
             )
+        if found.labels and not np.isin(found.choice, (0.0, 1.0)).all():
+            raise DesignError(
+                "final choices that labels correct may leave [0, 1], so that none can be held out "
+                "and predicted: leave the labels out, or use reading='pivot'"
+            )
         cells, index = np.unique(frame["cell"].to_numpy(), return_inverse=True)
-        place = frame.groupby("cell").cumcount().to_numpy()
+        place = frame.groupby("cell").cumcount().to_numpy().astype(np.intp)
         absent = np.ones((len(cells), int(place.max()) + 1), bool)
         absent[index, place] = False
         kept, column = found.frame.index.to_numpy(), panel.study.menu.index(focal)
-        chosen = found.choice.any(axis=1)
-        columns = {
-            "belief": found.belief[:, column],
-            "choice": np.where(chosen, found.choice[:, column], np.nan),
-            "read": found.read,
+        chosen = found.effective
+        some = chosen.any(axis=1)
+
+        def placed(of_runs: Array) -> Array:
+            array = np.full(absent.shape, np.nan)
+            array[index[kept], place[kept]] = of_runs
+            return array
+
+        values = {
+            "belief": placed(found.belief[:, column]),
+            "choice": placed(np.where(some, chosen[:, column], np.nan)),
         }
-        values = {o: np.full(absent.shape, np.nan) for o in columns}
-        for outcome, of_runs in columns.items():
-            values[outcome][index[kept], place[kept]] = of_runs
-        read = values.pop("read")
+        read = {} if found.plain else {"belief": placed(found.read)}
+        if not np.isin(chosen, (0.0, 1.0)).all():
+            read["choice"] = placed(np.where(some, chosen.sum(axis=1).round(12), np.nan))
+        redrawn = None
+        if found.readings is not None:
+            known = frame.index.isin(kept)
+            redrawn = Redrawn.of(found.readings, column, index.astype(np.intp), place, known)
         prices = frame.groupby("cell")[f"price_{focal}"].first().to_numpy(float)
         price = np.unique(prices)
         if len(price) < 2:
@@ -96,8 +115,9 @@ class Pool:
                 f"all runs have one price ({price[0]:g}): a demand curve needs at least two"
             )
         member = (prices[:, None] == price).astype(float)
-        corrected = None if found.plain else read
-        return cls(values, absent, cells, price, member, corrected, found.reading)
+        return cls(
+            values, absent, cells, price, member, read, found.reading, redrawn, found.stopping
+        )
 
     @property
     def runs(self) -> int:
@@ -105,18 +125,20 @@ class Pool:
         return int(self.absent.shape[1])
 
     @property
+    def scored(self) -> Array:
+        """What each choice counts for, (C, R); 0 where none is known."""
+        known = np.isfinite(self.values["choice"]).astype(float)
+        return np.nan_to_num(self.read.get("choice", known))
+
+    @property
     def whole(self) -> Aim:
         """All usable choices."""
-        y = self.values["choice"]
-        n, ones = np.isfinite(y).sum(axis=1), np.nansum(y, axis=1)
+        n, ones = self.scored.sum(axis=1), np.nansum(self.values["choice"], axis=1)
         return Aim((n @ self.member)[None], (ones @ self.member)[None], np.zeros(1))
 
     def variances(self) -> Array:
         """Variance of a choice in each cell, NaN where fewer than two are known."""
-        y = self.values["choice"]
-        n, mean = np.isfinite(y).sum(axis=1), np.nan_to_num(y).sum(axis=1)
-        mean = mean / np.maximum(n, 1)
-        return np.where(n > 1, mean * (1 - mean) * n / np.maximum(n - 1, 1), np.nan)
+        return within(self.values["choice"], self.read.get("choice"))[1]
 
 
 @dataclass(frozen=True)
@@ -130,7 +152,9 @@ class Drawn:
     def held_out(self, k: int, pool: Pool) -> Aim:
         """The choices that the draws of the k-th number of runs leave out."""
         whole, ones = pool.whole, self.sums["choice"][:, k]
-        return Aim(whole.n - self.n["choice"][:, k], whole.ones - ones, self.noise[:, k])
+        # Weights add up to nothing where all of them were drawn, rounding apart.
+        n = (whole.n - self.n["choice"][:, k]).round(9)
+        return Aim(n, (whole.ones - ones).round(9), self.noise[:, k])
 
 
 def draw(
@@ -150,7 +174,7 @@ def draw(
         Called with the share of the work that is done, up to one half.
     """
     cells, runs = pool.absent.shape
-    size = max(1, _CHUNK // (cells * runs))
+    size = max(1, _CHUNK // (cells * runs * (1 if pool.redrawn is None else _SUMS)))
     # One stream per draw: results do not depend on how draws are chunked.
     streams = np.random.SeedSequence(seed).spawn(replications)
     parts = []
@@ -166,26 +190,35 @@ def draw(
 
 
 def _sums(pool: Pool, order: NDArray[np.intp], tried: list[int]) -> tuple[Array, ...]:
-    """By price: number of choices among the first n of each order, and sums of the others."""
+    """By price, of the first n of each order: choices, what beliefs sum to, sums of both."""
     last = np.asarray(tried) - 1
 
     def first(values: Array) -> Array:
         ordered = np.take_along_axis(values[None], order, axis=2)
         return np.asarray(np.cumsum(ordered, axis=2)[:, :, last])  # (b, C, number of tried)
 
-    known = np.isfinite(pool.values["choice"]).astype(float)
-    drawn = first(known)
-    parts = [drawn] if pool.read is None else [drawn, first(np.nan_to_num(pool.read))]
-    parts += [first(np.nan_to_num(pool.values[o])) for o in ("belief", "choice")]
+    drawn = first(pool.scored)
+    if pool.redrawn is not None:
+        belief = pool.redrawn.sums(order, last, squares=False)
+    else:
+        y = pool.values["belief"]
+        belief = [first(np.nan_to_num(v)) for v in (pool.read.get("belief", np.isfinite(y)), y)]
+    parts = [drawn, *belief, first(np.nan_to_num(pool.values["choice"]))]
     added = [np.einsum("bct,cj->btj", p, pool.member, optimize=True) for p in parts]
-    n, (read, belief, choice) = added[0], added[-3:]
+    n, read, of_belief, of_choice = added
     # The mean over held-out choices of Var(ybar_j), runs being drawn within cells.
-    held = known.sum(axis=1)[:, None] - drawn
+    held = pool.scored.sum(axis=1)[:, None] - drawn
     by_price = np.einsum("bct,cj->btj", held, pool.member, optimize=True)
     per_cell = np.einsum("btj,cj->bct", by_price, pool.member, optimize=True)
     variance = np.where(held > 0, pool.variances()[:, None], 0.0)
-    noise = (held * variance / np.maximum(per_cell, 1)).sum(axis=1)
-    return n, read, belief, choice, noise / np.maximum(by_price.sum(axis=2), 1)
+    noise = (held * variance / np.where(per_cell > 0, per_cell, 1)).sum(axis=1)
+    return (
+        n,
+        read,
+        of_belief,
+        of_choice,
+        noise / np.where((rows := by_price.sum(axis=2)) > 0, rows, 1),
+    )
 
 
 def by_price(pool: Pool, truth: Mapping[Any, float] | pd.Series[float]) -> Aim:

@@ -59,6 +59,8 @@ class RunsNeeded(OneLine):
         NaN where prices are unknown.
     reading : str
         ``final`` or ``pivot``: whose choice it is.
+    notes : tuple of str
+        What the reader has to know of answers that were stopped.
     """
 
     table: pd.DataFrame
@@ -73,6 +75,7 @@ class RunsNeeded(OneLine):
     replications: int
     cost: pd.DataFrame | None = None
     reading: Reading = "pivot"
+    notes: tuple[str, ...] = ()
 
     @property
     def ratio_closed_form(self) -> float:
@@ -118,7 +121,7 @@ class RunsNeeded(OneLine):
             )
         if self.cost is not None:
             lines += [_price_of(str(o), row) for o, row in self.cost.iterrows()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html())
@@ -186,6 +189,10 @@ def runs_needed(
     target (delta method), ``A = sum_c x_c x_c' mu_c (1 - mu_c)`` and ``M = sum_c x_c x_c' v_c``
     over the cells, v_c the variance of the outcome between the runs of a cell.
 
+    Where answers were stopped at their pivot, a run is one of this panel's kind, for choice as
+    for belief: only some of them are whole. The draws learn what corrects belief from their own
+    runs; the closed form takes it as learnt from the pool, and is a little low for few runs.
+
     A pool is itself a sample, so that the needed number has a sampling error of its own: that
     of sigma^2, and twice the relative error of the pool's estimate. `lowest` and `highest` are
     about the draws alone and do not include it.
@@ -244,7 +251,20 @@ def needed_of(draws: Draws, target: Target, tolerance: float, confidence: float)
         pool=draws.pool.runs,
         replications=draws.replications,
         reading=draws.pool.reading,
+        notes=(*_lacking(draws.pool), *draws.pool.notes),
     )
+
+
+def _lacking(pool: Pool) -> tuple[str, ...]:
+    """Cells that are in no closed form although answers of them were stopped, not lost."""
+    if not pool.notes:
+        return ()
+    few = int(np.isnan(pool.within("choice")[1]).sum())
+    text = (
+        f"{few} of {len(pool.asked)} cells have fewer than two whole answers, and the closed form "
+        "of choice leaves them out"
+    )
+    return (text,) if few else ()
 
 
 def reach_of(draws: Draws, target: Target, tolerance: float) -> pd.DataFrame:
@@ -290,7 +310,7 @@ def _closed_form(
 
     unknown = {"closed_form": math.nan, "sigma": math.nan}
     counted, variance = pool.within(outcome)
-    usable = counted > 1  # a cell with fewer runs says nothing about its noise
+    usable = np.isfinite(variance)  # a cell with fewer runs says nothing about its noise
     price = pool.member[usable] @ pool.price
     if not whole.exists[0] or len(np.unique(price)) < 2:
         return unknown

@@ -62,6 +62,8 @@ class Plan(OneLine):
         Dollars that were given.
     unit : str
         Of prices.
+    notes : tuple of str
+        What the reader has to know of answers that were stopped.
     """
 
     table: pd.DataFrame
@@ -79,6 +81,7 @@ class Plan(OneLine):
     reached: bool
     budget: float | None
     unit: str
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """The plan in sentences and a table."""
@@ -120,7 +123,7 @@ class Plan(OneLine):
                 "Runs at few prices are the best only if demand is a logit: they cannot show "
                 "where it is not."
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False))
@@ -237,6 +240,7 @@ def plan(
         reached=own.best.reached,
         budget=budget,
         unit=panel.study.unit,
+        notes=pool.notes,
     )
 
 
@@ -340,7 +344,7 @@ def _problem(pool: Pool, outcome: str, target: Target) -> tuple[Problem, float]:
 def _variances(pool: Pool, outcome: str, weight: Array) -> Array:
     """v_j: see the notes of `plan`."""
     counted, variance = pool.within(outcome)
-    freedom = np.maximum(counted - 1, 0)
+    freedom = np.where(np.isfinite(variance), np.maximum(counted - 1, 0), 0)
     if not freedom.any():
         raise DesignError(
             f"one usable run per cell: how much {outcome} varies between the runs of a prompt is "

@@ -89,10 +89,12 @@ class Precision(OneLine):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what is not in the table, and why."""
+        of_pool = tuple(f"{n[:1].upper()}{n[1:]}." for n in self.draws.pool.notes)
         if not self.left_out:
-            return ()
+            return of_pool
         asked = ", ".join(str(n) for n in self.left_out)
         return (
+            *of_pool,
             f"The panel has {self.pool} runs per cell: nothing can be said of {asked} runs. "
             "Simulate more runs, or ask for fewer.",
         )
@@ -159,6 +161,12 @@ def precision(
     Draws whose fit does not exist count as misses in ``coverage`` and ``within`` and enter no
     average. Cells are held fixed: coverage is that of the same prompts asked again, for which
     HC1 intervals are too wide where a logit does not fit the mean outcomes of the cells.
+
+    Where answers were stopped at their pivot, choices are those of whole answers, weighted by
+    one over their probability (weights sum to the effective number of answers, for `se_model`),
+    and what corrects belief is learnt anew in each draw, as in a panel of its runs alone: learnt
+    once from the pool, it would be known better than n runs can tell. Draws in which one half of
+    the runs has no whole answer to learn from have no estimate.
 
     Examples
     --------

@@ -168,6 +168,11 @@ def prediction(
     them; compare rows only where `fitted` is 1, and else by `differences`, which pair the two
     on the draws where both exist, or by `paired`. Firth's row is choice with no draw left out.
 
+    Where answers were stopped at their pivot, those that are whole stand for them by one over
+    their probability: N counts answers that are whole, by Kish's effective number
+    ``(sum w)^2 / sum w^2``, and scores are consistent for those of all answers. What corrects
+    belief is learnt anew in each draw, from its own runs: held-out answers have no part in it.
+
     The standard errors are standard deviations over draws by the root of their number. Given
     the panel draws are independent, and the errors say how far more replications could move
     the means. They are no statement on another panel: all draws share R runs per cell.
@@ -239,7 +244,7 @@ def _tried(pool: Pool, runs: Sequence[int], exact: bool) -> list[int]:
 def _notes(pool: Pool, runs: Sequence[int], tried: list[int]) -> tuple[str, ...]:
     out = sorted({int(n) for n in runs} - set(tried))
     text = f"{', '.join(map(str, out))} runs of {pool.runs} per cell leave nothing to score"
-    return (text,) if out else ()
+    return (*((text,) if out else ()), *pool.notes)
 
 
 # --- Scores -------------------------------------------------------------------------------
@@ -249,7 +254,7 @@ def _predicted(pool: Pool, drawn: Drawn, k: int, outcome: str) -> Array:
     """Fitted log-odds by draw and price, NaN where there is no estimate."""
     column, firth = _MODELS[outcome]
     n, total = drawn.n[column][:, k], drawn.sums[column][:, k]
-    read = Read() if pool.read is not None and column == "belief" else None
+    read = Read() if column in pool.read and not firth else None
     fit = fit_batch(pool.price, n, total, read=read, firth=firth)
     # NaN where there is none: `exists` is about the likelihood without Firth's penalty.
     return np.asarray(fit.const[:, None] + fit.slope[:, None] * pool.price)

@@ -113,20 +113,21 @@ def quality(panel: Panel) -> Quality:
     focal_first = (first == panel.study.focal).to_numpy()
     belief = ok[f"belief_{panel.study.focal}"].to_numpy(float)
     varies = 0 < focal_first.mean() < 1
-    whole = ok.loc[ok["final_status"] != "stopped", "final_status"]
+    whole = ok[ok["final_status"] != "stopped"]
+    settled = ok[ok["mismatch"].notna()]
     effect = belief[focal_first].mean() - belief[~focal_first].mean() if varies else np.nan
     return Quality(
         statuses,
         len(ok) / len(panel),
         float(ok["decided_mass"].mean()),
         float(ok["tail_mass"].mean()),
-        _mismatch(ok),
-        int(ok["mismatch"].notna().sum()),
+        _average(settled["mismatch"], settled),
+        len(settled),
         float(effect),
         hits / len(ok),
         locked,
         *thoughts(panel),
-        float((whole == "unread").mean()) if len(whole) else float("nan"),
+        _average(whole["final_status"] == "unread", whole),
         same.final_pvalue,
         same.final_chi2_pvalue,
         _shift(panel),
@@ -139,7 +140,7 @@ def _shift(panel: Panel) -> Shift:
     found = []
     for reading in ("pivot", "final"):
         try:
-            pool = Pool.of(panel, reading, alone=True)
+            pool = Pool.of(panel, reading)
         except DesignError:
             return Shift()
         n, total = pool.sums("belief")[:2]
@@ -148,13 +149,12 @@ def _shift(panel: Panel) -> Shift:
     return Shift(plain, share, plain_price, price)
 
 
-def _mismatch(ok: pd.DataFrame) -> float:
-    """Share of changed choices; whole answers stand for those that were stopped, by 1 / pi."""
-    known = ok[ok["mismatch"].notna()]
-    if known.empty:
+def _average(values: pd.Series[bool], rows: pd.DataFrame) -> float:
+    """Share among whole answers, which stand for those that were stopped by 1 / pi."""
+    if rows.empty:
         return float("nan")
-    weight = 1 / known[WHOLE].to_numpy(float) if WHOLE in known else None
-    return float(np.average(known["mismatch"].astype(float), weights=weight))
+    weight = 1 / rows[WHOLE].to_numpy(float) if WHOLE in rows else None
+    return float(np.average(values.astype(float), weights=weight))
 
 
 def why_nothing(panel: Panel) -> tuple[str, bool]:

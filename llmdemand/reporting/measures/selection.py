@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import DesignError
+from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.outcomes.frames import Reading, default_reading, outcomes
 from llmdemand.reporting.measures.draws import Pool
 
@@ -36,7 +38,9 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
     pandas.DataFrame
         One row per status that occurs: ``runs``; ``read`` (of them, with a final choice);
         ``share`` of the focal alternative among the final choices of these, and ``others``
-        among those of all other runs; ``p`` (Fisher's exact test that they are equal);
+        among those of all other runs, whole answers counting by one over their probability;
+        ``p`` (Fisher's exact test that they are equal; where weights differ among them, a score
+        test by the effective numbers of answers);
         ``enters`` (whether some of these runs say something that enters the estimate);
         ``price`` and ``without``, price coefficients of belief from all runs that enter
         together with these, and from all that enter but these; NaN where there is no estimate.
@@ -57,26 +61,40 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
     entering = set(outcomes(panel, reading).frame["status"])
     known = frame["final_choice"].notna()
     chosen = frame["final_choice"] == panel.study.focal
+    weight = 1 / frame[WHOLE].to_numpy(float) if WHOLE in frame else np.ones(len(frame))
     rows = {}
     for status in panel.statuses[panel.statuses > 0].index:
         here = frame["status"] == status
         inside, outside = here & known, ~here & known
-        counts = [
-            [int((chosen & part).sum()), int((~chosen & part).sum())] for part in (inside, outside)
-        ]
-        tested = all(map(sum, counts))
+        parts = [(chosen[part].to_numpy(float), weight[part]) for part in (inside, outside)]
+        shares = [float(np.average(y, weights=w)) if len(y) else math.nan for y, w in parts]
         base = frame if reading == "final" else frame[frame["status"].isin(["ok", status])]
         rows[status] = {
             "runs": int(here.sum()),
-            "read": sum(counts[0]),
-            "share": counts[0][0] / sum(counts[0]) if sum(counts[0]) else math.nan,
-            "others": counts[1][0] / sum(counts[1]) if sum(counts[1]) else math.nan,
-            "p": float(stats.fisher_exact(np.array(counts)).pvalue) if tested else math.nan,
+            "read": int(inside.sum()),
+            "share": shares[0],
+            "others": shares[1],
+            "p": _equal(parts) if inside.any() and outside.any() else math.nan,
             "enters": status in entering,
             "price": _price(panel, base, reading),
             "without": _price(panel, base[base["status"] != status], reading),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("status")
+
+
+def _equal(parts: Sequence[tuple[Array, Array]]) -> float:
+    """p-value of two shares being equal, of choices (0/1) and their weights.
+
+    Of one weight in each part answers are a plain sample of it, and Fisher's test is exact.
+    """
+    if all(np.ptp(w) == 0 for _, w in parts):
+        counts = np.array([[y.sum(), (1 - y).sum()] for y, _ in parts])
+        return float(stats.fisher_exact(counts.astype(int)).pvalue)
+    n = np.array([w.sum() ** 2 / (w @ w) for _, w in parts])
+    share = np.array([np.average(y, weights=w) for y, w in parts])
+    pooled = n @ share / n.sum()
+    se = np.sqrt(pooled * (1 - pooled) * (1 / n).sum())
+    return float(2 * stats.norm.sf(abs(share[0] - share[1]) / se)) if se > 0 else 1.0
 
 
 def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
@@ -88,7 +106,7 @@ def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             some = Panel(rows, panel.study, panel.provenance)
-            fit = Pool.of(some, reading, alone=True).fit("belief")
+            fit = Pool.of(some, reading).fit("belief")
     except DesignError:
         return math.nan
     return float(np.asarray(fit.slope)[0])

@@ -13,13 +13,40 @@ from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.outcomes.corrected import surprise
 from llmdemand.modeling.outcomes.frames import Outcomes, demand_frame, readings
 
-__all__ = ["cells_of", "in_errors", "parts", "share_interval"]
+__all__ = [
+    "cells_of",
+    "in_errors",
+    "parts",
+    "share_interval",
+    "within",
+]
 
 _CHUNK = 2_000_000  # weights of resampled cells held at a time
 _LEAST_CELLS = 3
 _ALIKE = 1e-6  # standard error of a log-odds that is none: all cells are alike
 
 Array = NDArray[np.float64]
+
+
+def within(y: Array, r: Array | None = None) -> tuple[Array, Array]:
+    """Observations of each cell, and their variance; NaN for fewer than two. (C,) each.
+
+    Of outcomes y (C, R) that sum to r, not 1, an observation is an answer that was read, and its
+    variance, that of the ratio ``sum y / sum r`` times their number, is that of
+    ``y - r sum y / sum r``.
+    """
+    known = np.isfinite(y)
+    runs = counted = known.sum(axis=1).astype(float)
+    if r is not None:
+        counted = np.nansum(r, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.nansum(y, axis=1) / counted
+            y = (y - r * mean[:, None]) * np.sqrt(runs / counted)[:, None]
+    variance = np.full(len(y), np.nan)
+    several = (runs > 1) & (counted > 0)
+    if several.any():
+        variance[several] = np.nanvar(y[several], axis=1, ddof=1)
+    return counted, variance
 
 
 def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
@@ -31,28 +58,38 @@ def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
         By cell: ``price``; ``runs``; ``n`` and ``m`` (what beliefs and choices sum to); sums
         ``b, y`` of beliefs and choices; squared deviations ``ss_b, ss_y``, and ``ss_within``,
         what sampling an answer adds to the former; ``gap`` and ``noise``, the sum of choice less
-        belief at the pivot and its variance.
+        belief at the pivot and its variance; where answers were stopped, ``whole``, whole ones
+        that were read.
 
     Notes
     -----
     Of corrected beliefs ``ss_b`` is of ``b~ - r sum b~ / sum r``, by the share that was read:
     what the ratio of the sums varies by; ``ss_within`` is what choice varies by beyond that.
+
+    Where answers were stopped, y and m are sums of weights w, and with N runs in a cell
+    ``y (m - y) / (N (N - 1))``, which has no product of an answer with itself, is unbiased for
+    p (1 - p), the variance of a choice, whichever answers were whole; the share that was read is
+    that of all cells of a price.
     """
     frame = demand_frame(panel, found=found)
     by = frame["cell"].to_numpy()
-    b, y = frame["belief"].to_numpy(float), frame["choice"].to_numpy(float)
+    focal = panel.study.menu.index(panel.study.focal)
+    b, y = frame["belief"].to_numpy(float), found.counted[:, focal]
     rows = pd.DataFrame({"cell": by, "b": b, "y": y, "n": found.read, "m": 1.0})
     rows["gap"], rows["noise"] = y - b, b * (1 - b)
     if not found.plain:
         asked = readings(panel)
         z = surprise(asked.belief, asked.pivot, asked.usable)
         z = z[panel.frame["run_id"].isin(frame["run_id"]).to_numpy()]
-        z = z[:, panel.study.menu.index(panel.study.focal)]
-        rows["gap"], rows["noise"], rows["m"] = z, z**2, found.choice.sum(axis=1)
-        total = rows.groupby("cell")[["b", "y", "n", "m"]].transform("sum")
+        z = z[:, focal]
+        rows["gap"], rows["noise"], rows["m"] = z, z**2, found.counted.sum(axis=1)
+        # Where cells have few whole answers, the share that was read is known by price alone.
+        alike = by if found.weight is None else frame["price"].to_numpy()
+        rows["rate"] = rows["n"].groupby(alike).transform("mean")
+        mean = rows.groupby("cell")[["b", "y"]].transform("mean")
         with np.errstate(divide="ignore", invalid="ignore"):
-            rows["e_b"] = b - rows["n"] * (total["b"] / total["n"])
-            rows["e_y"] = y - rows["m"] * (total["y"] / total["m"])
+            rows["e_b"] = b - rows["n"] * (mean["b"] / rows["rate"])
+            rows["e_y"] = y - rows["m"] * (mean["y"] / rows["rate"])
     else:
         rows["e_b"], rows["e_y"] = b, y
     for column in ("b", "y"):
@@ -66,8 +103,12 @@ def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
     )
     if found.plain:
         return cells.assign(ss_within=(cells["n"] - 1) * cells["noise"] / cells["n"])
-    for column, read in (("ss_b", cells["n"]), ("ss_y", cells["m"])):
-        cells[column] = (cells[column] * cells["runs"] / read).where(read > 0, 0.0)
+    rate = grouped["rate"].first()
+    if found.weight is not None:
+        cells["whole"] = (rows["m"] != 0).groupby(by).sum()
+        cells["ss_y"] = cells["y"] * (cells["m"] - cells["y"]) / (cells["runs"] * rate)
+    for column in ("ss_b", "ss_y"):
+        cells[column] = (cells[column] / rate).where(rate > 0, 0.0)
     return cells.assign(ss_within=cells["ss_y"] - cells["ss_b"])
 
 
@@ -77,6 +118,8 @@ def parts(cells: pd.DataFrame) -> dict[str, float]:
     names = ("var_choice", "var_belief", "var_sampling", "within_share", "icc")
     if free == 0:
         return dict.fromkeys(names, math.nan)
+    if "whole" in cells and (cells["whole"] < 2).all():  # products of two choices are unknown
+        return dict.fromkeys(names, math.nan) | {"var_belief": float(cells["ss_b"].sum()) / free}
     sums = (cells[k].sum() for k in ("ss_y", "ss_b", "ss_within"))
     choice, between, within = (float(s) / free for s in sums)
     whole = between + within
@@ -94,9 +137,10 @@ def share_interval(
     between = cells["ss_b"].to_numpy(float)
     whole = between + cells["ss_within"].to_numpy(float)
     # Cells without any variance say nothing about how it is divided.
-    between, whole = between[whole > 0], whole[whole > 0]
+    some = (whole > 0) | (between > 0)
+    between, whole = between[some], whole[some]
     most = math.inf if corrected else whole.sum()
-    if len(whole) < _LEAST_CELLS or not 0 < between.sum() < most:
+    if len(whole) < _LEAST_CELLS or not whole.sum() or not 0 < between.sum() < most:
         return math.nan, math.nan
     moments = np.stack([between, whole, between**2, between * whole, whole**2], axis=1)
     odds, error = _log_odds(moments.sum(axis=0), len(whole), corrected)
@@ -119,9 +163,9 @@ def share_interval(
 def _log_odds(moments: Array, cells: int, corrected: bool) -> tuple[Array, Array]:
     """Log-odds of a ratio of sums over cells, or its log, and the delta method's error."""
     a, w, aa, aw, ww = moments.T
-    ratio = a / w
-    scatter = np.maximum(aa - 2 * ratio * aw + ratio**2 * ww, 0) * cells / (cells - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = a / w
+        scatter = np.maximum(aa - 2 * ratio * aw + ratio**2 * ww, 0) * cells / (cells - 1)
         if corrected:
             return np.log(ratio), np.where(ratio > 0, np.sqrt(scatter) / a, 0)
         # A ratio of 0 or 1 is infinitely far away, by any error.

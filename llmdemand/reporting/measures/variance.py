@@ -16,8 +16,13 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.frames import WHOSE, Outcomes, Reading, outcomes, whose
-from llmdemand.reporting.measures.spread import cells_of, in_errors, parts, share_interval
+from llmdemand.modeling.outcomes.frames import WHOSE, Outcomes, Reading, outcomes
+from llmdemand.reporting.measures.spread import (
+    cells_of,
+    in_errors,
+    parts,
+    share_interval,
+)
 
 __all__ = ["Variance", "variance", "worth_number"]
 
@@ -155,7 +160,7 @@ def variance(
     Raises
     ------
     DesignError
-        If no run is usable.
+        If no run is usable, or labels correct the choices of a panel with stopped answers.
     UsageError
         For impossible arguments.
 
@@ -180,6 +185,11 @@ def variance(
     ``var_sampling`` what choices vary by beyond that, which may be negative. ``icc`` is still
     what a belief run varies by against a choice run, and may exceed 1; its interval is that of
     its logarithm.
+
+    Where answers were stopped at their pivot, var_choice is that of the choice of a *whole* answer,
+    from products of two whole answers of a cell by the probabilities of both, and icc compares a
+    belief run, stopped or not, with a whole answer: 1 / icc is how many of those it is worth. (Runs
+    needed and precision count runs of the panel for both, of which choice has the whole ones.)
 
     Cells of one price that differ in persona, order or wording differ in their shares; this
     is `var_cells`, the one-way analysis of variance of beliefs
@@ -214,7 +224,12 @@ def variance(
             f"confidence={confidence}, replications={replications}, seed={seed}: give a "
             "confidence between 0 and 1, at least one replication, and a seed from 0"
         )
-    found = outcomes(panel, whose(panel, reading))
+    found = outcomes(panel, reading)
+    if found.labels and found.weight is not None:
+        raise DesignError(
+            "some answers were stopped at their pivot and the others are corrected by labels: what "
+            "choice varies by is then unknown; leave the labels out, or use reading='pivot'"
+        )
     if not found.believed:
         raise DesignError(
             f"no usable run among {len(panel)}: there is no variance to explain; see the "
@@ -311,7 +326,8 @@ def _fits(cells: pd.DataFrame, plain: bool) -> tuple[pd.DataFrame, list[str]]:
     sums = {"belief": (by["n"].to_numpy(float), by["b"].to_numpy()), "choice": (n, y)}
     rows, notes = {}, []
     if len(price) < 2:
-        notes.append(f"all runs have one price ({price[0]:g}): there is no demand curve to fit")
+        one = f"all runs have one price ({price[0]:g})" if len(price) else "no choice was read"
+        notes.append(f"{one}: there is no demand curve to fit")
     for outcome, (read, total) in sums.items():
         rows[outcome] = dict.fromkeys(("log_score", "r2", "rmse"), math.nan)
         if len(price) < 2:
@@ -343,11 +359,15 @@ def _notes(panel: Panel, found: Outcomes, cells: pd.DataFrame, icc: float, low: 
     left = len(panel) - int(cells["runs"].sum())
     informative = int((cells["runs"] > 1).sum())
     if not found.plain:
-        notes += found.notes
+        notes += [*found.stopping, *found.notes]
         if icc > 1:
+            whole = found.weight is None
             notes.append(
                 "corrected belief varies more than choice does, as many answers change their mind: "
                 "fit_demand(..., coefficient='tuned') does not"
+                if whole
+                else "corrected belief varies more than the choice of a whole answer does: too few "
+                "are whole for so many changes of mind"
             )
     if left:
         notes.append(f"{left} of {len(panel)} runs are not usable and left out")
@@ -355,6 +375,11 @@ def _notes(panel: Panel, found: Outcomes, cells: pd.DataFrame, icc: float, low: 
         notes.append(
             "one usable run per cell: the variance within cells, the intra-cell correlation and "
             "what a belief is worth are unknown; ask each cell at least twice"
+        )
+    elif "whole" in cells and (cells["whole"] < 2).all():
+        notes.append(
+            "no cell has two whole answers: what choices vary by within a cell, the intra-cell "
+            "correlation and what a belief is worth are unknown; ask for more whole answers"
         )
     elif math.isnan(icc):
         notes.append(

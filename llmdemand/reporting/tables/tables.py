@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,9 +88,10 @@ def _selection(report: Findings) -> Table:
     assert report.selection is not None
     note = (
         "share: of the focal alternative among the final choices of these answers, and among those "
-        "of all others; p: that the two are equal (Fisher). Where they differ, leaving the status "
-        "out selects on the choice. price coef.: from all answers that enter with these, and "
-        "without them. low_mass is known before the pivot is drawn: its belief is unbiased."
+        "of all others; p: that the two are equal (Fisher; a score test where weights differ). "
+        "Where they differ, leaving the status out selects on the choice. price coef.: from all "
+        "answers that enter with these, and without them. low_mass is known before the pivot is "
+        "drawn: its belief is unbiased."
     )
     return Table(
         "selection",
@@ -116,7 +118,10 @@ def _demand_tables(report: Findings, cost: float | None) -> list[Table]:
             "Demand from all usable runs",
             frames.estimates_table(report),
             estimates,
-            (f"price coef.: change in log-odds per unit of price ({unit}). Covariance: {named}.",),
+            (
+                f"price coef.: change in log-odds per unit of price ({unit}). Covariance: {named}.",
+                *_sentences(report.choice.notes if report.choice is not None else ()),
+            ),
         ),
         Table(
             "regression",
@@ -134,6 +139,11 @@ def _demand_tables(report: Findings, cost: float | None) -> list[Table]:
             _pricing_notes(pricing),
         ),
     ]
+
+
+def _sentences(notes: Sequence[str]) -> list[str]:
+    """Notes with a capital letter and a full stop."""
+    return [f"{note[:1].upper()}{note[1:].removesuffix('.')}." for note in notes]
 
 
 def _pricing_notes(pricing: pd.DataFrame) -> tuple[str, ...]:
@@ -172,6 +182,7 @@ def _needed(report: Findings, found: RunsNeeded) -> list[Table]:
     ]
     if np.isfinite(found.ratio):
         notes.append(f"Choice needs {found.ratio:.3g} times the runs of belief.")
+    notes += _sentences(found.notes)
     if published:
         notes.append(
             "Published: arXiv 2512.23184, GPT-4o, no result of this package. The published SE of "
@@ -210,7 +221,7 @@ def _prediction(report: Findings) -> list[Table]:
         "of draws with an estimate; the others are in no score of their row, so rows with less "
         "than 100 % are those of luckier draws. RMSE: of the curve against observed shares, which "
         "are noisy themselves.",
-        *found.notes,
+        *_sentences(found.notes),
     )
     aim = found.scored_on
     paired = ("Over the draws in which both have an estimate; in brackets Monte Carlo SEs.",)
@@ -235,7 +246,7 @@ def _prediction(report: Findings) -> list[Table]:
 def _variance(report: Findings) -> list[Table]:
     found = report.variance
     assert found is not None
-    notes = found.notes
+    notes = tuple(_sentences(found.notes))
     if not np.isnan(found.worth):
         told = found.worth_text[0].upper() + found.worth_text[1:]
         worth = f"{told}. The intra-cell correlation is {number(found.icc)}."

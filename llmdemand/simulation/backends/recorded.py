@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmdemand.belief.readers import answer_of, read_response
+from llmdemand.belief.files import answer_of
+from llmdemand.belief.readers import read_response
 from llmdemand.belief.rows import Answer, PanelBuilder
 from llmdemand.belief.tokens import Response
 from llmdemand.core.panel import Panel

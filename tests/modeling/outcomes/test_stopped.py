@@ -39,7 +39,7 @@ def test_the_variance_is_what_repetition_shows():
             found = augmented(read)
             means[pi].append(found.outcomes[:, 0].mean())
             if pi < 1:
-                (note,) = found.notes
+                note = found.notes[-1]  # those before are of few changes
                 said.append(note)
                 assert "whole answers with probability" in note
     # Both are right on average (by symmetry the share is one half), stopping costs variance.

@@ -57,3 +57,25 @@ def test_what_is_not_read_has_no_share(synthetic_panel):
     row = selection(Panel(made, synthetic_panel.study)).loc["refusal"]
     assert row["read"] == 0 and np.isnan(row["share"]) and np.isnan(row["p"])
     assert row["price"] == pytest.approx(row["without"])
+
+
+def test_whole_answers_stand_for_stopped_ones(synthetic_panel):
+    """All low ones are whole, of the others those that choose Pampers more often."""
+    panel, low = low_where_huggies(synthetic_panel)
+    frame = panel.frame
+    rng = np.random.default_rng(1)
+    pi = np.where(low, 1.0, np.where(frame["choice"] == "pampers", 0.9, 0.3))
+    stopped = rng.random(len(frame)) >= pi
+    cut = frame.assign(whole_probability=pi)
+    cut.loc[stopped, "final_status"] = "stopped"
+    cut.loc[stopped, ["final_choice", "mismatch"]] = None
+    row = selection(Panel(cut, panel.study)).loc["low_mass"]
+    read = ~stopped & ~low
+    chosen = (frame["choice"] == "pampers").astype(float)
+    assert row["others"] == pytest.approx(np.average(chosen[read], weights=1 / pi[read]))
+    assert abs(row["others"] - chosen[~low].mean()) < 0.08 < chosen[read].mean() - row["others"]
+    n = np.array([low.sum(), (1 / pi[read]).sum() ** 2 / (1 / pi[read] ** 2).sum()])
+    p = n[1] * row["others"] / n.sum()
+    z = row["others"] / np.sqrt(p * (1 - p) * (1 / n).sum())
+    assert row["p"] == pytest.approx(2 * stats.norm.sf(z))
+    assert row["read"] == low.sum()

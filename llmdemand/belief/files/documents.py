@@ -10,15 +10,19 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from llmdemand.belief.readers.events import is_event, server_sent
+from llmdemand.belief.files.events import is_event, server_sent
 from llmdemand.belief.readers.shapes import as_json
 from llmdemand.errors import ResponseError
 
-__all__ = ["documents"]
+__all__ = ["documents", "is_lines", "lines_before", "lines_between", "spans"]
 
+_ARCHIVE, _GZIP, _ZSTANDARD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+# Lines of responses are longer than what is read of a file at a time by default.
+_BUFFER = 2**20
 _MARKED = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -40,28 +44,83 @@ def documents(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     if not path.is_file():
         raise ResponseError(f"no file at {path}: give the path of a JSONL file of responses")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-            file.seek(0)
-            if head == b"SQLite format 3\x00":
-                raise ResponseError(
-                    f"{path} is a response store: read it with stored_answers, or "
-                    "`llmdemand extract`"
-                )
-            if head.startswith(b"PK\x03\x04"):
-                yield from _archived(file)
+    with _reading(path) as file:
+        head = file.read(16)
+        file.seek(0)
+        if head == b"SQLite format 3\x00":
+            raise ResponseError(
+                f"{path} is a response store: read it with stored_answers, or `llmdemand extract`"
+            )
+        if head.startswith(_ARCHIVE):
+            yield from _archived(file)
+            return
+        yield from _objects(path, _plain(_opened(file, head)))
+
+
+def is_lines(path: Path) -> bool:
+    """Whether `documents` are the lines of a file as they are, so that it can be divided."""
+    if not path.is_file():
+        return False
+    with _reading(path) as file:
+        head = file.peek(16)
+        if head.startswith((b"SQLite", _ARCHIVE, _GZIP, _ZSTANDARD)) or _encoding(head):
+            return False
+        return _is_line(next((line for line in file if line.strip()), b""))
+
+
+def spans(path: Path, size: int) -> Iterator[tuple[int, int]]:
+    """Where parts of a file of lines begin and end, each of at least `size` bytes but the last."""
+    # Here little more than the ends of lines is read: in small pieces.
+    with _reading(path, io.DEFAULT_BUFFER_SIZE) as file:
+        start = 0
+        while True:
+            file.seek(start + size - 1)
+            file.readline()
+            end = min(file.tell(), path.stat().st_size)
+            if end <= start:
                 return
-            yield from _objects(path, _plain(_opened(file, head)))
+            yield start, end
+            start = end
+
+
+def lines_between(
+    path: Path, start: int, end: int | None = None, *, number: int = 1
+) -> Iterator[tuple[str, bytes]]:
+    """The `documents` of a part of a file of lines, the first of which has this number."""
+    with _reading(path) as file:
+        file.seek(start)
+        for place, line in enumerate(file, number):
+            if line.strip():
+                yield f"line {place}", line
+            start += len(line)
+            if start == end:
+                return
+
+
+def lines_before(path: Path, end: int) -> int:
+    """How many lines end before a place in a file."""
+    count = 0
+    with _reading(path) as file:
+        while end > 0 and (block := file.read(min(end, _BUFFER))):
+            count, end = count + block.count(b"\n"), end - len(block)
+    return count
+
+
+@contextmanager
+def _reading(path: Path, buffer: int = _BUFFER) -> Iterator[io.BufferedReader[io.FileIO]]:
+    """The open file; what is wrong with it is an error of one sentence."""
+    try:
+        with io.BufferedReader(path.open("rb", buffering=0), buffer) as file:
+            yield file
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeError) as error:
         raise ResponseError(f"{path} cannot be read: {error}") from None
 
 
 def _opened(file: IO[bytes], head: bytes) -> Any:
     """The file, decompressed if need be."""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
+    if head.startswith(_ZSTANDARD):
         import zstandard
 
         try:
@@ -76,10 +135,7 @@ def _opened(file: IO[bytes], head: bytes) -> Any:
 def _plain(file: Any) -> Iterator[bytes]:
     """Lines in UTF-8, whatever they were in."""
     buffered = file if hasattr(file, "peek") else io.BufferedReader(file)
-    start = buffered.peek(4)[:4]
-    encoding = next((e for mark, e in _MARKED if start.startswith(mark)), None)
-    if len(start) == 4 and start[0] and not start[1] and start[2] and not start[3]:
-        encoding = "utf-16-le"
+    encoding = _encoding(buffered.peek(4))
     if encoding is None:
         yield from buffered
         return
@@ -91,6 +147,13 @@ def _plain(file: Any) -> Iterator[bytes]:
         text.detach()
 
 
+def _encoding(head: bytes) -> str | None:
+    """How a file is written if it is not UTF-8 without a mark."""
+    found = next((e for mark, e in _MARKED if head.startswith(mark)), None)
+    wide = len(head) >= 4 and head[0] and not head[1] and head[2] and not head[3]
+    return "utf-16-le" if wide else found
+
+
 def _objects(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
     numbered = enumerate(lines, 1)
     number, first = next(((n, line) for n, line in numbered if line.strip()), (0, b""))
@@ -100,7 +163,7 @@ def _objects(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
         for place, made in enumerate(server_sent(itertools.chain([first], lines)), 1):
             yield f"event {place}", made
         return
-    if first.lstrip()[:1] == b"[" or not _whole(first):
+    if not _is_line(first):
         # No object on a line of its own: an array, or written over several lines.
         rest = b"".join(lines)
         found = _several(first + rest)
@@ -118,9 +181,11 @@ def _objects(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
             yield f"line {later}", line
 
 
-def _whole(line: bytes) -> bool:
-    """Whether a line ends as an object does; what it holds is read by others."""
-    return line.rstrip().endswith(b"}") or line.lstrip()[:1] != b"{"
+def _is_line(first: bytes) -> bool:
+    """Whether a file that begins with this line has an object on each; others read them."""
+    if not first or is_event(first) or first.lstrip()[:1] == b"[":
+        return False
+    return first.rstrip().endswith(b"}") or first.lstrip()[:1] != b"{"
 
 
 def _several(data: bytes) -> list[tuple[str, bytes]] | None:

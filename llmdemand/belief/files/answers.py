@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET, Raw
 
-from llmdemand.belief.readers.events import Streamed
-from llmdemand.belief.readers.files import documents
-from llmdemand.belief.readers.logs import expanded
+from llmdemand.belief.files.documents import documents
+from llmdemand.belief.files.events import Streamed
+from llmdemand.belief.files.logs import expanded
 from llmdemand.belief.readers.response import failed, read_body, read_response, unknown
-from llmdemand.belief.readers.shapes import FORM, Body, Envelope, Line, as_json, decode, is_null
+from llmdemand.belief.readers.shapes import (
+    FORM,
+    Batched,
+    Body,
+    Envelope,
+    Line,
+    as_json,
+    decode,
+    is_null,
+    line_of,
+)
 from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, StudyError
 
-__all__ = ["answer_of", "read_answers"]
+__all__ = ["answer_of", "answers_in", "read_answers"]
 
 _RUN_ID = re.compile(r"(?<!\d)(\d{1,9})-(\d{1,9})\Z")
 
@@ -54,16 +64,24 @@ def read_answers(path: str | Path, study: Study, *, backend: str = "file") -> It
         If the file is missing, empty or damaged, or an object cannot be read; the
         message names place and field.
     """
-    path, streamed = Path(path), Streamed()
+    path = Path(path)
+    yield from answers_in(documents(path), path, study, backend=backend)
+
+
+def answers_in(
+    found: Iterable[tuple[str, bytes]], path: Path, study: Study, *, backend: str = "file"
+) -> Iterator[Answer]:
+    """The answers in some of a file's documents, one after another: see `read_answers`."""
+    streamed = Streamed()
     named = _RUN_ID.search(path.name.split(".")[0])
-    for where, data in documents(path):
+    for where, data in found:
         try:
-            line: Line = decode(data, Line, FORM)
+            line = line_of(data)
             if line.done is False or streamed:
                 made = streamed.add(data)
                 if made is None:
                     continue
-                data, line = made, decode(made, Line, FORM)
+                data, line = made, line_of(made)
             if line.samples is not UNSET or line.data is not UNSET:
                 for inner, name, raw in expanded(line):
                     where = inner
@@ -91,7 +109,7 @@ def answer_of(entry: Any, study: Study, *, backend: str = "file") -> Answer:
     if not isinstance(entry, dict):
         raise ResponseError(f"a line is a JSON object, found {type(entry).__name__}")
     data = as_json(entry)
-    line: Line = decode(data, Line, FORM)
+    line = line_of(data)
     run = _run(study, _name(line), line.order)
     return Answer(*run, _response(line, data), backend=backend)
 
@@ -138,7 +156,12 @@ def _response(line: Line, data: Any) -> Response:
         if found is None:
             raise unknown(decode(data, dict[str, Raw], FORM)["raw"])
         return found
-    found = None if line.response is UNSET else _enveloped(bytes(line.response))
+    if isinstance(line, Batched) and isinstance(line.response, Envelope):
+        found = _enveloped(line.response)
+        if found is not None:
+            return found
+        line = decode(data, Line, FORM)
+    found = None if line.response is UNSET else _unopened(bytes(line.response))
     found = found or read_body(line)
     if found is None and (line.error or line.status):
         found = failed(line.error or line.status)
@@ -147,11 +170,13 @@ def _response(line: Line, data: Any) -> Response:
     return found
 
 
-def _enveloped(data: bytes) -> Response | None:
+def _unopened(data: bytes) -> Response | None:
+    """`_enveloped` of bytes; None where they are no object."""
+    return _enveloped(decode(data, Envelope, FORM)) if data.startswith(b"{") else None
+
+
+def _enveloped(around: Envelope) -> Response | None:
     """What a batch output calls the response; None where that says nothing."""
-    if not data.startswith(b"{"):
-        return None
-    around: Envelope = decode(data, Envelope, FORM)
     code = around.status_code
     if code not in (None, 200, "200"):
         said = around.body.error if isinstance(around.body, Body) else around.error
