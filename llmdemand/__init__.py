@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from llmdemand.reporting.measures.precision import Precision, precision
     from llmdemand.reporting.measures.prediction import prediction
     from llmdemand.reporting.measures.variance import variance
+    from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
     from llmdemand.simulation.backends.local import LocalBackend
     from llmdemand.simulation.backends.openai import OpenAIBackend
@@ -116,6 +117,7 @@ _HOMES = {
     "fit_batch": "modeling.batch.batch",
     "fit_demand": "modeling.models.demand",
     "fraclogit": "modeling.models.logit",
+    "known_truth": "reporting.truth",
     "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
@@ -188,6 +190,7 @@ __all__ = [
     "fit_batch",
     "fit_demand",
     "fraclogit",
+    "known_truth",
     "load_panel",
     "load_study",
     "logit",

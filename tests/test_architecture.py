@@ -77,7 +77,7 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-        "measures people",
+        "measures people truth",
         "findings parts",
         "tables",
         "figures",

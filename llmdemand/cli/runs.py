@@ -158,6 +158,7 @@ def simulate(
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
+    from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.run import estimate
 
     chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
@@ -200,6 +201,8 @@ def simulate(
     )
     panel.write(path)
     say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}\nresponses: {kept}")
+    if (truth := known_truth(panel)) is not None:
+        say(truth.summary())
 
 
 @app.command()
