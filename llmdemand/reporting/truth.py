@@ -37,6 +37,11 @@ class Truth(OneLine):
         By alternative j, then by the alternative k whose price it is, ``sum_c p_ck ds_cj / dp_ck
         / sum_c s_cj``: per cent of the mean share of j per per cent of the price of k in all
         cells. It is ``elasticity(kind="matrix", average="share_weighted")`` of a fit.
+    spread : mapping of str to mapping of str to float
+        Standard deviation of an elasticity that is true of one cell drawn at random; of n runs
+        out of N, ``spread sqrt((1 - n / N) / n)``.
+    runs : int
+        Runs of the panel, N.
     varying : tuple of str
         Alternatives whose price varies.
     beyond_logit : tuple of str
@@ -45,6 +50,8 @@ class Truth(OneLine):
 
     shares: Mapping[str, float]
     elasticities: Mapping[str, Mapping[str, float]]
+    spread: Mapping[str, Mapping[str, float]]
+    runs: int
     varying: tuple[str, ...]
     beyond_logit: tuple[str, ...] = ()
 
@@ -69,14 +76,14 @@ class Truth(OneLine):
         Parameters
         ----------
         fit : LogitResults
-            Of all runs of the panel, alternatives called by the menu's ids. A fit of some runs
-            has another mean, and is compared with what it is not about.
+            Of the panel's runs, alternatives called by the menu's ids. Runs that do not enter are
+            taken to be missing at random, as refusals are, and allowed for.
 
         Returns
         -------
         pandas.DataFrame
             ``alternative, rival, estimate, se, lower, upper, truth, z``, those that both know; z
-            in standard errors.
+            in standard errors, with those of the truth of the runs that enter.
 
         Raises
         ------
@@ -89,13 +96,15 @@ class Truth(OneLine):
         pairs = list(zip(found["alternative"], found["rival"], strict=True))
         known = np.array([k in self.elasticities.get(j, {}) for j, k in pairs], dtype=bool)
         found = found.loc[known, ["alternative", "rival", "estimate", "se", "lower", "upper"]]
-        found["truth"] = [
-            self.elasticities[j][k] for (j, k), here in zip(pairs, known, strict=True) if here
-        ]
+        pairs = [pair for pair, here in zip(pairs, known, strict=True) if here]
+        found["truth"] = [self.elasticities[j][k] for j, k in pairs]
+        entering = min(float(fit.nobs), self.runs)
+        missing = np.sqrt((1 - entering / self.runs) / entering)
+        others = np.array([self.spread[j][k] for j, k in pairs]) * missing
         with np.errstate(divide="ignore", invalid="ignore"):
             away = found["estimate"] - found["truth"]
             near = away.abs() <= _ROUNDING * (1 + found["truth"].abs())
-            found["z"] = np.where(near, 0.0, away / found["se"])
+            found["z"] = np.where(near, 0.0, away / np.hypot(found["se"], others))
         return found.reset_index(drop=True)
 
     def contradiction(self, fit: LogitResults, name: str = "the fit") -> str:
@@ -178,6 +187,8 @@ def known_truth(panel: Panel) -> Truth | None:
     return Truth(
         told["shares"],
         told["elasticities"],
+        told["spread"],
+        len(panel),
         tuple(a for a, grid in panel.study.prices.items() if len(set(grid)) > 1),
         tuple(told["beyond_logit"]),
     )

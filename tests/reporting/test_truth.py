@@ -109,6 +109,29 @@ def test_few_clusters_need_a_larger_distance(blind):
     assert truth.contradiction(replace(fit, df=1.0)) == "" and z < 10_000
 
 
+def test_runs_that_do_not_enter_are_allowed_for(market):
+    # Cells of the same design drawn at random: the truth of the draw is that far from the whole.
+    truth, rng, away = known_truth(market), np.random.default_rng(1), []
+    backend = SyntheticBackend(VARYING)
+    cells = VARYING.cells()
+    shares = np.array([backend.truth(c)["pampers"] for c in cells])
+    moved = shares * [backend.elasticities(c)["pampers"]["pampers"] for c in cells]
+    for _ in range(2000):
+        drawn = rng.choice(np.repeat(np.arange(len(cells)), 60), 180, replace=False)
+        away.append(moved[drawn].sum() / shares[drawn].sum())
+    allowed = truth.spread["pampers"]["pampers"] * np.sqrt((1 - 180 / truth.runs) / 180)
+    assert np.std(away) == pytest.approx(allowed, rel=0.1) and truth.runs == 720
+    # Three quarters refuse: nothing is contradicted by chance, and what is wrong still is.
+    some = asked(refusal_rate=0.75)
+    fit = fit_demand(some, model="clogit", reading="pivot")
+    table = known_truth(some).compared(fit)
+    whole = (table["estimate"] - table["truth"]) / table["se"]
+    assert fit.nobs < 250 and (table["z"].abs() < whole.abs()).all()
+    assert known_truth(some).contradiction(fit) == ""
+    wrong = asked(refusal_rate=0.75, rival_slope=0.0)
+    assert known_truth(wrong).contradiction(fit_demand(wrong, model="clogit", reading="pivot"))
+
+
 def test_nothing_is_known_of_a_part_of_another_model_or_of_an_old_panel(market):
     frame, told = market.frame, market.provenance
     one = frame[frame["price_pampers"] == 33.0]
@@ -190,3 +213,11 @@ def test_commands_say_it(blind, tmp_path, capsys, monkeypatch):
     assert "contradicts" not in run("fit", "p.parquet").err
     out = run("simulate", "pampers", "--backend", "synthetic", "--runs", "1", "--out", "q.parquet")
     assert "Known truth, over the design" in out.out
+    (tmp_path / "c.toml").write_text("icc = 0.2\norder_effect = 0.5\n", "utf-8")
+    chosen = ("--backend", "synthetic", "--runs", "2", "--consumer", "c.toml")
+    run("simulate", "pampers", *chosen, "--out", "r.parquet")
+    told = Panel.read("r.parquet").provenance
+    assert "correlation 0.2" in told["model"] and told["settings"]["order_effect"] == 0.5
+    # A consumer of one's own is no reconstruction of the published study.
+    out = run("replicate", "pampers", *chosen, "--out", "results").out
+    assert "What the method finds stands beside" in out and "meets the published" not in out

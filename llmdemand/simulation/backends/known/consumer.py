@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Real
 
 from llmdemand.core.menu import Menu
@@ -329,6 +330,7 @@ def uniform(*keys: object) -> float:
     return ((int.from_bytes(digest, "big") >> 11) + 0.5) / 2**53
 
 
+@lru_cache(maxsize=1 << 16)
 def _normal(*keys: object) -> float:
     from statistics import NormalDist
 

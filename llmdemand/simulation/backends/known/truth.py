@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from llmdemand.core.study import Study
@@ -28,7 +29,8 @@ def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
     -------
     dict
         ``cells``; ``shares`` by alternative; ``elasticities`` by alternative, then by the one
-        whose price it is.
+        whose price it is; ``spread``, the standard deviation over cells of ``(p_ck ds_cj / dp_ck -
+        E_jk s_cj) / S_j``, which tells how far E is of n cells drawn at random: spread / sqrt(n).
 
     Examples
     --------
@@ -38,13 +40,13 @@ def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
     >>> round(found["elasticities"]["pampers"]["pampers"], 3)
     -6.137
     """
-    cells, ids = study.cells(), study.menu.ids
-    shares = dict.fromkeys(ids, 0.0)
-    moved = {j: dict.fromkeys(study.prices, 0.0) for j in ids}
     shown = study.option_orders() if consumer.order_effect else (None,)
-    for cell in cells:
+    rows: list[tuple[dict[str, float], dict[str, dict[str, float]]]] = []
+    for cell in study.cells():
         persona = cell.persona.get("id")
         orders = shown if cell.order is None else (cell.order,)
+        shares = dict.fromkeys(study.menu.ids, 0.0)
+        moved = {j: dict.fromkeys(study.prices, 0.0) for j in shares}
         for order in orders:
             found = consumer.shares(cell.prices, order=order, persona=persona)
             responses = consumer.responses(cell.prices, found, persona)
@@ -52,14 +54,16 @@ def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
                 shares[j] += share / len(orders)
                 for k, price in cell.prices.items():
                     moved[j][k] += share * price * responses[j][k] / len(orders)
-    return {
-        "cells": len(cells),
-        "shares": {j: s / len(cells) for j, s in shares.items()},
-        "elasticities": {
-            j: {k: m / shares[j] if shares[j] else 0.0 for k, m in row.items()}
-            for j, row in moved.items()
-        },
-    }
+        rows.append((shares, moved))
+    mean = {j: sum(s[j] for s, _ in rows) / len(rows) for j in study.menu.ids}
+    elasticities = {j: dict.fromkeys(study.prices, 0.0) for j in mean}
+    spread = {j: dict.fromkeys(study.prices, 0.0) for j in mean}
+    for j in mean:
+        for k in study.prices if mean[j] else ():
+            e = sum(m[j][k] for _, m in rows) / len(rows) / mean[j]
+            squares = sum((m[j][k] - e * s[j]) ** 2 for s, m in rows) / len(rows)
+            elasticities[j][k], spread[j][k] = e, math.sqrt(squares) / mean[j]
+    return {"cells": len(rows), "shares": mean, "elasticities": elasticities, "spread": spread}
 
 
 def beyond_logit(consumer: Consumer, mismatch_rate: float = 0.0) -> list[str]:
