@@ -54,6 +54,7 @@ FLOORS = {
         "variance",
         "estimation",
         "quantities",
+        "tastes",
         "inference",
         "scoring",
         "tables",
@@ -78,6 +79,7 @@ FLOORS = {
     ],
     "reporting": [
         "measures people",
+        "heterogeneity",
         "findings parts",
         "tables",
         "figures",
