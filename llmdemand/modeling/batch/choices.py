@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.batch.newton import Bools
 from llmdemand.modeling.likelihood.separating import separating_differences, separating_sums
 
-__all__ = ["Choices", "Law", "Modes", "modes"]
+__all__ = ["Choices", "Law", "Modes", "expanded", "modes"]
 
 _STEPS = 500
 _STILL = 1e-8  # largest change of a utility; the step is still taken
@@ -38,6 +38,9 @@ class Choices:
         Squared deviations of the observations from their mean, summed over alternatives.
     rows : (B, P) array
         Observations.
+    guide : (B, P, A) array or None
+        Of corrected beliefs, whose totals may leave [0, n]: sums of what they correct, each of
+        them in [0, 1]. They say where to look for coefficients; data they are not.
     """
 
     x: Array
@@ -45,6 +48,7 @@ class Choices:
     n: Array
     squares: Array
     rows: Array
+    guide: Array | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +57,20 @@ class Choices:
 
     def take(self, which: Bools) -> Choices:
         """Some of the respondents."""
-        return Choices(*(getattr(self, f.name)[which] for f in fields(self)))
+        known = (f.name for f in fields(self) if getattr(self, f.name) is not None)
+        return replace(self, **{name: getattr(self, name)[which] for name in known})
+
+    @property
+    def corrected(self) -> bool:
+        """Whether outcomes are corrected beliefs."""
+        return self.guide is not None
+
+    @property
+    def guided(self) -> Choices:
+        """What corrected beliefs correct, as if it were the outcome."""
+        if self.guide is None:
+            return self
+        return replace(self, total=self.guide, n=self.guide.sum(axis=2), guide=None)
 
     def shares(self, params: Array) -> Array:
         """Probabilities at (B, K) coefficients, (B, P, A)."""
@@ -222,6 +239,12 @@ def modes(
             index, at, part, here = index[~done], at[~done], part.take(~done), here.take(~done)
     params[index], score[index], information[index] = at, here.score, here.information
     return Modes(params, information, score, converged)
+
+
+def expanded(data: Choices, params: Array) -> Modes:
+    """Score and information at given coefficients, (B, K)."""
+    here = _Here.at(data, params, 1.0, False, None)
+    return Modes(params, here.information, here.score, np.ones(len(params), bool))
 
 
 def _crossed(weight: Array, x: Array) -> Array:

@@ -194,10 +194,10 @@ def _result(
     with np.errstate(divide="ignore", invalid="ignore"):
         correlations = covariance / np.outer(sd, sd)
     able = identified(data)
-    params, inverse, exists = own(data, able)
+    params, noisy, exists = own(data, able, fitted.noise)
     individuals = pd.DataFrame(index=pd.Index(people.ids, name="respondent"))
     predicted, own_params = fitted.predicted @ back.T, params @ back.T
-    own_error = np.sqrt(fitted.noise * np.einsum("km,bmn,kn->bk", back, inverse, back))
+    own_error = np.sqrt(np.einsum("km,bmn,kn->bk", back, noisy, back))
     for k, term in enumerate(terms):
         individuals[term] = predicted[:, k]
         individuals[f"{term}_se"] = np.sqrt(np.maximum(error[:, k], 0.0))

@@ -9,10 +9,10 @@ import numpy as np
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.batch.newton import Bools
 from llmdemand.modeling.estimation.regressors import check_variables
-from llmdemand.modeling.outcomes.frames import Outcomes, demand_frame, market_frame
+from llmdemand.modeling.outcomes.frames import Outcomes, demand_frame, market_frame, readings
 from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.modeling.sample.formula import apart, part, variables, without_offsets
 from llmdemand.modeling.tastes.people import People
@@ -64,14 +64,29 @@ def people_of(
     )
     who = _who(panel, rows.frame, respondent)
     values, read = values[kept], read[kept]
+    label = panel.frame.index.get_indexer(rows.frame.index).astype(np.intp)
+    guide = None
+    if outcome == "belief" and not said.plain:
+        guide = _guide(panel, rows, label)
     if model == "clogit":
         x, terms = _market(panel, rows, formula, alternative)
     else:
         place = panel.study.menu.index(alternative)
         x, terms = _bought(panel, rows, formula, alternative)
         values = np.column_stack([values[:, place], read - values[:, place]])
-    label = panel.frame.index.get_indexer(rows.frame.index).astype(np.intp)
-    return People.of(x, values, read, who, terms, label)
+        if guide is not None:
+            guide = np.column_stack([guide[:, place], 1 - guide[:, place]])
+    return People.of(x, values, read, who, terms, label, guide)
+
+
+def _guide(panel: Panel, said: Outcomes, label: Codes) -> Array:
+    """What corrected beliefs correct: belief at the pivot; without it the choice, or nothing."""
+    at = readings(panel)
+    choice = np.clip(said.choice, 0.0, None)
+    whole = choice.sum(axis=1, keepdims=True)
+    even = np.full_like(choice, 1 / choice.shape[1])
+    choice = np.where(whole > 0, choice / np.where(whole > 0, whole, 1.0), even)
+    return np.where(at.usable[label, None], at.belief[label], choice)
 
 
 def _who(panel: Panel, frame: pd.DataFrame, respondent: str | None) -> Any:

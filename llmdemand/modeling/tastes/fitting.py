@@ -9,7 +9,7 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.batch.choices import Choices, Modes, modes
+from llmdemand.modeling.batch.choices import Choices, Modes, expanded, modes
 from llmdemand.modeling.batch.newton import Bools
 from llmdemand.modeling.tastes.law import Noisy, NormalLaw, normal_law, shrunken
 
@@ -102,11 +102,13 @@ def fit(
 
     ``S = n (diag s - s s')`` and C_i the inverse of ``H_i`` (of ``H_i + phi Omega^-1`` beside
     the law), which counts what fitting takes off the residuals. What differs between choice
-    sets for other reasons than price is in it: as many runs of one prompt whose belief is a
-    constant leave it as it is.
+    sets for other reasons than price is in it, and many runs of one prompt whose belief is a
+    constant leave it as it is. Of corrected beliefs theta_i is where what they correct puts
+    her: the correction enters by the expansion alone, which is linear in it. (Its own
+    quasi-likelihood need not be bounded beside a law whose spread is free.)
     """
     people, size = data.size
-    if entering == "firth" and ((data.total < 0).any() or (data.total > data.n[..., None]).any()):
+    if entering == "firth" and data.corrected:
         raise UsageError(
             "separation='firth' is for outcomes in [0, 1]: corrected beliefs leave it; use "
             "separation='law'"
@@ -146,31 +148,32 @@ def _two_stages(data: Choices, noise: float | None, able: Bools) -> Fitted:
     params[able], information[able] = found.params, found.information
     if not able.all():
         middle = np.tile(found.params.mean(axis=0), (int((~able).sum()), 1))
-        rest = _at(data.take(~able), middle)
+        rest = expanded(data.take(~able), middle)
         params[~able], information[~able] = _working(rest), rest.information
     noisy = Noisy(params, information / phi)
     law = normal_law(noisy)
     return Fitted(law, noisy, *shrunken(noisy, law), phi, settled and law.converged)
 
 
-def _together(data: Choices, noise: float | None, start: Fitted | None) -> Fitted:
-    phi = 0.1 if noise is None else noise
+def _together(data: Choices, given: float | None, start: Fitted | None) -> Fitted:
+    phi = 0.1 if given is None else given
+    guided = data.guided
     law: NormalLaw | None = None
     if start is None:
-        mean, omega = _pooled(data), np.eye(data.size[1])
+        mean, omega = _pooled(guided), np.eye(data.size[1])
         params = np.tile(mean, (data.size[0], 1))
     else:
         mean, omega, params = start.law.mean, start.law.covariance, start.predicted
-        phi = start.noise if noise is None else noise
+        phi = start.noise if given is None else phi
     for _ in range(_ROUNDS):
         values, vectors = np.linalg.eigh(omega)
         root = (vectors / np.sqrt(np.maximum(values, 0) + _FLOOR)).T
-        found = modes(data, noise=phi, law=(mean, root), start=params)
+        found = modes(guided, noise=phi, law=(mean, root), start=params)
+        at = expanded(data, found.params) if data.corrected else found
         new = phi
-        if noise is None:
-            new = _noise(data, found, found.information + phi * root.T @ root)
-        new = max(new, _EXACT)
-        noisy = Noisy(_working(found), found.information / new)
+        if given is None:
+            new = _noise(data, at, at.information + phi * root.T @ root)
+        noisy = Noisy(_working(at), at.information / new)
         law = normal_law(noisy, start=omega)
         scale = np.sqrt(np.maximum(np.diag(law.covariance), _FLOOR))
         moved = max(
@@ -198,12 +201,6 @@ def _pooled(data: Choices) -> Array:
     return np.asarray(modes(one, law=(np.zeros(size), weak)).params[0])
 
 
-def _at(data: Choices, params: Array) -> Modes:
-    """The expansion of each log-likelihood at given coefficients."""
-    size = data.size[1]
-    return modes(data, law=(params[0], np.eye(size) * 1e6), start=params)
-
-
 def _working(found: Modes) -> Array:
     """Where the quadratic expansions are highest; of those that are open, nearest by."""
     values, vectors = np.linalg.eigh(found.information)
@@ -219,12 +216,11 @@ def _noise(data: Choices, found: Modes, curvature: Array) -> float:
     away = data.x - np.einsum("bpa,bpak->bpk", shares, data.x)[:, :, None]
     expected = data.n[..., None] * shares
     pull = expected[..., None] * away
-    _b, _, _, _size = data.x.shape
     square = np.einsum("bpak,bpal->bkl", pull, pull)
     taken = float(np.einsum("bkl,blk->", np.linalg.pinv(curvature, hermitian=True), square))
     free = float((data.n * (shares * (1 - shares)).sum(axis=2)).sum()) - taken
     residual = float(((data.total - expected) ** 2).sum())
-    return residual / free if free > 0 else 0.0
+    return max(residual / free, _EXACT) if free > 0 else _EXACT
 
 
 def identified(data: Choices) -> Bools:
@@ -235,14 +231,14 @@ def identified(data: Choices) -> Bools:
     return np.asarray(values[:, 0] > _OPEN * np.maximum(values[:, -1], 1e-300))
 
 
-def own(data: Choices, able: Bools) -> tuple[Array, Array, Bools]:
+def own(data: Choices, able: Bools, noise: float) -> tuple[Array, Array, Bools]:
     """Each respondent's own maximum, where it exists.
 
     Returns
     -------
     (B, K) array, (B, K, K) array, (B,) bool array
-        Coefficients and inverse information, NaN where there is no maximum, and whether there
-        is one: decided exactly, by the signs of all outcomes or a linear programme.
+        Coefficients and the covariance of their noise, NaN where there is no maximum, and
+        whether there is one: decided exactly, by the signs of all outcomes or a linear programme.
     """
     people, size = data.size
     inner = (data.total > 0).all(axis=2) | (data.rows == 0)
@@ -252,9 +248,9 @@ def own(data: Choices, able: Bools) -> tuple[Array, Array, Bools]:
     found, covariance = np.full((people, size), np.nan), np.full((people, size, size), np.nan)
     if exists.any():
         fits = modes(data.take(exists))
-        exists[exists] = fits.converged
-        found[exists] = fits.params[fits.converged]
-        covariance[exists] = np.linalg.inv(fits.information[fits.converged])
+        exists[exists] = good = fits.converged
+        found[exists] = fits.params[good]
+        covariance[exists] = noise * np.linalg.inv(fits.information[good])
     return found, covariance, exists
 
 

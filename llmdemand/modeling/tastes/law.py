@@ -17,6 +17,8 @@ _LEAST = 0.05  # share of the estimates' variance that a search begins with
 _NONE = 1e-4  # share of the largest variance that may as well be none
 _SAME = 1e-6  # of a log-likelihood
 _FAR = 1e4  # how many times the estimate an end is looked for
+_BEYOND = 1e8  # variance, in units of the estimates
+_REACH = 4.5  # median deviations: three standard deviations of a normal law
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,10 @@ def _search(
         return found
 
     def loss(free: Array) -> tuple[float, Array]:
-        at = _At.of(data, lower(free) @ lower(free).T, restricted)
+        omega = lower(free) @ lower(free).T
+        if not np.isfinite(omega).all() or np.abs(omega).max() > _BEYOND:
+            return np.inf, np.zeros_like(free)  # a step that was too long
+        at = _At.of(data, omega, restricted)
         return -at.value, -2 * (at.slope @ lower(free))[rows, columns]
 
     found = optimize.minimize(
@@ -297,13 +302,16 @@ def _beginning(data: Noisy) -> tuple[Array, Array]:
         # Nobody's own: what a respondent's information says of itself is all there is.
         scale = 1 / np.sqrt(np.einsum("bkk->bk", data.precision).mean(axis=0))
         return scale, np.eye(len(scale))
-    estimate, count = data.estimate[known], data.counts[known]
-    covariance = np.atleast_2d(np.cov(estimate.T, aweights=np.maximum(count, 1e-9)))
-    noise = np.linalg.inv(data.precision[known])
-    scale = np.sqrt(np.diag(covariance))
-    scale = np.where(scale > 0, scale, np.sqrt(np.median(np.einsum("bkk->bk", noise), axis=0)))
-    rest = (covariance - np.median(noise, axis=0)) / np.outer(scale, scale)
-    return scale, _raised(rest, _LEAST)
+    # Estimates from next to no information may lie anywhere: they shall not set the scale.
+    seen = np.repeat(data.estimate[known], np.ceil(data.counts[known]).astype(np.intp), axis=0)
+    middle = np.median(seen, axis=0)
+    reach = _REACH * np.median(np.abs(seen - middle), axis=0)
+    noise = np.median(np.linalg.inv(data.precision[known]), axis=0)
+    reach = np.where(reach > 0, reach, np.ptp(seen, axis=0))
+    reach = np.where(reach > 0, reach, np.sqrt(np.diag(noise)))
+    covariance = np.atleast_2d(np.cov(np.clip(seen, middle - reach, middle + reach).T))
+    scale = reach / _REACH * 1.5
+    return scale, _raised((covariance - noise) / np.outer(scale, scale), _LEAST)
 
 
 def _raised(matrix: Array, least: float) -> Array:

@@ -43,6 +43,8 @@ class People:
         Coefficients are ``back`` times those of `sets`.
     label : (N,) int array
         What the caller calls each answer.
+    guide : (N, A) array or None
+        What corrected beliefs correct: see `Choices`.
     """
 
     ids: tuple[str, ...]
@@ -54,6 +56,7 @@ class People:
     sets: Array
     back: Array
     label: Codes
+    guide: Array | None = None
 
     @classmethod
     def of(
@@ -64,6 +67,7 @@ class People:
         who: Any,
         terms: tuple[str, ...],
         label: Codes | None = None,
+        guide: Array | None = None,
     ) -> People:
         """From rows in any order: (N, A, K) regressors and (N, A) outcomes.
 
@@ -77,7 +81,8 @@ class People:
         flat, point = np.unique(x.reshape(n, -1), axis=0, return_inverse=True)
         code, point = code.reshape(-1), point.reshape(-1)
         # What is added up is in one order, whatever the order of the rows.
-        order = np.lexsort((read, *outcome.T, point, code))
+        more = () if guide is None else tuple(guide.T)
+        order = np.lexsort((*more, read, *outcome.T, point, code))
         sets = flat.reshape(-1, alternatives, size)
         code, point = code[order], point[order]
         _check(sets, code, point, terms)
@@ -92,6 +97,7 @@ class People:
             scaled,
             back,
             order if label is None else label[order],
+            None if guide is None else guide[order],
         )
 
     @cached_property
@@ -119,10 +125,14 @@ class People:
         x[at] = self.sets[point[first]]
         wide = np.zeros((b, most, y.shape[1]))
         wide[at] = total
-        flat = [np.zeros((b, most)) for _ in range(3)]
-        for into, values in zip(flat, (n, squares, rows), strict=True):
-            into[at] = values
-        return Choices(x, wide, *flat)
+        flat = np.zeros((3, b, most))
+        flat[:, at[0], at[1]] = n, squares, rows
+        guide = None
+        if self.guide is not None:
+            guide = np.zeros_like(wide)
+            some = self.guide[which]
+            guide[at] = np.add.reduceat(some, first) if len(first) else some
+        return Choices(x, wide, flat[0], flat[1], flat[2], guide)
 
 
 def _check(sets: Array, who: Codes, point: Codes, terms: tuple[str, ...]) -> None:

@@ -18,30 +18,34 @@ def drawn(data: Choices, fitted: Fitted, rng: np.random.Generator, *, choice: bo
     """The same respondents and prices, what they say drawn from the fitted law.
 
     Choices are multinomial. Beliefs have a Dirichlet law with the fitted noise; where that is as
-    large as a coin's, or outcomes leave [0, 1], a normal law with the same covariance.
+    large as a coin's, or outcomes are corrected beliefs, a normal law with the same covariance.
     """
     people, size = data.size
     half = root(fitted.law.covariance)
     params = fitted.law.mean + rng.standard_normal((people, size)) @ half
     shares, rows = data.shares(params), data.rows
     used = rows > 0
-    s, n = shares[used], rows[used]
-    outside = (data.total < 0).any() or (data.total > data.n[..., None]).any()
+    s, n, phi = shares[used], rows[used], fitted.noise
     if choice:
         total = rng.multinomial(n.astype(np.int64), s).astype(float)
-    elif fitted.noise < 1 and not outside:
-        # Proportions of gamma variates; of the log of a small one no digit is lost.
-        shape = np.maximum(s * (n / fitted.noise - 1)[:, None], 1e-300)
+    elif phi < 1 and not data.corrected:
+        # Proportions of gamma variates, by their logs: of small ones no digit is lost.
+        shape = np.maximum(s * (n / phi - 1)[:, None], 1e-300)
         logs = np.log(rng.standard_gamma(shape + 1)) + np.log(rng.random(s.shape)) / shape
         parts = np.exp(logs - logs.max(axis=1, keepdims=True))
         total = n[:, None] * parts / parts.sum(axis=1, keepdims=True)
     else:
         apart = np.sqrt(s) * rng.standard_normal(s.shape)
         apart = apart - s * apart.sum(axis=1, keepdims=True)
-        total = n[:, None] * s + np.sqrt(n * fitted.noise)[:, None] * apart
+        total = n[:, None] * s + np.sqrt(n * phi)[:, None] * apart
     wide = np.zeros_like(data.total)
     wide[used] = total
-    return replace(data, total=wide, n=rows, squares=np.zeros_like(rows))
+    if not data.corrected:
+        return replace(data, total=wide, n=rows, squares=np.zeros_like(rows))
+    guide = np.maximum(wide, 0.0)
+    whole = guide.sum(axis=2, keepdims=True)
+    guide *= rows[..., None] / np.where(whole > 0, whole, 1.0)
+    return replace(data, total=wide, n=rows, squares=np.zeros_like(rows), guide=guide)
 
 
 def refitted(
