@@ -170,7 +170,7 @@ def _result(
     mean = back @ law.mean
     covariance = back @ law.covariance @ back.T
     sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    se = np.sqrt(law.factor * np.diag(back @ law.mean_cov @ back.T))
+    se = np.sqrt(max(law.factor, 1.0) * np.diag(back @ law.mean_cov @ back.T))
     t = float(stats.t.ppf((1 + level) / 2, count - 1))
     ends = np.array([spread_interval(fitted.noisy, law, back[k], level) for k in range(size)])
     shape = np.array([skewness(fitted.noisy, b, _RESAMPLES, _SEED) for b in back])

@@ -13,14 +13,15 @@ from llmdemand.modeling.batch.choices import Choices, Modes, expanded, modes
 from llmdemand.modeling.batch.newton import Bools
 from llmdemand.modeling.tastes.law import Noisy, NormalLaw, normal_law, shrunken
 
-__all__ = ["Entering", "Fitted", "fit", "identified", "own", "within_noise"]
+__all__ = ["EXACT", "Entering", "Fitted", "fit", "identified", "own", "within_noise"]
 
 #: How respondents enter the law: see `fit`.
 Entering = Literal["law", "firth"]
 
 _ROUNDS = 200
 _STILL = 1e-5  # relative change of spreads and noise
-_EXACT = 1e-9  # noise that is rounding
+#: Noise that is rounding.
+EXACT = 1e-9
 _FLOOR = 1e-8  # variance of a utility that stands for none
 _OPEN = 1e-9  # share of an information's largest value: beyond it a direction is open
 
@@ -141,8 +142,8 @@ def _two_stages(data: Choices, noise: float | None, able: Bools) -> Fitted:
         if settled:
             break
         new = _noise(part, found, found.information)
-        settled = abs(new - phi) <= _STILL * max(phi, _EXACT)
-        phi = max(new, _EXACT)
+        settled = abs(new - phi) <= _STILL * max(phi, EXACT)
+        phi = max(new, EXACT)
     assert found is not None
     params, information = np.zeros(data.size), np.zeros((*data.size, data.size[1]))
     params[able], information[able] = found.params, found.information
@@ -220,7 +221,7 @@ def _noise(data: Choices, found: Modes, curvature: Array) -> float:
     taken = float(np.einsum("bkl,blk->", np.linalg.pinv(curvature, hermitian=True), square))
     free = float((data.n * (shares * (1 - shares)).sum(axis=2)).sum()) - taken
     residual = float(((data.total - expected) ** 2).sum())
-    return max(residual / free, _EXACT) if free > 0 else _EXACT
+    return max(residual / free, EXACT) if free > 0 else EXACT
 
 
 def identified(data: Choices) -> Bools:

@@ -17,6 +17,7 @@ _LEAST = 0.05  # share of the estimates' variance that a search begins with
 _NONE = 1e-4  # share of the largest variance that may as well be none
 _SAME = 1e-6  # of a log-likelihood
 _FAR = 1e4  # how many times the estimate an end is looked for
+_ROUNDING = 1e-12  # share of the estimates' variance
 _BEYOND = 1e8  # variance, in units of the estimates
 _REACH = 4.5  # median deviations: three standard deviations of a normal law
 
@@ -167,12 +168,12 @@ def normal_law(data: Noisy, *, restricted: bool = True, start: Array | None = No
         raise DesignError(
             "some coefficient is not identified for any respondent: leave it out of the formula"
         )
-    scale, begin = _beginning(data)
+    scale, begin, least = _beginning(data)
     seen = data.seen(np.diag(1 / scale))
     if start is not None:
         # From no spread at all there is no way up: the slope by the factor is zero there.
-        begin = _raised(start / np.outer(scale, scale), _LEAST / 5)
-    covariance, ended = _highest(seen, begin, restricted)
+        begin = _raised(start / np.outer(scale, scale), least / 5)
+    covariance, ended = _search(seen, begin, restricted, None)
     at = _At.of(seen, covariance, restricted)
     values, vectors = np.linalg.eigh(covariance)
     none = values < _NONE * max(values[-1], _NONE)
@@ -222,9 +223,8 @@ def spread_interval(
     sd = np.sqrt(np.maximum(np.diag(inner), 0))
     cut = float(stats.chi2.ppf(level, 1)) / 2
     top = _At.of(seen, inner, restricted).value
-    typical = _beginning(seen)[0]
-    floor = np.maximum(sd, np.sqrt(_LEAST) * typical)
-    inner = inner + np.diag(floor**2 - np.diag(inner)) if (sd < floor).any() else inner
+    typical, _, least = _beginning(seen)
+    inner = _raised(inner / np.outer(typical, typical), least / 5) * np.outer(typical, typical)
 
     def short(s: float) -> float:
         return top - cut - _profile(seen, s, inner, restricted)
@@ -252,22 +252,19 @@ def _profile(data: Noisy, s: float, covariance: Array, restricted: bool) -> floa
     size = len(covariance)
     if size == 1:
         return _At.of(data, np.array([[s * s]]), restricted).value
-    raised = covariance + 1e-12 * np.diag(np.diag(covariance))
-    factor = np.asarray(np.linalg.cholesky(raised), np.float64)
-    return _At.of(data, _search(data, factor, restricted, s)[0], restricted).value
+    return _At.of(data, _search(data, covariance, restricted, s)[0], restricted).value
 
 
-def _highest(data: Noisy, begin: Array, restricted: bool) -> tuple[Array, bool]:
-    return _search(data, np.asarray(np.linalg.cholesky(begin), np.float64), restricted, None)
+def _search(data: Noisy, begin: Array, restricted: bool, first: float | None) -> tuple[Array, bool]:
+    """The best covariance, and whether the search ended; the first spread may be fixed.
 
-
-def _search(
-    data: Noisy, factor: Array, restricted: bool, first: float | None
-) -> tuple[Array, bool]:
-    """The best covariance, from a Cholesky factor, whose first element may be fixed."""
+    In coordinates in which the search begins at the identity: spreads may be of any sizes.
+    """
     from scipy import optimize
 
-    size = len(factor)
+    size = len(begin)
+    factor = np.asarray(np.linalg.cholesky(begin), np.float64)
+    white = data.seen(np.asarray(np.linalg.inv(factor), np.float64))
     rows, columns = np.tril_indices(size)
     if first is not None:
         rows, columns = rows[1:], columns[1:]
@@ -276,32 +273,36 @@ def _search(
         found = np.zeros((size, size))
         found[rows, columns] = free
         if first is not None:
-            found[0, 0] = first
+            found[0, 0] = first / factor[0, 0]
         return found
 
     def loss(free: Array) -> tuple[float, Array]:
         omega = lower(free) @ lower(free).T
         if not np.isfinite(omega).all() or np.abs(omega).max() > _BEYOND:
             return np.inf, np.zeros_like(free)  # a step that was too long
-        at = _At.of(data, omega, restricted)
+        at = _At.of(white, omega, restricted)
         return -at.value, -2 * (at.slope @ lower(free))[rows, columns]
 
     found = optimize.minimize(
-        loss, factor[rows, columns], jac=True, method="BFGS", options={"gtol": 1e-6}
+        loss, np.eye(size)[rows, columns], jac=True, method="BFGS", options={"gtol": 1e-6}
     )
     # BFGS says that it lost precision where rounding of the likelihood is all that is left.
     ended = bool(found.success or np.abs(found.jac).max() < 1e-3 * len(data.estimate) ** 0.5)
-    return lower(found.x) @ lower(found.x).T, ended
+    best = factor @ lower(found.x)
+    return best @ best.T, ended
 
 
-def _beginning(data: Noisy) -> tuple[Array, Array]:
-    """Standard deviations of the estimates, and a covariance of those scaled by them."""
+def _beginning(data: Noisy) -> tuple[Array, Array, float]:
+    """Standard deviations of the estimates, a covariance in their units, and its least value.
+
+    What a search begins with has at least the spread of the noise, or some if noise is large.
+    """
     values = np.linalg.eigvalsh(data.precision)
     known = values[:, 0] > 1e-10 * values[:, -1]
     if known.sum() < 2:
         # Nobody's own: what a respondent's information says of itself is all there is.
         scale = 1 / np.sqrt(np.einsum("bkk->bk", data.precision).mean(axis=0))
-        return scale, np.eye(len(scale))
+        return scale, np.eye(len(scale)), _LEAST
     # Estimates from next to no information may lie anywhere: they shall not set the scale.
     seen = np.repeat(data.estimate[known], np.ceil(data.counts[known]).astype(np.intp), axis=0)
     middle = np.median(seen, axis=0)
@@ -311,7 +312,9 @@ def _beginning(data: Noisy) -> tuple[Array, Array]:
     reach = np.where(reach > 0, reach, np.sqrt(np.diag(noise)))
     covariance = np.atleast_2d(np.cov(np.clip(seen, middle - reach, middle + reach).T))
     scale = reach / _REACH * 1.5
-    return scale, _raised((covariance - noise) / np.outer(scale, scale), _LEAST)
+    noise = noise / np.outer(scale, scale)
+    least = float(np.clip(np.linalg.eigvalsh(noise)[0], _ROUNDING, _LEAST))
+    return scale, _raised(covariance / np.outer(scale, scale) - noise, least), least
 
 
 def _raised(matrix: Array, least: float) -> Array:

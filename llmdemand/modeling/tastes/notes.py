@@ -8,7 +8,7 @@ import numpy as np
 
 from llmdemand.modeling.arrays import Codes
 from llmdemand.modeling.batch.newton import Bools
-from llmdemand.modeling.tastes.fitting import Entering, Fitted
+from llmdemand.modeling.tastes.fitting import EXACT, Entering, Fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,11 @@ def notes_on(
             f"{len(few)} of {count} respondents were asked at too few prices for an estimate of "
             f"their own ({_listed(ids, few)}): they enter with what their answers say"
         )
+    if fitted.noise <= EXACT:
+        notes.append(
+            "answers obey the model exactly: what little they scatter by is rounding, and so are "
+            "the errors of the respondents' own coefficients"
+        )
     if count < _FEW:
         notes.append(f"{count} respondents: a spread is known roughly below {_FEW} or so")
     zero = table.index[table["sd_lower"] == 0].tolist()
@@ -61,13 +66,13 @@ def notes_on(
         )
     if fitted.law.boundary:
         notes.append("some combination of coefficients has no spread: the law is at its boundary")
-    weak = table.index[table["reliability"].fillna(0) < _UNRELIABLE].tolist()
+    weak = table.index[table["reliability"] < _UNRELIABLE].tolist()
     if weak:
         notes.append(
             f"{'choices' if toss else 'beliefs'} are noisy: less than {100 * _UNRELIABLE:g} % of "
-            f"the spread of {', '.join(weak)} rests on the respondents' own answers, and spreads "
-            "come out too small then (bias() says by how much): this describes, for the estimate "
-            "use a mixed logit"
+            f"the spread of {', '.join(weak)} rests on the respondents' own answers; means and "
+            "spreads come out too small in size then (bias() says by how much): this describes, "
+            "for the estimate use a mixed logit"
         )
     skewed = table.index[(table["skewness"].abs() > 3 * table["skewness_se"])].tolist()
     if skewed:

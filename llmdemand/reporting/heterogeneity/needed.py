@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from llmdemand.calibration.figures import LEGEND, new_axes
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.frames import WHOSE, Reading, outcomes, whose
+from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.tastes.answers import Model, people_of
 from llmdemand.modeling.tastes.fitting import Fitted, fit
 from llmdemand.modeling.tastes.people import People
 from llmdemand.reporting.measures.draws import OUTCOMES
 from llmdemand.reporting.measures.needed import check_goal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SpreadNeeded", "spread_needed"]
 
@@ -92,6 +98,39 @@ class SpreadNeeded(OneLine):
 
     def __str__(self) -> str:
         return self.summary()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the spreads that come out by the number of runs: means and standard deviations.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where; new axes by default.
+        """
+        ax = new_axes(ax)
+        for place, (outcome, part) in enumerate(self.table.groupby("outcome", sort=False)):
+            ax.errorbar(
+                part["runs"].to_numpy(np.float64) * (0.97, 1.03)[place],
+                part["mean"].to_numpy(np.float64),
+                part["sd"].to_numpy(np.float64),
+                fmt="os"[place],
+                ms=5,
+                capsize=3,
+                color=COLOURS[place],
+                label=str(outcome),
+            )
+            aim = float(self.aim.to_dict()[str(outcome)])
+            if not (self.known and place):
+                what = "truth" if self.known else f"pool, {outcome}"
+                colour = COLOURS[6] if self.known else COLOURS[place]
+                ax.axhline(aim, color=colour, lw=0.9, ls=":", label=what)
+        ax.set_xscale("log")
+        runs = sorted(self.table["runs"].unique())
+        ax.set_xticks(runs, [f"{n:g}" for n in runs])
+        ax.minorticks_off()
+        ax.set(xlabel="runs per prompt", ylabel=f"spread of {self.term} over respondents")
+        ax.legend(ncols=3, **LEGEND)
+        return ax
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False))

@@ -221,3 +221,17 @@ def test_too_few_respondents():
 def test_what_is_refused(known, asked, words):
     with pytest.raises((DesignError, UsageError), match=words):
         ld.tastes(known[0], **asked)
+
+
+def test_slopes_alone_and_answers_without_noise():
+    """One coefficient; and beliefs that obey the model to the last digit."""
+    study = households(40)
+    panel = ld.simulate(study, consumer(study, icc=1e-13, persona_sd=0.0), runs=1, seed=1)
+    found = ld.tastes(panel)
+    slopes = np.array([consumer(study).consumer.parameters(f"r{k:03d}")[0] for k in range(40)])
+    assert found.spread["price"] == pytest.approx(slopes.std(ddof=1), rel=1e-3)
+    assert found.individuals["price"].to_numpy() == pytest.approx(slopes, abs=1e-3)
+    assert any("answers obey the model exactly" in n for n in found.notes)
+    one = ld.tastes(panel, "0 + I(price - 34.8)")
+    assert one.spread.iloc[0] == pytest.approx(slopes.std(ddof=1), rel=1e-3)
+    assert one.correlations.shape == (1, 1) and len(one.figure().axes) == 1

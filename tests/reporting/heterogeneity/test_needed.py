@@ -34,6 +34,8 @@ def test_belief_needs_fewer_runs_than_choice(pool):
     assert sd["belief", 1] < sd["choice", 4]
     assert (by["failed"] == 0).all()
     assert abs(by.loc[("belief", 8), "bias"]) < 0.1
+    ax = found.plot()
+    assert ax.get_legend_handles_labels()[1] == ["truth", "belief", "choice"]
     text = found.summary()
     assert "of the known one with probability 80 %" in text and "spread of price over 60" in text
 
