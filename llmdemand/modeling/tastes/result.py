@@ -34,10 +34,10 @@ class Tastes(OneLine):
     ----------
     table : pandas.DataFrame
         By coefficient: ``mean``, its ``se`` and ``lower, upper`` (t with B - 1; with Knapp and
-        Hartung's factor where that is above 1); ``sd``, the spread over respondents, and ``sd_lower, sd_upper`` (profile of the
-        restricted likelihood; from 0 where no spread is among what the data allow);
-        ``skewness`` and its ``skewness_se``; ``reliability``, the share of the variance of
-        tastes that the respondents' own answers settle, on average.
+        Hartung's factor where that is above 1); ``sd``, the spread over respondents, and
+        ``sd_lower, sd_upper`` (profile of the restricted likelihood; from 0 where no spread is
+        among what the data allow); ``skewness`` and its ``skewness_se``; ``reliability``, the
+        share of the variance of tastes that the respondents' own answers settle, on average.
     correlations : pandas.DataFrame
         Of the coefficients over respondents.
     individuals : pandas.DataFrame
