@@ -8,7 +8,7 @@ import pandas as pd
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.outcomes.corrected import Coefficient
-from llmdemand.modeling.outcomes.frames import Reading, default_reading, outcomes
+from llmdemand.modeling.outcomes.frames import Outcomes, Reading, default_reading, outcomes
 from llmdemand.modeling.tastes.answers import Model, Outcome, people_of
 from llmdemand.modeling.tastes.fitting import Entering, Fitted, fit, identified, own, within_noise
 from llmdemand.modeling.tastes.law import spread_interval
@@ -111,7 +111,7 @@ def tastes(
     said = outcomes(panel, reading, coefficient=coefficient)
     name = panel.study.focal if alternative is None else alternative
     # Labels and stopped answers make choices weighted counts.
-    toss = outcome == "choice" and bool(np.isin(said.counted, (0.0, 1.0)).all())
+    toss = outcome == "choice" and bool(np.isin(said.effective, (0.0, 1.0)).all())
     people = people_of(
         panel, said, formula, outcome=outcome, alternative=name, model=model, respondent=respondent
     )
@@ -136,12 +136,14 @@ def tastes(
         unit=panel.study.unit,
         separation=separation,
         toss=toss,
-        said=_entering(panel, len(people.who), said.notes if outcome == "belief" else ()),
+        said=_entering(panel, len(people.who), said, outcome),
     )
 
 
-def _entering(panel: Panel, entered: int, notes: tuple[str, ...]) -> tuple[str, ...]:
+def _entering(panel: Panel, entered: int, said: Outcomes, outcome: str) -> tuple[str, ...]:
     """What is said of the answers, and how many of them there are."""
+    notes = said.notes if outcome == "belief" else said.stopping
+    notes = (*notes, said.labels) if said.labels else notes
     left = len(panel) - entered
     if not left:
         return notes

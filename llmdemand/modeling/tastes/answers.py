@@ -43,7 +43,7 @@ def people_of(
     DesignError
         See `tastes`.
     """
-    counted = said.counted
+    counted = said.effective
     values = counted if outcome == "choice" else said.belief
     read = said.read if outcome == "belief" else counted.sum(axis=1).round(12)
     kept: Bools = np.asarray(np.isfinite(values).all(axis=1))

@@ -15,7 +15,7 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.outcomes.frames import WHOSE, Reading, outcomes, whose
+from llmdemand.modeling.outcomes.frames import WHOSE, Reading, default_reading, outcomes
 from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.tastes.answers import Model, people_of
 from llmdemand.modeling.tastes.fitting import Fitted, fit
@@ -160,7 +160,7 @@ def spread_needed(
     panel : Panel
         The pool, R runs of each prompt, of a study with respondents.
     formula, alternative, model, respondent, reading
-        See `llmdemand.tastes`.
+        See `llmdemand.tastes`; ``pivot`` where answers were stopped at theirs.
     term : str
         The coefficient whose spread is aimed at.
     runs : sequence of int, optional
@@ -196,7 +196,7 @@ def spread_needed(
         raise UsageError(f"replications={replications}: draw once or more")
     if truth is not None and not 0 < truth < math.inf:
         raise UsageError(f"truth={truth}: a known spread is a positive number")
-    reading = whose(panel, reading)
+    reading = _reading(panel, reading)
     said = outcomes(panel, reading)
     name = panel.study.focal if alternative is None else alternative
     pools = {
@@ -251,6 +251,20 @@ def spread_needed(
         replications=replications,
         reading=reading,
     )
+
+
+def _reading(panel: Panel, asked: Reading | None) -> Reading:
+    """Whose choice; answers that were stopped have no final one to set beside belief."""
+    stopped = int((panel.frame["final_status"] == "stopped").sum())
+    if asked is None:
+        return "pivot" if stopped else default_reading(panel)
+    if asked == "final" and stopped:
+        raise UsageError(
+            f"{stopped} of {len(panel)} answers were stopped at their pivot, and few runs of a "
+            "prompt do not tell how the rest would have ended: use reading='pivot', or whole "
+            "answers; tastes weights them"
+        )
+    return asked
 
 
 def _tried(runs: Sequence[int] | None, size: int, *, known: bool) -> list[int]:

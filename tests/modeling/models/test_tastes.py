@@ -235,3 +235,24 @@ def test_slopes_alone_and_answers_without_noise():
     one = ld.tastes(panel, "0 + I(price - 34.8)")
     assert one.spread.iloc[0] == pytest.approx(slopes.std(ddof=1), rel=1e-3)
     assert one.correlations.shape == (1, 1) and len(one.figure().axes) == 1
+
+
+def test_answers_that_were_stopped_at_their_pivot():
+    """Whole answers stand for them: the same tastes, with more noise."""
+    study = households(60)
+    backend = consumer(study, mismatch_rate=0.03)
+    panel = ld.simulate(study, backend, runs=3, seed=5)
+    whole = np.random.default_rng(6).random(len(panel)) < 0.5
+    frame = panel.frame.assign(whole_probability=0.5)
+    frame.loc[~whole, "final_status"] = "stopped"
+    frame.loc[~whole, ["final_choice", "mismatch"]] = None
+    cut = replace(panel, frame=frame)
+    every, some = ld.tastes(panel), ld.tastes(cut)
+    assert some.reading == "final" and some.data.corrected
+    assert some.params["price"] == pytest.approx(every.params["price"], abs=0.06)
+    choice = ld.tastes(cut, outcome="choice")
+    assert choice.noise == 1 and choice.individuals["runs"].sum() == whole.sum()
+    assert any("choice is that of whole answers" in n for n in choice.notes)
+    with pytest.raises(UsageError, match="stopped at their pivot, and few runs"):
+        ld.spread_needed(cut, reading="final", replications=2)
+    assert ld.spread_needed(cut, runs=(1,), replications=2).reading == "pivot"
