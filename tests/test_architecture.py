@@ -54,6 +54,7 @@ FLOORS = {
         "variance",
         "estimation",
         "quantities",
+        "tastes",
         "inference",
         "scoring",
         "tables",
@@ -77,7 +78,12 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
+<<<<<<< HEAD
         "measures people truth",
+=======
+        "measures people",
+        "heterogeneity",
+>>>>>>> tastes
         "findings parts",
         "tables",
         "figures",
