@@ -49,16 +49,20 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
     from llmdemand.modeling.models.results import LogitResults
+    from llmdemand.modeling.models.tastes import tastes
     from llmdemand.modeling.quantities.quantity import Quantity
     from llmdemand.modeling.scoring.validation import cross_validate
     from llmdemand.modeling.tables.comparison import compare_models
     from llmdemand.modeling.tables.etable import etable
+    from llmdemand.modeling.tastes.result import Tastes
     from llmdemand.reporting.compare import Report, compare
+    from llmdemand.reporting.heterogeneity.needed import SpreadNeeded, spread_needed
     from llmdemand.reporting.measures.needed import runs_needed
     from llmdemand.reporting.measures.plan import plan
     from llmdemand.reporting.measures.precision import Precision, precision
     from llmdemand.reporting.measures.prediction import prediction
     from llmdemand.reporting.measures.variance import variance
+    from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
     from llmdemand.simulation.backends.local import LocalBackend
     from llmdemand.simulation.backends.openai import OpenAIBackend
@@ -92,9 +96,11 @@ _HOMES = {
     "Report": "reporting.compare",
     "Response": "belief.tokens",
     "SeparationWarning": "modeling.estimation.estimate",
+    "SpreadNeeded": "reporting.heterogeneity.needed",
     "Store": "simulation.storing.store",
     "Study": "core.study",
     "SyntheticBackend": "simulation.backends.synthetic",
+    "Tastes": "modeling.tastes.result",
     "Token": "belief.tokens",
     "VarianceWarning": "modeling.estimation.estimate",
     "Variant": "core.questionnaire.prompts",
@@ -117,6 +123,7 @@ _HOMES = {
     "fit_batch": "modeling.batch.batch",
     "fit_demand": "modeling.models.demand",
     "fraclogit": "modeling.models.logit",
+    "known_truth": "reporting.truth",
     "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
@@ -136,8 +143,10 @@ _HOMES = {
     "round_number_test": "modeling.inference.round_numbers",
     "runs_needed": "reporting.measures.needed",
     "simulate": "simulation.run",
+    "spread_needed": "reporting.heterogeneity.needed",
     "stored_answers": "simulation.backends.recorded",
     "studies": "core.study",
+    "tastes": "modeling.models.tastes",
     "tree": "belief.tree",
     "variance": "reporting.measures.variance",
     "write_batch": "simulation.batch",
@@ -165,9 +174,11 @@ __all__ = [
     "Report",
     "Response",
     "SeparationWarning",
+    "SpreadNeeded",
     "Store",
     "Study",
     "SyntheticBackend",
+    "Tastes",
     "Token",
     "VarianceWarning",
     "Variant",
@@ -190,6 +201,7 @@ __all__ = [
     "fit_batch",
     "fit_demand",
     "fraclogit",
+    "known_truth",
     "load_panel",
     "load_study",
     "logit",
@@ -209,8 +221,10 @@ __all__ = [
     "round_number_test",
     "runs_needed",
     "simulate",
+    "spread_needed",
     "stored_answers",
     "studies",
+    "tastes",
     "tree",
     "variance",
     "write_batch",

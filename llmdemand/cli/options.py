@@ -90,6 +90,13 @@ Whole = Annotated[
         "choice is settled.",
     ),
 ]
+ConsumerFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--consumer",
+        help="synthetic: a TOML file of the consumer's options: slope, constants, nests, tastes.",
+    ),
+]
 Early = Annotated[
     int | None,
     typer.Option("--early", help="local: first tokens; a choice settled there is never final."),

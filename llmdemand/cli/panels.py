@@ -92,11 +92,13 @@ def fit(
     """
     from llmdemand.core.panel import Panel
     from llmdemand.modeling.models.demand import fit_demand
+    from llmdemand.reporting.truth import known_truth
 
+    read = Panel.read(panel)
     options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
     with warnings_as_lines():
         demand = fit_demand(
-            Panel.read(panel),
+            read,
             outcome,  # type: ignore[arg-type]  # checked there, with a message
             alternative=alternative,
             formula=formula,
@@ -108,15 +110,22 @@ def fit(
             found["elasticity"] = demand.elasticity(price)
         if cost is not None:
             found["optimal_price"] = demand.optimal_price(cost)
+    truth = known_truth(read)
+    against = truth.contradiction(demand, f"{model} of {outcome}") if truth is not None else ""
     if as_json:
         parts = {name: records(q.table) for name, q in found.items()}
         terms = records(demand.fit.tidy().rename_axis("term").reset_index())
-        named = {"outcome": outcome, "alternative": demand.alternative, "unit": demand.unit}
+        named: dict[str, Any] = {"outcome": outcome, "alternative": demand.alternative}
+        named |= {"unit": demand.unit}
+        if truth is not None:
+            named |= {"truth": vars(truth), "contradiction": against}
         print_json({**named, "fit": _facts(demand.fit), "terms": terms, **parts})
         return
     for text in [demand.summary(), *(q.summary() for q in found.values())]:
         # A table that is too wide for the terminal is better cut by it than folded by us.
         out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
+    if against:
+        err().print(against, markup=False, highlight=False)
 
 
 def _facts(found: LogitResults) -> dict[str, Any]:

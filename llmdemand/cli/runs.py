@@ -15,6 +15,7 @@ from llmdemand.cli.options import (
     BackendName,
     BaseUrl,
     Concurrency,
+    ConsumerFile,
     Dollars,
     Early,
     Effort,
@@ -66,6 +67,10 @@ _RECONSTRUCTION = (
     "A known-truth consumer, reconstructed so that it meets the published figures; not a language "
     "model and not the published data. It shows what the method does where the truth is known."
 )
+_KNOWN = (
+    "A known-truth consumer, not a language model. What the method finds stands beside what is "
+    "true of this consumer."
+)
 _IN_CONTEXT = (
     "A real language model on this machine. It continues purchase records that synthetic "
     "households wrote, so this is in-context demand: how the model reads a record, not what it "
@@ -83,6 +88,7 @@ def replicate(
     backend: BackendName = None,
     model: ModelName = None,
     base_url: BaseUrl = None,
+    consumer: ConsumerFile = None,
     budget_usd: Dollars = None,
     runs: Runs = None,
     seed: Seed = 1,
@@ -103,11 +109,11 @@ def replicate(
     if name != "pampers":
         raise UsageError(f"nothing to replicate under {name!r}: the published study is 'pampers'")
     command = command_line()
-    if (study, backend, model, base_url) == (None, None, None, None):
+    if (study, backend, model, base_url, consumer) == (None,) * 5:
         _story(runs, seed, folder, command)
         return
     chosen = load_study(study or ("pampers" if backend else "pampers-households"))
-    answerer = backend_of(backend, chosen, model=model, base_url=base_url)
+    answerer = backend_of(backend, chosen, model=model, base_url=base_url, consumer=consumer)
     report, note = _study_report(
         chosen, answerer, runs, seed, folder, budget=budget(budget_usd, None)
     )
@@ -131,6 +137,7 @@ def simulate(
     extra_body: ExtraBody = None,
     whole: Whole = None,
     early: Early = None,
+    consumer: ConsumerFile = None,
     thinking: Thinking = None,
     thinking_open: ThinkingOpen = False,
     runs: Runs = None,
@@ -158,6 +165,7 @@ def simulate(
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
+    from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.run import estimate
 
     chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
@@ -178,6 +186,7 @@ def simulate(
         prices=prices,
         whole=whole,
         early=early,
+        consumer=consumer,
         store=store if backend == "recorded" else None,
         needs_key=False if dry_run and backend == "openai" else None,
     )
@@ -200,6 +209,8 @@ def simulate(
     )
     panel.write(path)
     say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}\nresponses: {kept}")
+    if (truth := known_truth(panel)) is not None:
+        say(truth.summary())
 
 
 @app.command()
@@ -293,7 +304,9 @@ def _study_report(
     report = compared(panel, seed)
     report.save(folder)
     if backend.name == "synthetic":
-        return report, _RECONSTRUCTION
+        usual = backend_of("synthetic", study)
+        same = (usual.model, usual.settings) == (backend.model, backend.settings)
+        return report, _RECONSTRUCTION if same and study.name == "pampers" else _KNOWN
     return report, _IN_CONTEXT if study.label == "in-context demand" else _REAL
 
 

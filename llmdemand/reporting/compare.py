@@ -19,6 +19,7 @@ from llmdemand.reporting.measures.precision import precision
 from llmdemand.reporting.measures.quality import quality
 from llmdemand.reporting.measures.selection import selection
 from llmdemand.reporting.parts import BELIEF, CHOICE, Parts
+from llmdemand.reporting.truth import known_truth
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
@@ -254,6 +255,12 @@ def compare(
         ),
         drawn=True,
     )
+    truth = known_truth(panel)
+    told = [
+        truth.contradiction(demand, name)
+        for demand, name in ((belief, BELIEF), (choice, CHOICE))
+        if truth is not None and demand is not None
+    ]
     spread = parts.make("what a belief run is worth", lambda: variance(panel, reading=of))
     selected = parts.make("check of the statuses", lambda: selection(panel, of))
     return Report(
@@ -265,7 +272,7 @@ def compare(
         needed,
         predicted,
         spread,
-        parts.problems(),
+        (*parts.problems(), *filter(None, told)),
         cost,
         given | ({} if cost is None else {"cost": cost}),
         reading=of,

@@ -15,6 +15,7 @@ from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.reporting.measures.quality import FEW, Quality
+from llmdemand.reporting.truth import Truth, known_truth
 
 if TYPE_CHECKING:
     from llmdemand.modeling.quantities.quantity import Quantity
@@ -67,6 +68,11 @@ class Findings:
     def demands(self) -> tuple[Demand, ...]:
         """The fits that there are, belief first."""
         return tuple(d for d in (self.belief, self.choice) if d is not None)
+
+    @property
+    def truth(self) -> Truth | None:
+        """What is true of the consumer who answered; None of a language model."""
+        return known_truth(self.panel)
 
     @property
     def middle(self) -> float:

@@ -89,6 +89,8 @@ def _print_head(report: Report, console: Console) -> None:
     parts += [Text(f"answered by {model}")] if model else []
     if parts:
         console.print(Text(", ").join(parts), highlight=False)
+    if report.truth is not None:
+        console.print(report.truth.summary(), highlight=False, markup=False)
     console.print()
 
 

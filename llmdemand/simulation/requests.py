@@ -94,9 +94,10 @@ def answer_to(request: Request, response: Response, backend: Backend) -> Answer:
 
 
 def provenance_of(study: Study, backend: Backend, runs: int, seed: int) -> dict[str, Any]:
-    """What a panel keeps of how it was asked for."""
+    """What a panel keeps of how it was asked for, and the truth where the backend knows one."""
     from llmdemand import __version__
 
+    known = getattr(backend, "known_truth", None)
     return {
         "seed": seed,
         "runs": runs,
@@ -105,4 +106,5 @@ def provenance_of(study: Study, backend: Backend, runs: int, seed: int) -> dict[
         "settings": dict(backend.settings),
         "study_hash": study.hash,
         "llmdemand": __version__,
+        **({} if known is None else {"truth": known}),
     }

@@ -106,7 +106,7 @@ def provenance(panel: Panel) -> tuple[Facts, str]:
     return facts, json.dumps(settings, indent=2, default=str) if settings else ""
 
 
-_KNOWN = ("model", "backend", "settings", "usd_per_million_tokens")
+_KNOWN = ("model", "backend", "settings", "usd_per_million_tokens", "truth")
 
 
 def _tokens(panel: Panel) -> Facts:

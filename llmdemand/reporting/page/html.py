@@ -174,7 +174,7 @@ def _section(
         "name": f"{letter}. {study.title or study.name}" if letter else study.title or study.name,
         "label": tables.label(report),
         "people": report.people is not None,
-        "note": note,
+        "note": f"{note} {truth.summary()}".strip() if (truth := report.truth) else note,
         "question": f"How does the demand for {name} react to its price?",
         "model": model,
         "verdict": report.verdict(),

@@ -26,7 +26,7 @@ _OPTIONS = {
     ),
     "recorded": ("model", "store"),
     "choice_only": ("model", "base_url", "reasoning_effort", "extra_body", "prices"),
-    "synthetic": (),
+    "synthetic": ("consumer",),
 }
 
 
@@ -41,7 +41,8 @@ def backend_named(name: str, study: Study, **options: Any) -> Backend:
         The study that will be asked.
     **options
         Those of the backend: ``model`` (a GGUF file for ``local``, a model name
-        otherwise), ``base_url``, ... ; None means the backend's own default.
+        otherwise), ``base_url``, ``consumer`` (a TOML file of the options of
+        `SyntheticBackend`), ... ; None means the backend's own default.
 
     Raises
     ------
@@ -79,6 +80,8 @@ def backend_named(name: str, study: Study, **options: Any) -> Backend:
         from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
 
         return ChoiceOnlyBackend.server(**given)
+    from llmdemand.simulation.backends.known.file import read_options
     from llmdemand.simulation.backends.synthetic import SyntheticBackend
 
-    return SyntheticBackend(study)
+    chosen = read_options(given["consumer"], SyntheticBackend) if given else {}
+    return SyntheticBackend(study, **chosen)

@@ -4,58 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import math
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import accumulate
+from functools import cached_property
 from typing import Any
 
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.cell import Cell
-from llmdemand.core.sampling import Sampling
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import Request, Traits
-from llmdemand.simulation.backends.consumers import Consumer, Wording, uniform
+from llmdemand.simulation.backends.known.beliefs import Beliefs
+from llmdemand.simulation.backends.known.consumer import Consumer, uniform
+from llmdemand.simulation.backends.known.nests import Nests
+from llmdemand.simulation.backends.known.tokens import Pivot, drawn, frame, word_count
+from llmdemand.simulation.backends.known.truth import beyond_logit, over_design
+from llmdemand.simulation.backends.known.wording import Wording
 
 __all__ = ["SyntheticBackend", "published"]
 
 
 class SyntheticBackend:
-    """The known-truth consumer: logit demand for the study's focal alternative.
+    """The known-truth consumer: logit demand in a market, own and rival prices in utilities.
 
-    In each run the belief in the focal alternative is drawn from a Beta law with
-    mean ``p = 1 / (1 + exp(-slope * (price - indifference)))`` and intra-cell
-    correlation `icc`, and the choice from that belief. The rest of the
-    probability goes to the other alternatives in fixed proportion (see `split_icc`),
-    so that the data hold no noise about it. The answer is
-    a preamble, the pivot, and a few more words; at the pivot 3 % of the
-    probability decides nothing yet and 1 % is not listed.
+    Shares are the logit of utilities that fall with each alternative's price (`Consumer` has
+    the formula, with nests, tastes by persona and order effects). With the rivals at their mean
+    prices over the design the focal share is ``p = 1 / (1 + exp(-slope * (price -
+    indifference)))``: where rivals' prices are fixed, the published reconstruction. In each run
+    the beliefs are drawn about the shares with intra-cell correlation `icc`, and the choice from
+    the beliefs: `Beliefs`. The answer is a preamble, the pivot, and a few more words; at the
+    pivot 3 % of the probability decides nothing yet and 1 % is not listed.
 
-    What is switched on makes the truth richer (order, round prices, personas; see
-    `Consumer` for the formula) or the answers harder to read. `truth` is the mean
-    of belief and of choice over the runs that choose, whatever is switched on.
+    `truth` and `elasticities` say what is true at any prices, `known_truth` over the design:
+    the mean of belief and of choice over the runs that choose, whatever is switched on.
 
     Parameters
     ----------
     study : Study
         The design; its menu's labels are what is answered, after its first anchor.
     slope : float, optional
-        Price sensitivity, log-odds per unit of price.
+        Price sensitivity, utility (log-odds) per unit of price, of every alternative.
     indifference : float, optional
-        Price at which the focal share is one half. By default both are those of the
-        published study (-0.535 and 34.8 on 30 to 45), carried over to the range of
-        the focal price grid: `published`.
+        Focal price at which its share is one half, rivals at their mean prices and no nest
+        around it. By default both are those of the published study (-0.535 and 34.8 on 30 to
+        45), carried over to the range of the focal price grid: `published`.
     icc : float
         Intra-cell correlation: share of the choice variance that is between
         runs' beliefs, 0 < icc < 1.
     outside : float
         Share of the other alternatives' probability that outside options take.
-    split_icc : float
-        Intra-cell correlation of how the others divide what is left: in each run their
-        proportions are drawn from a Dirichlet law about their means. 0 keeps them fixed.
-        Belief and choice of the focal alternative stay the same.
+    split_icc : float, optional
+        Intra-cell correlation of how the others divide what is left, about their means; 0 keeps
+        it fixed. Beliefs and choices of the focal alternative stay the same. By default 0 in the
+        published reconstruction, whose data hold no noise about it; and where a rival's price
+        varies, or with constants, nests or `persona_constant_sd`, what makes the beliefs
+        Dirichlet with `icc`.
     order_effect : float
         Log-odds added to the alternative that is shown first. With two
         alternatives the average over orders in log-odds is exactly the truth
@@ -67,13 +70,24 @@ class SyntheticBackend:
     persona_sd : float
         Standard deviation of the indifference price over personas, price units.
         Cells without a persona are answered by the average one.
-    persona_slope_sd : float
-        Standard deviation of the slope over personas.
+    persona_slope_sd, persona_slope_law : float, str
+        Standard deviation of the slope over personas, whose law is ``normal`` or
+        ``lognormal``: the same mean, and all slopes of one sign.
     persona_seed : int
         Another seed gives other people under the same ids.
-    rival_slope : float
-        Log-odds of the focal alternative per unit by which the rivals' mean price exceeds
-        its mean over their price grids: what a cross elasticity measures.
+    rival_slope : float, optional
+        In place of rivals' prices in their own utilities: log-odds of the focal alternative per
+        unit by which the rivals' mean price exceeds its mean over their grids, while the others
+        divide the rest as before; 0 for a consumer who looks at the focal price alone.
+    constants : mapping of str to float, optional
+        Utility of each alternative at price 0, in place of `indifference` and `outside`:
+        ``v_j = constants[j] + slope * price_j``; 0 of an outside option that is not named.
+    nests : mapping of str to sequence of str, optional
+        Alternatives that are closer substitutes, by name of the nest: see `Nests`.
+    dissimilarity : float or mapping of str to float, optional
+        Of all nests, or by nest, in (0, 1].
+    persona_constant_sd : float
+        Standard deviation over personas of the utility of each alternative but outside options.
     hesitation : float
         Probability at the pivot of a word that decides nothing yet.
     unlisted : float
@@ -103,14 +117,15 @@ class SyntheticBackend:
     Raises
     ------
     UsageError
-        For an impossible value, or a preamble after which this menu's labels
-        cannot be read.
+        For an impossible value, a nest or constant of an unknown alternative, options that
+        exclude each other, or a preamble after which this menu's labels cannot be read.
 
     Notes
     -----
     The defaults reconstruct the published diaper study: they meet its one-run SE
     of 0.264 and its 5 against 93 runs together. They are a reconstruction, not
-    the published data.
+    the published data. Answers, settings and names of what is stored are what they were before
+    rivals' prices were felt, wherever those are fixed.
 
     The rates, `verbose`, `subwords` and `raw_logprobs` take nothing from a run's
     generator: belief and choice of the runs that choose stay the same when one is
@@ -130,6 +145,10 @@ class SyntheticBackend:
     [0.605, 0.548, 0.345]
     >>> {a: round(s, 3) for a, s in truth.truth(study.cells()[5]).items()}
     {'pampers': 0.548, 'huggies': 0.362, 'neither': 0.09}
+    >>> brands = {"brands": ["pampers", "huggies"]}
+    >>> close = SyntheticBackend(study, nests=brands, dissimilarity=0.5)
+    >>> round(close.elasticities({"pampers": 35, "huggies": 30})["pampers"]["huggies"], 2)
+    13.18
     """
 
     name = "synthetic"
@@ -142,14 +161,19 @@ class SyntheticBackend:
         indifference: float | None = None,
         icc: float = 0.054,
         outside: float = 0.2,
-        split_icc: float = 0.0,
+        split_icc: float | None = None,
         order_effect: float = 0.0,
         round_price_uptick: float = 0.0,
         round_to: float = 5.0,
         persona_sd: float = 0.0,
         persona_slope_sd: float = 0.0,
         persona_seed: int = 0,
-        rival_slope: float = 0.0,
+        rival_slope: float | None = None,
+        constants: Mapping[str, float] | None = None,
+        nests: Mapping[str, Sequence[str]] | None = None,
+        dissimilarity: float | Mapping[str, float] | None = None,
+        persona_constant_sd: float = 0.0,
+        persona_slope_law: str = "normal",
         hesitation: float = 0.03,
         unlisted: float = 0.01,
         refusal_rate: float = 0.0,
@@ -161,20 +185,16 @@ class SyntheticBackend:
         raw_logprobs: bool = False,
         latency: float = 0.0,
     ) -> None:
-        given = locals()
+        given = {k: v for k, v in locals().items() if k != "self"}
+        nested = bool(nests) or dissimilarity is not None
         usual = published(study.prices[study.focal])
+        if constants is not None and (indifference is not None or outside != 0.2):
+            raise UsageError(
+                "constants say what indifference and outside would: give the ones or the others"
+            )
         slope = usual[0] if slope is None else slope
         indifference = usual[1] if indifference is None else indifference
-        _check(
-            icc,
-            split_icc,
-            latency,
-            hesitation,
-            unlisted,
-            refusal_rate,
-            no_pivot_rate,
-            mismatch_rate,
-        )
+        _check(latency, refusal_rate, no_pivot_rate, mismatch_rate)
         self.consumer = Consumer(
             study.menu,
             study.focal,
@@ -188,25 +208,38 @@ class SyntheticBackend:
             persona_slope_sd,
             persona_seed,
             rival_slope,
+            {a: sum(g) / len(g) for a, g in study.prices.items() if a != study.focal},
+            constants,
+            Nests.of(study.menu.ids, nests, dissimilarity) if nested else None,
+            persona_constant_sd,
+            persona_slope_law,
         )
-        self._study, self._icc, self._latency = study, icc, latency
-        self._split_icc = split_icc
-        self._hesitation, self._unlisted = hesitation, unlisted
+        self._study, self._latency = study, latency
+        compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
+        self._usual = bool(compared) and rival_slope is None and constants is None
+        market = self._usual or constants is not None or nested or persona_constant_sd > 0
+        self._beliefs = Beliefs(icc, 0.0 if split_icc is None and not market else split_icc)
+        self._pivot = Pivot(hesitation, unlisted, raw_logprobs)
         self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
         self._subwords, self.raw_logprobs = subwords, raw_logprobs
         self._wording = Wording(study, preambles=preambles, verbose=verbose, subwords=subwords)
-        grids = [study.prices[a] for a in study.prices if a != study.focal]
-        self._usual_rivals = sum(sum(g) / len(g) for g in grids) / max(1, len(grids))
         # Laws by prices, first option and persona: a grid has few of each. Where respondents
         # have prices of their own, they are as many as the prompts.
         self._laws: dict[
-            tuple[float, float, str, str | None], tuple[float, Mapping[str, float]]
+            tuple[tuple[float, ...], str, str | None], tuple[float, Mapping[str, float]]
         ] = {}
-        self._model = (
-            f"known-truth consumer: logit p = {_short(slope)} * (price - {_short(indifference)}), "
-            f"intra-cell correlation {_short(icc)}"
-        )
+        self._model = f"known-truth consumer: {self._curve()}, intra-cell correlation {_short(icc)}"
         self._settings = self._differing(given, outside)
+
+    def _curve(self) -> str:
+        """Where the shares come from, in the words that name the model."""
+        consumer = self.consumer
+        if consumer.constants is not None:
+            terms = [f"{a} {_short(v)}" for a, v in consumer.constants.items()]
+            return f"utility {', '.join(terms)}, price {_short(consumer.slope)}"
+        where = " where rivals cost their mean" if self._usual else ""
+        indifference = _short(consumer.indifference)
+        return f"logit p = {_short(consumer.slope)} * (price - {indifference}){where}"
 
     def _differing(self, given: Mapping[str, Any], outside: float) -> dict[str, Any]:
         """Settings; options at rest are left out, so that a new one renames no old answer."""
@@ -215,6 +248,10 @@ class SyntheticBackend:
         options = {k: given[k] for k in defaults if k not in apart and given[k] != defaults[k]}
         if given["preambles"] != defaults["preambles"]:
             options["preambles"] = [list(words) for words in self._wording.preambles]
+        if given["nests"]:
+            options["nests"] = {name: list(members) for name, members in given["nests"].items()}
+        if self._usual:
+            options["usual_prices"] = dict(self.consumer.usual)
         if self._study.anchors:
             options["anchor"] = self._study.anchors[0]
         menu = self._study.menu.to_dict()
@@ -257,13 +294,16 @@ class SyntheticBackend:
         """
         return self.consumer.probability(price, order=order, persona=persona)
 
-    def truth(self, cell: Cell, order: Sequence[str] | None = None) -> dict[str, float]:
-        """The true share of every alternative in one cell, by id in menu order.
+    def truth(
+        self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """The true share of every alternative, by id in menu order.
 
         Parameters
         ----------
-        cell : Cell
-            The design point.
+        at : Cell or mapping of str to float
+            The design point; or prices, at which the average persona answers and rivals that
+            are not named cost their mean over the design.
         order : sequence of str, optional
             The option order that is shown; by default that of the cell, and where
             the design does not cross orders the truth without an order effect.
@@ -272,16 +312,60 @@ class SyntheticBackend:
         -------
         dict of str to float
             Sum 1: the mean of belief and of choice over runs that choose.
+
+        Raises
+        ------
+        UsageError
+            For prices of alternatives that have none, or without the focal one's.
         """
-        focal, persona = self._study.focal, cell.persona.get("id")
-        share, split = self.consumer.law(
-            cell.prices[focal],
-            order=cell.order if order is None else order,
-            persona=persona,
-            rivals=self._rivals(cell),
-        )
-        shares = {focal: share, **{a: (1 - share) * s for a, s in split.items()}}
-        return {a: shares[a] for a in self._study.menu.ids}
+        prices, order, persona = self._where(at, order)
+        return self.consumer.shares(prices, order=order, persona=persona)
+
+    def elasticities(
+        self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """The true own and cross elasticities, ``d log s_j / d log p_k``, by j, then k.
+
+        Parameters
+        ----------
+        at, order
+            As in `truth`. Of what jumps at round prices there is no derivative.
+
+        Examples
+        --------
+        >>> from llmdemand.core.study import load_study
+        >>> truth = SyntheticBackend(load_study("pampers"))
+        >>> found = truth.elasticities({"pampers": 35, "huggies": 30})
+        >>> {a: round(e, 2) for a, e in found["pampers"].items()}
+        {'pampers': -9.86, 'huggies': 6.76}
+        """
+        prices, order, persona = self._where(at, order)
+        shares = self.consumer.shares(prices, order=order, persona=persona)
+        responses = self.consumer.responses(prices, shares, persona)
+        return {j: {k: prices[k] * r for k, r in row.items()} for j, row in responses.items()}
+
+    @cached_property
+    def known_truth(self) -> dict[str, Any]:
+        """What is true over the whole design, as panels keep it: see `known.truth.over_design`.
+
+        Besides, ``beyond_logit`` says what this consumer has that a plain logit has not.
+        """
+        words = beyond_logit(self.consumer, self._rates[2])
+        return {**over_design(self._study, self.consumer), "beyond_logit": words}
+
+    def _where(
+        self, at: Cell | Mapping[str, float], order: Sequence[str] | None
+    ) -> tuple[Mapping[str, float], Sequence[str] | None, str | None]:
+        """Prices, option order and persona of a design point."""
+        if isinstance(at, Cell):
+            return at.prices, at.order if order is None else order, at.persona.get("id")
+        known, focal = self._study.prices, self._study.focal
+        if focal not in at or not set(at) <= set(known):
+            raise UsageError(
+                f"prices of {', '.join(at) or 'nothing'}: give that of {focal}, and of "
+                f"{', '.join(self.consumer.usual) or 'no other'} where they are not the mean"
+            )
+        return {**self.consumer.usual, **at}, order, None
 
     async def complete(self, requests: Sequence[Request]) -> AsyncIterator[dict[str, Any]]:
         """One compact response per request, computed from its seed."""
@@ -303,11 +387,11 @@ class SyntheticBackend:
         kind = uniform("kind", request.seed) if any(self._rates) else 1.0
         top, wording = request.sampling.top_logprobs, self._wording
         if kind < refusal + no_pivot:
-            tokens = _frame(wording.refusal if kind < refusal else wording.no_pivot, top)
+            tokens = frame(wording.refusal if kind < refusal else wording.no_pivot, top)
         else:
             tokens = self._choosing(request, kind < refusal + no_pivot + mismatch)
         usage = {
-            "prompt_tokens": _word_count(request.system + request.user),
+            "prompt_tokens": word_count(request.system + request.user),
             "completion_tokens": len(tokens),
         }
         text = b"".join([token.data for token in tokens]).decode()
@@ -319,21 +403,16 @@ class SyntheticBackend:
 
         rng = np.random.default_rng(request.seed)
         p, split = self._law(request)
-        concentration = 1 / self._icc - 1
-        # The Beta law has no room left where the share is 0 or 1 to the last digit.
-        belief = float(rng.beta(p * concentration, (1 - p) * concentration)) if 0 < p < 1 else p
-        if self._split_icc:
-            split = self._divided(split, request.seed)
-        shares = {self._study.focal: belief, **{a: (1 - belief) * s for a, s in split.items()}}
+        shares = self._beliefs.drawn(p, split, self._study.focal, rng, request.seed)
         wording, sampling, top = self._wording, request.sampling, request.sampling.top_logprobs
         preamble = wording.preambles[rng.integers(len(wording.preambles))]
-        tokens, preceded = list(_frame(preamble, top)), bool(preamble)
+        tokens, preceded = list(frame(preamble, top)), bool(preamble)
         # The unlisted probability is never sampled: the answer decides or hesitates.
-        while rng.random() < self._hesitation / (1 - self._unlisted):
+        while rng.random() < self._pivot.hesitation / (1 - self._pivot.unlisted):
             filler, labels = wording.filler[preceded], wording.labels[preceded]
-            tokens.append(self._at_pivot(filler, shares, labels, (), filler, sampling))
+            tokens.append(self._pivot.token(filler, shares, labels, (), filler, sampling))
             preceded = True
-        chosen = _drawn(shares, rng.random())
+        chosen = drawn(shares, rng.random())
         ending = wording.ending(chosen, mismatch, request.seed)
         filler, labels = wording.filler[preceded], wording.labels[preceded]
         spoken = labels[chosen]
@@ -344,63 +423,19 @@ class SyntheticBackend:
             if longer:
                 spoken, ending = labels[chosen], ending[1:]
         for depth, piece in enumerate(spoken):
-            tokens.append(self._at_pivot(piece, shares, labels, spoken[:depth], filler, sampling))
-        return (*tokens, *_frame(ending, top))
-
-    def _divided(self, split: Mapping[str, float], seed: int) -> Mapping[str, float]:
-        """One run's proportions, from a generator of their own."""
-        import numpy as np
-
-        size = 1 / self._split_icc - 1
-        drawn = np.random.default_rng([seed, 1]).dirichlet([s * size for s in split.values()])
-        return dict(zip(split, drawn.tolist(), strict=True))
+            tokens.append(
+                self._pivot.token(piece, shares, labels, spoken[:depth], filler, sampling)
+            )
+        return (*tokens, *frame(ending, top))
 
     def _law(self, request: Request) -> tuple[float, Mapping[str, float]]:
         cell, order = request.cell, request.order
-        price, persona = cell.prices[self._study.focal], cell.persona.get("id")
-        rivals = self._rivals(cell)
-        key = price, rivals, order[0] if order else "", persona
+        persona = cell.persona.get("id")
+        key = tuple(cell.prices.values()), order[0] if order else "", persona
         found = self._laws.get(key)
         if found is None:
-            found = self._laws[key] = self.consumer.law(
-                price, order=order, persona=persona, rivals=rivals
-            )
+            found = self._laws[key] = self.consumer.law(cell.prices, order=order, persona=persona)
         return found
-
-    def _rivals(self, cell: Cell) -> float:
-        """By how much the rivals' mean price exceeds its mean over the design."""
-        found = [p for a, p in cell.prices.items() if a != self._study.focal]
-        return sum(found) / len(found) - self._usual_rivals if found else 0.0
-
-    def _at_pivot(
-        self,
-        realised: str,
-        shares: Mapping[str, float],
-        labels: Mapping[str, tuple[str, ...]],
-        begun: tuple[str, ...],
-        filler: str,
-        sampling: Sampling,
-    ) -> Token:
-        """One token, among what may follow the pieces of a label that are there."""
-        depth, masses = len(begun), dict[str, float]()
-        for a, share in shares.items():
-            pieces = labels[a]
-            if not depth or pieces[:depth] == begun:
-                masses[pieces[depth]] = masses.get(pieces[depth], 0.0) + share
-        if depth:  # given the beginning of the word, within which nobody hesitates
-            whole = sum(masses.values())
-            decided = (1 - self._unlisted) / whole
-        else:
-            decided = 1 - self._hesitation - self._unlisted
-        listed = {piece: _log(mass * decided) for piece, mass in masses.items()}
-        if not depth and self._hesitation:
-            listed[filler] = math.log(self._hesitation)
-        if self.raw_logprobs and sampling.temperature != 1:
-            listed = _before_temperature(listed, sampling.temperature, self._unlisted)
-        own = listed[realised]
-        if len(listed) > sampling.top_logprobs:
-            listed = dict(sorted(listed.items(), key=_by_size)[: sampling.top_logprobs])
-        return Token.of(realised, own, listed)
 
 
 def published(grid: Sequence[float]) -> tuple[float, float]:
@@ -419,29 +454,14 @@ def published(grid: Sequence[float]) -> tuple[float, float]:
 
 
 def _check(
-    icc: float,
-    split_icc: float,
     latency: float,
-    hesitation: float,
-    unlisted: float,
     refusal_rate: float,
     no_pivot_rate: float,
     mismatch_rate: float,
 ) -> None:
     """Values that no consumer can have; comparisons are such that NaN fails them."""
-    if not 0 < icc < 1:
-        raise UsageError(f"icc={icc} is no intra-cell correlation: give a number between 0 and 1")
-    if not 0 <= split_icc < 1:
-        raise UsageError(
-            f"split_icc={split_icc} is no intra-cell correlation: give a number from 0 to below 1"
-        )
     if not 0 <= latency < math.inf:
         raise UsageError(f"latency={latency} is no time: give seconds, 0 or more")
-    if not (hesitation >= 0 and unlisted >= 0 and hesitation + unlisted < 1):
-        raise UsageError(
-            f"hesitation={hesitation} and unlisted={unlisted} must be shares that leave some "
-            "probability to the choice: give two numbers from 0 whose sum is below 1"
-        )
     rates = refusal_rate, no_pivot_rate, mismatch_rate
     if not (all(rate >= 0 for rate in rates) and sum(rates) <= 1):
         raise UsageError(
@@ -451,49 +471,7 @@ def _check(
         )
 
 
-def _before_temperature(
-    listed: Mapping[str, float], temperature: float, unlisted: float
-) -> dict[str, float]:
-    """``p(s) = (1 - unlisted) q(s)^T / sum_t q(t)^T``, in logarithms."""
-    scores = {piece: temperature * value for piece, value in listed.items()}
-    largest = max(scores.values())
-    whole = largest + math.log(sum(math.exp(v - largest) for v in scores.values()))
-    whole -= math.log1p(-unlisted)
-    return {piece: value - whole for piece, value in scores.items()}
-
-
-def _drawn(shares: Mapping[str, float], u: float) -> str:
-    """The alternative at `u`: what ``Generator.choice`` does with the same draw."""
-    # Added up one by one as NumPy does: `sum` rounds otherwise from Python 3.12 on.
-    bounds = list(accumulate(shares.values()))
-    return list(shares)[bisect_right([bound / bounds[-1] for bound in bounds], u)]
-
-
-def _frame(words: tuple[str, ...], top: int) -> tuple[Token, ...]:
-    return tuple([_certain(word, top > 1) for word in words])
-
-
-@lru_cache(maxsize=4096)
-def _certain(word: str, rival: bool) -> Token:
-    """A word of the frame: nearly certain, with one listed rival that names nothing."""
-    listed = {word: math.log(0.95), **({" well": math.log(0.04)} if rival else {})}
-    return Token.of(word, math.log(0.95), listed)
-
-
-@lru_cache(maxsize=4096)
-def _word_count(text: str) -> int:
-    return len(text.split())
-
-
-def _by_size(item: tuple[str, float]) -> float:
-    return -item[1]
-
-
 def _short(value: float) -> str:
     """A number as ``:g`` writes it, in full where that would name another number."""
     text = f"{value:g}"
     return text if float(text) == value else repr(float(value))
-
-
-def _log(probability: float) -> float:
-    return math.log(max(probability, 1e-300))

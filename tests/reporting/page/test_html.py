@@ -156,12 +156,20 @@ EXPECTED = {
         ["No precision or runs needed: belief is separated", "0 or 1", "Belief:", "Choice:"],
         "No finite reaction",
     ),
-    "constant": (DRAWN, ["same number (0.4)", "does not vary"], "No reaction to price: the share"),
+    "constant": (
+        DRAWN,
+        ["same number (0.4)", "does not vary", "Demand from belief contradicts the known truth"],
+        "No reaction to price: the share",
+    ),
     "always bought": (DRAWN, ["same number (1)", "0 or 1", "Belief", "Choice"], "No finite"),
     "never bought": (DRAWN, ["same number (0)", "0 or 1", "Belief", "Choice"], "No finite"),
     "two rows": ([*FITS, *DRAWN], ["2 rows cannot fit 2 coefficients"], "Nothing can be said"),
     "no rows": ([*FITS, *DRAWN, "variance"], ["the panel has no rows"], "Nothing can be said"),
-    "by position": ([], ["answers by position"], "Demand falls"),
+    "by position": (
+        [],
+        ["answers by position", "Demand from choice contradicts the known truth"],
+        "Demand falls",
+    ),
 }
 
 

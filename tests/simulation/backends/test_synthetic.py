@@ -18,7 +18,7 @@ from llmdemand.core.menu import MenuWarning
 from llmdemand.core.study import Study, load_study
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import AnswerFormat, Backend, Request, run_seed
-from llmdemand.simulation.backends.consumers import Wording
+from llmdemand.simulation.backends.known.wording import Wording
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.run import simulate
 
@@ -87,8 +87,8 @@ def study_of(labels, **changes):
     """The diaper study with other labels; the last one is the outside option."""
     data = {**STUDY.to_dict(), **changes}
     data["alternatives"] = [
-        {"id": f"a{k}", "label": label, **({"price": [30.0, 35.0]} if k < len(labels) - 1 else {})}
-        | {"outside": k == len(labels) - 1}
+        {"id": f"a{k}", "label": label, "outside": k == len(labels) - 1}
+        | ({"price": 30.0 if k else [30.0, 35.0]} if k < len(labels) - 1 else {})
         for k, label in enumerate(labels)
     ]
     data["focal"] = "a0"
@@ -141,6 +141,8 @@ def test_an_answer_does_not_depend_on_what_has_begun():
         {"subwords": True, "verbose": True},
         {"refusal_rate": 0.2, "no_pivot_rate": 0.1, "mismatch_rate": 0.2},
         {"subwords": True, "raw_logprobs": True, "preambles": "none"},
+        {"constants": {"pampers": 18.5, "huggies": 16.0, "neither": -0.4}, "order_effect": 0.5},
+        {"nests": {"brands": ["pampers", "huggies"]}, "dissimilarity": 0.4, "icc": 0.2},
     ],
     ids=lambda options: "-".join(options) or "default",
 )
@@ -432,6 +434,10 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         "persona_slope_sd": 0.1,
         "persona_seed": 3,
         "rival_slope": 0.1,
+        "constants": {"pampers": 18.0, "huggies": 16.0},
+        "nests": {"rest": ("huggies", "neither")},
+        "persona_constant_sd": 0.5,
+        "persona_slope_law": "lognormal",
         "hesitation": 0.1,
         "unlisted": 0.1,
         "refusal_rate": 0.1,
@@ -442,12 +448,14 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         "subwords": True,
         "raw_logprobs": True,
     }
-    assert {*options, "latency"} == set(SyntheticBackend.__init__.__kwdefaults__)
+    assert {*options, "dissimilarity", "latency"} == set(SyntheticBackend.__init__.__kwdefaults__)
     named = set()
-    for option, value in [(None, None), *options.items()]:
-        backend = SyntheticBackend(STUDY, **({option: value} if option else {}))
+    asked = [{}, *({option: value} for option, value in options.items() if option != "nests")]
+    asked += [{"nests": options["nests"], "dissimilarity": d} for d in (0.5, 0.6)]
+    for chosen in asked:
+        backend = SyntheticBackend(STUDY, **chosen)
         named.add((backend.model, json.dumps(backend.settings)))
-    assert len(named) == len(options) + 1
+    assert len(named) == len(options) + 2
     plain = SyntheticBackend(STUDY)
     assert plain.model.startswith("known-truth consumer: logit p = -0.535 * (price - 34.8)")
     assert set(plain.settings) == {"outside", "focal", "menu"}
@@ -469,6 +477,11 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         ({"round_to": 0}, "round_to=0"),
         ({"persona_sd": -1}, "persona_sd=-1"),
         ({"persona_slope_sd": -1}, "persona_slope_sd=-1"),
+        ({"constants": {"pampers": 1.0, "huggies": 1.0}, "outside": 0.3}, "the ones or the others"),
+        ({"constants": {"pampers": 1.0, "huggies": 1.0}, "indifference": 30.0}, "the ones or the"),
+        ({"nests": {"brands": ["pampers", "hugies"]}, "dissimilarity": 0.5}, "mean 'huggies'"),
+        ({"nests": {"brands": ["pampers", "huggies"]}}, "give dissimilarity too"),
+        ({"dissimilarity": 0.5}, "give nests too"),
         ({"hesitation": -0.1}, "hesitation=-0.1"),
         ({"hesitation": 0.6, "unlisted": 0.4}, "sum is below 1"),
         ({"unlisted": math.nan}, "unlisted=nan"),
@@ -594,3 +607,103 @@ def test_the_division_of_the_rest_varies_as_much_as_asked_and_leaves_the_focal_a
     part = (varied["belief_huggies"] / rest).to_numpy(float)
     assert np.nanmean(part) == pytest.approx(0.8, abs=0.015)
     assert np.nanvar(part) == pytest.approx(0.1 * 0.8 * 0.2, rel=0.15)
+
+
+VARYING = replace(STUDY, prices={**STUDY.prices, "huggies": (28.0, 30.0, 32.0)})
+BRANDS = {"nests": {"brands": ["pampers", "huggies"]}, "dissimilarity": 0.4}
+
+
+def test_a_rival_whose_price_varies_is_compared_by_default():
+    backend = SyntheticBackend(VARYING)
+    for cell in VARYING.cells()[::7]:
+        confirm(backend, VARYING, cell, order=STUDY.menu.ids, runs=800)
+        if cell.prices["huggies"] == 30.0:
+            assert backend.truth(cell) == SyntheticBackend(STUDY).truth(cell)
+    dear, cheap = (backend.truth({"pampers": 35.0, "huggies": price}) for price in (32.0, 28.0))
+    assert all(dear[a] > cheap[a] for a in ("pampers", "neither"))
+    # The log-odds of two alternatives move by the slope times the difference of their prices.
+    moved = math.log(dear["pampers"] / dear["huggies"] * cheap["huggies"] / cheap["pampers"])
+    assert moved == pytest.approx(0.535 * 4)
+    # Another law has another name: no stored answer of the one stands for the other.
+    assert backend.settings["usual_prices"] == {"huggies": 30.0}
+    assert "rivals" in backend.model and "rivals" not in SyntheticBackend(STUDY).model
+
+
+def test_a_market_at_rest_is_the_reconstruction_run_by_run():
+    # One nest of dissimilarity 1 is the logit, with Dirichlet beliefs: of the focal alternative
+    # every belief and every choice is the one of the published reconstruction.
+    nested = SyntheticBackend(STUDY, nests={"rest": ["huggies", "neither"]}, dissimilarity=1.0)
+    plain, market = (
+        simulate(STUDY, b, runs=60, seed=3).frame for b in (SyntheticBackend(STUDY), nested)
+    )
+    np.testing.assert_allclose(plain["belief_pampers"], market["belief_pampers"], rtol=2e-6)
+    np.testing.assert_array_equal(plain["choice"] == "pampers", market["choice"] == "pampers")
+    part = market["belief_huggies"] / (market["belief_huggies"] + market["belief_neither"])
+    assert part.mean() == pytest.approx(0.8, abs=0.02) and part.std() > 0.05
+
+
+def test_the_intra_cell_correlation_is_that_of_every_alternative():
+    cell = at(VARYING, 34)
+    backend = SyntheticBackend(VARYING, icc=0.15)
+    belief, _, _ = draw(backend, VARYING, cell, runs=4000, order=STUDY.menu.ids)
+    shares = np.array(list(backend.truth(cell).values()))
+    found = belief.var(axis=0) / (shares * (1 - shares))
+    assert found == pytest.approx([0.15] * 3, rel=0.12)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"constants": {"pampers": 18.6, "huggies": 15.8}}], ids=["default", "constants"]
+)
+def test_conditional_logit_recovers_the_consumer_s_price_and_elasticities(options):
+    from llmdemand.modeling.models.demand import fit_demand
+
+    backend = SyntheticBackend(VARYING, **options)
+    panel = simulate(VARYING, backend, runs=30, seed=4)
+    for outcome in ("belief", "choice"):
+        fit = fit_demand(panel, outcome, model="clogit")
+        assert abs(fit.params["price"] + 0.535) < 4 * fit.bse["price"]
+        found = fit.elasticity({"pampers": 34.0, "huggies": 32.0}, kind="matrix").table
+        truth = backend.elasticities({"pampers": 34.0, "huggies": 32.0})
+        wanted = [truth[j][k] for j, k in zip(found["alternative"], found["rival"], strict=True)]
+        assert (np.abs(found["estimate"] - wanted) < 4 * found["se"]).all(), outcome
+        assert found["se"].max() < 1
+
+
+def test_answers_show_the_diversion_of_the_nests():
+    # Of what Pampers loses between two prices, how much goes to Huggies: by mean beliefs.
+    def diverted(backend):
+        high, low = (
+            draw(backend, STUDY, at(STUDY, p), runs=2500, order=STUDY.menu.ids)[0].mean(axis=0)
+            for p in (34, 36)
+        )
+        true = [np.array(list(backend.truth(at(STUDY, p)).values())) for p in (34, 36)]
+        of = [-(b - a)[RIVAL] / (b - a)[FOCAL] for a, b in ((high, low), true)]
+        assert of[0] == pytest.approx(of[1], abs=0.03)
+        return of[1]
+
+    logit_like, nested = (
+        diverted(SyntheticBackend(STUDY)),
+        diverted(SyntheticBackend(STUDY, **BRANDS)),
+    )
+    assert logit_like == pytest.approx(0.8) and nested > 0.85
+
+
+def test_market_answers_do_not_depend_on_concurrency_or_company():
+    backend = SyntheticBackend(VARYING, persona_constant_sd=0.5, **BRANDS)
+    whole = simulate(VARYING, backend, runs=3, seed=2).frame.set_index("run_id")
+    slow = SyntheticBackend(VARYING, persona_constant_sd=0.5, latency=1e-4, **BRANDS)
+    assert slow.settings == backend.settings
+    other = simulate(VARYING, slow, runs=3, seed=2, concurrency=16).frame.set_index("run_id")
+    columns = [c for c in whole if c.startswith("belief_") or c == "choice"]
+    assert other.loc[whole.index, columns].equals(whole[columns])
+    alone = replace(VARYING, points=5)
+    few = simulate(alone, backend, runs=2, seed=2).frame
+    assert few.set_index("run_id")[columns].equals(whole.loc[few["run_id"], columns])
+
+
+def test_prices_are_asked_by_the_alternatives_that_have_one():
+    backend = SyntheticBackend(STUDY)
+    assert backend.truth({"pampers": 35.0}) == backend.truth(at(STUDY, 35))
+    for wrong in ({"huggies": 30.0}, {"pampers": 35.0, "neither": 1.0}):
+        with pytest.raises(UsageError, match="give that of pampers, and of huggies"):
+            backend.truth(wrong)

@@ -1,0 +1,1 @@
+"""How tastes differ between respondents: own demands, their law, and what follows from it."""

@@ -1,0 +1,1 @@
+"""Numbers on how respondents differ: the runs that their spread needs."""

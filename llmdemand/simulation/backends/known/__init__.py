@@ -1,0 +1,1 @@
+"""Consumers whose demand is known: what they want, what follows from it, and their words."""
