@@ -78,12 +78,8 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-<<<<<<< HEAD
         "measures people truth",
-=======
-        "measures people",
         "heterogeneity",
->>>>>>> tastes
         "findings parts",
         "tables",
         "figures",
