@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,18 +85,33 @@ def plain_start(found: Choices) -> Array:
     return np.asarray(back @ fit.params)
 
 
-def highest(data: Smooth, starts: Sequence[Array], outcome: str) -> Maxima:
+def highest(
+    data: Smooth,
+    starts: Sequence[Array],
+    outcome: str,
+    edge: Callable[[Array], str | None] = lambda params: None,
+) -> Maxima:
     """The highest of the maxima that these starts lead to.
+
+    Parameters
+    ----------
+    data, starts, outcome
+        What is maximised, from where, and what it is called.
+    edge : function of (K,) array
+        Why there is no maximum near these parameters, where that is known.
 
     Raises
     ------
     DesignError
-        If none of them leads to a maximum.
+        If none of them leads to a maximum, or one leads higher, to an edge.
     """
     found = [ascend(data, start) for start in starts]
     llf = np.array([one.llf if one.converged else np.nan for one in found])
+    top = max(found, key=lambda one: one.llf)
+    reached = np.nanmax(llf, initial=-np.inf) >= top.llf - _SAME * (1 + abs(top.llf))
+    if not reached and (why := edge(top.params)):
+        raise DesignError(f"{outcome}: {why}")
     if np.isnan(llf).all():
-        top = max(found, key=lambda one: one.llf)
         raise DesignError(
             f"{outcome}: no maximum found from {len(starts)} starts (the highest log-likelihood "
             f"reached is {top.llf:.6g}): the data do not tell all coefficients apart; leave some "
