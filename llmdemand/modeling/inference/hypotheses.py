@@ -252,6 +252,11 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
             f"{len(large.params)}: give the smaller model first, lr_test(restricted, full)"
         )
     notes, text = [], ""
+    if isinstance(large.data, Cells | Cases) and not isinstance(small.data, Cells | Cases):
+        raise DesignError(
+            f"a {small.kind.lower()} does not lie within a {large.kind.lower()}: compare them with "
+            "compare_models"
+        )
     if not isinstance(large.data, Cells | Cases):
         nested = isinstance(large.data, NestedCases)
         text = without_nests(small, large) if nested else _left_out(small, large)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array, Codes, crossed, product
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.likelihood.sets import ChoiceSets
@@ -141,6 +142,11 @@ class NestedKernel:
     tree : Tree
         The nests.
 
+    Raises
+    ------
+    DesignError
+        By its methods, for dissimilarities that are not positive, as draws may hold them.
+
     Examples
     --------
     >>> from llmdemand.modeling.substitution.nests import tree_of
@@ -166,8 +172,12 @@ class NestedKernel:
         self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes
     ) -> tuple[_Branches, list[_Step]]:
         branches = _Branches.of(sets, labels, self.tree)
-        free = b[len(b) - len(self.tree.terms) :]
-        return branches, branches.climb(branches.sorted(v), self.tree.dissimilarities(free))
+        lam = self.tree.dissimilarities(b[len(b) - len(self.tree.terms) :])
+        if not (np.real(lam) > 0).all():
+            raise DesignError(
+                f"no shares with a dissimilarity of {np.real(lam).min():.3g}: it must be positive"
+            )
+        return branches, branches.climb(branches.sorted(v), lam)
 
     def shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
         """See `Kernel`."""

@@ -91,7 +91,7 @@ def test_a_nest_of_one_has_no_dissimilarity_and_says_so():
     assert tree.terms == ("dissimilarity(ab)",)
     assert any("a nest of one alternative (out)" in note and "fixed at 1" in note for note in notes)
     for asked in ("free", "common", {"out": "free"}):
-        with pytest.raises(UsageError, match="nest 'out' has one alternative.*leave the nest out"):
+        with pytest.raises(UsageError, match=r"nest 'out' has one alternative.*leave the nest out"):
             tree_of(nests, BRANDS, asked)
 
 
