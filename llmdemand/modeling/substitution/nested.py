@@ -20,7 +20,6 @@ __all__ = ["LEAST", "MOST", "NestedCases", "NestedKernel"]
 #: Free dissimilarities are searched between these.
 LEAST, MOST = 0.01, 100.0
 _PIECE = 4096  # rows
-_STEP = 1e-30  # of a derivative by complex numbers: it has no rounding
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class _Step:
 
     def sum(self, values: Numbers) -> Numbers:
         return self.level.sets.sum(values, values.ndim - 1)
+
+    @cached_property
+    def entropy(self) -> Numbers:
+        """Of what is taken given each node."""
+        return -self.sum(self.p * self.log_p)
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,6 @@ class _Branches:
         found = steps[-1].p
         for step in reversed(steps[:-1]):
             found = step.spread(found) * step.p
-        return found
-
-    def log_shares(self, steps: list[_Step]) -> Numbers:
-        found = steps[-1].log_p
-        for step in reversed(steps[:-1]):
-            found = step.spread(found) + step.log_p
         return found
 
 
@@ -212,47 +210,97 @@ class NestedKernel:
 class _Piece:
     """Some neighbouring cases, their rows in the order of the branches."""
 
-    rows: slice
     branches: _Branches
     sets: ChoiceSets
     x: Array
     offset: Array | None
     y: Array  # weighted outcomes
     total: Array  # what they are expected to sum to, by case
+    once: Array  # weight of each case, for `rounding`
 
     def utilities(self, beta: Array) -> Array:
         v = product(self.x, beta)
         return v if self.offset is None else v + self.offset
 
+    @cached_property
+    def sums(self) -> list[Array]:
+        """Outcomes of what the nodes of each level hold, then of the cases."""
+        found = [self.y]
+        for level in self.branches.levels:
+            found.append(level.sets.sum(found[-1]))
+        return found
+
     def llf(self, steps: list[_Step]) -> float:
-        found, y = 0.0, self.y
-        for step in steps:
-            found += float(np.real(step.log_p) @ y)
-            y = step.sum(y)
-        return found + float((y - self.total) @ np.real(steps[-1].value))
+        found = sum(float(s.log_p @ y) for s, y in zip(steps, self.sums[:-1], strict=True))
+        return found + float((self.sums[-1] - self.total) @ steps[-1].value)
 
-    def slopes(self, steps: list[_Step], nests: int) -> tuple[Numbers, Numbers]:
-        """Derivatives of the log-likelihood by utilities (..., R) and dissimilarities (..., N, Q).
+    def slopes(self, steps: list[_Step]) -> tuple[list[Array], list[Array]]:
+        """Derivatives of the log-likelihood, level by level: by what nodes hold, and by theirs.
 
-        By nodes n, from the root: the log-likelihood is ``sum_n (sum_c Y_c I_c - Y_n I_n) / l_n``
-        with Y the sums of outcomes, so that ``by_c = Y_c / l_n + by_n P(c | n)`` less, of a
-        nest's own, ``Y_c / l_c``.
+        Of nodes n it is ``sum_n (sum_c Y_c I_c - Y_n I_n) / l_n``, Y the sums of outcomes. From the
+        root, ``by_c = Y_c / l_n + by_n P(c | n)``, less, of a nest's own, ``Y_c / l_c``; and by
+        l_n ``by_n`` times the entropy of P(. | n) less ``-sum_c Y_c log P(c | n) / l_n``.
         """
-        sums = [self.y]
-        for step in steps[:-1]:
-            sums.append(step.sum(sums[-1]))
-        by: Numbers = -np.broadcast_to(self.total, steps[-1].value.shape)
-        shape = (*by.shape[:-1], len(self.total), nests + 1)
-        by_nest = np.zeros(shape, np.result_type(steps[-1].value))
+        by, held, own = -self.total, [], []
         for k in range(len(steps) - 1, -1, -1):
-            step, y = steps[k], sums[k]
+            step, y = steps[k], self.sums[k]
             if k < len(steps) - 1:
-                by = by - sums[k + 1] / step.scale
-                surprise = step.sum(y * step.log_p) / step.scale
-                entropy = -step.sum(step.p * step.log_p)
-                by_nest[..., step.level.case, step.level.nest] = by * entropy - surprise
+                by = by - self.sums[k + 1] / step.scale
+            own.append(by * step.entropy - step.sum(y * step.log_p) / step.scale)
             by = y / step.spread(step.scale) + step.spread(by) * step.p
-        return by, by_nest[..., :nests]
+            held.append(by)
+        return held[::-1], own[::-1]
+
+    def tangents(self, steps: list[_Step], v: Array, lam: Array) -> list[_Tangent]:
+        """How each level moves with K + F parameters, by which `lam` (Q + 1, K + F) move."""
+        move = np.hstack([self.x, np.zeros((len(self.x), lam.shape[1] - self.x.shape[1]))])
+        found, value = [], v
+        for step in steps:
+            sets, scale = step.level.sets, lam[step.level.nest]
+            within = step.spread(step.scale)[:, None]
+            move -= (value[:, None] / within) * sets.spread(scale)
+            move /= within
+            mean = sets.weighted(step.p, move)
+            found.append(_Tangent(scale, sets.less(move, mean)))
+            value = step.value
+            move = step.scale[:, None] * mean + scale * (value / step.scale)[:, None]
+        return found
+
+    def curvature(
+        self, steps: list[_Step], tangents: list[_Tangent], loadings: Array
+    ) -> tuple[Array, Array]:
+        """Gradient (K + F,) and information (K + F, K + F)."""
+        held, own = self.slopes(steps)
+        by, moved = -self.total, np.zeros((len(self.total), tangents[0].scale.shape[1]))
+        free = loadings.shape[1]
+        first, second = np.zeros(free), np.zeros((free, moved.shape[1]))
+        for k in range(len(steps) - 1, -1, -1):
+            step, y, tangent = steps[k], self.sums[k], tangents[k]
+            sets, scale = step.level.sets, step.scale[:, None]
+            if k < len(steps) - 1:
+                by = held[k + 1] - self.sums[k + 1] / step.scale
+                moved = moved + (self.sums[k + 1] / step.scale**2)[:, None] * tangent.scale
+            loads = loadings[step.level.nest]
+            surprise = step.sum(y * step.log_p) / step.scale
+            turned = moved * step.entropy[:, None]
+            turned -= by[:, None] * sets.weighted(step.p * step.log_p, tangent.log_p)
+            turned -= sets.weighted(y, tangent.log_p) / scale
+            turned += (surprise / step.scale)[:, None] * tangent.scale
+            first += own[k] @ loads
+            second += loads.T @ turned
+            moved = sets.spread(moved) * step.p[:, None]
+            moved += (step.spread(by) * step.p)[:, None] * tangent.log_p
+            moved -= (y / step.spread(step.scale) ** 2)[:, None] * sets.spread(tangent.scale)
+        gradient = np.concatenate([crossed(self.x, held[0][:, None]).ravel(), first])
+        return gradient, -np.vstack([crossed(self.x, moved), second])
+
+
+@dataclass(frozen=True)
+class _Tangent:
+    """Derivatives by K + F parameters: of nodes' dissimilarities, of what they hold's log P."""
+
+    scale: Array
+    log_p: Array
 
 
 @dataclass(frozen=True)
@@ -262,8 +310,7 @@ class NestedCases(Underlying):
     ``sum_i w_i sum_j y_ij log s_ij``: the likelihood of 0/1 outcomes, the quasi-likelihood of
     fractions, and with corrected beliefs, which sum to r_i, that whose score is ``sum_j (y_ij -
     r_i s_ij) dI`` in place of ``(y_ij - s_ij)``. The K + F parameters are those of
-    `NestedKernel`; first derivatives go back down the tree, second ones are those of the first
-    by complex steps, exact to rounding.
+    `NestedKernel`; first derivatives go back down the tree, second ones are those of the first.
 
     Attributes
     ----------
@@ -281,25 +328,32 @@ class NestedCases(Underlying):
     @cached_property
     def _pieces(self) -> list[_Piece]:
         c, found, first = self.cases, [], 0
-        weight = c.count * c.weight
+        weight, once = c.count * c.weight, c.weight * np.sqrt(c.count)
         for rows, sets in c.sets.pieces(_PIECE):
             mine = slice(first, first + len(sets.start))
             first = mine.stop
             branches = _Branches.of(sets, c.labels[rows], self.tree)
             order = slice(None) if branches.order is None else branches.order
             w = weight[mine]
+            # Utilities are relative: years of 2026 would be differences of large numbers.
+            x = sets.less(c.x[rows], sets.sum(c.x[rows]) / sets.sizes[:, None])
             found.append(
                 _Piece(
-                    rows,
                     branches,
                     sets,
-                    c.x[rows][order],
+                    x[order],
                     None if c.offset is None else c.offset[rows][order],
                     c.y[rows][order] * sets.spread(w),
                     w if c.read is None else w * c.read[mine],
+                    once[mine],
                 )
             )
         return found
+
+    @cached_property
+    def _loadings(self) -> Array:
+        """Free dissimilarities of the nests and of the root, which has none, (Q + 1, F)."""
+        return np.vstack([self.tree.loadings, np.zeros(len(self.tree.terms))])
 
     def _parts(self, params: Array) -> tuple[Array, Array]:
         """Coefficients, and the dissimilarities of all nests and the root."""
@@ -309,6 +363,13 @@ class NestedCases(Underlying):
     def _climbed(self, piece: _Piece, params: Array) -> list[_Step]:
         beta, lam = self._parts(params)
         return piece.branches.climb(piece.utilities(beta), lam)
+
+    def _moved(self, piece: _Piece, params: Array) -> tuple[list[_Step], list[_Tangent]]:
+        beta, lam = self._parts(params)
+        v = piece.utilities(beta)
+        steps = piece.branches.climb(v, lam)
+        wide = np.hstack([np.zeros((len(lam), len(beta))), self._loadings])
+        return steps, piece.tangents(steps, v, wide)
 
     def llf(self, params: Array) -> float:
         """The log (quasi-)likelihood; -inf where a dissimilarity is not positive."""
@@ -328,31 +389,25 @@ class NestedCases(Underlying):
         """Sum of the scores of each case's observations, (N, K + F)."""
         found = []
         for piece in self._pieces:
-            by, by_nest = piece.slopes(self._climbed(piece, params), len(self.tree.names))
-            own = by_nest @ self.tree.loadings
-            found.append(np.hstack([piece.sets.weighted(by, piece.x), own]))
+            held, own = piece.slopes(self._climbed(piece, params))
+            by_nest = np.zeros((len(piece.total), len(self.tree.names) + 1))
+            for level, values in zip(piece.branches.levels, own, strict=True):
+                by_nest[level.case, level.nest] = values
+            found.append(
+                np.hstack([piece.sets.weighted(held[0], piece.x), by_nest @ self._loadings])
+            )
         return np.concatenate(found)
 
-    def _directions(self, piece: _Piece, params: Array) -> list[_Step]:
-        """The piece where each parameter in turn, along the first axis, takes a complex step."""
-        beta, lam = self._parts(params)
-        v = piece.utilities(beta) + 0j
-        moved = np.repeat(v[None], self.size, axis=0)
-        moved[: self.cases.size] += 1j * _STEP * piece.x.T
-        wide = np.repeat(lam[None] + 0j, self.size, axis=0)
-        wide[self.cases.size :, :-1] += 1j * _STEP * self.tree.loadings.T
-        return piece.branches.climb(moved, wide)
-
     def _derivatives(self, params: Array) -> tuple[float, Array, Array]:
-        llf, rows = 0.0, np.zeros((self.size, self.size), np.complex128)
+        llf, gradient = 0.0, np.zeros(self.size)
+        information = np.zeros((self.size, self.size))
         for piece in self._pieces:
-            steps = self._directions(piece, params)
-            first = [_Step(s.level, s.p[0], s.log_p[0], s.scale[0], s.value[0]) for s in steps]
-            llf += piece.llf(first)
-            by, by_nest = piece.slopes(steps, len(self.tree.names))
-            rows += np.hstack([by @ piece.x, by_nest.sum(axis=1) @ self.tree.loadings])
-        information = -np.imag(rows) / _STEP
-        return llf, np.real(rows[0]).copy(), (information + information.T) / 2
+            steps, tangents = self._moved(piece, params)
+            first, second = piece.curvature(steps, tangents, self._loadings)
+            llf += piece.llf(steps)
+            gradient += first
+            information += second
+        return llf, gradient, (information + information.T) / 2
 
     def information(self, params: Array) -> Array:
         """Minus the Hessian, (K + F, K + F)."""
@@ -367,21 +422,18 @@ class NestedCases(Underlying):
 
     def rounding(self, params: Array) -> Array:
         """See `Likelihood.rounding`: ``sum_i w_i^2 sum_j s_ij^2 g_ij g_ij'``, g of log s_ij."""
-        found, first = np.zeros((self.size, self.size)), 0
-        c = self.cases
-        once = c.weight * np.sqrt(c.count)
+        found = np.zeros((self.size, self.size))
+        beta, lam = self._parts(params)
         for piece in self._pieces:
-            w = once[first : first + len(piece.total)]
-            first += len(piece.total)
-            steps = self._directions(piece, params)
-            log_s = piece.branches.log_shares(steps)
-            size = piece.sets.spread(w) * np.exp(np.real(log_s[0]))
-            g = (np.imag(log_s) / _STEP).T * size[:, None]
+            steps, tangents = self._moved(piece, params)
+            log_s = tangents[-1].log_p
+            for step, tangent in zip(reversed(steps[:-1]), reversed(tangents[:-1]), strict=True):
+                log_s = step.level.sets.spread(log_s) + tangent.log_p
+            size = (piece.sets.spread(piece.once) * piece.branches.shares(steps))[:, None]
+            g = log_s * size
             # What the scores are made of, whose own rounding counts where all but cancels.
-            lam = self._parts(params)[1][:-1]
-            v = np.abs(piece.utilities(params[: c.size]))[:, None]
-            made = np.hstack([piece.x, (v / lam**2) @ self.tree.loadings])
-            made *= (1e-8 * size)[:, None]
+            v = np.abs(piece.utilities(beta))[:, None]
+            made = np.hstack([piece.x, (v / lam**2) @ self._loadings]) * (1e-8 * size)
             found += crossed(g, g) + crossed(made, made)
         return found
 

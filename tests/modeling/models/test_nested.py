@@ -136,6 +136,21 @@ def test_row_order_and_names_of_nests_change_nothing(choices):
     np.testing.assert_allclose(other.bse, fit.bse, rtol=1e-6)
 
 
+def test_the_scale_of_regressors_changes_nothing(choices):
+    """Prices of millionths, and years in place of their differences."""
+    year = choices["case"] % 5 * (choices["alternative"] == "a")
+    small = nlogit("choice ~ price + year", choices.assign(year=year), nests=NESTS, base="none")
+    frame = choices.assign(year=2026 + year, price=choices["price"] * 1e-6)
+    large = nlogit("choice ~ price + year", frame, nests=NESTS, base="none")
+    scale = np.array([1e-6, 1, 1, 1, 1, 1])
+    np.testing.assert_allclose(large.params * scale, small.params, rtol=1e-6)
+    np.testing.assert_allclose(large.bse * scale, small.bse, rtol=1e-6)
+    drawn = nlogit(
+        "choice ~ price + year", frame, nests=NESTS, base="none", vcov={"pairs": "who", "reps": 20}
+    )
+    assert np.isfinite(drawn.bse).all() and not any("no estimate" in n for n in drawn.notes)
+
+
 def test_frequency_weights_are_repeated_rows(choices):
     some = choices[choices["case"] < 150]
     repeated = [
