@@ -311,7 +311,7 @@ def fit_of(fitted: Fitted) -> Fit:
     if not isinstance(found, Fit):
         raise UsageError(
             f"{type(fitted).__name__} is no fitted logit: give what logit, fraclogit, mnlogit, "
-            "clogit or fit_demand returned"
+            "clogit, nlogit or fit_demand returned"
         )
     return found
 

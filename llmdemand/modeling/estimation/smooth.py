@@ -35,10 +35,13 @@ class Maxima:
         The highest maximum.
     llf : (S,) array
         Log-likelihood where each start ended; NaN where it ended at no maximum.
+    reached : float
+        The highest log-likelihood on the way, maximum or not.
     """
 
     best: NewtonFit
     llf: Array
+    reached: float
 
     @property
     def note(self) -> str:
@@ -50,9 +53,12 @@ class Maxima:
             return f"{len(self.llf)} starts end at one maximum" if same > 1 else ""
         lost = len(self.llf) - len(found)
         rest = f", {lost} at no maximum" if lost else ""
+        if self.reached > top + _SAME * (1 + abs(top)):
+            rest += f" (one of them higher, at {self.reached:.8g}: these are no last estimates)"
+        if same < len(found):
+            rest += f"; the lowest of the others is {found.min():.8g}"
         return (
-            f"of {len(self.llf)} starts {same} end at the highest maximum found ({top:.8g}){rest}; "
-            f"the lowest of the others is {found.min():.8g}"
+            f"of {len(self.llf)} starts {same} end at the highest maximum found ({top:.8g}){rest}"
         )
 
 
@@ -117,7 +123,7 @@ def highest(
             f"reached is {top.llf:.6g}): the data do not tell all coefficients apart; leave some "
             "out or hold them fixed"
         )
-    return Maxima(found[int(np.nanargmax(llf))], llf)
+    return Maxima(found[int(np.nanargmax(llf))], llf, top.llf)
 
 
 def estimate_smooth(

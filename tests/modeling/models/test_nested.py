@@ -11,7 +11,9 @@ from statsmodels.tools.numdiff import approx_hess3
 from llmdemand import clogit, compare_models, etable, lr_test, nlogit
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.estimation.estimate import VarianceWarning
+from llmdemand.modeling.estimation.smooth import Maxima
 from llmdemand.modeling.likelihood.sets import ChoiceSets
+from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.substitution.nested import NestedKernel
 from llmdemand.modeling.substitution.nests import tree_of
 
@@ -276,6 +278,7 @@ def test_t_and_p_of_a_dissimilarity_are_of_one_and_labelled(choices):
     assert "Nested logit of choice" in text and "nests: diapers (a, b)" in text
     assert "t and p of a dissimilarity are those of the hypothesis that it is 1" in text
     assert "alone under the root: none, c" in text and "3 starts end at one maximum" in text
+    assert "p of a dissimilarity: of the hypothesis that it is 1" in etable(fit, stars=True)
     assert "nested logit" in etable(fit) and "dissimilarity(diapers)" in etable(fit)
 
 
@@ -310,6 +313,28 @@ def test_a_likelihood_that_rises_towards_zero_is_refused_in_one_sentence():
         "choice ~ price + brand | 0", frame, nests={"d": ["a", "b"]}, dissimilarity={"d": 0.2}
     )
     assert fit.converged and "held fixed: dissimilarity(d) = 0.2" in fit.notes
+
+
+def test_alternatives_that_never_meet_tell_nothing_of_their_nest(choices):
+    """Of a and b one is always missing: the nest's dissimilarity is any number."""
+    odd = choices["case"] % 2 == 1
+    gone = (odd & (choices["alternative"] == "a")) | (~odd & (choices["alternative"] == "b"))
+    frame = choices.assign(open=(~gone) * 1)
+    whole = frame[frame["open"] == 1].groupby("case")["choice"].transform("sum") == 1
+    frame = frame[frame["open"] == 1][whole]
+    with pytest.raises(DesignError, match="the data do not tell all coefficients apart"):
+        nlogit("choice ~ price", frame, nests=NESTS, base="none")
+
+
+def test_a_start_that_rises_above_every_maximum_is_told():
+    best = NewtonFit(np.zeros(1), np.eye(1), -10.0, -10.0, 3, True)
+    assert Maxima(best, np.array([-10.0, -10.0]), -10.0).note == "2 starts end at one maximum"
+    told = Maxima(best, np.array([-10.0, np.nan, -12.0]), -9.0).note
+    assert "of 3 starts 1 end at the highest maximum found (-10), 1 at no maximum" in told
+    assert Maxima(best, np.array([-10.0, np.nan]), -10.0).note == (
+        "of 2 starts 1 end at the highest maximum found (-10), 1 at no maximum"
+    )
+    assert "one of them higher, at -9" in told and "the lowest of the others is -12" in told
 
 
 def test_separated_data_and_firth_are_refused(choices):
