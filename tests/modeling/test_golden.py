@@ -21,6 +21,7 @@ from llmdemand.modeling.estimation.estimate import SeparationWarning
 from llmdemand.modeling.inference import hypotheses
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
+from llmdemand.modeling.models.nested import nlogit
 from llmdemand.modeling.optimum.firth import lr_test
 from llmdemand.modeling.quantities.margins import get_margeff
 from llmdemand.modeling.quantities.responses import elasticity
@@ -368,6 +369,70 @@ def test_effects_and_elasticities_of_modecanada_as_printed_by_mlogit():
     )
     found = of_case_effect(fit, frame, "income") * frame["income"].iloc[0]
     check(found, expected["income"], source, rtol)
+
+
+# Nested logit --------------------------------------------------------------------------------
+
+
+@cache
+def hc_fit(model):
+    asked = golden("hc")["models"][model]
+    return nlogit(
+        golden("hc")["formula"],
+        table("hc.csv.gz"),
+        alternative="alt",
+        nests=asked["nests"],
+        dissimilarity=asked["dissimilarity"],
+        vcov="iid",
+    )
+
+
+@pytest.mark.parametrize("model", golden("hc")["models"])
+def test_nested_logit_of_hc_as_printed_by_mlogit(model):
+    reference = golden("hc")
+    expected, fit = reference["models"][model], hc_fit(model)
+    source = f"{reference['source']}: {expected['command']}"
+    asked = {name: expected[name] for name in ("params", "llf") if name in expected}
+    check_fit(fit, asked, source, reference["rtol"])
+    if "bse" in expected:
+        scores = fit.data.scores(fit.params.to_numpy())
+        outer = np.sqrt(np.diag(np.linalg.inv(scores.T @ scores)))
+        bse = pd.Series(outer, fit.params.index)
+        check(bse, expected["bse"], source, 2 * reference["rtol"])
+        t = (fit.params["dissimilarity"] - 1) / bse["dissimilarity"]
+        check(t, expected["t_of_one"], source, 2e-3)
+        plain = clogit(reference["formula"], table("hc.csv.gz"), alternative="alt", vcov="iid")
+        check(hypotheses.lr_test(plain, fit).statistic, expected["lr_plain"], source, 1e-3)
+    if "lr_common" in expected:
+        found = hypotheses.lr_test(hc_fit("cooling"), fit)
+        check(found.statistic, expected["lr_common"], source, 1e-3)
+
+
+@pytest.mark.parametrize("model", ["cooling", "rooms"])
+def test_no_printed_nested_logit_is_more_likely_than_ours(model):
+    fit = hc_fit(model)
+    printed = pd.Series(golden("hc")["models"][model]["params"], dtype=float)
+    assert fit.data.llf(printed[fit.params.index].to_numpy()) < fit.llf + 1e-9
+
+
+@pytest.mark.parametrize("vcov", ["iid", "HC0"])
+def test_nested_logit_of_swissmetro_as_by_biogeme_and_larch(vcov):
+    reference = golden("swissmetro")
+    fit = nlogit(
+        reference["formula"],
+        table("swissmetro.csv.gz"),
+        alternative="alt",
+        base="swissmetro",
+        nests=reference["nests"],
+        vcov=vcov,
+    )
+    check(fit.llf, reference["llf"]["value"], reference["llf"]["source"])
+    larch = reference["larch"]
+    for found, name in ((fit.params, "params"), (fit.bse, vcov)):
+        printed = pd.Series(larch[name])
+        np.testing.assert_allclose(
+            found[printed.index], printed, atol=larch[f"{name}_atol"], rtol=0
+        )
 
 
 # Scanner panel -------------------------------------------------------------------------------

@@ -139,10 +139,20 @@ class Fit:
             return pd.Series(np.sqrt(np.diag(self.cov)), index=self.params.index)
 
     @property
+    def against(self) -> pd.Series[float]:
+        """What t and p test the coefficients against: 0; of a dissimilarity 1, a plain logit."""
+        import pandas as pd
+
+        found = pd.Series(0.0, index=self.params.index)
+        if self.kind == "Nested logit" and self.design is not None:
+            found.iloc[len(self.design.terms) :] = 1.0
+        return found
+
+    @property
     def tvalues(self) -> pd.Series[float]:
-        """``params / bse``; NaN where separated or where the data hold no noise (the SE is 0)."""
+        """``(params - against) / bse``; NaN where separated or where the SE is 0 (no noise)."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = self.params / self.bse
+            found = (self.params - self.against) / self.bse
         return found.where(np.isfinite(found))
 
     @property
@@ -301,7 +311,7 @@ def fit_of(fitted: Fitted) -> Fit:
     if not isinstance(found, Fit):
         raise UsageError(
             f"{type(fitted).__name__} is no fitted logit: give what logit, fraclogit, mnlogit, "
-            "clogit or fit_demand returned"
+            "clogit, nlogit or fit_demand returned"
         )
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,10 +35,13 @@ class Maxima:
         The highest maximum.
     llf : (S,) array
         Log-likelihood where each start ended; NaN where it ended at no maximum.
+    reached : float
+        The highest log-likelihood on the way, maximum or not.
     """
 
     best: NewtonFit
     llf: Array
+    reached: float
 
     @property
     def note(self) -> str:
@@ -50,9 +53,12 @@ class Maxima:
             return f"{len(self.llf)} starts end at one maximum" if same > 1 else ""
         lost = len(self.llf) - len(found)
         rest = f", {lost} at no maximum" if lost else ""
+        if self.reached > top + _SAME * (1 + abs(top)):
+            rest += f" (one of them higher, at {self.reached:.8g}: these are no last estimates)"
+        if same < len(found):
+            rest += f"; the lowest of the others is {found.min():.8g}"
         return (
-            f"of {len(self.llf)} starts {same} end at the highest maximum found ({top:.8g}){rest}; "
-            f"the lowest of the others is {found.min():.8g}"
+            f"of {len(self.llf)} starts {same} end at the highest maximum found ({top:.8g}){rest}"
         )
 
 
@@ -85,24 +91,39 @@ def plain_start(found: Choices) -> Array:
     return np.asarray(back @ fit.params)
 
 
-def highest(data: Smooth, starts: Sequence[Array], outcome: str) -> Maxima:
+def highest(
+    data: Smooth,
+    starts: Sequence[Array],
+    outcome: str,
+    edge: Callable[[Array], str | None] = lambda params: None,
+) -> Maxima:
     """The highest of the maxima that these starts lead to.
+
+    Parameters
+    ----------
+    data, starts, outcome
+        What is maximised, from where, and what it is called.
+    edge : function of (K,) array
+        Why there is no maximum near these parameters, where that is known.
 
     Raises
     ------
     DesignError
-        If none of them leads to a maximum.
+        If none of them leads to a maximum, or one leads higher, to an edge.
     """
     found = [ascend(data, start) for start in starts]
     llf = np.array([one.llf if one.converged else np.nan for one in found])
+    top = max(found, key=lambda one: one.llf)
+    reached = np.nanmax(llf, initial=-np.inf) >= top.llf - _SAME * (1 + abs(top.llf))
+    if not reached and (why := edge(top.params)):
+        raise DesignError(f"{outcome}: {why}")
     if np.isnan(llf).all():
-        top = max(found, key=lambda one: one.llf)
         raise DesignError(
             f"{outcome}: no maximum found from {len(starts)} starts (the highest log-likelihood "
             f"reached is {top.llf:.6g}): the data do not tell all coefficients apart; leave some "
             "out or hold them fixed"
         )
-    return Maxima(found[int(np.nanargmax(llf))], llf)
+    return Maxima(found[int(np.nanargmax(llf))], llf, top.llf)
 
 
 def estimate_smooth(

@@ -11,12 +11,19 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, Fitted, fit_of, need_likelihood
-from llmdemand.modeling.inference.nesting import aligned, differing_sample, placed, without
+from llmdemand.modeling.inference.nesting import (
+    aligned,
+    differing_sample,
+    placed,
+    without,
+    without_nests,
+)
 from llmdemand.modeling.inference.restrictions import Hypothesis, restrictions
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.substitution.nested import NestedCases
 from llmdemand.modeling.variance.noise import Quiet, refuse_quiet
 
 __all__ = ["TestResult", "iid_of_fractions", "lr_test", "quadratic_test", "wald_test"]
@@ -245,8 +252,19 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
             f"{len(large.params)}: give the smaller model first, lr_test(restricted, full)"
         )
     notes, text = [], ""
+    if isinstance(large.data, Cells | Cases) and not isinstance(small.data, Cells | Cases):
+        raise DesignError(
+            f"a {small.kind.lower()} does not lie within a {large.kind.lower()}: compare them with "
+            "compare_models"
+        )
     if not isinstance(large.data, Cells | Cases):
-        text = _left_out(small, large)
+        nested = isinstance(large.data, NestedCases)
+        text = without_nests(small, large) if nested else _left_out(small, large)
+        if nested and " = 1" in text:
+            notes.append(
+                "a dissimilarity may exceed 1, so that 1 is no edge; against values below 1 alone "
+                "the p-value of a single one is half of this where it is below 1"
+            )
         if "sd(" in text or "spread(" in text:
             notes.append(
                 "a spread of zero is the edge of what is possible: the p-value is too large, at "
@@ -287,7 +305,7 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
 
 
 def _left_out(small: Fit, large: Fit) -> str:
-    """What a nested or mixed logit has more than a model that lies within it, by names."""
+    """What a mixed logit has more than a model that lies within it, by names."""
     terms, more = list(small.params.index), list(large.params.index)
     strange = [t for t in terms if t not in more]
     if strange:
@@ -295,5 +313,4 @@ def _left_out(small: Fit, large: Fit) -> str:
             f"the restricted model has {', '.join(map(repr, strange))}, which the full one has "
             "not: it does not lie within it"
         )
-    # Without nests every dissimilarity is one.
-    return ", ".join(f"{t} = {int(t.startswith('dissimilarity('))}" for t in more if t not in terms)
+    return ", ".join(f"{t} = 0" for t in more if t not in terms)

@@ -14,9 +14,11 @@ from llmdemand.modeling.likelihood.cells import Cells, standardise
 from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.sample.designs import BinaryDesign, MultinomialDesign
 from llmdemand.modeling.sample.given import columns_read
+from llmdemand.modeling.substitution.nested import NestedCases
+from llmdemand.modeling.substitution.nests import within
 from llmdemand.modeling.substitution.smooth import situations
 
-__all__ = ["aligned", "differing_sample", "placed", "without"]
+__all__ = ["aligned", "differing_sample", "placed", "without", "without_nests"]
 
 _SAME = 1e-8  # relative, for sums over a sample that was grouped in two ways
 _SPANNED = 1e-7  # relative, for columns that others make up
@@ -179,3 +181,41 @@ def without(small: Fit, large: Fit) -> str:
     if len(names) == len(large.params) - len(small.params):
         return ", ".join(f"{t} = 0" for t in names)
     return f"{len(large.params) - len(small.params)} restrictions"
+
+
+def without_nests(small: Fit, large: Fit) -> str:
+    """What makes a nested logit the smaller one, or a plain logit, in words.
+
+    Raises
+    ------
+    DesignError
+        If the small model has terms that the large one has not, other regressors, or nests that
+        no restriction of the large one's dissimilarities gives.
+    """
+    assert isinstance(large.data, NestedCases) and large.design is not None
+    own, all_ = [], list(large.design.terms)
+    if small.design is not None and isinstance(small.data, Cases | NestedCases):
+        own = list(small.design.terms)
+    strange = [t for t in own if t not in all_]
+    if strange or not own:
+        raise DesignError(
+            "the restricted model does not lie within the nested logit: "
+            + (f"it has {', '.join(map(repr, strange))} besides" if own else f"a {small.kind}")
+        )
+    theirs, mine = situations(large.data), situations(small.data)
+    assert isinstance(theirs, Cases) and isinstance(mine, Cases)
+    x = theirs.x[:, [all_.index(t) for t in own]]
+    if not np.allclose(_moments(mine, mine.x), _moments(theirs, x), rtol=_SAME, atol=_SAME):
+        raise DesignError(
+            "the two models have other regressors of the same names: fit both to the same rows"
+        )
+    _same_offset(mine.offset, theirs.offset)
+    trees = small.data.tree if isinstance(small.data, NestedCases) else None
+    nests = within(trees, large.data.tree)
+    if nests is None:
+        raise DesignError(
+            "the restricted model does not lie within the nested logit: no dissimilarities of "
+            f"{large.data.tree} make it one of {trees or 'no nests'}"
+        )
+    left = ", ".join(f"{t} = 0" for t in all_ if t not in own)
+    return ", ".join(part for part in (left, nests) if part)

@@ -100,6 +100,7 @@ def score_test(
             f"{found.outcome}: the restricted model is separated, so it has no estimate to test "
             "at; use lr_test between Firth's fits"
         )
+    concave(found, "a score test")
     if options and data is None:
         raise UsageError(f"{', '.join(options)}: options go with data=, which is missing")
     if isinstance(added, str) and data is not None:

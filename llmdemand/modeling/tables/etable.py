@@ -167,7 +167,10 @@ def _table(
         line("McFadden R2", lambda f: _fit_of(f, digits)),
         line("estimator", _estimator),
     ]
-    return Table(names, [head, rows, foot], notes=[_LEGEND] if stars else [])
+    notes = [_LEGEND] if stars else []
+    if stars and any(f.against.any() for f in fits):
+        notes.append("p of a dissimilarity: of the hypothesis that it is 1")
+    return Table(names, [head, rows, foot], notes=notes)
 
 
 def _chosen(

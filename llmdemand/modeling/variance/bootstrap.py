@@ -262,7 +262,10 @@ def _exists(data: Likelihood, found: NewtonFit, firth: bool) -> bool:
 
 
 def _conditioned(information: Array) -> float:
-    values = np.linalg.eigvalsh(information)
+    """The least of the eigenvalues over the largest, in units that make the diagonal one."""
+    size = np.abs(np.diag(information))
+    scale = 1 / np.sqrt(np.where(size > 0, size, 1.0))
+    values = np.linalg.eigvalsh(information * np.outer(scale, scale))
     return float(values[0] / values[-1]) if values[-1] > 0 else 0.0
 
 
