@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from llmdemand.modeling.inference.hypotheses import lr_test
     from llmdemand.modeling.inference.round_numbers import round_number_test
     from llmdemand.modeling.models.demand import Demand, fit_demand
+    from llmdemand.modeling.models.latent import lclogit
     from llmdemand.modeling.models.logit import fraclogit, logit
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.quantities.quantity import Quantity
+    from llmdemand.modeling.scoring.classes import class_numbers
     from llmdemand.modeling.scoring.validation import cross_validate
     from llmdemand.modeling.tables.comparison import compare_models
     from llmdemand.modeling.tables.etable import etable
@@ -101,6 +103,7 @@ _HOMES = {
     "audit": "belief.audit",
     "calibrate": "calibration.ppi",
     "check_equivalence": "belief.equivalence",
+    "class_numbers": "modeling.scoring.classes",
     "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
     "compare_branching": "belief.branching.compared",
@@ -117,6 +120,7 @@ _HOMES = {
     "fit_batch": "modeling.batch.batch",
     "fit_demand": "modeling.models.demand",
     "fraclogit": "modeling.models.logit",
+    "lclogit": "modeling.models.latent",
     "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
@@ -174,6 +178,7 @@ __all__ = [
     "audit",
     "calibrate",
     "check_equivalence",
+    "class_numbers",
     "clogit",
     "compare",
     "compare_branching",
@@ -190,6 +195,7 @@ __all__ = [
     "fit_batch",
     "fit_demand",
     "fraclogit",
+    "lclogit",
     "load_panel",
     "load_study",
     "logit",
