@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.fit import Fit
@@ -18,6 +19,7 @@ from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.quantities.intervals import Drawn, Intervals, infer, ready
 from llmdemand.modeling.quantities.quantity import Quantity
+from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.modeling.sample.sample import Data
 from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.substitution.latent import LatentPanels, divided
@@ -29,7 +31,7 @@ __all__ = ["ClassDemand", "LatentResults", "lclogit"]
 
 
 @dataclass(frozen=True, repr=False)
-class ClassDemand(Asking):
+class ClassDemand(OneLine, Asking):
     """The demand of one class: a plain logit with the covariance of the whole model.
 
     It answers what a fit answers (elasticities, willingness to pay, ...), for people of this
@@ -45,6 +47,12 @@ class ClassDemand(Asking):
 
     whole: Fit = field(kw_only=True, repr=False)
     columns: Codes = field(kw_only=True, repr=False)
+
+    @property
+    def _line(self) -> str:
+        rows = zip(self.params.index, self.params, self.bse, strict=True)
+        terms = ", ".join(f"{t} {b:.3g} ({se:.3g})" for t, b, se in rows)
+        return f"{self.kind.lower()}, {self.outcome}, {terms}"
 
     def draws(self, reps: int = 999, seed: int = 1, cluster: str | None = None) -> Array:
         """Coefficients of the class in bootstrap samples of the whole model: see `Fit.draws`."""
@@ -147,7 +155,7 @@ class LatentResults(LogitResults):
         if number not in range(1, data.classes + 1):
             raise UsageError(f"no class {number!r}: they are numbered 1 to {data.classes}")
         columns = np.arange((number - 1) * data.terms, number * data.terms)
-        assert self.design is not None
+        assert isinstance(self.design, ChoiceDesign)
         terms = list(self.design.terms)
         params, cov = self.params.iloc[columns], self.cov.iloc[columns, columns]
         own = {f.name: getattr(self, f.name) for f in fields(Fit)} | {
@@ -156,6 +164,7 @@ class LatentResults(LogitResults):
             "kind": f"Class {number} of {data.classes}",
             "quiet": (),
             "kernel": LOGIT,
+            "design": replace(self.design, membership=None),
         }
         return ClassDemand(**own, whole=self, columns=columns)
 

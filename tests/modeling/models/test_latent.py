@@ -154,3 +154,24 @@ def test_likelihood_ratios_within_a_number_of_classes_only(segments, iid, plain)
         _ = iid.llr_pvalue
     with pytest.raises(LLMDemandError, match="for plain logits"):
         iid.score_test("price[1] = 0")
+
+
+def test_a_price_that_membership_depends_on_has_no_derivative_but_in_a_class(segments):
+    """Each person has seen one price of a: utilities alone would tell half of the answer."""
+    rng = np.random.default_rng(4)
+    mine = pd.Series(rng.uniform(1, 3, 200))
+    frame = segments.choices.assign(mine=segments.choices["person"].map(mine).to_numpy())
+    frame["price"] = frame["price"].mask(frame["alternative"] == "a", frame["mine"])
+    options = {"panel": "person", "starts": 1}
+    fit = ld.lclogit("choice ~ price + mine:quality | 0", frame, membership="mine", **options)
+    for ask in (
+        lambda: fit.marginal_effects("mine", alternative="a"),
+        lambda: fit.willingness_to_pay("mine"),
+    ):
+        with pytest.raises(LLMDemandError, match="who belongs to which class depends on it"):
+            ask()
+    assert fit.elasticity(alternative="a").se > 0
+    moved = fit.simulate({"a": [1.5]}, at={"mine": 2.0})
+    assert len(moved.table)
+    assert fit.of_class(1).marginal_effects("mine", alternative="a").se > 0
+    assert "class 1 of 2, choice, price" in repr(fit.of_class(1))
