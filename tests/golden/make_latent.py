@@ -24,7 +24,7 @@ def main() -> None:
         (pl.col("id") % 2).cast(pl.Float64).alias("odd"),
     )
     spec = LCLSpec(
-        ids=ChoiceIds(alt="alt", case="chid", panel="id", choice="choice"),
+        ids=ChoiceIds(alt="alt", case="case", panel="id", choice="choice"),
         utility_formula="choice ~ pf + cl + loc + wk + tod + seas",
         membership_formula="~ odd",
         classes=3,

@@ -805,7 +805,7 @@ CONTRACTS = ("pf", "cl", "loc", "wk", "tod", "seas")
 
 def contract_classes(rows, **options):
     formula = "choice ~ " + " + ".join(CONTRACTS) + " | 0"
-    return lclogit(formula, rows, panel="id", case="chid", alternative="alt", **options)
+    return lclogit(formula, rows, panel="id", alternative="alt", **options)
 
 
 def test_latent_classes_as_printed_by_gmnl():
