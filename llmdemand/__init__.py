@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.inference.hypotheses import lr_test
     from llmdemand.modeling.inference.round_numbers import round_number_test
     from llmdemand.modeling.models.demand import Demand, fit_demand
+    from llmdemand.modeling.models.latent import lclogit
     from llmdemand.modeling.models.logit import fraclogit, logit
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.models.tastes import tastes
     from llmdemand.modeling.quantities.quantity import Quantity
+    from llmdemand.modeling.scoring.classes import class_numbers
     from llmdemand.modeling.scoring.validation import cross_validate
     from llmdemand.modeling.tables.comparison import compare_models
     from llmdemand.modeling.tables.etable import etable
@@ -108,6 +110,7 @@ _HOMES = {
     "audit": "belief.audit",
     "calibrate": "calibration.ppi",
     "check_equivalence": "belief.equivalence",
+    "class_numbers": "modeling.scoring.classes",
     "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
     "compare_branching": "belief.branching.compared",
@@ -125,6 +128,7 @@ _HOMES = {
     "fit_demand": "modeling.models.demand",
     "fraclogit": "modeling.models.logit",
     "known_truth": "reporting.truth",
+    "lclogit": "modeling.models.latent",
     "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
@@ -187,6 +191,7 @@ __all__ = [
     "audit",
     "calibrate",
     "check_equivalence",
+    "class_numbers",
     "clogit",
     "compare",
     "compare_branching",
@@ -204,6 +209,7 @@ __all__ = [
     "fit_demand",
     "fraclogit",
     "known_truth",
+    "lclogit",
     "load_panel",
     "load_study",
     "logit",

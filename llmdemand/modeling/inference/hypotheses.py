@@ -23,6 +23,7 @@ from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.substitution.latent import LatentPanels
 from llmdemand.modeling.substitution.nested import NestedCases
 from llmdemand.modeling.variance.noise import Quiet, refuse_quiet
 
@@ -208,9 +209,9 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
     Raises
     ------
     UsageError
-        For fractional outcomes, clusters or sampling weights, where the statistic has no
-        chi-squared law; for fits in the wrong order, or one with Firth's penalty and one
-        without.
+        For fractional outcomes, clusters, sampling weights or different numbers of latent
+        classes, where the statistic has no chi-squared law; for fits in the wrong order, or one
+        with Firth's penalty and one without.
     DesignError
         If outcome or sample differ, or the regressors of the restricted model are no
         combinations of those of the full one.
@@ -236,6 +237,13 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
     from scipy import stats
 
     small, large = fit_of(restricted), fit_of(full)
+    counts = [f.data.classes if isinstance(f.data, LatentPanels) else 1 for f in (small, large)]
+    if counts[0] != counts[1]:
+        raise UsageError(
+            f"models of {counts[0]} and {counts[1]} classes: with fewer classes some coefficients "
+            "mean nothing, so the likelihood ratio has no chi-squared law; choose the number of "
+            "classes with class_numbers, by BIC and by held-out log score"
+        )
     for found in (small, large):
         need_likelihood(found, "a likelihood ratio")
     if small.firth != large.firth:

@@ -11,6 +11,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, need_likelihood
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.substitution.latent import LatentPanels
 from llmdemand.modeling.substitution.smooth import situations
 
 __all__ = ["constants", "df_model", "llr", "llr_pvalue"]
@@ -79,12 +80,18 @@ def llr_pvalue(fit: Fit) -> float:
     Raises
     ------
     UsageError
-        Where the statistic has no such law: fractions, clusters, sampling weights, Firth.
+        Where the statistic has no such law: fractions, clusters, sampling weights, Firth,
+        latent classes.
     DesignError
         See `llr`; for separated data, whose likelihood no estimate attains.
     """
     from scipy import stats
 
+    if isinstance(fit.data, LatentPanels):
+        raise UsageError(
+            "with one class the coefficients of the others mean nothing, so the likelihood ratio "
+            "has no chi-squared law: compare numbers of classes with class_numbers"
+        )
     need_likelihood(fit, "a likelihood ratio")
     if fit.separated:
         raise DesignError(

@@ -20,7 +20,7 @@ _MAX_ITERATIONS = 200
 _LEAST = 1e-8  # curvature, of the largest, below which a direction is held for flat
 
 
-def ascend(data: Smooth, start: Array) -> NewtonFit:
+def ascend(data: Smooth, start: Array, *, most: int = _MAX_ITERATIONS) -> NewtonFit:
     """The maximum that Newton's method finds from a start.
 
     Parameters
@@ -29,6 +29,8 @@ def ascend(data: Smooth, start: Array) -> NewtonFit:
         With exact first and second derivatives.
     start : (K,) array
         Where to begin.
+    most : int
+        Steps after which it ends, maximum or not.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def ascend(data: Smooth, start: Array) -> NewtonFit:
     beta = np.array(start, np.float64)
     value, score, information = data.evaluated(beta)
     converged, iterations = False, 0
-    while np.isfinite(value) and iterations < _MAX_ITERATIONS:
+    while np.isfinite(value) and iterations < most:
         iterations += 1
         step, maximum = _step(information, score)
         promised = float(score @ step)

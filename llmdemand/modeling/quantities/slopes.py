@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.sample.designs import Design
+from llmdemand.modeling.sample.designs import ChoiceDesign, Design
+from llmdemand.modeling.sample.language import read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +84,16 @@ def slopes(design: Design, frame: pd.DataFrame, column: str, sample: pd.DataFram
     Raises
     ------
     DesignError
-        Where the column enters by levels only, or not at all.
+        Where the column enters by levels only, or not at all; where belonging to a class
+        depends on it.
     """
+    members = design.membership if isinstance(design, ChoiceDesign) else None
+    if members is not None and column in read(members.text).names:
+        raise DesignError(
+            f"no derivative by {column!r}: who belongs to which class depends on it, and utilities "
+            "are not all that moves; compare values with shares() or simulate(), or ask one class "
+            "by of_class(1)"
+        )
     value = numbers(frame, column, "column")
     known = numbers(sample, column, "column")
     scale = float(np.abs(known).mean()) or 1.0

@@ -23,7 +23,7 @@ from llmdemand.modeling.scoring.predictions import Predicted, predicted_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CrossValidation", "cross_validate"]
+__all__ = ["CrossValidation", "cross_validate", "mean_of"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -365,7 +365,7 @@ def _pooled(parts: list[Predicted], units: Codes) -> pd.DataFrame:
     found = {}
     for name in ("log_score", "brier"):
         method = "log_scores" if name == "log_score" else "brier_scores"
-        found[name] = _mean(np.concatenate([getattr(p, method)() for p in parts]), n, units)
+        found[name] = mean_of(np.concatenate([getattr(p, method)() for p in parts]), n, units)
     # A cell may be predicted in several folds; its curve is the mean prediction.
     alternatives = sorted({a for p in parts for a in p.alternatives})
     place = {a: k for k, a in enumerate(alternatives)}
@@ -375,13 +375,13 @@ def _pooled(parts: list[Predicted], units: Codes) -> pd.DataFrame:
     w, y, p = (np.concatenate([getattr(part, f) for part in parts]) for f in ("n", "y", "p"))
     size = np.bincount(code, w).astype(np.float64)
     gap = np.bincount(code, w * (y - p)) / size
-    mse, se = _mean(size * gap**2, size, np.arange(len(size)))
+    mse, se = mean_of(size * gap**2, size, np.arange(len(size)))
     root = np.sqrt(mse)
     found["rmse"] = (root, se / (2 * root) if root > 0 else 0.0)
     return pd.DataFrame(found, index=["estimate", "se"]).T
 
 
-def _mean(sums: Array, n: Array, units: Codes) -> tuple[float, float]:
+def mean_of(sums: Array, n: Array, units: Codes) -> tuple[float, float]:
     """A ratio of sums and its standard error by unit; NaN for a single unit."""
     _, code = np.unique(units, return_inverse=True)
     s, w = np.bincount(code, sums), np.bincount(code, n)
