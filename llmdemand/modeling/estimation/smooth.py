@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from llmdemand.modeling.variance.covariance import covariance
 __all__ = ["Maxima", "estimate_smooth", "highest", "plain_start"]
 
 _SAME = 1e-6  # of a log-likelihood: two maxima are one
+_Data = TypeVar("_Data", bound=Smooth)
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,31 @@ def plain_start(found: Choices) -> Array:
     return np.asarray(back @ fit.params)
 
 
-def highest(data: Smooth, starts: Sequence[Array], outcome: str) -> Maxima:
+def highest(
+    data: _Data,
+    starts: Sequence[Array],
+    outcome: str,
+    climb: Callable[[_Data, Array], NewtonFit] = ascend,
+) -> Maxima:
     """The highest of the maxima that these starts lead to.
+
+    Parameters
+    ----------
+    data : Smooth
+        What is fitted.
+    starts : sequence of (K,) arrays
+        Where to begin.
+    outcome : str
+        Its name, for messages.
+    climb : function
+        From the data and a start to a maximum.
 
     Raises
     ------
     DesignError
         If none of them leads to a maximum.
     """
-    found = [ascend(data, start) for start in starts]
+    found = [climb(data, start) for start in starts]
     llf = np.array([one.llf if one.converged else np.nan for one in found])
     if np.isnan(llf).all():
         top = max(found, key=lambda one: one.llf)
