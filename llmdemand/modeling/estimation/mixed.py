@@ -20,7 +20,6 @@ from llmdemand.modeling.estimation.smooth import (
     highest,
     plain_start,
 )
-from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.sample.columns import Data
@@ -32,6 +31,7 @@ from llmdemand.modeling.substitution.pairwise import PairwisePanels
 from llmdemand.modeling.substitution.panels import Panels
 from llmdemand.modeling.substitution.respondents import Respondents
 from llmdemand.modeling.substitution.sequences import observed_sequences, sequences_of_beliefs
+from llmdemand.modeling.substitution.starts import starts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -343,39 +343,6 @@ def _population(law: Law, seed: int) -> Array:
     return law.features(law.standard(u)[0])
 
 
-def starts_of(law: Law, plain: Array, cases: Cases, number: int, seed: int) -> list[Array]:
-    """The plain logit's coefficients with small spreads; with larger ones; and jittered."""
-    reach = np.abs(cases.x).max(axis=0)
-    unit = np.maximum(np.abs(plain), 0.1 / np.where(reach > 0, reach, 1.0))
-    value = plain.copy()
-    if law.money is not None:
-        money = max(abs(plain[law.money]), 1e-3 * unit[law.money])
-        others = np.arange(len(plain)) != law.money
-        value[others] /= money
-        unit[others] /= money
-    rng = np.random.default_rng(seed)
-    starts = []
-    for k, share in enumerate([0.3, 1.0, *([0.6] * number)][:number]):
-        theta = np.zeros(law.size)
-        jitter = rng.normal(size=law.size) * (0.3 if k > 1 else 0.0)
-        for p, (place, spread) in enumerate(zip(law.place, law.spreads, strict=True)):
-            kind = law.laws[place]
-            if spread:
-                theta[p] = share * (1.0 if kind.startswith("log") else unit[place])
-            elif law.loads[p, 0]:
-                theta[p] = _location(kind, value[place], unit[place])
-        starts.append(theta * (1 + jitter))
-    return starts
-
-
-def _location(kind: str, b: float, unit: float) -> float:
-    if kind == "lognormal+":
-        return float(np.log(max(b, 0.1 * unit)))
-    if kind == "lognormal-":
-        return float(np.log(max(-b, 0.1 * unit)))
-    return float(b)
-
-
 def _settled(data: Respondents, start: Array) -> NewtonFit:
     """Where a start leads to, with spreads that are not negative.
 
@@ -416,7 +383,8 @@ def _moved(problem: Respondents, mixing: Mixing, size: int, best: NewtonFit) -> 
     _, score, information = _drawn(problem, mixing, 2 * size).evaluated(best.params)
     moved = np.inf
     if np.isfinite(information).all() and np.linalg.eigvalsh(information)[0] > 0:
-        moved = _distance(np.linalg.solve(information, score), information)
+        step = np.asarray(np.linalg.solve(information, score), np.float64)
+        moved = _distance(step, information)
     enough = "" if moved < _STEADY else ": more are needed, draws=None finds how many"
     if moved == np.inf:
         return f"{size} draws; with {2 * size} the estimates are near no maximum{enough}"

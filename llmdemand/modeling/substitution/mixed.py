@@ -172,7 +172,7 @@ class MixedPanels(Respondents):
 
         parts = in_parallel(piece, self.pieces())
         order = np.argsort(np.concatenate([who for who, _ in parts]))
-        return np.concatenate([found for _, found in parts], axis=1)[:, order]
+        return np.asarray(np.concatenate([found for _, found in parts], axis=1)[:, order])
 
     def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
         """The sequences of these respondents."""

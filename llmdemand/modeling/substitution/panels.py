@@ -82,10 +82,18 @@ class Panels:
         Choice situations.
     respondent : (N,) int array
         Who answered each, 0 to I - 1, in order.
+    room : int
+        Alternatives that there is room for; more where a choice set has more.
     """
 
     cases: Cases
     respondent: Codes
+    room: int = 0
+
+    @cached_property
+    def widest(self) -> int:
+        """J, the alternatives that a situation of a block has room for."""
+        return max(self.room, int(self.cases.sets.sizes.max()))
 
     @cached_property
     def people(self) -> int:
@@ -105,7 +113,7 @@ class Panels:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The respondents by their number of situations, from the fewest to the most."""
-        sets, widest = self.cases.sets, int(self.cases.sets.sizes.max())
+        sets, widest = self.cases.sets, self.widest
         found = []
         for tasks in np.unique(self.tasks):
             who = np.flatnonzero(self.tasks == tasks)

@@ -179,7 +179,7 @@ class Respondents(Underlying):
         return replace(
             self,
             cases=cases,
-            panels=Panels(cases, respondent),
+            panels=Panels(cases, respondent, self.panels.widest),
             standard=self.standard[used],
             count=(self.count * factor)[used],
             weights=self.weights[used],
