@@ -47,7 +47,7 @@ _STEADY = 0.1  # of a standard error: what estimates may move by when draws are 
 #: elasticities and surpluses by less than .02 of their standard error (measured, 3 coefficients).
 _POPULATION = 1024
 _FEW = 30  # respondents
-_SKEWED = 0.2  # skewness of tastes, given choices, that is said
+_SKEWED = 2.58  # skewness of tastes, in standard errors, that is said: one in a hundred by chance
 _ONE = 1e-3  # of a standard error: two ends of a search are one
 _FROM_BELIEFS = (
     "sequence quasi-likelihood: sequences of choices drawn from beliefs of separate calls; several "
@@ -429,7 +429,7 @@ def skewed(data: Respondents, params: Array) -> list[str]:
         if law.laws[k] in ("normal", "zero-normal"):
             mean = float(np.average(third[:, k], weights=w))
             error = float(np.sqrt((w**2) @ (third[:, k] - mean) ** 2) / w.sum())
-            if abs(mean) > _SKEWED and abs(mean) > 3 * error:
+            if abs(mean) > _SKEWED * error:
                 found.append(f"{law.terms[k]} ({mean:+.2f})")
     if not found:
         return []

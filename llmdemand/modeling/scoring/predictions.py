@@ -118,7 +118,8 @@ def _assembled(
 ) -> Predicted:
     """Predictions for data that have the model's regressors; `p` where it is no plain logit."""
     b = finite_params(fit)
-    w, eta = data.count * data.weight, data.utilities(b)
+    # Coefficients of the regressors come first.
+    w, eta = data.count * data.weight, data.utilities(b[: data.size])
     if isinstance(data, Cells):
         rows = np.arange(len(eta))
         names = fit.design.alternatives if fit.design is not None else (fit.outcome,)
