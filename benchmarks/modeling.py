@@ -1,7 +1,7 @@
 """Demand models, measured side by side in one run.
 
     python benchmarks/modeling.py                # everything, some minutes on two cores
-    python benchmarks/modeling.py batch study    # parts: batch, study, choices, large
+    python benchmarks/modeling.py batch study    # parts: batch, study, choices, mixed, large
     python benchmarks/modeling.py large --rows 1000000
 
 Rivals that are not installed are skipped and named: pip install pyfixest scikit-learn xlogit.
@@ -238,6 +238,114 @@ def choices(table, repeats=15):
         table.add_row(name, shown, "" if name == "clogit, HC1" else ratio, note)
 
 
+# Mixed logit ------------------------------------------------------------------------------
+
+
+def tastes_frame(people=500, tasks=8, alternatives=4):
+    """Choices of people whose coefficients are normal."""
+    rng = np.random.default_rng(1)
+    cases, who = people * tasks, np.repeat(np.arange(people), tasks)
+    x = rng.normal(size=(cases, alternatives, 4))
+    own = rng.normal(size=(people, 4)) * [0.8, 0.6, 0.5, 0.0] + [-1.0, 0.5, 0.8, 0.3]
+    v = np.einsum("njk,nk->nj", x, own[who]) + rng.gumbel(size=(cases, alternatives))
+    frame = pd.DataFrame(x.reshape(-1, 4), columns=["price", "a", "b", "c"])
+    return frame.assign(
+        case=np.repeat(np.arange(cases), alternatives),
+        alternative=list("wxyz") * cases,
+        person=np.repeat(who, alternatives),
+        choice=(v == v.max(axis=1, keepdims=True)).astype(int).ravel(),
+    )
+
+
+VARYING = ["price", "a", "b"]
+
+
+def halton_points(people, draws):
+    """The points that xlogit draws, (people, draws, 3)."""
+    from xlogit import MixedLogit
+
+    return np.moveaxis(MixedLogit()._generate_halton_draws(people, draws, 3), 1, 2)
+
+
+def by_mixlogit(people, draws, given=False):
+    import llmdemand as ld
+
+    frame, mixlogit = tastes_frame(people), ld.mixlogit
+    points = halton_points(people, draws) if given else draws
+    formula, random = "choice ~ price + a + b + c | 0", dict.fromkeys(VARYING, "normal")
+    return lambda: (
+        mixlogit(formula, frame, random=random, panel="person", draws=points, vcov="iid").llf
+    )
+
+
+def by_xlogit_mixed(people, draws):
+    from xlogit import MixedLogit
+
+    frame = tastes_frame(people)
+    names = [*VARYING, "c"]
+    model = MixedLogit()
+
+    def work():
+        model.fit(
+            X=frame[names],
+            y=frame["choice"],
+            varnames=names,
+            alts=frame["alternative"],
+            ids=frame["case"],
+            panels=frame["person"],
+            randvars=dict.fromkeys(VARYING, "n"),
+            n_draws=draws,
+            verbose=0,
+        )
+        return model.loglikelihood
+
+    return work
+
+
+def _mixed(channel, prepare, people, draws, more):
+    warnings.simplefilter("ignore")
+    try:
+        prepare(20, 10, **more)()
+        work = prepare(people, draws, **more)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        spent, llf = seconds(work)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        channel.send((spent, before, peak, llf))
+    except Exception as error:
+        channel.send(f"{type(error).__name__}: {error}")
+
+
+def mixed(table):
+    """500 people x 8 situations x 4 alternatives, 3 coefficients that vary, 500 draws."""
+    ways = {
+        "mixlogit, xlogit's draws": (by_mixlogit, 500, 500, {"given": True}),
+        "xlogit": (by_xlogit_mixed, 500, 500, {}),
+        "mixlogit, Sobol": (by_mixlogit, 500, 500, {}),
+        "mixlogit, 1000 people": (by_mixlogit, 1000, 500, {}),
+        "mixlogit, 1000 draws": (by_mixlogit, 500, 1000, {}),
+    }
+    context, found = multiprocessing.get_context("spawn"), {}
+    for name, (prepare, people, draws, more) in ways.items():
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=_mixed, args=(there, prepare, people, draws, more))
+        child.start()
+        there.close()
+        found[name] = here.recv()
+        child.join()
+    base, own = found["xlogit"], found["mixlogit, Sobol"]
+    for name, result in found.items():
+        if isinstance(result, str):
+            table.add_row(name, "failed", "", result[:60])
+            continue
+        spent, before, peak, llf = result
+        note = f"peak {peak:,.0f} MB, {peak - before:,.0f} of them the fit's; llf {llf:.6f}"
+        ratio = f"{spent / own[0]:.1f} x 500 people, 500 draws" if "1000" in name else ""
+        if name == "mixlogit, xlogit's draws" and not isinstance(base, str):
+            ratio = f"{base[0] / spent:.1f} x xlogit; goal: 3 x"
+            assert abs(llf - base[3]) < 1e-4, f"log-likelihoods {llf} and {base[3]}"
+        table.add_row(name, f"{spent:.2f} s", ratio, note)
+
+
 # Ten million rows -------------------------------------------------------------------------
 
 
@@ -355,7 +463,7 @@ def large(table, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = ["batch", "study", "choices", "large"]
+    known = ["batch", "study", "choices", "mixed", "large"]
     parser.add_argument("parts", nargs="*", default=known, help=", ".join(known))
     parser.add_argument("--fits", type=int, default=50_000, help="fits of the batch part")
     parser.add_argument("--sample", type=int, default=200, help="of them repeated by each rival")
@@ -373,6 +481,11 @@ def main():
             size = f"{CASES:,} cases x {OFFERED} alternatives x {ATTRIBUTES} regressors"
             table.add_row(f"[bold]{size}")
             choices(table)
+        elif part == "mixed":
+            table.add_row(
+                "[bold]500 people x 8 situations x 4 alternatives, 500 draws of 3 coefficients"
+            )
+            mixed(table)
         elif part == "large":
             table.add_row(f"[bold]{chosen.rows:,} rows")
             large(table, chosen.rows)

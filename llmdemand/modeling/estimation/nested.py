@@ -54,9 +54,8 @@ def fit_nested(
     cases = NestedCases(found.cases, tree)
     plain = plain_start(found)
     starts = [np.concatenate([plain, _free(tree, value)]) for value in _STARTS]
-    maxima = highest(
-        cases, starts if tree.terms else starts[:1], found.outcome, lambda b: _edge(tree, b)
-    )
+    some = starts if tree.terms else starts[:1]
+    maxima = highest(cases, some, found.outcome, edge=lambda b: _edge(tree, b))
     free = maxima.best.params[len(plain) :]
     return estimate_smooth(
         cases,

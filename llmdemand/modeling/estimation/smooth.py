@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from llmdemand.modeling.variance.covariance import covariance
 __all__ = ["Maxima", "estimate_smooth", "highest", "plain_start"]
 
 _SAME = 1e-6  # of a log-likelihood: two maxima are one
+_Data = TypeVar("_Data", bound=Smooth)
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,11 @@ def plain_start(found: Choices) -> Array:
 
 
 def highest(
-    data: Smooth,
+    data: _Data,
     starts: Sequence[Array],
     outcome: str,
+    *,
+    climb: Callable[[_Data, Array], NewtonFit] = ascend,
     edge: Callable[[Array], str | None] = lambda params: None,
 ) -> Maxima:
     """The highest of the maxima that these starts lead to.
@@ -103,6 +107,8 @@ def highest(
     ----------
     data, starts, outcome
         What is maximised, from where, and what it is called.
+    climb : function
+        From the data and a start to a maximum.
     edge : function of (K,) array
         Why there is no maximum near these parameters, where that is known.
 
@@ -111,7 +117,7 @@ def highest(
     DesignError
         If none of them leads to a maximum, or one leads higher, to an edge.
     """
-    found = [ascend(data, start) for start in starts]
+    found = [climb(data, start) for start in starts]
     llf = np.array([one.llf if one.converged else np.nan for one in found])
     top = max(found, key=lambda one: one.llf)
     reached = np.nanmax(llf, initial=-np.inf) >= top.llf - _SAME * (1 + abs(top.llf))

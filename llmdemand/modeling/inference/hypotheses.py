@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -273,7 +274,7 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
                 "a dissimilarity may exceed 1, so that 1 is no edge; against values below 1 alone "
                 "the p-value of a single one is half of this where it is below 1"
             )
-        if "sd(" in text or "spread(" in text:
+        if re.search(r"(sd|spread)\(|chol\((.+), \2\)", text):
             notes.append(
                 "a spread of zero is the edge of what is possible: the p-value is too large, at "
                 "most by half for one spread"
@@ -314,7 +315,10 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
 
 def _left_out(small: Fit, large: Fit) -> str:
     """What a mixed logit has more than a model that lies within it, by names."""
-    terms, more = list(small.params.index), list(large.params.index)
+    more = list(large.params.index)
+    # A Cholesky factor with nothing off its diagonal has the standard deviations on it.
+    whole = {re.sub(r"^chol\((.+), \1\)$", r"sd(\1)", t): t for t in more}
+    terms = [whole.get(t, t) for t in small.params.index]
     strange = [t for t in terms if t not in more]
     if strange:
         raise DesignError(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Unpack
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.mixed import Mixing, fit_mixed
+from llmdemand.modeling.estimation.mixed import MixedLikelihood, Mixing, fit_mixed
 from llmdemand.modeling.estimation.options import Options
+from llmdemand.modeling.models import heterogeneity
 from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import Data
@@ -15,7 +17,33 @@ from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.laws import Space
 
-__all__ = ["mixlogit"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MixedResults", "mixlogit"]
+
+
+@dataclass(frozen=True, repr=False)
+class MixedResults(LogitResults):
+    """A fitted mixed logit.
+
+    Attributes
+    ----------
+    respondents : pandas.Index, (I,)
+        Ids of the respondents, in the order of the rows of `data`.
+    """
+
+    respondents: pd.Index[Any] = field(kw_only=True, repr=False)
+
+    # What is a function of a fit and nothing else: the documentation stands there.
+    random_coefficients = heterogeneity.random_coefficients
+    plot_law = heterogeneity.plot_law
+
+    def individual(self) -> pd.DataFrame:
+        """Each respondent's tastes given what they chose: see `heterogeneity.individual`."""
+        found = heterogeneity.individual(self)
+        found.index = self.respondents
+        return found
 
 
 @spelled(FitOptions, Options())
@@ -33,12 +61,14 @@ def mixlogit(
     sequences: int = 20,
     starts: int = 3,
     seed: int = 1,
+    likelihood: MixedLikelihood | None = None,
+    read: str | None = None,
     case: str = "case",
     alternative: str = "alternative",
     base: str | None = None,
     availability: str | None = None,
     **options: Unpack[FitOptions],
-) -> LogitResults:
+) -> MixedResults:
     """Mixed logit: coefficients that differ between respondents by a law.
 
     Parameters
@@ -71,13 +101,20 @@ def mixlogit(
         Starts of the search; the highest maximum is taken, and what the others came to is said.
     seed : int
         Of all draws.
+    likelihood : str, optional
+        For fractional outcomes: ``sequence``, of sequences of choices drawn from beliefs, or
+        ``pairwise``, of pairs of a respondent's situations. By default sequences, but pairs for
+        corrected beliefs, which are no probabilities.
+    read : str, optional
+        For corrected beliefs, which may leave [0, 1]: the column that says what those of a
+        case sum to, 1 or 0.
     **options
         See `llmdemand.modeling.models.logit.fraclogit`; robust covariances are clustered by
         respondent.
 
     Returns
     -------
-    LogitResults
+    MixedResults
         Terms are named ``price``, ``sd(price)``; of lognormal coefficients ``mean(ln -price)``
         and ``sd(ln -price)``; of correlated ones ``chol(size, price)``.
 
@@ -111,17 +148,26 @@ def mixlogit(
     >>> list(fit.params.index)
     ['price', 'sd(price)']
     """
-    mixing = Mixing(random, correlated, space, price, draws, sequence, sequences, starts, seed)
-    return LogitResults.of(
-        fit_mixed(
-            formula,
-            data,
-            mixing,
-            Options.of(data=data, **options),
-            panel=panel,
-            case=case,
-            alternative=alternative,
-            base=base,
-            availability=availability,
-        )
+    found = fit_mixed(
+        formula,
+        data,
+        Mixing(
+            random,
+            correlated,
+            space,
+            price,
+            draws,
+            sequence,
+            likelihood,
+            sequences,
+            starts,
+            seed,
+        ),
+        Options.of(data=data, read=read, **options),
+        panel=panel,
+        case=case,
+        alternative=alternative,
+        base=base,
+        availability=availability,
     )
+    return MixedResults.of(found.fit, respondents=found.respondents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -87,7 +88,9 @@ def maximise(data: Likelihood, *, start: Array | None = None, firth: bool = Fals
     if isinstance(data, Cells | Cases):
         return newton(data, start=start, firth=firth)
     assert start is not None and not firth
-    return ascend(cast(Smooth, data), start)
+    smooth = cast(Smooth, data)
+    found = ascend(smooth, start)
+    return replace(found, params=smooth.oriented(found.params))
 
 
 def scaled(data: Likelihood) -> tuple[Likelihood, Array]:

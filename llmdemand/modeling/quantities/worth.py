@@ -23,6 +23,8 @@ from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_ra
 from llmdemand.modeling.quantities.scenes import At, Average, Scenes, scenes
 from llmdemand.modeling.quantities.slopes import slopes
 from llmdemand.modeling.sample.designs import ChoiceDesign, Design, place_of
+from llmdemand.modeling.substitution.mixed import MixedKernel
+from llmdemand.modeling.substitution.moments import vanishes
 
 __all__ = ["willingness_to_pay"]
 
@@ -97,6 +99,7 @@ def willingness_to_pay(
         return _indifference(fit, where, design.alternatives[0], price, drawn)
     whose = _any_price(where.blocks[0], whose, price)
     worth = [_worth(scene, whose, price, term, attribute) for scene in where.blocks]
+    _check_mean(fit, [below for _, below, _ in worth], price)
     value, ratio = _ratio(where.blocks, worth)
     return infer(
         fit,
@@ -110,6 +113,20 @@ def willingness_to_pay(
         ratio_wanted=True,
         drawn=drawn,
     )
+
+
+def _check_mean(fit: Fit, below: list[Array], price: str) -> None:
+    """Refuse the mean of a ratio whose denominator may be zero: it does not exist."""
+    if not isinstance(fit.kernel, MixedKernel):
+        return
+    law, b = fit.kernel.law, coefficients(fit)
+    rows = np.unique(np.vstack(below)[:, : len(law.terms)], axis=0)
+    if any(vanishes(law, b, x) for x in rows):
+        raise DesignError(
+            f"the willingness to pay has no mean: the law of {price!r} has values about zero, over "
+            "which it is infinite (Daly, Hess & Train 2012); let it be 'lognormal-', hold it "
+            "fixed, or fit with space='wtp'"
+        )
 
 
 def _notes(

@@ -268,6 +268,16 @@ class ChoiceDesign:
             *(f"{t}:{a}" for t in self.own.terms if t != "const" for a in self.alternatives),
         )
 
+    def alone(self, variable: str) -> tuple[str, ...]:
+        """The terms that are made of one variable and of no other; ``const`` has the constants."""
+        if variable == "const":
+            return tuple(t for t in self.terms if t.startswith("const:"))
+        return (
+            *self.generic.alone(variable),
+            *(f"{t}:{a}" for t in self.case.alone(variable) for a in self.alternatives[1:]),
+            *(f"{t}:{a}" for t in self.own.alone(variable) for a in self.alternatives),
+        )
+
     def labels(self, frame: pd.DataFrame) -> Codes:
         """Alternative of each row."""
         import pandas as pd

@@ -65,6 +65,19 @@ class Part:
         """Whether it holds an offset."""
         return bool(read(self.text).offsets)
 
+    def alone(self, variable: str) -> tuple[str, ...]:
+        """The terms that are made of one variable and of no other."""
+        if self.spec is None or isinstance(self.spec, PlainSum):
+            return tuple(t for t in self.terms if t == variable and self.spec is not None)
+        names, known = set(read(self.text).names), self.spec.column_names
+        mine = [
+            known[k]
+            for term, columns in self.spec.term_indices.items()
+            if {str(v) for v in self.spec.term_variables[term]} & names == {variable}
+            for k in columns
+        ]
+        return tuple(t for t in self.terms if t in mine)
+
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Regressors of these rows, (R, K).
 

@@ -82,6 +82,23 @@ class Law:
         """The terms whose coefficients vary, in order: one standard draw each."""
         return tuple(k for k, law in enumerate(self.laws) if law != "fixed")
 
+    def oriented(self, params: Array) -> Array:
+        """The same law with spreads that are not negative.
+
+        A spread and its mirror image are one law, for z has no sign. Where correlated
+        coefficients share a draw all of its loads, a column of the Cholesky factor, turn over.
+
+        >>> law = law_of(["a", "b"], {"a": "normal", "b": "normal"}, {}, correlated=True)
+        >>> law.names
+        ('a', 'b', 'chol(a, a)', 'chol(b, a)', 'chol(b, b)')
+        >>> law.oriented(np.array([1.0, 1.0, -2.0, 0.5, 3.0])).tolist()
+        [1.0, 1.0, 2.0, -0.5, 3.0]
+        """
+        turned = self.spreads & (params < 0)
+        columns = self.loads[turned, 1:].any(axis=0)
+        mirrored = self.loads[:, 1:][:, columns].any(axis=1)
+        return np.where(mirrored, -params, params)
+
     def standard(self, uniform: Array) -> Array:
         """Standard draws from points of the unit cube, (..., Q)."""
         from scipy.special import ndtri
@@ -106,9 +123,14 @@ class Law:
 
     def index(self, params: Numbers, features: Array) -> Numbers:
         """``eta``, (..., K, S)."""
+        mean, loads = self.linear_in(params)
+        return np.asarray(np.column_stack([mean, loads]) @ features)
+
+    def linear_in(self, params: Numbers) -> tuple[Numbers, Numbers]:
+        """Means of ``eta``, (K,), and its loads on the standard draws, (K, Q)."""
         weights = np.zeros((len(self.terms), self.loads.shape[1]), params.dtype)
         np.add.at(weights, self.place, params[:, None] * self.loads)
-        return np.asarray(weights @ features)
+        return weights[:, 0], weights[:, 1:]
 
     def tastes(self, eta: Numbers) -> Numbers:
         """``beta``, (..., K, S)."""
@@ -124,6 +146,10 @@ class Law:
         found = np.asarray(found * scale[..., None, :])
         found[..., self.money, :] = -scale
         return found
+
+    def values(self, eta: Array) -> Array:
+        """What the parameters are of: ``beta``, or the willingness to pay and ``beta_price``."""
+        return eta if self.linear else self._own(eta)[0]
 
     @cached_property
     def linear(self) -> bool:

@@ -9,7 +9,6 @@ import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.substitution.laws import Pairs
 
 __all__ = ["Block", "Panels", "Pieces"]
@@ -38,6 +37,11 @@ class Block:
     offset: Array | None
     rows: Codes
     tasks: int
+
+    def utilities(self, beta: Array) -> Array:
+        """Utilities (n, T * J, S) at tastes (n, K, S); -inf in rows that are not there."""
+        v = self.x @ beta
+        return np.asarray(v if self.offset is None else v + self.offset[..., None])
 
     def __getitem__(self, some: slice) -> Block:
         return replace(
@@ -78,10 +82,18 @@ class Panels:
         Choice situations.
     respondent : (N,) int array
         Who answered each, 0 to I - 1, in order.
+    room : int
+        Alternatives that there is room for; more where a choice set has more.
     """
 
     cases: Cases
     respondent: Codes
+    room: int = 0
+
+    @cached_property
+    def widest(self) -> int:
+        """J, the alternatives that a situation of a block has room for."""
+        return max(self.room, int(self.cases.sets.sizes.max()))
 
     @cached_property
     def people(self) -> int:
@@ -101,7 +113,7 @@ class Panels:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The respondents by their number of situations, from the fewest to the most."""
-        sets, widest = self.cases.sets, int(self.cases.sets.sizes.max())
+        sets, widest = self.cases.sets, self.widest
         found = []
         for tasks in np.unique(self.tasks):
             who = np.flatnonzero(self.tasks == tasks)
@@ -119,7 +131,7 @@ class Panels:
             found.append(Block(who, x, offset, rows, int(tasks)))
         return tuple(found)
 
-    def at(self, block: Block, beta: Numbers, chosen: Array, pairs: Pairs | None) -> Pieces:
+    def at(self, block: Block, beta: Array, chosen: Array, pairs: Pairs | None) -> Pieces:
         """What choices say at tastes ``beta``, (n, K, S) or (K, S).
 
         Parameters
@@ -130,9 +142,7 @@ class Panels:
             Of K terms; None where second derivatives are not needed.
         """
         n, rows = block.rows.shape
-        v = block.x @ beta
-        if block.offset is not None:
-            v += block.offset[..., None]
+        v = block.utilities(beta)
         size = v.shape[-1]
         cube = v.reshape(n, block.tasks, -1, size)
         top = cube.max(axis=2, keepdims=True)
@@ -153,6 +163,15 @@ class Panels:
         for q, (a, b) in enumerate(zip(pairs.left, pairs.right, strict=True)):
             second[:, q] -= np.einsum("nts,nts->ns", means[:, :, a], means[:, :, b])
         return Pieces(log, first, np.negative(second, out=second))
+
+    def probabilities(self, block: Block, beta: Array) -> Array:
+        """Probabilities (n, T * J, S) at tastes (n, K, S)."""
+        v = block.utilities(beta)
+        cube = v.reshape(len(v), block.tasks, -1, v.shape[-1])
+        cube -= cube.max(axis=2, keepdims=True)
+        np.exp(cube, out=cube)
+        cube /= cube.sum(axis=2, keepdims=True)
+        return v
 
     def sums(self, block: Block, chosen: Array) -> Array:
         """``sum_tj y_tj x_tj`` of each sequence, (n, M, K)."""

@@ -27,6 +27,9 @@ class Smooth(Likelihood, Protocol):
     def evaluated(self, params: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient (K,) and information (K, K) at once."""
 
+    def oriented(self, params: Array) -> Array:
+        """The same model in the one of several equal forms that is reported."""
+
     def shares(self, params: Array) -> Array:
         """Fitted probabilities by row of `cases`, (R,)."""
 
@@ -77,6 +80,10 @@ class Underlying(ABC):
     def weights_vary(self) -> bool:
         """Whether some sampling weight is not 1."""
         return self.cases.weights_vary
+
+    def oriented(self, params: Array) -> Array:
+        """The same model in the one of several equal forms that is reported."""
+        return params
 
     def llnull(self) -> float | None:
         """Log-likelihood of a plain logit with constants alone; None without a closed form."""

@@ -193,13 +193,13 @@ def _estimated(
     bread = _inverse(information)
     kind = asked.kind
     if kind == "iid":
-        factor, text = small_sample_factor(ssc, data.nobs, data.size, robust=False)
+        factor, text = small_sample_factor(ssc, _rows(data), data.size, robust=False)
         return Estimated(factor * bread, "iid", text, None, np.inf, ())
     if kind in ("HC0", "HC1", "HC2", "HC3"):
         power = {"HC2": 0.5, "HC3": 1.0}.get(kind, 0.0)
         factor, text = 1.0, "none"
         if kind == "HC1":
-            factor, text = small_sample_factor(ssc, data.nobs, data.size)
+            factor, text = small_sample_factor(ssc, _rows(data), data.size)
         cov = factor * sandwich(bread, data.meat(params, bread, power))
         return Estimated(cov, kind, text, None, np.inf, ())
     if kind == "pairs":
@@ -223,6 +223,11 @@ def _observation_scores(data: Likelihood, params: Array) -> Array:
     if isinstance(data, Cells):
         rows = np.vstack([rows, data.x * (data.weight * np.sqrt(data.within))[:, None]])
     return rows
+
+
+def _rows(data: Likelihood) -> float:
+    """The observations that are independent: of a mixed logit those who answer, not answers."""
+    return float(data.observations.sum())
 
 
 def _heaviest(data: Likelihood) -> float:
@@ -279,7 +284,7 @@ def _clustered(
         sums = cluster_sums(scores, codes, clusters)
         rows.append(sums)
         of = least if ssc == "fixest" else clusters
-        factor, text = small_sample_factor(ssc, data.nobs, data.size, of)
+        factor, text = small_sample_factor(ssc, _rows(data), data.size, of)
         meat += sign * factor * (sums.T @ sums)
     cov = sandwich(bread, meat)
     if len(groups) > 1 and ssc != "none":
@@ -440,7 +445,7 @@ def _signed(sums: Array, data: Likelihood, bread: Array, asked: Covariance, ssc:
     clusters = len(sums)
     v, enumerated = multipliers(clusters, asked.reps, asked.seed)
     drawn = v @ sums @ bread
-    factor, text = small_sample_factor(ssc, data.nobs, data.size, clusters)
+    factor, text = small_sample_factor(ssc, _rows(data), data.size, clusters)
     how = f"all {len(v)} vectors of signs" if enumerated else f"{len(v)} draws, seed {asked.seed}"
     name = f"score bootstrap (clusters: {asked.columns[0]}; {how})"
     cov = factor * drawn.T @ drawn / len(v)

@@ -1,0 +1,197 @@
+"""Respondents whose tastes follow a law: what simulated likelihoods of their answers share."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.substitution.laws import Law, Pairs
+from llmdemand.modeling.substitution.panels import Block, Panels
+from llmdemand.modeling.substitution.smooth import Underlying
+
+__all__ = ["Respondents", "in_parallel"]
+
+_HELD = 1 << 17  # numbers of one piece of work: what stays in a processor's cache
+_Part = TypeVar("_Part")
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True)
+class Respondents(Underlying):
+    """I respondents with choice situations, draws of their tastes, and weights.
+
+    Attributes
+    ----------
+    panels : Panels
+        The choice situations by respondent.
+    law : Law
+        Of the coefficients.
+    standard : (I, S, Q) array
+        Standard draws.
+    count, weights : (I,) arrays
+        Frequency and sampling weights of the respondents.
+    clusters : mapping of str to (I,) int array
+        Cluster codes of the respondents.
+    """
+
+    panels: Panels
+    law: Law
+    standard: Array
+    count: Array
+    weights: Array
+    clusters: Mapping[str, Codes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return self.law.size
+
+    @property
+    def observations(self) -> Array:
+        """How often each respondent is counted, (I,)."""
+        return self.count
+
+    @property
+    def weight(self) -> Array:
+        """Sampling weight of each respondent, (I,)."""
+        return self.weights
+
+    @property
+    def weights_vary(self) -> bool:
+        """Whether some sampling weight is not 1."""
+        return bool((self.weights != 1).any())
+
+    @property
+    def groups(self) -> Mapping[str, Codes]:
+        """Cluster codes of the respondents, by name."""
+        return self.clusters
+
+    def oriented(self, params: Array) -> Array:
+        """The same law with spreads that are not negative: see `Law.oriented`."""
+        return self.law.oriented(params)
+
+    @cached_property
+    def scale(self) -> Array:
+        """What each respondent counts in the likelihood, (I,)."""
+        return self.count * self.weights
+
+    @cached_property
+    def pairs(self) -> tuple[Pairs, Pairs]:
+        """Pairs of terms, and of what parameters are multiplied with."""
+        return Pairs.of(len(self.law.terms)), Pairs.of(self.law.loads.shape[1])
+
+    @cached_property
+    def _kept(self) -> dict[bytes, tuple[Array, Array, Array]]:
+        return {}
+
+    @abstractmethod
+    def summed(self, params: Array) -> tuple[Array, Array, Array]:
+        """Log-likelihoods (I,) and scores (I, P) of single respondents, and the information.
+
+        The information (P, P) is minus the Hessian of the whole, weights included.
+        """
+
+    def _all(self, params: Array) -> tuple[Array, Array, Array]:
+        key = params.tobytes()
+        if key not in self._kept:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found = self.summed(params)
+            self._kept.clear()
+            self._kept[key] = found
+        return self._kept[key]
+
+    def evaluated(self, params: Array) -> tuple[float, Array, Array]:
+        """Log-likelihood, gradient and information."""
+        llf, scores, information = self._all(params)
+        return float(self.scale @ llf), self.scale @ scores, information
+
+    def llf(self, params: Array) -> float:
+        """Simulated log-likelihood."""
+        return self.evaluated(params)[0]
+
+    def scores(self, params: Array) -> Array:
+        """Scores of the respondents, (I, P)."""
+        return np.asarray(self.scale[:, None] * self._all(params)[1])
+
+    def information(self, params: Array) -> Array:
+        """Minus the Hessian."""
+        return self._all(params)[2]
+
+    def rounding(self, params: Array) -> None:
+        """Not known: the score of a respondent is no linear function of the outcomes."""
+
+    def pieces(self, wide: int = 0) -> list[tuple[int, slice, Block]]:
+        """Some respondents of a block at a time: the block's number, which, and themselves.
+
+        Parameters
+        ----------
+        wide : int
+            Numbers that are held for each draw besides the utilities.
+        """
+        size, found = self.standard.shape[1], []
+        for b, block in enumerate(self.panels.blocks):
+            each = max(1, _HELD // ((block.x.shape[1] + wide) * size))
+            for first in range(0, len(block.who), each):
+                some = slice(first, first + each)
+                found.append((b, some, block[some]))
+        return found
+
+    def tastes(self, params: Array, block: Block) -> tuple[Array, Array, Array]:
+        """Features (n, 1 + Q, S), ``eta`` and ``beta`` (n, K, S) of a block's respondents."""
+        features = self.law.features(self.standard[block.who])
+        eta = self.law.index(params, features)
+        return features, eta, self.law.tastes(eta)
+
+    def shares(self, params: Array) -> Array:
+        """Fitted probabilities by row: averages over the respondent's draws, before any choice."""
+        found = np.empty(len(self.cases.y))
+
+        def piece(some: tuple[int, slice, Block]) -> tuple[Codes, Array]:
+            p = self.panels.probabilities(some[2], self.tastes(params, some[2])[2])
+            return some[2].rows, np.asarray(p.mean(axis=-1))
+
+        for rows, p in in_parallel(piece, self.pieces()):
+            there = rows >= 0
+            found[rows[there]] = p[there]
+        return found
+
+    def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
+        """What a subclass holds of these respondents besides."""
+        return {}
+
+    def weighted(self, factor: Array) -> Self:
+        """Each respondent counted `factor` times; those counted 0 times leave."""
+        used = factor > 0
+        if used.all():
+            return replace(self, count=self.count * factor, **self._of(used))
+        rows = used[self.panels.respondent]
+        cases = self.cases.weighted(rows.astype(float))
+        respondent = (np.cumsum(used) - 1)[self.panels.respondent[rows]]
+        return replace(
+            self,
+            cases=cases,
+            panels=Panels(cases, respondent, self.panels.widest),
+            standard=self.standard[used],
+            count=(self.count * factor)[used],
+            weights=self.weights[used],
+            clusters={name: codes[used] for name, codes in self.clusters.items()},
+            **self._of(used),
+        )
+
+
+def in_parallel(work: Callable[[_Part], _Found], parts: list[_Part]) -> list[_Found]:
+    """The work on each part, in order, by as many threads as there are processors."""
+    threads = min(len(parts), len(os.sched_getaffinity(0)))
+    if threads < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
