@@ -13,7 +13,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.choices import Choices, choices
 from llmdemand.modeling.estimation.estimate import SeparationWarning
 from llmdemand.modeling.estimation.fit import Fit
-from llmdemand.modeling.estimation.mixed import by_respondent
+from llmdemand.modeling.estimation.mixed import by_respondent, clustered_by
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors
 from llmdemand.modeling.estimation.smooth import (
@@ -138,7 +138,7 @@ def fit_latent(
         problem, names, "Latent class logit", kernel, found, result.best, options, notes
     )
     heads = found.cases.start[problem.panels.heads]
-    return fit, tuple(found.frame[whose].iloc[heads])
+    return clustered_by(fit, whose), tuple(found.frame[whose].iloc[heads])
 
 
 def term_names(terms: Sequence[str], members: Sequence[str], classes: int) -> tuple[str, ...]:

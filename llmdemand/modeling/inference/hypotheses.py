@@ -316,8 +316,10 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
 def _left_out(small: Fit, large: Fit) -> str:
     """What a mixed logit has more than a model that lies within it, by names."""
     more = list(large.params.index)
-    # A Cholesky factor with nothing off its diagonal has the standard deviations on it.
+    # A Cholesky factor with nothing off its diagonal has the standard deviations on it, and a
+    # lognormal coefficient without spread is one of its sign.
     whole = {re.sub(r"^chol\((.+), \1\)$", r"sd(\1)", t): t for t in more}
+    whole |= {m[1]: t for t in more if (m := re.fullmatch(r"mean\(ln -?(.+)\)", t))}
     terms = [whole.get(t, t) for t in small.params.index]
     strange = [t for t in terms if t not in more]
     if strange:
