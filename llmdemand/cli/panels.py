@@ -62,7 +62,10 @@ def fit(
         typer.Option(help="Right-hand side, as 'log(price)' or 'price + round(price, 5)'."),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="logit (bought or not), clogit or mnlogit (all alternatives).")
+        str,
+        typer.Option(
+            help="logit (bought or not); clogit, mnlogit, nested, mixed or latent (all alternatives)."
+        ),
     ] = "logit",
     vcov: Annotated[
         str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,6 +19,7 @@ from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options, Separation, Vcov, named_vcov
 from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.models.systems import SYSTEMS, check_system, fit_system
 from llmdemand.modeling.outcomes.corrected import Coefficient
 from llmdemand.modeling.outcomes.frames import (
     READ,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Demand", "fit_demand"]
 
 Outcome = Literal["belief", "choice"]
-Model = Literal["logit", "clogit", "mnlogit"]
+Model = Literal["logit", "clogit", "mnlogit", "nested", "mixed", "latent"]
 
 # Within-cell share of the variance below which runs of a prompt count as one.
 _NEARLY_CONSTANT = 0.001
@@ -64,17 +65,21 @@ class Demand(LogitResults):
         The price grid of the data.
     reading : str
         ``final`` or ``pivot``: whose choice, see `fit_demand`.
+    results : LogitResults or None
+        The fit underneath, where it can be asked more than a logit, such as for individual
+        tastes.
     """
 
     alternative: str
     unit: str
     prices: tuple[float, ...]
     reading: Reading = "pivot"
+    results: LogitResults | None = None
 
     @cached_property
     def fit(self) -> LogitResults:
         """The logit underneath, which knows no alternative of its own."""
-        return LogitResults.of(self)
+        return LogitResults.of(self) if self.results is None else self.results
 
     @property
     def price_sensitivity(self) -> float:
@@ -124,6 +129,7 @@ def fit_demand(
     statuses: Sequence[str] | None = None,
     reading: Reading | None = None,
     coefficient: Coefficient = "one",
+    **own: Any,
 ) -> Demand:
     """Fit demand to the runs of a panel.
 
@@ -144,7 +150,8 @@ def fit_demand(
     model : str
         ``logit``: the alternative is bought or not. ``clogit``: all alternatives, one price
         coefficient, a constant for each. ``mnlogit``: all alternatives, each with
-        coefficients of its own.
+        coefficients of its own. ``nested``: as ``clogit``, in nests. ``mixed`` and ``latent``:
+        as ``clogit``, with tastes that differ between respondents by a law, or by classes.
     vcov : str or mapping, optional
         By default clustered by the study's own cluster column where it has personas;
         else by cell where the outcome hardly varies between the runs of a prompt
@@ -162,6 +169,11 @@ def fit_demand(
         final where whole answers exist: see `default_reading`.
     coefficient : str
         Of the correction: ``one``, ``tuned`` or ``every-name``: see `corrected.corrected`.
+    **own
+        Options of the model: ``nests`` (by default all alternatives that are bought in one) and
+        ``dissimilarity`` of ``nested``, ``random`` (by default ``{"price": "normal"}``) and the
+        others of ``mixed``, ``classes`` and the others of ``latent``: see `nlogit`, `mixlogit`,
+        `lclogit`. The result's ``fit`` has what they have, such as ``fit.individual()``.
 
     Returns
     -------
@@ -193,9 +205,10 @@ def fit_demand(
         raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
     if model not in get_args(Model):
         raise UsageError(
-            f"model {model!r}{nearest(str(model), get_args(Model))}: use 'logit', 'clogit' or "
-            "'mnlogit'"
+            f"model {model!r}{nearest(str(model), get_args(Model))}: use "
+            f"{', '.join(get_args(Model))}"
         )
+    check_system(model, own)
     reading = default_reading(panel) if reading is None and statuses is None else reading
     reading = reading or "pivot"
     if statuses is None:
@@ -221,13 +234,13 @@ def fit_demand(
         raise DesignError(_nothing(panel))
     _tell_of_certainty(frame, outcome)
     asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
-    if asked is None:
+    if asked is None and model not in ("mixed", "latent"):  # theirs is by respondent
         asked = _default_vcov(frame, outcome, panel.study.cluster)
     if formula is None:
         varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
         formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
     options = Options.of(asked, ssc=ssc, separation=separation, read=read)
-    menu = panel.study.menu
+    menu, results = panel.study.menu, None
     binary = outcome == "choice" and not counted
     if model == "logit":
         fit = fit_binary(f"{outcome} ~ {formula}", frame, options, binary=binary)
@@ -236,10 +249,15 @@ def fit_demand(
     else:
         base = next((a.id for a in menu.alternatives if a.outside), None)
         base = base or next((a for a in menu.ids if a != name), None)
-        if model == "clogit":
+        if model != "mnlogit":
             rows = market_frame(panel, found)
             long = rows.loc[rows["run_id"].isin(frame["run_id"])]
+        if model == "clogit":
             fit = fit_conditional(f"{outcome} ~ {formula}", long, options, base=base)
+        elif model in SYSTEMS:
+            how = {"vcov": asked, "ssc": ssc, "separation": separation, "base": base, "read": read}
+            results = fit_system(model, f"{outcome} ~ {formula}", long, panel.study, own, **how)
+            fit = results
         else:
             kept = found.frame["run_id"].isin(frame["run_id"]).to_numpy()
             shares = found.belief if outcome == "belief" else found.choice
@@ -254,8 +272,12 @@ def fit_demand(
     if found.labels:
         fit = replace(fit, notes=(*fit.notes, found.labels))
     grid = tuple(float(p) for p in np.unique(frame["price"]))
+    if results is not None:
+        more = {f.name: getattr(fit, f.name) for f in fields(Fit)}
+        results = replace(results, **more)
     return Demand.of(
         LogitResults.of(fit),
+        results=results,
         alternative=name,
         unit=panel.study.unit,
         prices=grid,
