@@ -64,7 +64,7 @@ def fit(
     model: Annotated[
         str,
         typer.Option(
-            help="logit (bought or not); clogit, mnlogit, nested, mixed or latent (all alternatives)."
+            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, latent."
         ),
     ] = "logit",
     vcov: Annotated[

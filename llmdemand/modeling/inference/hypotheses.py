@@ -25,6 +25,7 @@ from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.substitution.latent import LatentPanels
+from llmdemand.modeling.substitution.mixed import MixedKernel
 from llmdemand.modeling.substitution.nested import NestedCases
 from llmdemand.modeling.variance.noise import Quiet, refuse_quiet
 
@@ -316,10 +317,21 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
 def _left_out(small: Fit, large: Fit) -> str:
     """What a mixed logit has more than a model that lies within it, by names."""
     more = list(large.params.index)
+    if isinstance(small.kernel, MixedKernel) and isinstance(large.kernel, MixedKernel):
+        one, two = small.kernel.law, large.kernel.law
+        pairs = zip(one.terms, one.laws, strict=True)
+        known = dict(zip(two.terms, two.laws, strict=True))
+        if one.money != two.money or any(
+            law not in ("fixed", known.get(term, law)) for term, law in pairs
+        ):
+            raise DesignError(
+                "the models have other laws of tastes, or are of other spaces, so that neither "
+                "lies within the other: compare them with compare_models"
+            )
     # A Cholesky factor with nothing off its diagonal has the standard deviations on it, and a
-    # lognormal coefficient without spread is one of its sign.
+    # lognormal coefficient without spread is one that does not vary.
     whole = {re.sub(r"^chol\((.+), \1\)$", r"sd(\1)", t): t for t in more}
-    whole |= {m[1]: t for t in more if (m := re.fullmatch(r"mean\(ln -?(.+)\)", t))}
+    whole |= {re.sub(r"^mean\(ln -?(.+)\)$", r"\1", t): t for t in more if t.startswith("mean(")}
     terms = [whole.get(t, t) for t in small.params.index]
     strange = [t for t in terms if t not in more]
     if strange:

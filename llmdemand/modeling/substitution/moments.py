@@ -153,7 +153,7 @@ def vanishes(law: Law, params: Array, x: Array) -> bool:
             ends = (m - s, m + s)
         a, b = sorted(x[k] * e for e in ends)
         low, high = low + a, high + b
-    return low < 0 < high
+    return bool(low < 0 < high)
 
 
 def _below(kind: str, u: Numbers) -> Numbers:
