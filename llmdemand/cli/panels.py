@@ -64,7 +64,7 @@ def fit(
     model: Annotated[
         str,
         typer.Option(
-            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, latent."
+            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, latent"
         ),
     ] = "logit",
     vcov: Annotated[
@@ -86,6 +86,14 @@ def fit(
     cost: Annotated[
         float | None, typer.Option(help="Print the price of the highest profit at this unit cost.")
     ] = None,
+    nest: Annotated[
+        list[str] | None, typer.Option("--nest", help="For nested: NAME=a,b, once for each nest.")
+    ] = None,
+    random: Annotated[
+        list[str] | None,
+        typer.Option("--random", help="For mixed: TERM=LAW, as price=lognormal-, once for each."),
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="For latent: how many classes.")] = None,
     reading: Read = None,
     as_json: AsJson = False,
 ) -> None:
@@ -99,6 +107,12 @@ def fit(
 
     read = Panel.read(panel)
     options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
+    if nest:
+        options["nests"] = {name: some.split(",") for name, some in _pairs(nest, "nest").items()}
+    if random:
+        options["random"] = _pairs(random, "random")
+    if classes is not None:
+        options["classes"] = classes
     with warnings_as_lines():
         demand = fit_demand(
             read,
@@ -129,6 +143,14 @@ def fit(
         out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
     if against:
         err().print(against, markup=False, highlight=False)
+
+
+def _pairs(given: list[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` options by name."""
+    found = dict(one.split("=", 1) for one in given if "=" in one)
+    if len(found) < len(given):
+        raise UsageError(f"--{option}: give NAME=VALUE, each name once, found {' '.join(given)}")
+    return found
 
 
 def _facts(found: LogitResults) -> dict[str, Any]:
