@@ -80,6 +80,8 @@ class TransportError(BackendError):
         Seconds that the server asks to wait.
     maybe_billed : bool
         Whether the server may have computed, and charged, an answer that was lost.
+    slow : bool
+        Whether the server took longer than it was given, and may still be at work.
     """
 
     def __init__(
@@ -89,11 +91,13 @@ class TransportError(BackendError):
         rate_limited: bool = False,
         retry_after: float = 0.0,
         maybe_billed: bool = False,
+        slow: bool = False,
     ) -> None:
         super().__init__(message)
         self.rate_limited = rate_limited
         self.retry_after = retry_after
         self.maybe_billed = maybe_billed
+        self.slow = slow
 
 
 class StoreError(LLMDemandError, RuntimeError):

@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -58,7 +59,8 @@ def loopback_only(monkeypatch):
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    for name in ("OPENAI_BASE_URL", "AZURE_OPENAI_API_KEY", "OPENAI_API_VERSION"):
+        monkeypatch.delenv(name, raising=False)
 
 
 class FakeServer:
@@ -76,18 +78,31 @@ class FakeServer:
         self.in_flight = self.most_in_flight = 0
         self.answer = lambda body, call: (200, completion("Pampers"), {})
         self._lock = threading.Lock()
-        self._server, self._port = None, 0
+        self._server, self._port, self._tls = None, 0, None
         self.start()
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"{self.root}/v1"
+
+    @property
+    def root(self):
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}"
+
+    def secure(self, certificate):
+        """Speak TLS from now on."""
+        self.stop()
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+        self.start()
 
     def start(self):
         """Listen; on the same port as before if the server was stopped."""
         self._stopping = threading.Event()
         self._server = _Http(self, self._port)
         self._port = self._server.server_address[1]
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 

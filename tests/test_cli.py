@@ -345,6 +345,12 @@ def _toml(path, study):
         (("--patience", "-1"), "patience=-1"),
         (("--store", "."), "is a folder"),
         (("--budget", "-2"), "budget of -2"),
+        (("--budget", "2", "--overhead", "-1"), "overhead of -1"),
+        (("--overhead", "100"), "--overhead 100 is for a budget"),
+        (("--timeout", "5"), "--timeout is for the backend openai or choice_only"),
+        (("--header", "X=Y"), "--header is for the backend openai or choice_only"),
+        (("--backend", "openai", "--header", "X: secret"), "--header is no Name=VARIABLE"),
+        (("--backend", "openai", "--server", "no.toml"), "--server no.toml cannot be read"),
         (("--backend", "openai", "--base-url", "http://127.0.0.1:9/v1"), "no --model for"),
         (("--backend", "choice_only"), "no --model for"),
         (("--backend", "openai", "--model", "m", "--prices", "2"), "--prices '2'"),
@@ -423,6 +429,13 @@ def test_batch_write_and_read(run, tmp_path):
     code, out, err = run("batch", "read", "b", "errors.jsonl")
     assert "failed 16: expired" in out and "16 runs are missing (0-0, 1-0" in out
     assert code == 2 and "no answer to the batch" in err
+
+
+def test_probe_has_the_patience_that_it_is_given(run, fake_server):
+    fake_server.answer = lambda body, call: (503, b"", {"Retry-After": "3"})
+    options = ("--base-url", fake_server.url, "--model", "m")
+    code, _, err = run("probe", *options, "--patience", 1)
+    assert code == 2 and "it asks to wait 3 s" in err and len(fake_server.requests) == 1
 
 
 def test_probe_prints_what_it_found_and_keeps_it(run, tmp_path):

@@ -15,7 +15,16 @@ from llmdemand.errors import DesignError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MUCH", "Audit", "audit", "judge_position", "position", "remedy", "thoughts"]
+__all__ = [
+    "MUCH",
+    "Audit",
+    "audit",
+    "judge_position",
+    "position",
+    "remedy",
+    "snapshots",
+    "thoughts",
+]
 
 #: Above this share of answers that say something else in the end, belief at the pivot misleads.
 MUCH = 0.05
@@ -65,6 +74,8 @@ class Audit(OneLine):
     thought_cut : float
         Share of thoughts that reached the most tokens before they were closed; NaN where
         the model does not think first.
+    snapshots : pandas.DataFrame or None
+        See `snapshots`; more than one row is a problem.
     equivalence : Equivalence or None
         Belief against the final choice, and against the choice at the pivot; None where no
         run is usable.
@@ -85,6 +96,7 @@ class Audit(OneLine):
     note: str = ""
     thoughts: str = ""
     thought_cut: float = float("nan")
+    snapshots: pd.DataFrame | None = None
     equivalence: Equivalence | None = None
 
     def summary(self) -> str:
@@ -93,8 +105,16 @@ class Audit(OneLine):
         first, first_low, first_high = (100 * v for v in self.first_chosen)
         lock = "; POSITION-LOCKED: read no estimate from this" if self.position_locked else ""
         occurring = self.statuses[self.statuses["runs"] > 0]
+        drift = []
+        if self.snapshots is not None and len(self.snapshots) > 1:
+            told = "; ".join(
+                f"{name} {int(r.runs)} runs, mean belief {r.belief:.3f}"
+                for name, r in self.snapshots.iterrows()
+            )
+            drift = [f"SNAPSHOT DRIFT, answers are of {len(self.snapshots)} models: {told}"]
         return "\n".join(
             [
+                *drift,
                 *([] if self.equivalence is None else [self.equivalence.summary()]),
                 "statuses: " + ", ".join(f"{s} {int(r.runs)}" for s, r in occurring.iterrows()),
                 f"the answer goes on to say something else: {self.mismatches} of {self.checked}, "
@@ -184,6 +204,7 @@ def audit(panel: Panel) -> Audit:
             note for note in (_unequal(settled), certain(panel), judge_position(panel)) if note
         ),
         *thoughts(panel),
+        snapshots(panel),
         None if panel.usable.empty else check_equivalence(panel),
     )
 
@@ -224,6 +245,36 @@ def thoughts(panel: Panel) -> tuple[str, float]:
     kind = panel.study.thoughts
     cut = panel.frame["thought_cut"].mean() if kind and len(panel) else float("nan")
     return kind, float(cut)
+
+
+def snapshots(panel: Panel) -> pd.DataFrame:
+    """The models that say they have answered, those of most runs first.
+
+    Providers change what is behind a name, in the midst of a run too: then a panel is of two
+    models, and where cells are asked in turn the difference between them looks like one between
+    prices. Counted are runs with a choice: a filtered prompt is answered by none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``runs``, ``belief`` (mean in the focal alternative) and ``chosen`` (share of choices that
+        fall on it), by ``snapshot``.
+
+    Examples
+    --------
+    >>> from llmdemand import load_study, simulate
+    >>> len(snapshots(simulate(load_study("pampers"), "synthetic", runs=1)))
+    1
+    """
+    chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.focal
+    rows = chosen.assign(
+        chosen=(chosen["choice"] == focal).astype(float),
+        model=chosen["model"].fillna("").astype(str),
+    )
+    found = rows.groupby("model").agg(
+        runs=("run_id", "size"), belief=(f"belief_{focal}", "mean"), chosen=("chosen", "mean")
+    )
+    return found.rename_axis("snapshot").sort_values("runs", ascending=False, kind="stable")
 
 
 def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:

@@ -15,6 +15,7 @@ from llmdemand.cli.options import (
     ModelName,
     PriceList,
     Seed,
+    ServerFile,
     backend_of,
     budget,
     price_list,
@@ -41,6 +42,7 @@ def lab(
     ] = "synthetic",
     model: ModelName = None,
     base_url: BaseUrl = None,
+    server: ServerFile = None,
     study: Annotated[
         str | None, typer.Option("--study", help="A bundled study or a TOML file.")
     ] = None,
@@ -78,11 +80,11 @@ def lab(
             say(f"{one.name:<14}{one.question}")
         return
     chosen = experiment(name)
-    known = backend == "synthetic" and model is None and base_url is None
+    known = backend == "synthetic" and (model, base_url, server) == (None, None, None)
     answerer: Answerer = "synthetic"
     if not known:
         answerer = lambda s: backend_of(  # noqa: E731
-            backend, s, model=model, base_url=base_url, prices=prices
+            backend, s, model=model, base_url=base_url, server=server, prices=prices
         )
     store = None if known or folder is None else folder / "responses.sqlite"
     if store is not None:
@@ -98,7 +100,14 @@ def lab(
     chosen.checked(options)
     if judge is not None and not dry_run:
         options["judge"] = _judge(
-            judge, folder, seed, respondent.budget, model=model, base_url=base_url, prices=prices
+            judge,
+            folder,
+            seed,
+            respondent.budget,
+            model=model,
+            base_url=base_url,
+            server=server,
+            prices=prices,
         )
     if wanted and (dry_run or not known):
         expected = respondent.estimate(wanted, seed, price_list(prices))

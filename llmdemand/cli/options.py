@@ -49,6 +49,48 @@ PriceList = Annotated[
     str | None,
     typer.Option("--prices", help="Dollars per million tokens read, written: [b]2.5,10[/b]."),
 ]
+ServerFile = Annotated[
+    Path | None,
+    typer.Option("--server", help="openai: a TOML file that says how a server is reached."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", help="openai: seconds for one call; a slow server gets twice that."),
+]
+TokensName = Annotated[
+    str | None,
+    typer.Option(
+        "--max-tokens-field", help="openai: [b]max_tokens[/b] or [b]max_completion_tokens[/b]."
+    ),
+]
+ApiVersion = Annotated[
+    str | None, typer.Option("--api-version", help="openai: sent as ?api-version= (Azure).")
+]
+Deployment = Annotated[
+    str | None, typer.Option("--deployment", help="openai: an Azure deployment's name.")
+]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header",
+        help="openai: Name=VARIABLE, a header with the value of an environment variable.",
+    ),
+]
+KeyEnv = Annotated[
+    str | None, typer.Option("--key-env", help="openai: the environment variable of the key.")
+]
+CaFile = Annotated[
+    Path | None, typer.Option("--ca-file", help="openai: certificates (PEM) to trust as well.")
+]
+Proxy = Annotated[
+    str | None, typer.Option("--proxy", help="openai: an HTTP proxy; HTTPS_PROXY by default.")
+]
+Overhead = Annotated[
+    float,
+    typer.Option(
+        "--overhead", help="Tokens per call that the server may count beyond what it is sent."
+    ),
+]
 Runs = Annotated[int | None, typer.Option("--runs", help="Runs per cell; the study's by default.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the whole panel.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
@@ -156,13 +198,15 @@ def price_list(text: str | None) -> Prices | None:
     return Prices(prompt, completion)
 
 
-def budget(usd: float | None, tokens: float | None) -> Budget | None:
+def budget(usd: float | None, tokens: float | None, overhead: float = 0.0) -> Budget | None:
     """The cap, if there is one."""
     if usd is None and tokens is None:
+        if overhead:
+            raise UsageError(f"--overhead {overhead:g} is for a budget: give that too")
         return None
     from llmdemand.simulation.cost import Budget
 
-    return Budget(usd, tokens)
+    return Budget(usd, tokens, overhead)
 
 
 def concurrency(text: str) -> Any:
@@ -188,14 +232,31 @@ def extra_body(text: str | None) -> dict[str, Any] | None:
     return fields
 
 
+def headers_of(texts: list[str] | None) -> dict[str, str] | None:
+    """``Name=VARIABLE`` as names of headers and of environment variables."""
+    found = {}
+    for text in texts or ():
+        name, sign, variable = text.partition("=")
+        if not (name and sign and variable):
+            # What is no such pair may hold the secret itself, which is not to be shown.
+            raise UsageError(
+                "--header is no Name=VARIABLE: name the environment variable that holds the "
+                "header's value, which is read from there"
+            )
+        found[name] = variable
+    return found or None
+
+
 def backend_of(name: str | None, study: Study, **options: Any) -> Backend:
     """The backend that the options describe."""
     from llmdemand.simulation.backends.named import backend_named
 
     if name is None:
-        name = "openai" if options.get("base_url") else "local"
+        name = "openai" if options.get("base_url") or options.get("server") else "local"
     if "extra_body" in options:
         options["extra_body"] = extra_body(options["extra_body"])
+    if "headers" in options:
+        options["headers"] = headers_of(options["headers"])
     if "prices" in options:
         options["prices"] = price_list(options["prices"])
     return backend_named(name, study, **options)

@@ -228,12 +228,15 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     Example: [b]llmdemand audit panel.parquet[/b]
     """
     from llmdemand.belief.audit import audit as run
+    from llmdemand.belief.audit import snapshots
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.core.panel import Panel
+    from llmdemand.reporting.measures.quality import by_snapshot
     from llmdemand.reporting.measures.selection import selection
 
     read = Panel.read(panel)
     found = run(read)
+    drift = by_snapshot(read).reset_index() if len(snapshots(read)) > 1 else None
     left_out = selection(read)
     # One run per cell has no variance to compare.
     several = read.frame["cell"].duplicated().any() and read.frame["final_choice"].notna().any()
@@ -247,6 +250,7 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
                 "stopped": found.stopped,
                 "unread": found.unread,
                 "position_locked": found.position_locked,
+                "snapshots": records(snapshots(read).reset_index() if drift is None else drift),
                 "thoughts": found.thoughts,
                 "thought_cut": found.thought_cut if found.thoughts else None,
                 "note": found.note,
@@ -270,6 +274,9 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
             }
         )
         return
+    if drift is not None:
+        shown = drift.to_string(index=False, float_format=lambda v: f"{v:.4g}")
+        out().print(f"estimates by snapshot\n{shown}\n", markup=False, highlight=False)
     if not found.checked + found.stopped + found.unread:
         # Without a pivot there are no masses, tokens or mismatches to show.
         say(_no_pivot(read))

@@ -20,6 +20,7 @@ from llmdemand.cli.options import (
     PanelPath,
     PriceList,
     Seed,
+    ServerFile,
     StorePath,
     Tokens,
     backend_of,
@@ -44,6 +45,7 @@ def judge(
     backend: BackendName = None,
     model: ModelName = None,
     base_url: BaseUrl = None,
+    server: ServerFile = None,
     api: Api = None,
     extra_body: ExtraBody = None,
     mode: Annotated[
@@ -88,6 +90,7 @@ def judge(
         read.study,
         model=model,
         base_url=base_url,
+        server=server,
         api=api,
         extra_body=extra_body,
         prices=prices,

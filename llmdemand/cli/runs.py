@@ -11,29 +11,39 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.options import (
     Api,
+    ApiVersion,
     AsJson,
     BackendName,
     BaseUrl,
+    CaFile,
     Concurrency,
     ConsumerFile,
+    Deployment,
     Dollars,
     Early,
     Effort,
     ExtraBody,
+    Headers,
+    KeyEnv,
     ModelName,
+    Overhead,
     Patience,
     PriceList,
+    Proxy,
     RespondentId,
     Respondents,
     Rpm,
     Runs,
     Seed,
+    ServerFile,
     Several,
     StorePath,
     StudyName,
     Thinking,
     ThinkingOpen,
+    Timeout,
     Tokens,
+    TokensName,
     Tpm,
     Whole,
     backend_of,
@@ -89,6 +99,7 @@ def replicate(
     model: ModelName = None,
     base_url: BaseUrl = None,
     consumer: ConsumerFile = None,
+    server: ServerFile = None,
     budget_usd: Dollars = None,
     runs: Runs = None,
     seed: Seed = 1,
@@ -109,11 +120,13 @@ def replicate(
     if name != "pampers":
         raise UsageError(f"nothing to replicate under {name!r}: the published study is 'pampers'")
     command = command_line()
-    if (study, backend, model, base_url, consumer) == (None,) * 5:
+    if (study, backend, model, base_url, server, consumer) == (None,) * 6:
         _story(runs, seed, folder, command)
         return
     chosen = load_study(study or ("pampers" if backend else "pampers-households"))
-    answerer = backend_of(backend, chosen, model=model, base_url=base_url, consumer=consumer)
+    answerer = backend_of(
+        backend, chosen, model=model, base_url=base_url, server=server, consumer=consumer
+    )
     report, note = _study_report(
         chosen, answerer, runs, seed, folder, budget=budget(budget_usd, None)
     )
@@ -135,6 +148,15 @@ def simulate(
     n: Several = None,
     reasoning_effort: Effort = None,
     extra_body: ExtraBody = None,
+    server: ServerFile = None,
+    timeout: Timeout = None,
+    max_tokens_field: TokensName = None,
+    api_version: ApiVersion = None,
+    deployment: Deployment = None,
+    headers: Headers = None,
+    key_env: KeyEnv = None,
+    ca_file: CaFile = None,
+    proxy: Proxy = None,
     whole: Whole = None,
     early: Early = None,
     consumer: ConsumerFile = None,
@@ -146,6 +168,7 @@ def simulate(
     store: StorePath = None,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
+    overhead: Overhead = 0.0,
     prices: PriceList = None,
     calls: Concurrency = "auto",
     rpm: Rpm = None,
@@ -183,6 +206,15 @@ def simulate(
         n=n,
         reasoning_effort=reasoning_effort,
         extra_body=extra_body,
+        server=server,
+        timeout=timeout,
+        max_tokens_field=max_tokens_field,
+        api_version=api_version,
+        deployment=deployment,
+        headers=headers,
+        key_env=key_env,
+        ca_file=ca_file,
+        proxy=proxy,
         prices=prices,
         whole=whole,
         early=early,
@@ -200,7 +232,7 @@ def simulate(
         runs,
         seed,
         kept,
-        budget=budget(budget_usd, budget_tokens),
+        budget=budget(budget_usd, budget_tokens, overhead),
         concurrency=concurrency(calls),
         rpm=rpm,
         tpm=tpm,
@@ -224,6 +256,16 @@ def probe(
     api: Api = None,
     reasoning_effort: Effort = None,
     extra_body: ExtraBody = None,
+    server: ServerFile = None,
+    timeout: Timeout = None,
+    max_tokens_field: TokensName = None,
+    api_version: ApiVersion = None,
+    deployment: Deployment = None,
+    headers: Headers = None,
+    key_env: KeyEnv = None,
+    ca_file: CaFile = None,
+    proxy: Proxy = None,
+    patience: Patience = 300.0,
     seed: Seed = 1,
     store: StorePath = None,
     as_json: AsJson = False,
@@ -246,11 +288,20 @@ def probe(
         api=api,
         reasoning_effort=reasoning_effort,
         extra_body=extra_body,
+        server=server,
+        timeout=timeout,
+        max_tokens_field=max_tokens_field,
+        api_version=api_version,
+        deployment=deployment,
+        headers=headers,
+        key_env=key_env,
+        ca_file=ca_file,
+        proxy=proxy,
     )
 
     async def asked() -> Any:
         try:
-            return await run(answerer, chosen, seed=seed)
+            return await run(answerer, chosen, seed=seed, patience=patience)
         finally:
             await answerer.close()
 

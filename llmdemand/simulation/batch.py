@@ -15,6 +15,7 @@ from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, TransportError, UsageError
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import replay
+from llmdemand.simulation.backends.wire.troubles import Trouble
 from llmdemand.simulation.requests import checked_runs, requests
 from llmdemand.simulation.storing.records import Source, Stored, key
 from llmdemand.simulation.storing.store import Store
@@ -325,8 +326,9 @@ def _answer(entry: Mapping[str, Any], backend: OpenAIBackend) -> tuple[dict[str,
     status = response.get("status_code", 200)
     if error or status != 200 or not isinstance(body, dict):
         detail = error if isinstance(error, dict) else {"message": str(error or f"status {status}")}
-        if status == 400 and detail.get("code") == "content_filter":
-            return backend.filtered(str(detail.get("message", ""))), ""
+        said = Trouble.of(detail, status if isinstance(status, int) else 200)
+        if said.filtered:
+            return backend.filtered(said.words), ""
         reason = str(detail.get("code") or detail.get("message") or f"status {status}")
         return None, reason.splitlines()[0][:100]
     try:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from llmdemand.core.resources import data_file
 from llmdemand.errors import UsageError
 
-__all__ = ["FRAME", "LOOKS", "Budget", "Estimate", "Ledger", "Prices", "known_prices"]
+__all__ = ["FRAME", "LOOKS", "Budget", "Estimate", "Hold", "Ledger", "Prices", "known_prices"]
 
 # Bytes per token of English text; prompts with many figures have more tokens.
 _BYTES_PER_TOKEN = (5.0, 2.5)
 #: Calls, at most, that an answer takes to find candidates by id where a server lists their texts.
 LOOKS = 3
-#: Tokens for role markers and the like, at most, per call.
+#: Tokens for role markers and the like, per call.
 FRAME = 32
+# Sums of shares are the whole up to this.
+_ROUNDED = 1 + 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +88,19 @@ class Budget:
         US dollars.
     tokens : float, optional
         Tokens read and written together.
+    overhead : float
+        Tokens per call that the server may count beyond what can be known of it: a hidden
+        system prompt, a chat template. The message that stops a run says how many.
 
     Raises
     ------
     UsageError
-        If neither is given, or one is not positive.
+        If neither dollars nor tokens are given, or a number is not positive.
     """
 
     usd: float | None = None
     tokens: float | None = None
+    overhead: float = 0.0
 
     def __post_init__(self) -> None:
         given = [v for v in (self.usd, self.tokens) if v is not None]
@@ -101,6 +109,8 @@ class Budget:
                 f"budget of {self.usd} dollars and {self.tokens} tokens: give at least one "
                 "positive number"
             )
+        if not (self.overhead >= 0 and math.isfinite(self.overhead)):
+            raise UsageError(f"overhead of {self.overhead} tokens per call: give none or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +174,28 @@ def prompt_range(bytes_: int) -> tuple[float, float]:
 
 
 def prompt_bound(bytes_: int) -> int:
-    """Tokens that it cannot exceed: no tokenizer needs more than one per byte."""
+    """Tokens that it cannot exceed unless more is read than was sent: at most one per byte."""
     return bytes_ + FRAME
+
+
+@dataclass
+class Hold:
+    """What is set aside for one call, and what has come of it.
+
+    Attributes
+    ----------
+    worst : (float, float)
+        Tokens and dollars that it cannot exceed, unless the server counts what it was not sent.
+    tokens, usd : float
+        What its answers took.
+    calls : int
+        Calls of the server that it consists of, at most.
+    """
+
+    worst: tuple[float, float]
+    tokens: float = 0.0
+    usd: float = 0.0
+    calls: int = 1
 
 
 @dataclass
@@ -183,6 +213,11 @@ class Ledger:
     lost : float
         Dollars of calls that failed on their way and may have been charged; they
         count against the cap.
+    proven : bool
+        Whether an answer has been booked. Before that nothing is known of how the server
+        counts, and with a budget one call is made at a time.
+    broken : str
+        How the server was found to count what no bound allows for; empty if it was not.
     """
 
     prices: Prices | None
@@ -190,17 +225,24 @@ class Ledger:
     tokens: float = 0.0
     usd: float = 0.0
     lost: float = 0.0
+    proven: bool = False
+    broken: str = ""
     _lost_tokens: float = 0.0
     _reserved: tuple[float, float] = field(default=(0.0, 0.0))
 
-    def worst(self, bytes_: int, completion_tokens: int) -> tuple[float, float]:
-        """Tokens and dollars that a call cannot exceed."""
+    def worst(self, bytes_: int, completion_tokens: int, calls: int = 1) -> tuple[float, float]:
+        """Tokens and dollars that requests cannot exceed, in so many calls of the server."""
         prompt = prompt_bound(bytes_)
-        usd = self.prices.usd(prompt, completion_tokens) if self.prices else 0.0
-        return prompt + completion_tokens, usd
+        surplus = calls * self.budget.overhead if self.budget is not None else 0.0
+        usd = 0.0
+        if self.prices:
+            # What a server adds is read or written: nobody knows, so the dearer counts.
+            dearer = max(self.prices.prompt, self.prices.completion)
+            usd = self.prices.usd(prompt, completion_tokens) + surplus * dearer / 1e6
+        return prompt + completion_tokens + surplus, usd
 
     def fits(self, worst: tuple[float, float]) -> bool:
-        """Whether a call can be made without any chance to exceed the budget."""
+        """Whether a call can be made that keeps the budget if it keeps its bound."""
         if self.budget is None:
             return True
         tokens = self.tokens + self._lost_tokens + self._reserved[0] + worst[0]
@@ -219,19 +261,71 @@ class Ledger:
         self._reserved = (self._reserved[0] - worst[0], self._reserved[1] - worst[1])
 
     def spend(
-        self, prompt_tokens: float, completion_tokens: float, worst: tuple[float, float]
-    ) -> float:
-        """Book one answer; returns its dollars (NaN where no price is known).
+        self,
+        usage: Mapping[str, Any],
+        worst: tuple[float, float],
+        hold: Hold,
+    ) -> tuple[float, float, float]:
+        """Book one answer: tokens read, written and dollars (NaN where no price is known).
 
-        An answer whose server does not count is booked at its worst case.
+        An answer whose server does not count, or counts nonsense, is booked at its worst case.
+
+        Parameters
+        ----------
+        usage : mapping
+            ``prompt_tokens``, ``completion_tokens`` and ``nonsense``, as the readers give them.
+        worst : (float, float)
+            Of this answer.
+        hold : Hold
+            Of the call that it belongs to, which its answers together must keep to.
         """
-        if math.isnan(prompt_tokens + completion_tokens):
-            self.tokens, self.usd = self.tokens + worst[0], self.usd + worst[1]
-            return math.nan
-        self.tokens += prompt_tokens + completion_tokens
-        usd = self.prices.usd(prompt_tokens, completion_tokens) if self.prices else math.nan
-        self.usd += 0.0 if math.isnan(usd) else usd
-        return usd
+        self.proven = True
+        read, written = (
+            float(nan if (nan := usage.get(k)) is not None else "nan")
+            for k in ("prompt_tokens", "completion_tokens")
+        )
+        usd = self.prices.usd(read, written) if self.prices else math.nan
+        counted = not math.isnan(read + written)
+        tokens, paid = (read + written, usd) if counted else worst
+        paid = 0.0 if math.isnan(paid) else paid
+        self.tokens, self.usd = self.tokens + tokens, self.usd + paid
+        hold.tokens, hold.usd = hold.tokens + tokens, hold.usd + paid
+        if nonsense := usage.get("nonsense"):
+            self.broken = self.broken or f"counts {nonsense}, which is no number of tokens"
+        elif hold.tokens > hold.worst[0] * _ROUNDED or hold.usd > hold.worst[1] * _ROUNDED:
+            self.broken = self.broken or self._surplus(hold)
+        return read, written, usd
+
+    def _surplus(self, hold: Hold) -> str:
+        """By how much an answer broke its bound."""
+        more = f"counts {hold.tokens:,.0f} tokens for what could take {hold.worst[0]:,.0f} at most"
+        if hold.usd > hold.worst[1] * _ROUNDED:
+            more += f" (${hold.usd:.3g} for ${hold.worst[1]:.3g})"
+        # Where only dollars are too many, tokens were written in place of tokens read.
+        surplus = max(hold.tokens - hold.worst[0], 0.0)
+        if self.prices and (dearer := max(self.prices.prompt, self.prices.completion)):
+            surplus = max(surplus, (hold.usd - hold.worst[1]) * 1e6 / dearer)
+        allowed = self.budget.overhead if self.budget is not None else 0.0
+        each = allowed + surplus / hold.calls
+        return (
+            f"{more}: it adds to what it is sent (a hidden prompt, a template) or ignores the most "
+            "tokens that it may write; to go on, allow it that many more a call: --overhead "
+            f"{1.2 * each:.0f}"
+        )
+
+    @property
+    def excess(self) -> str:
+        """How far beyond the budget the account is, in words; that it is not, where it is not."""
+        over = []
+        if self.budget is not None and self.budget.usd is not None:
+            spent = self.usd + self.lost
+            over += [f"${spent - self.budget.usd:.4g}"] if spent > self.budget.usd else []
+        if self.budget is not None and self.budget.tokens is not None:
+            spent = self.tokens + self._lost_tokens
+            over += (
+                [f"{spent - self.budget.tokens:,.0f} tokens"] if spent > self.budget.tokens else []
+            )
+        return f"{' and '.join(over)} beyond the budget" if over else "within the budget"
 
     def lose(self, worst: tuple[float, float]) -> None:
         """Book a call that may have been charged without an answer."""

@@ -6,11 +6,12 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from llmdemand.belief.extract import Extractor
+from llmdemand.belief.readers import given
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, TransportError
@@ -173,7 +174,14 @@ class Probe:
         return text + "".join(f"\nPROBLEM: {problem}" for problem in self.problems)
 
 
-async def probe(backend: Backend, study: Study, *, seed: int = 1) -> Probe:
+async def probe(
+    backend: Backend,
+    study: Study,
+    *,
+    seed: int = 1,
+    patience: float = 300.0,
+    ask: Callable[[Request], Awaitable[Mapping[str, Any]]] | None = None,
+) -> Probe:
     """Ask the study's first question three times and look at what comes back.
 
     Parameters
@@ -184,6 +192,11 @@ async def probe(backend: Backend, study: Study, *, seed: int = 1) -> Probe:
         Its first cell's prompt is asked, for 16 tokens at most.
     seed : int
         Of the run; the seeds of the probe's questions differ from those of a panel.
+    patience : float
+        Seconds without an answer after which the server counts as gone.
+    ask : callable, optional
+        Coroutine function from a request to its raw response, in place of the backend's: the
+        runner's own keeps to its budget, pace and patience.
 
     Returns
     -------
@@ -200,16 +213,19 @@ async def probe(backend: Backend, study: Study, *, seed: int = 1) -> Probe:
     )
     plain = replace(first, run_id="probe", sampling=sampling, seed=run_seed(seed, 0, 0, 1))
     hot = replace(plain, sampling=replace(sampling, temperature=_HOT, max_tokens=1))
-    raws = [await _asked(backend, request) for request in (plain, hot, plain)]
+    retries = Retries(patience)
+    ask = ask or (lambda request: _asked(backend, request, retries))
+    raws = [await ask(request) for request in (plain, hot, plain)]
     answers = [backend.parse(raw) for raw in raws]
     return _found(backend, study, sampling.top_logprobs, raws, answers)
 
 
-async def _asked(backend: Backend, request: Request) -> Mapping[str, Any]:
-    retries, begun, attempt = Retries(60.0), time.monotonic(), 0
+async def _asked(backend: Backend, request: Request, retries: Retries) -> Mapping[str, Any]:
+    begun, attempt = time.monotonic(), 0
     while True:
         try:
             async for raw in backend.complete([request]):
+                retries.answered()
                 return raw
             raise BackendError(f"{backend.name} gave no answer to the probe")
         except TransportError as error:
@@ -234,7 +250,7 @@ def _found(
     belief = Extractor(study.menu, **study.reading)(first)
     written = json.dumps(raws[0], ensure_ascii=False)
     usage = [answer.usage for answer in answers]
-    cached = (dict(raws[2]).get("usage") or {}).get("prompt_tokens_details") or {}
+    cached = again.usage.get("prompt_tokens_details")
     differences = _differences(_first(first), _first(again))
     return Probe(
         backend.model,
@@ -252,7 +268,7 @@ def _found(
         any(g in written and g not in first.text for g in _GLYPHS),
         first.text == again.text,
         max(differences, default=math.nan),
-        float(cached.get("cached_tokens", math.nan)) if isinstance(cached, dict) else math.nan,
+        given(cached.get("cached_tokens")) if isinstance(cached, dict) else math.nan,
         belief.status,
         belief.decided_mass,
         *(

@@ -27,7 +27,7 @@ from llmdemand.simulation.calls.options import Options
 from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.calls.progress import Progress, progress_bar
 from llmdemand.simulation.calls.sync import run_async
-from llmdemand.simulation.cost import Budget, Estimate, Ledger, Prices, prompt_range
+from llmdemand.simulation.cost import Budget, Estimate, Hold, Ledger, Prices, prompt_range
 from llmdemand.simulation.requests import Asked, answer_to, checked_runs, provenance_of
 from llmdemand.simulation.storing.records import Source, Stored, key
 from llmdemand.simulation.storing.store import Store, rescue
@@ -35,6 +35,10 @@ from llmdemand.simulation.storing.store import Store, rescue
 __all__ = ["estimate", "simulate"]
 
 _DEFAULT_STORE = "llmdemand.responses.sqlite"
+_PROBE = "probe (three calls; --no-probe leaves it out)"
+
+_Pair = tuple[float, float]
+_Keep = Callable[[Request, str, Mapping[str, Any], _Pair, Hold], float]
 
 
 def simulate(
@@ -221,6 +225,10 @@ class _Run:
                 "and written, on the command line --prices 2.5,10), or a budget in tokens"
             )
         self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
+        asked = options.concurrency
+        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
+        self.pace = Pace(options.rpm, options.tpm)
+        self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
         self._rescued: list[Stored] = []
         self._broken_store: StoreError | None = None
 
@@ -289,11 +297,31 @@ class _Run:
             once = self.ledger.worst(first.bytes, 2 * LONGEST)
             three = (3 * once[0], 3 * once[1])
             if not self.ledger.fits(three):
-                raise self._budget_reached(three, "probe (three calls; --no-probe leaves it out)")
+                raise self._budget_reached(three, _PROBE)
             self.progress.note = "probing"
             self.progress.draw(now=True)
-            found = await probe(self.backend, self.study, seed=self.seed)
-            self.ledger.spend(found.prompt_tokens, found.completion_tokens, three)
+
+            async def ask(request: Request) -> Mapping[str, Any]:
+                raws: list[Mapping[str, Any]] = []
+
+                def keep(
+                    _: Request, __: str, raw: Mapping[str, Any], worst: _Pair, hold: Hold
+                ) -> float:
+                    raws.append(raw)
+                    self.ledger.spend(self.backend.parse(raw).usage, worst, hold)
+                    return 0.0
+
+                if not self.ledger.fits(once):  # after calls that were cut off
+                    raise self._budget_reached(once, _PROBE)
+                self.ledger.reserve(once)
+                try:
+                    await self._until_answered([(request, "")], once, Hold(once), keep)
+                finally:
+                    self.ledger.settle(once)
+                return raws[0]
+
+            found = await probe(self.backend, self.study, seed=self.seed, ask=ask)
+            self.ledger.proven = False  # its answers are shorter than those of the study
             known = found.to_dict()
             found.enforce(temperature)
             self.store.put_probe(self.source, known)
@@ -345,11 +373,6 @@ class _Run:
         yield from of_cell()
 
     async def _ask(self) -> None:
-        traits, asked = self.backend.traits, self.options.concurrency
-        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
-        self.pace = Pace(self.options.rpm, self.options.tpm)
-        self.retries = Retries(self.options.patience)
-
         def add_stored(request: Request, name: str) -> None:
             self._add(request, self._stored(request, name))
 
@@ -357,20 +380,39 @@ class _Run:
             self.look_up(add_stored)
         try:
             await stream(self._calls(), self._answered, self.gate, self._admitted)
+        except BudgetReached:
+            # Calls that were under way have ended: their answers are in the account too.
+            if self.ledger.broken:
+                raise self._bound_broken() from None
+            raise
         finally:
             self._rescue()
 
     async def _admitted(self, call: Call) -> None:
         """Wait until a call fits into the budget with certainty."""
-        worst = self.ledger.worst(call.bytes, call.completion_tokens)
-        while not self.ledger.fits(worst):
-            if not self.gate.in_flight:
+        worst, budget = self._worst(call), self.options.budget
+        # How a server counts is known from its first answer: with a budget that is waited for.
+        while not (fits := self.ledger.fits(worst)) or (
+            budget is not None and not self.ledger.proven and self.gate.in_flight
+        ):
+            if not fits and not self.gate.in_flight:
                 raise self._budget_reached(worst)
             self.gate.changed.clear()
             await self.gate.changed.wait()
         self.ledger.reserve(worst)
 
-    def _budget_reached(self, worst: tuple[float, float], what: str = "call") -> BudgetReached:
+    def _worst(self, call: Call) -> _Pair:
+        return self.ledger.worst(call.bytes, call.completion_tokens, call.calls)
+
+    def _bound_broken(self) -> BudgetReached:
+        return BudgetReached(
+            f"{self.backend.name} {self.backend.model} {self.ledger.broken}. With a budget the run "
+            f"stops here, {self.ledger.excess}: ${self.ledger.usd:.4g} and "
+            f"{self.ledger.tokens:,.0f} tokens by its own count, {self.progress.done:,} of "
+            f"{self.total:,} runs answered; every answer is in {self.store.path}"
+        )
+
+    def _budget_reached(self, worst: _Pair, what: str = "call") -> BudgetReached:
         lost = f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
         return BudgetReached(
             f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are answered, "
@@ -381,27 +423,28 @@ class _Run:
         )
 
     async def _answered(self, call: Call) -> None:
-        worst = self.ledger.worst(call.bytes, call.completion_tokens)
+        worst = self._worst(call)
+        hold = Hold(worst, calls=call.calls)
         named = [(request, key(request, self.source)) for request in call.requests]
         try:
             await self._claim([name for _, name in named])
             left = [(request, name) for request, name in named if not self._found(request, name)]
             if left:
-                await self._until_answered(left, worst)
+                await self._until_answered(left, worst, hold, self._keep)
             if self.study.sampling.branch:
                 for request, name in named:
-                    await self._branches(request, name)
+                    await self._branches(request, name, hold)
         finally:
             self.ledger.settle(worst)
             for _, name in named:
                 self.store.release(name)
 
-    async def _branches(self, request: Request, name: str) -> None:
+    async def _branches(self, request: Request, name: str, hold: Hold) -> None:
         """Ask what is missing of an answer's branches, then add its row."""
         for branch, branch_name in self.branches.missing(request, name) or ():
             call = Call((branch,))
-            worst = self.ledger.worst(call.bytes, call.completion_tokens)
-            await self._until_answered([(branch, branch_name)], worst)
+            worst = self._worst(call)
+            await self._until_answered([(branch, branch_name)], worst, hold, self._keep)
         self._add(request, self._stored(request, name))
 
     def _stored(self, request: Request, name: str) -> Response:
@@ -428,60 +471,60 @@ class _Run:
         return raw is not None
 
     async def _until_answered(
-        self, left: list[tuple[Request, str]], worst: tuple[float, float]
+        self, left: list[tuple[Request, str]], worst: _Pair, hold: Hold, keep: _Keep
     ) -> None:
         attempt, failing_since, many = 0, 0.0, len(left)
+        failed: TransportError | None = None
         while left:
-            await self.pace.wait(worst[0])
-            await self.gate.opened()
-            begun = time.monotonic()
-            self.progress.in_flight = self.gate.in_flight
-            try:
-                used = 0.0
-                async for raw in self.backend.complete([request for request, _ in left]):
-                    used += self._keep(*left.pop(0), raw, (worst[0] / many, worst[1] / many))
-                    self.retries.answered()
-                self.pace.correct(worst[0], used)
-                if self._broken_store is not None:
-                    raise self._broken_store
-                if left:
-                    raise BackendError(
-                        f"{self.backend.name} left {len(left)} of its requests without an answer, "
-                        f"run {left[0][0].run_id} first"
-                    )
-                self.gate.succeeded(time.monotonic() - begun)
-            except TransportError as error:
-                if error.maybe_billed:
-                    self.ledger.lose(worst)
-                    if not self.ledger.fits((0.0, 0.0)):
-                        raise self._budget_reached(worst) from None
-                failing_since = failing_since or begun
-                wait = self.retries.wait(error, attempt, failing_since)
-                if error.rate_limited:
-                    self.gate.objected(begun, error.retry_after)
-                attempt += 1
-                self.progress.note = f"{_brief(error)}, waiting {wait:.0f} s"
-                self.progress.draw(now=True)
-                await self.gate.sleep(wait)
-                self.progress.note = ""
-                if self.gate.failed:
-                    raise
+            async with self.retries.turn(failed):
+                if failed is not None and self.gate.failed:
+                    raise failed
+                await self.pace.wait(worst[0])
+                await self.gate.opened()
+                begun = time.monotonic()
+                self.progress.in_flight = self.gate.in_flight
+                try:
+                    used = 0.0
+                    async for raw in self.backend.complete([request for request, _ in left]):
+                        used += keep(*left.pop(0), raw, (worst[0] / many, worst[1] / many), hold)
+                        self.retries.answered()
+                    self.pace.correct(worst[0], used)
+                    if self._broken_store is not None:
+                        raise self._broken_store
+                    if self.ledger.broken and self.options.budget is not None:
+                        raise self._bound_broken()
+                    if left:
+                        raise BackendError(
+                            f"{self.backend.name} left {len(left)} of its requests without an "
+                            f"answer, run {left[0][0].run_id} first"
+                        )
+                    self.gate.succeeded(time.monotonic() - begun)
+                    return
+                except TransportError as error:
+                    failed = error
+            if failed.maybe_billed:
+                self.ledger.lose(worst)
+                if not self.ledger.fits((0.0, 0.0)):
+                    raise self._budget_reached(worst) from None
+            failing_since = failing_since or begun
+            wait = self.retries.wait(failed, attempt, failing_since)
+            if failed.rate_limited or failed.slow:
+                self.gate.objected(begun, failed.retry_after)
+            attempt += 1
+            self.progress.note = f"{_brief(failed)}, waiting {wait:.0f} s"
+            self.progress.draw(now=True)
+            await self.gate.sleep(wait)
+            self.progress.note = ""
+            if self.gate.failed:
+                raise failed
 
     def _keep(
-        self,
-        request: Request,
-        name: str,
-        raw: Mapping[str, Any],
-        worst: tuple[float, float],
+        self, request: Request, name: str, raw: Mapping[str, Any], worst: _Pair, hold: Hold
     ) -> float:
         """Store an answer and add its row; returns the tokens it used."""
         response = self.backend.parse(raw)
         raw = self.branches.kept(request, raw, response)
-        read, written = (
-            float(nan if (nan := response.usage.get(k)) is not None else "nan")
-            for k in ("prompt_tokens", "completion_tokens")
-        )
-        usd = self.ledger.spend(read, written, worst)
+        read, written, usd = self.ledger.spend(response.usage, worst, hold)
         self.progress.usd = self.ledger.usd
         stored = Stored(
             name,

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 
 from llmdemand.belief.readers.listed import data_of, entries, paired, pairs, value_of
-from llmdemand.belief.readers.shapes import Body, Choice, Logprobs, Message
+from llmdemand.belief.readers.shapes import Body, Choice, Logprobs, Message, given
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.errors import ResponseError
 
@@ -148,7 +148,9 @@ def _thought(message: Message) -> str:
 
 
 def usage_of(usage: Any) -> dict[str, Any]:
-    """Token counts under the names of Chat Completions.
+    """Token counts under the names of Chat Completions; NaN where there is none.
+
+    What is told as a count and is no number of tokens is shown under ``nonsense``.
 
     Raises
     ------
@@ -161,8 +163,8 @@ def usage_of(usage: Any) -> dict[str, Any]:
         raise ResponseError(f"no token counts: usage is {_kind(usage)}, expected an object")
     found = dict(usage)
     for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
-        if not isinstance(found.get(name, found.get(other)), (int, float)):
-            found[name] = math.nan
-        else:
-            found.setdefault(name, found.get(other))
+        value = found.get(name, found.get(other))
+        found[name] = given(value)
+        if value is not None and math.isnan(found[name]):
+            found["nonsense"] = f"{name} {value!r}"[:60]
     return found

@@ -41,6 +41,9 @@ MaybeRaw = Raw | UnsetType
 FORM = "known form of response (as Chat Completions: choices[0] with message, logprobs.content)"
 
 
+# Tokens of one answer and its prompt: beyond what any model reads.
+_MOST = 1e8
+
 #: A token of our own short form: itself, its log-probability and its candidates.
 Short = tuple[str | list[int], float | None, Raw]
 
@@ -223,7 +226,7 @@ def as_json(raw: Any) -> bytes:
     """
     try:
         return msgspec.json.encode(raw)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):  # half characters; integers beyond 64 bits
         return json.dumps(raw, ensure_ascii=False).encode("utf-8", "replace")
     except (TypeError, ValueError, RecursionError) as error:
         raise ResponseError(f"a response is JSON, and this is none ({error})") from None
@@ -235,7 +238,11 @@ def is_null(raw: Raw | UnsetType) -> bool:
 
 
 def given(value: Any) -> float:
-    """A number that a server gave, else NaN."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value) if abs(value) < math.inf else math.nan
+    """A number of tokens that a server gave, else NaN: no answer has fewer than none or millions.
+
+    >>> given(7), given(-7), given("7"), given(10**400)
+    (7.0, nan, nan, nan)
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _MOST:
+        return float(value)
     return math.nan

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from llmdemand.belief.audit import MUCH, position, remedy, thoughts
+from llmdemand.belief.audit import MUCH, position, remedy, snapshots, thoughts
 from llmdemand.belief.equivalence import check_equivalence
 from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import DesignError
+from llmdemand.modeling.models.demand import Outcome, fit_demand
 from llmdemand.modeling.outcomes.frames import default_reading
 from llmdemand.reporting.measures.draws import Pool
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["CUT", "FEW", "Quality", "Shift", "quality", "shortcomings", "why_nothing"]
+__all__ = [
+    "CUT",
+    "FEW",
+    "Quality",
+    "Shift",
+    "by_snapshot",
+    "quality",
+    "shortcomings",
+    "why_nothing",
+]
 
 #: Below this share of usable answers, estimates speak for a selected few.
 FEW = 0.5
@@ -210,6 +219,56 @@ def why_nothing(panel: Panel) -> tuple[str, bool]:
     return "", False
 
 
+def by_snapshot(panel: Panel) -> pd.DataFrame:
+    """The price coefficient by the model that answered: see `llmdemand.belief.audit.snapshots`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `snapshots` gives it, with ``price_sensitivity, lower, upper`` of a 95 % interval from
+        the runs of each alone, and in ``note`` why there is none.
+    """
+    found, rows = snapshots(panel), []
+    names = panel.frame["model"].fillna("").astype(str)
+    outcome: Outcome = "choice" if panel.usable.empty else "belief"
+    for name in found.index:
+        row: dict[str, Any] = dict.fromkeys(("price_sensitivity", "lower", "upper"), float("nan"))
+        note = ""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the whole panel they are said elsewhere
+                part = replace(panel, frame=panel.frame[names == name])
+                demand = fit_demand(part, outcome, separation="raise")
+            row |= {"price_sensitivity": demand.price_sensitivity}
+            row |= dict(demand.conf_int().loc["price"][["lower", "upper"]])
+        except DesignError as error:
+            note = str(error).split(":")[0]
+        rows.append({**row, "note": note})
+    return found.join(pd.DataFrame(rows, index=found.index))
+
+
+def _drift(panel: Panel) -> list[str]:
+    """What is said where more than one model has answered."""
+    if len(snapshots(panel)) < 2:
+        return []
+    found = by_snapshot(panel)
+    told = "; ".join(
+        f"{name or 'one that is not named'} {int(r.runs)} runs, "
+        + (
+            f"no estimate ({r.note})"
+            if r.note
+            else f"price coefficient {r.price_sensitivity:.4f} ({r.lower:.4f} to {r.upper:.4f})"
+        )
+        for name, r in found.iterrows()
+    )
+    return [
+        f"The answers are of {len(found)} snapshots of the model ({told}): estimates mix them, and "
+        "where one answered other prices than another, the difference between them looks like a "
+        "reaction to price. Ask one snapshot by its dated name, or estimate from the runs of one "
+        "alone."
+    ]
+
+
 def shortcomings(panel: Panel) -> tuple[str, ...]:
     """Sentences on what makes the estimates of a panel doubtful although they exist.
 
@@ -223,7 +282,7 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
     tuple of str
         What was found, what it means and what to do; empty for a sound panel.
     """
-    found, said = quality(panel), []
+    found, said = quality(panel), _drift(panel)
     usable = len(panel.usable)
     if usable and found.readable < FEW:
         said.append(

@@ -7,25 +7,40 @@ from typing import Any
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError, nearest
 from llmdemand.simulation.backend import Backend
+from llmdemand.simulation.backends.wire.server import read_server
 
 __all__ = ["BACKENDS", "backend_named"]
 
 BACKENDS = ("local", "openai", "synthetic", "recorded", "choice_only")
+# How a server is reached, and a file that may say all of it.
+_SERVER = (
+    "base_url",
+    "timeout",
+    "max_tokens_field",
+    "api_version",
+    "deployment",
+    "headers",
+    "key_env",
+    "ca_file",
+    "proxy",
+    "server",
+)
 # Options that each backend knows; the others take none.
 _OPTIONS = {
     "local": ("model", "whole", "early"),
     "openai": (
         "model",
-        "base_url",
+        *_SERVER,
         "api",
         "n",
+        "top_logprobs",
         "reasoning_effort",
         "extra_body",
         "prices",
         "needs_key",
     ),
     "recorded": ("model", "store"),
-    "choice_only": ("model", "base_url", "reasoning_effort", "extra_body", "prices"),
+    "choice_only": ("model", *_SERVER, "reasoning_effort", "extra_body", "prices"),
     "synthetic": ("consumer",),
 }
 
@@ -42,7 +57,8 @@ def backend_named(name: str, study: Study, **options: Any) -> Backend:
     **options
         Those of the backend: ``model`` (a GGUF file for ``local``, a model name
         otherwise), ``base_url``, ``consumer`` (a TOML file of the options of
-        `SyntheticBackend`), ... ; None means the backend's own default.
+        `SyntheticBackend`), ... ; None means the backend's own default. ``server`` is a
+        TOML file that holds those of `OpenAIBackend`; what is given beside it comes first.
 
     Raises
     ------
@@ -52,10 +68,13 @@ def backend_named(name: str, study: Study, **options: Any) -> Backend:
     if name not in BACKENDS:
         raise UsageError(f"no backend {name!r}{nearest(name, BACKENDS)}: use {', '.join(BACKENDS)}")
     given = {k: v for k, v in options.items() if v is not None}
+    if (file := given.get("server")) is not None and "server" in _OPTIONS[name]:
+        given = {**read_server(file), **given}
+        del given["server"]
     for option in given:
         if option not in _OPTIONS[name]:
             having = [b for b, known in _OPTIONS.items() if option in known]
-            flag = "--" + option.replace("_", "-")
+            flag = "--header" if option == "headers" else "--" + option.replace("_", "-")
             raise UsageError(f"{flag} is for the backend {' or '.join(having)}, not for {name}")
     if "model" not in given and ("base_url" in given or name == "choice_only"):
         raise UsageError(

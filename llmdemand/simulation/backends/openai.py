@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from llmdemand.belief.readers import read_response
 from llmdemand.belief.tokens import Response
-from llmdemand.errors import BackendError, ResponseError, TransportError, UsageError
+from llmdemand.errors import BackendError, ResponseError, TransportError, UsageError, choose
 from llmdemand.simulation.backend import Request, Traits
-from llmdemand.simulation.backends.clients import MOST_CONNECTIONS, Clients
+from llmdemand.simulation.backends.wire.bodies import error_in, spelled, split
+from llmdemand.simulation.backends.wire.clients import MOST_CONNECTIONS, Clients
+from llmdemand.simulation.backends.wire.reasoning import REASONING, USE, refuse_reasoning
+from llmdemand.simulation.backends.wire.server import Server, read_server
+from llmdemand.simulation.backends.wire.troubles import Trouble, cleaned, retry_after
 from llmdemand.simulation.cost import Prices, known_prices
 
 __all__ = ["OpenAIBackend", "refuse_reasoning"]
 
-_REASONING = re.compile(r"(?:.*/)?(?:o[134](?:-|$)|gpt-5|.*deep-research)")
-# The only reasoning models that can be told not to reason, and then give log-probabilities.
-_OPTIONAL_REASONING = re.compile(r"(?:.*/)?gpt-5\.[12](?:-\d|$)")
-_USE = (
-    "use gpt-4o, gpt-4.1, gpt-5.1 with reasoning effort 'none', a model that you host, or "
-    "`--backend choice_only` for choices without belief"
-)
 _PATHS = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
 
 # What the budget, the store's keys and extraction rely on.
@@ -35,6 +31,7 @@ _OWN_FIELDS = set(
 )
 
 Api = Literal["auto", "chat", "responses", "completions"]
+TokensField = Literal["auto", "max_tokens", "max_completion_tokens"]
 
 
 class OpenAIBackend:
@@ -45,8 +42,9 @@ class OpenAIBackend:
     model : str
         Model name, such as ``gpt-4o``.
     base_url : str, optional
-        Another server (vLLM, llama.cpp, Ollama, a proxy), usually ending in
-        ``/v1``; ``OPENAI_BASE_URL`` or OpenAI itself by default.
+        Another server (vLLM, llama.cpp, Ollama, Azure, a proxy), usually ending in
+        ``/v1``; ``OPENAI_BASE_URL`` or OpenAI itself by default. It may end in
+        ``?api-version=``.
     api : {"auto", "chat", "responses", "completions"}
         Which of the protocol's interfaces. ``auto`` is Chat Completions, and
         Completions for studies in completion mode on servers other than OpenAI's.
@@ -62,7 +60,19 @@ class OpenAIBackend:
     top_logprobs : int
         The most candidates that the server lists; OpenAI and vLLM list 20.
     timeout : float
-        Seconds for one call from its beginning to its last byte.
+        Seconds for one call from its beginning to its last byte, at first: a server that takes
+        longer is given twice as long the next time.
+    max_tokens_field : {"auto", "max_tokens", "max_completion_tokens"}
+        What the chat's field for the most tokens is called; by default by model.
+    api_version, deployment : str, optional
+        Of Azure and the like; see `llmdemand.simulation.backends.server.Server`.
+    headers : mapping of str to str, optional
+        Further headers: from names to the environment variables that hold the values.
+    key_env : str, optional
+        The environment variable that holds the key: ``OPENAI_API_KEY`` by default, and
+        ``AZURE_OPENAI_API_KEY`` for Azure.
+    ca_file, proxy : optional
+        Certificates to trust beside the system's, and an HTTP proxy beside the environment's.
     prices : Prices, optional
         List prices by default, where the server is OpenAI's.
     needs_key : bool
@@ -71,8 +81,8 @@ class OpenAIBackend:
     Raises
     ------
     UsageError
-        If ``OPENAI_API_KEY`` is not set and no other server is named, or the model
-        is known to return no log-probabilities.
+        If ``OPENAI_API_KEY`` is not set and no other server is named, the model is known to
+        return no log-probabilities, or an option is impossible.
 
     Notes
     -----
@@ -95,18 +105,34 @@ class OpenAIBackend:
         extra_body: Mapping[str, Any] | None = None,
         top_logprobs: int = 20,
         timeout: float = 120.0,
+        max_tokens_field: TokensField = "auto",
+        api_version: str | None = None,
+        deployment: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key_env: str | None = None,
+        ca_file: str | Path | None = None,
+        proxy: str | None = None,
         prices: Prices | None = None,
         needs_key: bool = True,
     ) -> None:
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
-        _check_address(base_url)
+        server = Server.at(
+            base_url,
+            timeout=timeout,
+            api_version=api_version,
+            deployment=deployment,
+            headers=headers,
+            key_env=key_env,
+            ca_file=ca_file,
+            proxy=proxy,
+        )
         if self._logprobs:
             refuse_reasoning(model, reasoning_effort)
-        if needs_key and not os.environ.get("OPENAI_API_KEY") and base_url is None:
+        if needs_key and not server.key and (server.is_openai or server.is_azure):
             raise UsageError(
-                "no OPENAI_API_KEY in the environment: set it, or name a compatible server "
+                f"no {server.key_name} in the environment: set it, or name a compatible server "
                 "with --base-url (local servers accept any key)"
             )
+        choose(max_tokens_field, TokensField, "max_tokens_field")
         if api not in ("auto", *_PATHS):
             raise UsageError(f"api={api!r}: use auto, {', '.join(_PATHS)}")
         if n < 1 or (n > 1 and api == "responses"):
@@ -117,35 +143,47 @@ class OpenAIBackend:
                 f"extra_body sets {taken[0]!r}, which the study or an option of its own sets: "
                 "change it there"
             )
-        key = os.environ.get("OPENAI_API_KEY")
-        if key and key in json.dumps(dict(extra_body or {})):
+        written = json.dumps(dict(extra_body or {}))
+        if any(secret in written for secret in server.secrets):
             raise UsageError("extra_body holds the API key: it would be stored; leave it out")
         self.model = model
-        self._base_url, self._api, self._n = base_url, api, n
+        self._server, self._api, self._n = server, api, n
         self._effort, self._extra = reasoning_effort, dict(extra_body or {})
-        self._most, self._timeout = top_logprobs, timeout
+        self._most, self._deadline = top_logprobs, timeout
+        self._tokens_field = max_tokens_field
         self.prices = prices or (known_prices(model) if self.is_openai else None)
-        self._clients = Clients(self._base_url, timeout)
+        self._clients = Clients(server)
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **options: Any) -> OpenAIBackend:
+        """A backend whose options are in a TOML file, those given here first.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be read, or names an option that there is none of.
+        """
+        return cls(**{**read_server(path), **options})
 
     @property
     def is_openai(self) -> bool:
         """Whether the server is OpenAI's."""
-        return self._base_url is None or (urlsplit(self._base_url).hostname or "").endswith(
-            "openai.com"
-        )
+        return self._server.is_openai
 
     @property
     def _place(self) -> str:
-        return self._base_url or "OpenAI"
+        return self._server.place
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Server, interface and further request fields."""
         found: dict[str, Any] = {
-            "base_url": self._base_url or "openai",
+            **self._server.settings,
             "api": self._api,
             "extra_body": self._extra,
         }
+        if self._tokens_field != "auto":
+            found["max_tokens_field"] = self._tokens_field
         if self._effort is not None:
             found["reasoning_effort"] = self._effort
         if self._n > 1:
@@ -165,7 +203,7 @@ class OpenAIBackend:
         """One call for all requests: they share a prompt, and differ in what is drawn."""
         path, body = self.body(requests[0], len(requests))
         raw = await self.post(path, body)
-        answers = _split(raw, len(requests))
+        answers = split(raw, len(requests))
         for answer in answers:
             yield answer
         if len(answers) < len(requests):
@@ -242,10 +280,11 @@ class OpenAIBackend:
             body |= {"continue_final_message": True, "add_generation_prompt": False}
         if self._logprobs:
             body |= {"logprobs": True, "top_logprobs": listed}
-        if self.is_openai and _REASONING.match(self.model):
-            body["max_completion_tokens"] = request.sampling.max_tokens
-        else:
-            body["max_tokens"] = request.sampling.max_tokens
+        field = self._tokens_field
+        if field == "auto":
+            own = (self.is_openai or self._server.is_azure) and REASONING.match(self.model)
+            field = "max_completion_tokens" if own else "max_tokens"
+        body[field] = request.sampling.max_tokens
         if self._effort is not None:
             body["reasoning_effort"] = self._effort
         return body
@@ -295,80 +334,104 @@ class OpenAIBackend:
         import openai
 
         if plain:
-            path = (self._base_url or "").rstrip("/").removesuffix("/v1") + path
-
+            path = (self._server.base_url or "").rstrip("/").removesuffix("/v1") + path
+        deadline = self._deadline
         # The client's typed methods would read every answer into objects and write it out
         # again; what is stored is what the server said.
         try:
-            async with self._clients.one() as client, asyncio.timeout(self._timeout):
-                answer = await client.post(path, body=body, cast_to=self._clients.response)
+            async with self._clients.one() as client, asyncio.timeout(deadline):
+                kind = self._clients.response
+                answer = await client.post(
+                    path, body=body, cast_to=kind, options={"timeout": deadline}
+                )
                 content, kind = answer.content, answer.headers.get("content-type", "")
         except openai.APIStatusError as error:
             if plain and error.status_code in (404, 405, 501):
                 return {}
             return self._refusal(error)
         except (openai.APITimeoutError, TimeoutError):
+            # Of calls that were under way together, the first to be late makes it longer.
+            self._deadline = max(self._deadline, 2 * deadline)
             raise TransportError(
-                f"{self._place} did not answer within {self._timeout:.0f} s", maybe_billed=True
+                f"{self._place} did not answer within {deadline:g} s (--timeout)",
+                maybe_billed=True,
+                slow=True,
             ) from None
         except openai.APIConnectionError as error:
-            cause = type(error.__cause__).__name__ if error.__cause__ else type(error).__name__
-            raise TransportError(
-                f"{self._place} could not be reached or broke off ({cause})",
-                maybe_billed="Connect" not in cause,
-            ) from None
-        return self._read(content, kind, plain)
+            raise self._unreachable(error) from None
+        return self._read(content, kind, 0 if plain else body.get("n", 1))
 
-    def _read(self, content: bytes, kind: str, plain: bool) -> dict[str, Any]:
+    def _unreachable(self, error: BaseException) -> BackendError:
+        """What broke the connection; a certificate that is not trusted will not be later."""
+        cause, deeper = error.__cause__, error.__cause__
+        while deeper is not None:
+            if isinstance(deeper, ssl.SSLCertVerificationError):
+                return BackendError(
+                    f"{self._place} has a certificate that is not trusted "
+                    f"({deeper.verify_message}): name the authority's file with --ca-file"
+                )
+            deeper = deeper.__cause__ or deeper.__context__
+        name = type(cause or error).__name__
+        return TransportError(
+            f"{self._place} could not be reached or broke off ({name})",
+            maybe_billed="Connect" not in name and "Proxy" not in name,
+        )
+
+    def _read(self, content: bytes, kind: str, wanted: int) -> dict[str, Any]:
         """The answer in a body; a body that is none is a failure on the way."""
         try:
             raw = json.loads(content)
             if not isinstance(raw, dict):
                 raise ValueError(f"{type(raw).__name__} in place of an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TransportError(
                 f"{self._place} answered {len(content)} bytes of {kind or 'no content type'} that "
                 f"are no JSON object ({str(error)[:60]})",
                 maybe_billed=True,
             ) from None
-        if isinstance(raw.get("error"), dict) and not {"choices", "output"} & set(raw):
-            code = raw["error"].get("code")
-            message = f"{self._place}: {_clean(str(raw['error'].get('message', code)))}"
-            if code in (429, 500, 502, 503, 504):
-                raise TransportError(message, rate_limited=code == 429)
-            raise BackendError(message)
-        if plain:
-            return raw
+        if (told := error_in(raw)) is not None:
+            return self._trouble(Trouble.of(told), 0.0)
+        raw = spelled(raw)
         try:
-            self.parse(raw)
+            for answer in split(raw, wanted) if wanted else ():
+                self.parse(answer)
         except ResponseError as error:
-            # With several choices each is read by itself.
-            choices = raw.get("choices")
-            if not isinstance(choices, list) or len(choices) < 2:
-                raise BackendError(
-                    f"{self._place} does not speak the OpenAI protocol at this address ({error}): "
-                    "most servers want a base URL that ends in /v1"
-                ) from None
+            raise BackendError(
+                f"{self._place} does not speak the OpenAI protocol at this address "
+                f"({str(error)[:300]}): most servers want a base URL that ends in /v1"
+            ) from None
         return raw
 
     def _refusal(self, error: Any) -> dict[str, Any]:
         """An error status: a filtered prompt is an answer, the rest is raised."""
-        status, code = error.status_code, getattr(error, "code", None)
-        reason = _reason(error)
-        if status == 400 and code == "content_filter":
-            return self.filtered(reason)
-        text = f"{self._place} answered {status} to model {self.model!r}: {reason}"
-        if status == 429 and code == "insufficient_quota":
-            raise BackendError(f"{text}: add credit, then run the same command to go on")
-        if status in (408, 409, 425, 429) or status >= 500:
-            raise TransportError(
-                text,
-                rate_limited=status in (429, 503),
-                retry_after=_retry_after(error.response.headers),
+        status, headers = error.status_code, error.response.headers
+        if 300 <= status < 400:
+            to = self._cleaned(str(headers.get("location", "")))[:200]
+            raise BackendError(
+                f"{self._place} answered {status}: it is at {to or 'another address'!r}, and no "
+                "key is sent where it was not meant to go: if that is right, give it as --base-url"
             )
-        if "logprob" in reason.lower():
-            text += f": this model gives no log-probabilities, or fewer; {_USE}"
+        body = error.body if isinstance(error.body, Mapping) else None
+        return self._trouble(Trouble.of(body or error.message, status), retry_after(headers))
+
+    def _trouble(self, said: Trouble, wait: float) -> dict[str, Any]:
+        """What a server's error means for the run: a filtered prompt is an answer."""
+        words = self._cleaned(said.words)
+        if said.filtered:
+            return self.filtered(words)
+        text = f"{self._place} answered {said.status} to model {self.model!r}: {words}"
+        if said.exhausted(wait):
+            raise BackendError(f"{text}: add credit, then run the same command to go on")
+        if said.passing:
+            raise TransportError(text, rate_limited=said.crowded, retry_after=wait)
+        if "max_completion_tokens" in words:
+            text += ": add --max-tokens-field max_completion_tokens"
+        elif "logprob" in words.lower():
+            text += f": this model gives no log-probabilities, or fewer; {USE}"
         raise BackendError(text)
+
+    def _cleaned(self, words: str) -> str:
+        return cleaned(words, self._server.secrets)
 
     def filtered(self, reason: str) -> dict[str, Any]:
         """What is stored where a server's filter refused the prompt itself."""
@@ -379,98 +442,3 @@ class OpenAIBackend:
     async def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         await self._clients.close()
-
-
-def refuse_reasoning(model: str, effort: str | None) -> None:
-    """Refuse models that reason before they answer, and so give no log-probabilities.
-
-    Raises
-    ------
-    UsageError
-        With the reason and the alternatives.
-    """
-    if _OPTIONAL_REASONING.match(model) and effort == "none":
-        return
-    if effort not in (None, "none"):
-        raise UsageError(
-            f"reasoning effort {effort!r} leaves no log-probabilities, so no belief: use 'none'"
-        )
-    if _OPTIONAL_REASONING.match(model):
-        raise UsageError(
-            f"{model} gives log-probabilities only when it does not reason: add "
-            "--reasoning-effort none"
-        )
-    if _REASONING.match(model):
-        raise UsageError(
-            f"{model} reasons before it answers and returns no log-probabilities, so it has no "
-            f"belief: {_USE}"
-        )
-
-
-def _check_address(base_url: str | None) -> None:
-    if base_url is None:
-        return
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--base-url {base_url!r} is no web address: http://host:port/v1")
-    if parts.username or parts.password or parts.query:
-        raise UsageError(
-            "--base-url holds a user name, password or query, which would be stored: put the key "
-            "into OPENAI_API_KEY and give the plain address"
-        )
-
-
-def _split(raw: dict[str, Any], wanted: int) -> list[dict[str, Any]]:
-    """One object per choice; what the prompt cost is shared among them."""
-    choices = raw.get("choices")
-    if wanted == 1 or not isinstance(choices, list):
-        return [raw]
-    usage = raw.get("usage") or {}
-    prompt = float(usage.get("prompt_tokens") or 0.0) / max(1, len(choices))
-    lengths = [len(((c.get("logprobs") or {}).get("content")) or ()) for c in choices]
-    whole = float(usage.get("completion_tokens") or 0.0)
-    # Servers count the tokens of all choices together, or of one only; shares are by length.
-    share = [n / sum(lengths) if sum(lengths) else 1 / len(choices) for n in lengths]
-    return [
-        {
-            **raw,
-            "choices": [{**choice, "index": 0}],
-            "usage": {"prompt_tokens": prompt, "completion_tokens": whole * part},
-            "of_n": len(choices),
-        }
-        for choice, part in zip(choices[:wanted], share, strict=False)
-    ]
-
-
-def _retry_after(headers: Any) -> float:
-    """Seconds that a server asks to wait; 0 where it does not say."""
-    from email.utils import parsedate_to_datetime
-    from time import time
-
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            return max(0.0, float(value) * unit)
-        except ValueError:
-            try:
-                return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-            except (TypeError, ValueError):
-                continue
-    return 0.0
-
-
-def _reason(error: Any) -> str:
-    """The server's own words, in one line."""
-    body = error.body if isinstance(error.body, dict) else {}
-    lines = str(body.get("message") or error.message).splitlines() or [""]
-    return _clean(lines[0][:200])
-
-
-def _clean(words: str) -> str:
-    """Words without anything that looks like a key."""
-    key = os.environ.get("OPENAI_API_KEY")
-    if key:
-        words = words.replace(key, "<key>")
-    return re.sub(r"sk-[\w*-]+", "<key>", words)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from llmdemand.belief.branching.branches import Listed, naming
+from llmdemand.belief.readers import given
 from llmdemand.belief.tokens import Response
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Request, Traits
@@ -159,7 +161,10 @@ class RenderedBackend:
         for position in list(named)[:LOOKS]:
             look = await self._look(request, [*prompt, *own[:position]])
             for kind in _COUNTED & usage.keys():
-                usage[kind] += look["usage"].get(kind) or 0
+                more = look["usage"].get(kind) or 0
+                odd = [n for n in (usage[kind], more) if math.isnan(given(n))]
+                # What is no number of tokens stays what it is, to be found out later.
+                usage[kind] = odd[0] if odd else usage[kind] + more
             found = [(await self._token(text), text) for text in named[position]]
             listed[position] = [
                 (id_, text, look["listed"][id_])
@@ -175,7 +180,8 @@ class RenderedBackend:
         sampling = replace(request.sampling, temperature=1.0, max_tokens=1, stop=())
         path, body = self._backend.body(replace(request, sampling=sampling), ids=ids)
         raw = await self._backend.post(path, {"return_tokens_as_token_ids": True, **body})
-        lists = (raw["choices"][0].get("logprobs") or {}).get("top_logprobs") or [{}]
+        choice = (raw.get("choices") or [{}])[0]
+        lists = (choice.get("logprobs") or {}).get("top_logprobs") or [{}]
         found = {
             int(name.removeprefix(_ID)): float(value)
             for name, value in (lists[0] or {}).items()

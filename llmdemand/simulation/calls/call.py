@@ -67,5 +67,13 @@ class Call:
         return sum(longest) + self.branches * max(longest) + self._looks
 
     @property
+    def calls(self) -> int:
+        """Most calls of the server."""
+        thinking = self.requests[0].sampling.thinking
+        if thinking is not None:
+            return 2 * thinking.thoughts
+        return 1 + self.branches + self._looks
+
+    @property
     def _looks(self) -> int:
         return LOOKS * len(self.requests) if self.branches else 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from llmdemand.errors import BackendError, TransportError
@@ -140,21 +141,46 @@ class Retries:
     Parameters
     ----------
     patience : float
-        Seconds without any answer from the server after which it counts as gone.
+        Seconds without any answer from the server after which it counts as gone. A fifth of
+        it where the server refuses in the same words every time and does not say for how
+        long: it may be an account that is used up.
     first : float
         The same before the server has ever answered: a wrong address should not
         take minutes to be noticed.
+    say : callable, optional
+        Is told once what the server says, where it refuses like that.
     """
 
     ATTEMPTS = 12
+    EQUAL = 3
 
-    def __init__(self, patience: float = 300.0, first: float = 10.0) -> None:
+    def __init__(
+        self,
+        patience: float = 300.0,
+        first: float = 10.0,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self._patience, self._first = patience, min(first, patience)
         self._answered: float | None = None
+        self._say, self._words, self._equal = say, "", 0
+        self._turn = asyncio.Lock()
 
     def answered(self) -> None:
         """The server has answered something."""
-        self._answered = time.monotonic()
+        self._answered, self._equal = time.monotonic(), 0
+
+    @contextlib.asynccontextmanager
+    async def turn(self, failed: TransportError | None) -> AsyncIterator[None]:
+        """Wait for the turn of a call; one that was too slow is repeated when no other is.
+
+        A server that takes longer than it is given may still be at work: what it has too
+        much of is not asked of it again at once.
+        """
+        if failed is None or not failed.slow:
+            yield
+            return
+        async with self._turn:
+            yield
 
     def wait(self, error: TransportError, attempt: int, failing_since: float) -> float:
         """Seconds to wait before the next attempt; raises where there will be none.
@@ -168,9 +194,7 @@ class Retries:
             If the server has been silent for too long, asks to wait for longer
             than that, or fails on this call again and again while others succeed.
         """
-        # A server that asks for fewer calls is there, whether it has answered or not.
-        there = self._answered is not None or error.rate_limited
-        patience = self._patience if there else self._first
+        patience = self._patience_with(error)
         silent = time.monotonic() - max(failing_since, self._answered or 0.0)
         wait = max(error.retry_after, random.uniform(0.5, 1.0) * min(60.0, 0.5 * 2.0**attempt))
         if error.retry_after > self._patience:
@@ -185,6 +209,25 @@ class Retries:
                 "on when it is back"
             ) from None
         return wait
+
+    def _patience_with(self, error: TransportError) -> float:
+        """Seconds of silence that this trouble is given."""
+        if error.rate_limited and not error.retry_after:
+            words = re.sub(r"\d+", "0", str(error))
+            self._equal = self._equal + 1 if words == self._words else 1
+            self._words = words
+            if self._equal >= self.EQUAL:
+                short = self._patience / 5
+                if self._equal == self.EQUAL and self._say is not None:
+                    self._say(
+                        f"{error}; it says so for the {self.EQUAL}rd time and not for how long, so "
+                        f"it is asked for {short:.0f} s more (--patience is five times that); "
+                        "Ctrl-C stops now, and the same command goes on"
+                    )
+                return short
+        # A server that asks for fewer calls, or is slow, is there, whether it has answered or not.
+        there = self._answered is not None or error.rate_limited or error.slow
+        return self._patience if there else self._first
 
 
 async def stream(

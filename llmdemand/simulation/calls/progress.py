@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llmdemand.errors import warn
+
 __all__ = ["Progress", "progress_bar"]
 
 _EVERY = 0.1
@@ -41,6 +43,13 @@ class Progress:
         self.done += 1
         self.statuses[status] += 1
         self.draw()
+
+    def say(self, text: str) -> None:
+        """Say something that matters: above the bar, or as a warning where there is none."""
+        if self._bar is None:
+            warn(text, RuntimeWarning)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False)
 
     def draw(self, *, now: bool = False) -> None:
         """Show the counts, at most ten times a second."""

@@ -405,10 +405,11 @@ def test_a_backend_whose_probe_failed_can_be_used_again(backend, fake_server, co
 
 def test_connections_can_be_closed_while_a_call_is_under_way():
     # A second Ctrl-C does that; the call then ends without a traceback of its own.
-    from llmdemand.simulation.backends.clients import Clients
+    from llmdemand.simulation.backends.wire.clients import Clients
+    from llmdemand.simulation.backends.wire.server import Server
 
     async def main():
-        clients = Clients("http://127.0.0.1:9/v1", 1.0)
+        clients = Clients(Server("http://127.0.0.1:9/v1", timeout=1.0))
         async with clients.one() as first:
             await clients.close()
             assert first.is_closed()

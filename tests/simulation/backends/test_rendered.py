@@ -12,8 +12,9 @@ import pytest
 from llmdemand import load_study, simulate
 from llmdemand.belief.final.column import FinalColumns
 from llmdemand.core.study import Study
-from llmdemand.errors import BackendError, UsageError
+from llmdemand.errors import BackendError, BudgetReached, UsageError
 from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.cost import Budget
 from llmdemand.simulation.storing.store import Store
 
 DATA = load_study("pampers").to_dict()
@@ -218,6 +219,24 @@ def test_a_server_that_changes_the_prompt_is_refused(served):
     served.answer = adds
     with pytest.raises(BackendError, match=r"read 13 tokens of a prompt of 12"):
         ask(served, runs=1, store=":memory:")
+
+
+@pytest.mark.parametrize("lie", ["5", -5, None])
+def test_a_server_that_counts_nonsense_is_not_believed_in_the_sum_of_its_calls(served, lie):
+    good = served.answer
+
+    def lies(body, call):
+        status, answer, headers = good(body, call)
+        if "usage" in answer:
+            answer["usage"]["completion_tokens"] = lie
+        return status, answer, headers
+
+    served.answer = lies
+    panel = ask(served, runs=1, store=":memory:")
+    assert panel.frame["completion_tokens"].isna().all()
+    if lie is not None:
+        with pytest.raises(BudgetReached, match=r"counts completion_tokens .*no number of tokens"):
+            ask(served, runs=1, store=":memory:", budget=Budget(tokens=1e6))
 
 
 @pytest.mark.parametrize("answer", [{}, {"tokens": []}, {"tokens": ["a"]}, {"tokens": "ab"}])

@@ -1,0 +1,1 @@
+"""How a server of the OpenAI protocol is reached, and what comes back."""
