@@ -269,7 +269,7 @@ def snapshots(panel: Panel) -> pd.DataFrame:
     chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.focal
     rows = chosen.assign(
         chosen=(chosen["choice"] == focal).astype(float),
-        model=chosen["model"].fillna("").astype(str),
+        model=chosen["model"].astype(object).fillna("").astype(str),
     )
     found = rows.groupby("model").agg(
         runs=("run_id", "size"), belief=(f"belief_{focal}", "mean"), chosen=("chosen", "mean")
