@@ -29,7 +29,7 @@ ALLOWED = {
 # those of one line not from each other.
 FLOORS = {
     "core": [
-        "cell line menu resources sampling",
+        "cell line menu processors resources sampling",
         "questionnaire starter",
         "study",
         "panel",

@@ -65,6 +65,34 @@ def test_simulate_fit_compare(run, tmp_path):
     assert {r["outcome"] for r in json.loads(out)["precision"]} == {"belief", "choice"}
 
 
+def test_fit_in_nests_and_by_tastes(run, tmp_path):
+    import pandas as pd
+
+    pd.DataFrame({"respondent_id": range(20)}).to_csv(tmp_path / "people.csv", index=False)
+    (tmp_path / "tastes.toml").write_text("persona_sd = 3.0\npersona_slope_sd = 0.1\n")
+    code, _, err = run(
+        *("simulate", "pampers", "--backend", "synthetic", "--runs", 1, "--out", "who.parquet"),
+        *("--respondents", "people.csv", "--consumer", "tastes.toml"),
+    )
+    assert code == 0, err
+    fit = ("fit", "who.parquet", "--reading", "pivot", "--json")
+    for more, term in (
+        (("nested", "--nest", "diapers=pampers,huggies"), "dissimilarity(diapers)"),
+        (("mixed", "--random", "price=lognormal-"), "sd(ln -price)"),
+        (("latent", "--classes", 2), "share[2]:const"),
+    ):
+        code, out, err = run(*fit, "--model", *more)
+        assert code == 0, err
+        assert term in [row["term"] for row in json.loads(out)["terms"]]
+    for more, says in (
+        (("nested", "--nest", "pampers,huggies"), "--nest: give NAME=VALUE"),
+        (("mixed", "--random", "price=normla"), "'normla' (did you mean 'normal'"),
+        (("clogit", "--classes", 2), "classes=... goes with model='latent'"),
+    ):
+        code, _, err = run(*fit, "--model", *more)
+        assert code == 2 and says in " ".join(err.split())
+
+
 def test_extract_from_the_store_and_audit(run, tmp_path):
     run("simulate", "pampers", "--backend", "synthetic", "--runs", 3, "--out", "panel.parquet")
     code, out, _ = run(

@@ -23,3 +23,12 @@ def test_every_link_between_the_documents_leads_somewhere():
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text("utf-8")):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_no_document_holds_the_marks_of_a_merge():
+    folders = [ROOT, *(ROOT / name for name in ("docs", "data", "tests", "notebooks"))]
+    kinds = {".md", ".toml", ".json", ".ipynb", ".csv"}
+    for path in [p for f in folders for p in (f.glob("*") if f == ROOT else f.rglob("*"))]:
+        if path.suffix in kinds and path.is_file():
+            text = path.read_text("utf-8")
+            assert not re.search(r"^(<{7} |>{7} )", text, re.M), f"{path} was merged halfway"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from llmdemand.belief.files.documents import (
 )
 from llmdemand.belief.rows import PanelBuilder
 from llmdemand.core.panel import Panel
+from llmdemand.core.processors import processors
 from llmdemand.core.study import Study
 from llmdemand.errors import LLMDemandError, UsageError
 
@@ -158,8 +158,7 @@ def _worth(path: Path) -> int:
     """How many processes a file is worth."""
     if not path.is_file() or path.stat().st_size < _LARGE:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return cores or 1
+    return processors()
 
 
 @contextmanager

@@ -72,8 +72,15 @@ class LogitKernel:
     [0.1192, 0.8808]
     """
 
-    plain = True
-    tastes = 1
+    @property
+    def plain(self) -> bool:
+        """Whether shares are those of a plain logit: of one taste."""
+        return True
+
+    @property
+    def tastes(self) -> int:
+        """D: one taste for all."""
+        return 1
 
     def utilities(self, b: Numbers, x: Numbers) -> Numbers:
         """See `Kernel`."""

@@ -17,6 +17,7 @@ from llmdemand.modeling.quantities.scene import Scene
 from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.sample.designs import ChoiceDesign, Design
 from llmdemand.modeling.sample.given import checked_rows
+from llmdemand.modeling.sample.sample import codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,6 +196,10 @@ def _replaced(
             for c in keys.columns
         ]
         sample, weight = _distinct(sample, weight, [v for v in design.variables if v not in set_])
+    else:
+        whole = [c for c in keys.columns if c != price or alternative is None]
+        rest = [v for v in design.variables if v not in whole]
+        sample, weight = _distinct_cases(design, sample, weight, rest)
     for k in range(len(keys)):
         frame = sample
         for key in keys.columns:
@@ -217,6 +222,25 @@ def _distinct(
     code = sample.groupby(columns, sort=False, observed=True, dropna=False).ngroup().to_numpy()
     first = np.unique(code, return_index=True)[1]
     return sample.iloc[first].reset_index(drop=True), np.bincount(code, weight).astype(np.float64)
+
+
+def _distinct_cases(
+    design: ChoiceDesign, sample: pd.DataFrame, weight: Array, columns: list[str]
+) -> tuple[pd.DataFrame, Array]:
+    """Cases that differ in these columns or in their alternatives, and their weights."""
+    order, start = design.cases(sample)
+    case = np.repeat(np.arange(len(start)), np.diff(start, append=len(order)))
+    # Within a case the rows may stand in any order.
+    order = order[np.lexsort((design.labels(sample)[order], case))]
+    row = codes(sample, [design.alternative, *columns])[0][order]
+    place = np.arange(len(order)) - start[case]
+    table = np.full((len(start), int(place.max()) + 1), -1, np.intp)
+    table[case, place] = row
+    _, first, code = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    kept = np.isin(case, first)
+    # In the order in which they came.
+    rank = np.argsort(np.argsort(first))[code.reshape(-1)]
+    return sample.iloc[order[kept]].reset_index(drop=True), np.bincount(rank, weight).astype(float)
 
 
 def _given(

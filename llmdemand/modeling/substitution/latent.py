@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmdemand.modeling.arrays import Array, Codes, xlogx
-from llmdemand.modeling.likelihood.kernels import LOGIT, Numbers
-from llmdemand.modeling.likelihood.sets import ChoiceSets
+from llmdemand.modeling.likelihood.kernels import LogitKernel, Numbers
 from llmdemand.modeling.substitution.laws import Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
-from llmdemand.modeling.substitution.smooth import Underlying
+from llmdemand.modeling.substitution.respondents import People
 
 __all__ = ["LatentKernel", "LatentPanels", "class_shares", "divided", "reordered"]
 
@@ -67,7 +67,7 @@ def reordered(params: Array, classes: int, terms: int, order: Codes) -> Array:
 
 
 @dataclass(frozen=True)
-class LatentPanels(Underlying):
+class LatentPanels(People):
     """Sequences of choices of I respondents, each of whom belongs to one of C classes.
 
     ``P_i(seq) = sum_c pi_c(z_i) prod_t p_(t, y_t)(beta_c)`` with ``pi_c`` a multinomial logit in
@@ -110,26 +110,6 @@ class LatentPanels(Underlying):
         """``C K + (C - 1) Q``, the number of parameters."""
         return self.classes * self.terms + (self.classes - 1) * int(self.members.shape[1])
 
-    @property
-    def observations(self) -> Array:
-        """How often each respondent is counted, (I,)."""
-        return self.count
-
-    @property
-    def weight(self) -> Array:
-        """Sampling weight of each respondent, (I,)."""
-        return self.weights
-
-    @property
-    def groups(self) -> Mapping[str, Codes]:
-        """Cluster codes of the respondents, by name."""
-        return self.clusters
-
-    @cached_property
-    def scale(self) -> Array:
-        """Weight of each respondent, (I,)."""
-        return self.count * self.weights
-
     def shares_of_classes(self, params: Numbers) -> Numbers:
         """``pi_c(z_i)``, (I, C)."""
         return class_shares(divided(params, self.classes, self.terms)[1], self.members)
@@ -137,10 +117,6 @@ class LatentPanels(Underlying):
     def mean_shares(self, params: Numbers) -> Numbers:
         """Class shares averaged over the respondents, (C,)."""
         return np.asarray(self.scale @ self.shares_of_classes(params) / self.scale.sum())
-
-    @cached_property
-    def _kept(self) -> dict[bytes, tuple[Array, Array, Array]]:
-        return {}
 
     def _pieces(self) -> Iterator[tuple[Block, Array]]:
         wide = len(Pairs.of(self.terms).left) + 4 * self.classes
@@ -209,39 +185,14 @@ class LatentPanels(Underlying):
                 hessian[at, other] += (z * (each * both).sum(axis=1)[:, None]).T @ z
         return llf.mean(axis=1), scores.mean(axis=1), hessian
 
-    def _all(self, params: Array) -> tuple[Array, Array, Array]:
-        """Log-likelihoods (I,) and scores (I, P) of the respondents, and the information."""
-        key = params.tobytes()
-        if key not in self._kept:
-            llf, scores = np.empty(self.panels.people), np.empty((self.panels.people, self.size))
-            hessian = np.zeros((self.size, self.size))
-            with np.errstate(over="ignore", invalid="ignore"):
-                for block, chosen in self._pieces():
-                    llf[block.who], scores[block.who], part = self._piece(params, block, chosen)
-                    hessian += part
-            self._kept.clear()
-            self._kept[key] = llf, scores, -(hessian + hessian.T) / 2
-        return self._kept[key]
-
-    def evaluated(self, params: Array) -> tuple[float, Array, Array]:
-        """Log-likelihood, gradient and information."""
-        llf, scores, information = self._all(params)
-        return float(self.scale @ llf), self.scale @ scores, information
-
-    def llf(self, params: Array) -> float:
-        """Log-likelihood of the sequences."""
-        return self.evaluated(params)[0]
-
-    def scores(self, params: Array) -> Array:
-        """Scores of the respondents, (I, P)."""
-        return np.asarray(self.scale[:, None] * self._all(params)[1])
-
-    def information(self, params: Array) -> Array:
-        """Minus the Hessian."""
-        return self._all(params)[2]
-
-    def rounding(self, params: Array) -> None:
-        """Not known: the score of a sequence is no linear function of beliefs."""
+    def summed(self, params: Array) -> tuple[Array, Array, Array]:
+        """See `People.summed`."""
+        llf, scores = np.empty(self.panels.people), np.empty((self.panels.people, self.size))
+        hessian = np.zeros((self.size, self.size))
+        for block, chosen in self._pieces():
+            llf[block.who], scores[block.who], part = self._piece(params, block, chosen)
+            hessian += part
+        return llf, scores, -(hessian + hessian.T) / 2
 
     def shares(self, params: Array) -> Array:
         """Fitted probabilities by row: averages over the classes, before any choice."""
@@ -290,34 +241,16 @@ class LatentPanels(Underlying):
             outcomes[block.rows[there]] = y[there]
         return float(self.scale @ llf), classes, outcomes
 
-    def each(self, params: Array) -> Array:
-        """Log-likelihood of each respondent, counted once, (I,)."""
-        return self._all(params)[0]
-
-    def weighted(self, factor: Array) -> LatentPanels:
-        """Each respondent counted `factor` times; those counted 0 times leave."""
-        used = factor > 0
-        rows = used[self.panels.respondent]
-        cases = self.cases.weighted(rows * factor[self.panels.respondent])
-        respondent = (np.cumsum(used) - 1)[self.panels.respondent[rows]]
-        chosen = [
-            some[used[block.who]]
-            for block, some in zip(self.panels.blocks, self.chosen, strict=True)
-        ]
-        return replace(
-            self,
-            cases=cases,
-            panels=Panels(cases, respondent),
-            members=self.members[used],
-            chosen=tuple(some for some in chosen if len(some)),
-            count=(self.count * factor)[used],
-            weights=self.weights[used],
-            clusters={name: codes[used] for name, codes in self.clusters.items()},
-        )
+    def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
+        """Covariates and sequences of these respondents."""
+        return {
+            "members": self.members[used],
+            "chosen": self._sequences_of(self.chosen, used),
+        }
 
 
 @dataclass(frozen=True)
-class LatentKernel:
+class LatentKernel(LogitKernel):
     """Shares averaged over classes of tastes: see `Kernel`.
 
     Attributes
@@ -339,20 +272,6 @@ class LatentKernel:
     def utilities(self, b: Numbers, x: Numbers) -> Numbers:
         """See `Kernel`."""
         return np.asarray(np.moveaxis(x @ divided(b, self.classes, self.terms)[0].T, -1, 0))
-
-    def shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
-        """See `Kernel`."""
-        return LOGIT.shares(b, v, sets, labels)
-
-    def responses(
-        self, b: Numbers, v: Numbers, moved: Numbers, sets: ChoiceSets, labels: Codes
-    ) -> tuple[Numbers, Numbers]:
-        """See `Kernel`."""
-        return LOGIT.responses(b, v, moved, sets, labels)
-
-    def log_sums(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
-        """See `Kernel`."""
-        return LOGIT.log_sums(b, v, sets, labels)
 
     def mean(self, b: Numbers, values: Numbers, members: Array | None = None) -> Numbers:
         """See `Kernel`: each class weighs its share among people with these regressors."""

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.likelihood.kernels import LOGIT, Numbers
-from llmdemand.modeling.likelihood.sets import ChoiceSets
+from llmdemand.modeling.likelihood.kernels import LogitKernel, Numbers
 from llmdemand.modeling.substitution.laws import Law
 from llmdemand.modeling.substitution.panels import Block
 from llmdemand.modeling.substitution.respondents import Respondents, in_parallel
@@ -175,16 +174,12 @@ class MixedPanels(Respondents):
         return np.asarray(np.concatenate([found for _, found in parts], axis=1)[:, order])
 
     def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
-        """The sequences of these respondents."""
-        found = [
-            some[used[block.who]]
-            for block, some in zip(self.panels.blocks, self.chosen, strict=True)
-        ]
-        return {"chosen": tuple(some for some in found if len(some))}
+        """Draws and sequences of these respondents."""
+        return {**super()._of(used), "chosen": self._sequences_of(self.chosen, used)}
 
 
 @dataclass(frozen=True)
-class MixedKernel:
+class MixedKernel(LogitKernel):
     """Shares averaged over the law of tastes: see `Kernel`.
 
     Attributes
@@ -209,20 +204,6 @@ class MixedKernel:
         """See `Kernel`."""
         beta = self.law.tastes(self.law.index(b, self.features))  # (K, D)
         return np.asarray(np.moveaxis(x @ beta, -1, 0))
-
-    def shares(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
-        """See `Kernel`."""
-        return LOGIT.shares(b, v, sets, labels)
-
-    def responses(
-        self, b: Numbers, v: Numbers, moved: Numbers, sets: ChoiceSets, labels: Codes
-    ) -> tuple[Numbers, Numbers]:
-        """See `Kernel`."""
-        return LOGIT.responses(b, v, moved, sets, labels)
-
-    def log_sums(self, b: Numbers, v: Numbers, sets: ChoiceSets, labels: Codes) -> Numbers:
-        """See `Kernel`."""
-        return LOGIT.log_sums(b, v, sets, labels)
 
     def mean(self, b: Numbers, values: Numbers, members: Array | None = None) -> Numbers:
         """See `Kernel`."""

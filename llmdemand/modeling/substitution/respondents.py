@@ -1,8 +1,7 @@
-"""Respondents whose tastes follow a law: what simulated likelihoods of their answers share."""
+"""Respondents, whose answers go together: what likelihoods of theirs share."""
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,30 +12,26 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from llmdemand.core.processors import processors
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.substitution.laws import Law, Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
 from llmdemand.modeling.substitution.smooth import Underlying
 
-__all__ = ["Respondents", "in_parallel"]
+__all__ = ["People", "Respondents", "in_parallel"]
 
 _HELD = 1 << 17  # numbers of one piece of work: what stays in a processor's cache
 _Part = TypeVar("_Part")
 _Found = TypeVar("_Found")
 
 
-@dataclass(frozen=True)
-class Respondents(Underlying):
-    """I respondents with choice situations, draws of their tastes, and weights.
+class People(Underlying):
+    """I respondents, whose answers go together: what any likelihood of theirs shares.
 
     Attributes
     ----------
     panels : Panels
         The choice situations by respondent.
-    law : Law
-        Of the coefficients.
-    standard : (I, S, Q) array
-        Standard draws.
     count, weights : (I,) arrays
         Frequency and sampling weights of the respondents.
     clusters : mapping of str to (I,) int array
@@ -44,16 +39,14 @@ class Respondents(Underlying):
     """
 
     panels: Panels
-    law: Law
-    standard: Array
     count: Array
     weights: Array
-    clusters: Mapping[str, Codes] = field(default_factory=dict)
+    clusters: Mapping[str, Codes]
 
     @property
-    def size(self) -> int:
-        """P, the number of parameters."""
-        return self.law.size
+    def nobs(self) -> float:
+        """Choice situations, each as often as its respondent is counted."""
+        return float(self.count @ self.panels.tasks)
 
     @property
     def observations(self) -> Array:
@@ -75,19 +68,10 @@ class Respondents(Underlying):
         """Cluster codes of the respondents, by name."""
         return self.clusters
 
-    def oriented(self, params: Array) -> Array:
-        """The same law with spreads that are not negative: see `Law.oriented`."""
-        return self.law.oriented(params)
-
     @cached_property
     def scale(self) -> Array:
         """What each respondent counts in the likelihood, (I,)."""
         return self.count * self.weights
-
-    @cached_property
-    def pairs(self) -> tuple[Pairs, Pairs]:
-        """Pairs of terms, and of what parameters are multiplied with."""
-        return Pairs.of(len(self.law.terms)), Pairs.of(self.law.loads.shape[1])
 
     @cached_property
     def _kept(self) -> dict[bytes, tuple[Array, Array, Array]]:
@@ -109,13 +93,17 @@ class Respondents(Underlying):
             self._kept[key] = found
         return self._kept[key]
 
+    def each(self, params: Array) -> Array:
+        """Log-likelihood of each respondent, counted once, (I,)."""
+        return self._all(params)[0]
+
     def evaluated(self, params: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient and information."""
         llf, scores, information = self._all(params)
         return float(self.scale @ llf), self.scale @ scores, information
 
     def llf(self, params: Array) -> float:
-        """Simulated log-likelihood."""
+        """Log-likelihood of the respondents' answers."""
         return self.evaluated(params)[0]
 
     def scores(self, params: Array) -> Array:
@@ -128,6 +116,71 @@ class Respondents(Underlying):
 
     def rounding(self, params: Array) -> None:
         """Not known: the score of a respondent is no linear function of the outcomes."""
+
+    def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
+        """What a subclass holds of these respondents besides."""
+        return {}
+
+    def _sequences_of(
+        self, chosen: tuple[Array, ...], used: NDArray[np.bool_]
+    ) -> tuple[Array, ...]:
+        """The sequences of these respondents, block by block."""
+        found = [
+            some[used[block.who]] for block, some in zip(self.panels.blocks, chosen, strict=True)
+        ]
+        return tuple(some for some in found if len(some))
+
+    def weighted(self, factor: Array) -> Self:
+        """Each respondent counted `factor` times; those counted 0 times leave."""
+        used = factor > 0
+        changed: dict[str, Any] = {"count": (self.count * factor)[used], **self._of(used)}
+        if not used.all():
+            rows = used[self.panels.respondent]
+            cases = self.cases.weighted(rows.astype(float))
+            respondent = (np.cumsum(used) - 1)[self.panels.respondent[rows]]
+            changed |= {
+                "cases": cases,
+                "panels": Panels(cases, respondent, self.panels.widest),
+                "weights": self.weights[used],
+                "clusters": {name: codes[used] for name, codes in self.clusters.items()},
+            }
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class Respondents(People):
+    """Respondents whose tastes follow a law, with draws of them.
+
+    Attributes
+    ----------
+    panels, count, weights, clusters
+        See `People`.
+    law : Law
+        Of the coefficients.
+    standard : (I, S, Q) array
+        Standard draws.
+    """
+
+    panels: Panels
+    law: Law
+    standard: Array
+    count: Array
+    weights: Array
+    clusters: Mapping[str, Codes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """P, the number of parameters."""
+        return self.law.size
+
+    def oriented(self, params: Array) -> Array:
+        """The same law with spreads that are not negative: see `Law.oriented`."""
+        return self.law.oriented(params)
+
+    @cached_property
+    def pairs(self) -> tuple[Pairs, Pairs]:
+        """Pairs of terms, and of what parameters are multiplied with."""
+        return Pairs.of(len(self.law.terms)), Pairs.of(self.law.loads.shape[1])
 
     def pieces(self, wide: int = 0) -> list[tuple[int, slice, Block]]:
         """Some respondents of a block at a time: the block's number, which, and themselves.
@@ -165,32 +218,13 @@ class Respondents(Underlying):
         return found
 
     def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
-        """What a subclass holds of these respondents besides."""
-        return {}
-
-    def weighted(self, factor: Array) -> Self:
-        """Each respondent counted `factor` times; those counted 0 times leave."""
-        used = factor > 0
-        if used.all():
-            return replace(self, count=self.count * factor, **self._of(used))
-        rows = used[self.panels.respondent]
-        cases = self.cases.weighted(rows.astype(float))
-        respondent = (np.cumsum(used) - 1)[self.panels.respondent[rows]]
-        return replace(
-            self,
-            cases=cases,
-            panels=Panels(cases, respondent, self.panels.widest),
-            standard=self.standard[used],
-            count=(self.count * factor)[used],
-            weights=self.weights[used],
-            clusters={name: codes[used] for name, codes in self.clusters.items()},
-            **self._of(used),
-        )
+        """The draws of these respondents."""
+        return {"standard": self.standard[used]}
 
 
 def in_parallel(work: Callable[[_Part], _Found], parts: list[_Part]) -> list[_Found]:
     """The work on each part, in order, by as many threads as there are processors."""
-    threads = min(len(parts), len(os.sched_getaffinity(0)))
+    threads = min(len(parts), processors())
     if threads < 2:
         return [work(part) for part in parts]
     with ThreadPoolExecutor(threads) as pool:

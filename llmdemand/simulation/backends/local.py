@@ -20,6 +20,7 @@ from typing import Any
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.belief.tree import Score
+from llmdemand.core.processors import processors
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths, Stopping, Told
@@ -434,17 +435,17 @@ def _idle_cores() -> int:
     process uses, one thread too many makes answers ten times as slow, and one too
     few at most twice. The number of threads changes no result.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = processors()
     try:
         before = _cpu_times()
         time.sleep(0.25)
         after = _cpu_times()
     except OSError:  # no /proc: not Linux
-        return max(1, (cores or 2) // 2)
+        return max(1, cores // 2)
     total = sum(after) - sum(before)
     # Fields 3 and 4 are idle and waiting for disks.
     idle = (sum(after[3:5]) - sum(before[3:5])) / total if total else 1.0
-    return max(1, min(cores or 1, round(idle * (os.cpu_count() or 1))))
+    return max(1, min(cores, round(idle * (os.cpu_count() or 1))))
 
 
 def _cpu_times() -> list[int]:

@@ -152,3 +152,22 @@ def test_what_is_refused(fit, frame):
     liked = ld.clogit("choice ~ price | 0", frame.assign(price=-frame["price"]))
     with pytest.raises(DesignError, match="does not fall"):
         liked.nash_prices({"one": ["a"]}, 0.5)
+
+
+def test_nests_and_tastes_have_their_own_equilibrium(frame):
+    """Prices of a nested and of a mixed logit, maximised by brute force through predictions."""
+    rows = frame.assign(person=frame["case"] // 4)
+    nested = ld.nlogit(
+        "choice ~ price", rows, nests={"near": ["a", "b"]}, dissimilarity={"near": 0.5}, base="o"
+    )
+    mixed = ld.mixlogit(
+        "choice ~ price", rows, random={"price": "lognormal-"}, panel="person", draws=64, base="o"
+    )
+    for fit in (nested, mixed):
+        found = fit.nash_prices({"one": ["a"], "two": ["b"]}, {a: COST[a] for a in "ab"})
+        prices = dict(zip(found.table["alternative"], found.table["estimate"], strict=True))
+        for a in "ab":
+            grid = np.linspace(prices[a] * 0.98, prices[a] * 1.02, 21)
+            gains = [profit(fit, frame, {**prices, a: p}, [a]) for p in grid]
+            assert abs(int(np.argmax(gains)) - 10) <= 1
+        assert (found.se > 0).all()

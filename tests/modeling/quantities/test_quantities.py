@@ -18,6 +18,7 @@ from llmdemand.modeling.quantities.intervals import fieller, gradient
 from llmdemand.modeling.quantities.margins import get_margeff
 from llmdemand.modeling.quantities.pricing import optimal_price
 from llmdemand.modeling.quantities.responses import diversion, elasticity, shares
+from llmdemand.modeling.quantities.scenes import scenes
 from llmdemand.modeling.quantities.slopes import slopes
 from llmdemand.modeling.quantities.welfare import consumer_surplus
 from llmdemand.modeling.quantities.worth import willingness_to_pay
@@ -930,3 +931,36 @@ def test_the_stand_in_has_what_results_have():
     for name in ("params", "cov", "df", "separated", "converged", "design", "frame", "weights"):
         assert hasattr(fit, name)
     assert SimpleNamespace(**vars(plain())).outcome == "buy"
+
+
+def test_equal_cases_are_averaged_over_once():
+    """Averages are those over all cases, though equal ones are evaluated once."""
+    rng = np.random.default_rng(5)
+    n, kinds = 240, 4
+    kind = rng.integers(0, kinds, n)
+    grid = rng.uniform(1, 3, (kinds, 3))
+    price, u = grid[kind], -1.2 * grid[kind] + rng.gumbel(size=(n, 3))
+    rows = pd.DataFrame(
+        {
+            "case": np.repeat([f"c{k}" for k in rng.permutation(n)], 3),
+            "alternative": ["x", "y", "z"] * n,
+            "price": price.ravel(),
+            "n": np.repeat(rng.integers(1, 4, n), 3),
+            "choice": (u == u.max(axis=1, keepdims=True)).astype(int).ravel(),
+        }
+    )
+    # Choice sets differ, and neither cases nor alternatives lie in any order.
+    rows = rows[(rows["alternative"] != "z") | (rows["choice"] == 1) | (np.repeat(kind, 3) > 0)]
+    rows = rows.sample(frac=1, random_state=1, ignore_index=True)
+    fit = clogit("choice ~ price", rows, weights="n")
+    held = len(scenes(fit, what="shares").blocks[0].start)
+    assert held <= 2 * kinds < n
+    p, cases = fit.predict(rows).to_numpy(), rows.drop_duplicates("case")["n"].sum()
+    found = fit.shares().table.set_index("alternative")["estimate"]
+    for name in "xyz":
+        mine = (rows["alternative"] == name).to_numpy()
+        assert found[name] == pytest.approx((p * rows["n"])[mine].sum() / cases, rel=1e-12)
+    raised = rows.assign(price=rows["price"].where(rows["alternative"] != "y", 2.5))
+    mine = (rows["alternative"] == "x").to_numpy()
+    after = (fit.predict(raised).to_numpy() * rows["n"])[mine].sum() / cases
+    assert float(fit.shares(at={"y": 2.5}, alternative="x")) == pytest.approx(after, rel=1e-12)
