@@ -13,12 +13,13 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.choices import Choices, choices
 from llmdemand.modeling.estimation.estimate import SeparationWarning
 from llmdemand.modeling.estimation.fit import Fit
-from llmdemand.modeling.estimation.mixed import by_respondent, clustered_by
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors
 from llmdemand.modeling.estimation.smooth import (
     Maxima,
+    by_respondent,
     check_options,
+    clustered_by,
     estimate_smooth,
     plain_start,
 )

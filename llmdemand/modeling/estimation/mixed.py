@@ -14,8 +14,11 @@ from llmdemand.modeling.estimation.choices import choices
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.smooth import (
+    FEW,
     Maxima,
+    by_respondent,
     check_options,
+    clustered_by,
     estimate_smooth,
     highest,
     plain_start,
@@ -36,7 +39,7 @@ from llmdemand.modeling.substitution.starts import starts_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Mixed", "MixedLikelihood", "Mixing", "by_respondent", "clustered_by", "fit_mixed"]
+__all__ = ["Mixed", "MixedLikelihood", "Mixing", "fit_mixed"]
 
 MixedLikelihood = Literal["sequence", "pairwise"]
 
@@ -46,8 +49,8 @@ _STEADY = 0.1  # of a standard error: what estimates may move by when draws are 
 #: People of the population that quantities are averaged over: another seed moves shares,
 #: elasticities and surpluses by less than .02 of their standard error (measured, 3 coefficients).
 _POPULATION = 1024
-_FEW = 30  # respondents
 _SKEWED = 2.58  # skewness of tastes, in standard errors, that is said: one in a hundred by chance
+_NOTHING = 1e-6  # of a log-odds: a coefficient that moves none by more
 _ONE = 1e-3  # of a standard error: two ends of a search are one
 _FROM_BELIEFS = (
     "sequence quasi-likelihood: sequences of choices drawn from beliefs of separate calls; several "
@@ -166,6 +169,7 @@ def fit_mixed(
     )
     whole, maxima, said = _simulated(problem, mixing, candidates, found.outcome)
     best = maxima.best
+    refuse_vanished(whole, best.params)
     notes = [
         *([_FROM_PAIRS] if pairwise else [_FROM_BELIEFS] if found.cases.fractional else []),
         said,
@@ -178,39 +182,6 @@ def fit_mixed(
     fit = estimate_smooth(whole, law.names, "Mixed logit", kernel, found, best, options, notes)
     ids = found.frame[whose].iloc[found.cases.start[panels.heads]]
     return Mixed(clustered_by(fit, whose), pd.Index(ids, name=whose))
-
-
-def by_respondent(options: Options, whose: str) -> Options:
-    """The options with a covariance over respondents, who are the rows of the data.
-
-    What sums squares of scores by respondent is HC0 or HC1 there, with frequency weights as
-    numbers of respondents: `clustered_by` gives the result its usual name. So it is with the
-    bootstrap that draws respondents.
-    """
-    asked = options.asked()
-    if asked.columns == (whose,) and asked.kind in ("CRV1", "pairs"):
-        kind = "HC1" if asked.kind == "CRV1" else asked.kind
-        return replace(options, vcov=replace(asked, kind=kind, columns=()))
-    return options
-
-
-def clustered_by(fit: Fit, whose: str) -> Fit:
-    """A fit whose rows are respondents, with its covariance named as one by respondent."""
-    kind = fit.asked.kind
-    if fit.asked.columns or kind not in ("HC0", "HC1", "pairs"):
-        return fit
-    people = round(float(fit.data.observations.sum()))
-    few = () if people >= _FEW else (f"fewer than {_FEW} respondents ({people})",)
-    return replace(
-        fit,
-        vcov=fit.vcov.replace("observations", f"clusters: {whose}")
-        if kind == "pairs"
-        else f"CRV1 (clusters: {whose})",
-        ssc={"n/(n-1)": "G/(G-1)", "n/(n-k)": "G/(G-k)"}.get(fit.ssc, fit.ssc),
-        clusters=people,
-        df=people - 1,
-        notes=(*fit.notes, *few),
-    )
 
 
 def _problem(panels: Panels, law: Law, mixing: Mixing, *, pairwise: bool) -> Respondents:
@@ -286,7 +257,7 @@ def check_mixed(panels: Panels, law: Law, *, pairwise: bool = False) -> list[str
                 f"random: {law.terms[k]!r} varies within the choice sets of {seen} of {people} "
                 "respondents, so that its spread between them cannot be seen: hold it fixed"
             )
-        if seen < _FEW:
+        if seen < FEW:
             notes.append(
                 f"{law.terms[k]} varies within the choice sets of {seen} of {people} respondents "
                 "only: its spread is that of these few"
@@ -401,6 +372,28 @@ def _distance(step: Array, information: Array) -> float:
     if not (variance > 0).all():
         return np.inf
     return float((np.abs(step) / np.sqrt(variance)).max())
+
+
+def refuse_vanished(data: Respondents, params: Array) -> None:
+    """Refuse a lognormal coefficient that ran to zero: the choices ask for the other sign.
+
+    Raises
+    ------
+    DesignError
+        Naming it.
+    """
+    law, x = data.law, data.cases.x
+    middle, loads = law.linear_in(params)
+    reach = (data.cases.sets.max(x) - data.cases.sets.min(x)).max(axis=0)
+    for k in law.random:
+        largest = middle[k] + 3 * float(np.sqrt((loads[k] ** 2).sum()))
+        if law.laws[k].startswith("log") and np.exp(min(largest, 0.0)) * reach[k] < _NOTHING:
+            sign, other = ("negative", "+") if law.laws[k].endswith("-") else ("positive", "-")
+            raise DesignError(
+                f"{law.terms[k]!r}: its {sign} lognormal coefficients run to zero, for the choices "
+                f"ask for the other sign and there is no maximum: use 'lognormal{other}' or "
+                "'normal', or look at the data"
+            )
 
 
 def _at_edges(data: Respondents, best: NewtonFit) -> list[str]:

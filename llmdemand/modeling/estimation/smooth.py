@@ -21,8 +21,19 @@ from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.substitution.smooth import Smooth
 from llmdemand.modeling.variance.covariance import covariance
 
-__all__ = ["Maxima", "estimate_smooth", "highest", "plain_start"]
+__all__ = [
+    "FEW",
+    "Maxima",
+    "by_respondent",
+    "check_options",
+    "clustered_by",
+    "estimate_smooth",
+    "highest",
+    "plain_start",
+]
 
+#: Respondents below which that is said.
+FEW = 30
 _SAME = 1e-6  # of a log-likelihood: two maxima are one
 _Data = TypeVar("_Data", bound=Smooth)
 
@@ -208,3 +219,36 @@ def check_options(options: Options, kind: str) -> None:
             "sampling weights say nothing of how much information there is: iid standard errors "
             "have no meaning; use vcov='HC1' or clusters"
         )
+
+
+def by_respondent(options: Options, whose: str) -> Options:
+    """The options with a covariance over respondents, who are the rows of the data.
+
+    What sums squares of scores by respondent is HC0 or HC1 there, with frequency weights as
+    numbers of respondents: `clustered_by` gives the result its usual name. So it is with the
+    bootstrap that draws respondents.
+    """
+    asked = options.asked()
+    if asked.columns == (whose,) and asked.kind in ("CRV1", "pairs"):
+        kind = "HC1" if asked.kind == "CRV1" else asked.kind
+        return replace(options, vcov=replace(asked, kind=kind, columns=()))
+    return options
+
+
+def clustered_by(fit: Fit, whose: str) -> Fit:
+    """A fit whose rows are respondents, with its covariance named as one by respondent."""
+    kind = fit.asked.kind
+    if fit.asked.columns or kind not in ("HC0", "HC1", "pairs"):
+        return fit
+    people = round(float(fit.data.observations.sum()))
+    few = () if people >= FEW else (f"fewer than {FEW} respondents ({people})",)
+    return replace(
+        fit,
+        vcov=fit.vcov.replace("observations", f"clusters: {whose}")
+        if kind == "pairs"
+        else f"CRV1 (clusters: {whose})",
+        ssc={"n/(n-1)": "G/(G-1)", "n/(n-k)": "G/(G-k)"}.get(fit.ssc, fit.ssc),
+        clusters=people,
+        df=people - 1,
+        notes=(*fit.notes, *few),
+    )

@@ -302,6 +302,12 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
     if large.vcov != "iid" or small.vcov != "iid":
         name = large.vcov if large.vcov != "iid" else small.vcov
         notes.append(f"it supposes independent observations; the {name} covariance plays no part")
+    if statistic < -1e-6 * (1 + abs(large.llf)):
+        notes.append(
+            f"the full model's log-likelihood is lower, by {-statistic / 2:.3g}, so that it has "
+            "not the restricted one within it (a coefficient of the other sign than its law), or "
+            "its maximum or its simulation is poor: read nothing from this test"
+        )
     statistic = max(0.0, statistic)
     return TestResult(
         "Penalised likelihood-ratio test" if large.firth else "Likelihood-ratio test",
@@ -337,6 +343,6 @@ def _left_out(small: Fit, large: Fit) -> str:
     if strange:
         raise DesignError(
             f"the restricted model has {', '.join(map(repr, strange))}, which the full one has "
-            "not: it does not lie within it"
+            "not: it does not lie within it; compare them with compare_models"
         )
     return ", ".join(f"{t} = 0" for t in more if t not in terms)

@@ -198,7 +198,8 @@ class Market:
         if not np.abs(found.fun).max() <= 1e-8 * scale or (found.x < cost).any():
             raise DesignError(
                 "no prices found at which every owner earns the most it can: profits may rise "
-                "without end, or costs lie far from the observed prices"
+                "without end, or costs lie far from the observed prices; give costs near them, or "
+                "ask for one price with optimal_price(bounds=...)"
             )
         return np.asarray(found.x, np.float64)
 

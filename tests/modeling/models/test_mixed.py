@@ -444,3 +444,12 @@ def test_a_spread_at_the_edge_is_said():
     notes = {seed: fitted(market(people=120, sd=(0.0, 0.6), seed=seed)).notes for seed in (2, 3, 5)}
     assert any("at the edge, no spread is seen" in n for some in notes.values() for n in some)
     assert (fitted(frame).params[["sd(price)", "sd(size)"]] >= 0).all()
+
+
+def test_a_lognormal_law_of_the_wrong_sign_is_refused():
+    """Its coefficients would run to zero, and be reported as an estimate."""
+    liked = market(people=80, mean=(1.0, 0.5), sd=(0.2, 0.2))
+    with pytest.raises(DesignError, match=r"'price': its negative lognormal .* 'lognormal\+'"):
+        mixlogit(FORMULA, liked, random={"price": "lognormal-"}, panel="person", draws=64)
+    right = mixlogit(FORMULA, liked, random={"price": "lognormal+"}, panel="person", draws=64)
+    assert right.params["mean(ln price)"] == pytest.approx(0.0, abs=0.3)
