@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.optimum.separation import divergence
@@ -76,7 +76,7 @@ def maximised(data: LatentPanels, params: Array, posterior: Array, outcomes: Arr
     beta, gamma = divided(params, data.classes, data.terms)
     found = [
         newton(
-            class_cases(data.cases, data.panels.respondent, posterior[:, c], outcomes[:, c]),
+            class_cases(data, posterior[:, c], outcomes[:, c]),
             start=beta[c],
             gain=_GAIN,
         ).params
@@ -91,12 +91,13 @@ def maximised(data: LatentPanels, params: Array, posterior: Array, outcomes: Arr
     return np.concatenate(found)
 
 
-def class_cases(cases: Cases, respondent: Codes, belongs: Array, outcomes: Array) -> Cases:
+def class_cases(data: LatentPanels, belongs: Array, outcomes: Array) -> Cases:
     """The choices of a class: outcomes given it, counted as often as respondents belong to it."""
-    w = belongs[respondent]
-    row = cases.sets.spread(w)
+    who = data.panels.respondent
+    w = belongs[who]
+    row = data.cases.sets.spread(w)
     y = np.divide(outcomes, row, out=np.zeros_like(row), where=row > 0)
-    return replace(cases, y=y).weighted(w)
+    return replace(data.cases, y=y, count=data.count[who], weight=data.weights[who]).weighted(w)
 
 
 def membership_cases(data: LatentPanels, posterior: Array) -> Cases:
@@ -142,7 +143,7 @@ def running(data: LatentPanels, params: Array) -> tuple[int, Array] | None:
     for c in range(data.classes):
         if data.scale @ held[:, c] < 1.0:
             return c, np.empty(0)
-        own = class_cases(data.cases, data.panels.respondent, held[:, c], outcomes[:, c])
+        own = class_cases(data, held[:, c], outcomes[:, c])
         direction = divergence(own, newton(own, start=beta[c]))
         if direction is not None:
             return c, direction

@@ -93,3 +93,17 @@ def test_separated_membership_is_told():
     sure = replace(data, members=np.column_stack([np.ones(len(z)), np.where(z > 0, 1.0, -1.0)]))
     params = np.concatenate([TRUTH.ravel(), [0.0, 40.0]])
     assert running(sure, params)[0] == 2
+
+
+def test_steps_count_respondents_as_often_as_they_are_weighted():
+    data = sample(people=60)
+    start = split(data, 1, 1, np.array([-1.0, 0.3]))[0]
+    factor = 1.0 + np.arange(60) % 3
+    found = expectation_maximisation(data.weighted(factor), start, steps=30, gain=1e-9)
+    assert (np.diff(found.path) > -1e-9).all()
+    _, posterior, outcomes = data.expected(start)
+    ours = maximised(data.weighted(factor), start, posterior, outcomes)
+    # Doubled and trebled people are their answers once more.
+    again = replace(data, count=factor, cases=data.cases.weighted(factor[data.panels.respondent]))
+    np.testing.assert_allclose(ours, maximised(again, start, posterior, outcomes), rtol=1e-6)
+    assert np.abs(ours - maximised(data, start, posterior, outcomes)).max() > 1e-3
