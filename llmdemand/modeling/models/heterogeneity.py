@@ -190,6 +190,7 @@ def plot_law(fit: Fit, coefficient: str | None = None, ax: Axes | None = None) -
         ax.hist(
             means,
             bins=30,
+            range=(low, high),  # however little the means differ, beside the law
             weights=fit.data.scale,
             density=True,
             color=COLOURS[0],
@@ -198,7 +199,8 @@ def plot_law(fit: Fit, coefficient: str | None = None, ax: Axes | None = None) -
         )
     at = np.linspace(low, high, 400)
     ax.plot(at, density(law, params, k, at), color=COLOURS[1], label=f"{law.laws[k]} law")
-    ax.axvline(0, color="k", lw=0.6)
+    if low <= 0 <= high:
+        ax.axvline(0, color="k", lw=0.6)
     money = "" if law.money in (None, k) else "willingness to pay for "
     ax.set(xlabel=f"{money}{name}", ylabel="density", title=f"taste for {name}")
     ax.legend(frameon=False, fontsize=8)

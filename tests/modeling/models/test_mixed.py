@@ -1,5 +1,7 @@
 """Mixed logit as users meet it: from a table to estimates, tastes and quantities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -228,6 +230,11 @@ def test_a_law_is_drawn_over_the_individual_means(fit):
     x, y = axes.lines[0].get_data()
     area = float(np.sum((y[1:] + y[:-1]) / 2 * np.diff(x)))
     assert area == pytest.approx(1, abs=0.02)
+    # It is drawn where it lies, also far from zero, and bars have the width of the law.
+    far = replace(fit, params=fit.params.replace({fit.params["size"]: 20.0})).plot_law("size")
+    assert far.get_xlim()[0] > 10
+    wide = sum(p.get_width() for p in far.patches)
+    assert wide == pytest.approx(float(np.ptp(far.lines[0].get_xdata())), rel=1e-6)
     with pytest.raises(UsageError, match="no coefficient that varies"):
         fit.plot_law("brand")
     plt.close("all")
