@@ -116,8 +116,6 @@ def extracted(path: Path, make: Callable[[], PanelBuilder], workers: int) -> Ite
         workers, get_context("spawn"), initializer=_begin, initargs=(path, make)
     )
     try:
-        with _deaf():
-            pool.submit(int)  # with the first task all processes start
         yield from _by_several(pool, _IN_FLIGHT * workers, path, make)
     except BrokenProcessPool:
         raise UsageError(
@@ -136,7 +134,8 @@ def _by_several(
     waiting: deque[tuple[int, Future[list[Row] | None]]] = deque()
     while True:
         for start, end in itertools.islice(parts, most - len(waiting)):
-            waiting.append((start, pool.submit(_part, start, end)))
+            with _deaf():  # a process starts with the task for which none is idle
+                waiting.append((start, pool.submit(_part, start, end)))
         if not waiting:
             return
         start, future = waiting.popleft()

@@ -198,7 +198,7 @@ def test_progress_is_told(tmp_path):
 
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 from functools import partial
 from pathlib import Path
 from llmdemand import load_study
@@ -209,6 +209,13 @@ class Slow(PanelBuilder):
     def row(self, answer):
         time.sleep(0.02)
         return super().row(answer)
+
+if __name__ == "__mp_main__":
+    # All processes but the first are still on their way when the interrupt comes.
+    try:
+        os.close(os.open(__file__ + ".first", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        time.sleep(2)
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
