@@ -270,7 +270,8 @@ def _batched(asked):
     """The engine's own rate with 16 slots that share one batch."""
     import xllamacpp
 
-    from llmdemand.simulation.backends.local import _quiet, embedded_model
+    from llmdemand.simulation.backends.local import _quiet
+    from llmdemand.simulation.backends.weights import embedded_model
 
     params = xllamacpp.CommonParams()
     params.model.path = str(embedded_model())

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.ppi import CalibrationWarning, calibrate
     from llmdemand.calibration.recalibrate import recalibrated
     from llmdemand.calibration.sample_plan import plan_sample
+    from llmdemand.core.glossary import explain
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from llmdemand.simulation.backends.synthetic import SyntheticBackend
     from llmdemand.simulation.batch import read_batch, write_batch
     from llmdemand.simulation.cost import Budget, Prices
+    from llmdemand.simulation.doctor import doctor
     from llmdemand.simulation.run import estimate, simulate
     from llmdemand.simulation.storing.store import Store
 
@@ -118,9 +120,11 @@ _HOMES = {
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
     "discrepancy": "calibration.discrepancy",
+    "doctor": "simulation.doctor",
     "effective_n": "calibration.power",
     "estimate": "simulation.run",
     "etable": "modeling.tables.etable",
+    "explain": "core.glossary",
     "extract": "belief.extract",
     "extract_file": "belief.files",
     "extract_panel": "belief.rows",
@@ -199,9 +203,11 @@ __all__ = [
     "cross_validate",
     "debias",
     "discrepancy",
+    "doctor",
     "effective_n",
     "estimate",
     "etable",
+    "explain",
     "extract",
     "extract_file",
     "extract_panel",

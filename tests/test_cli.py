@@ -303,11 +303,14 @@ def test_the_commands_of_the_design_are_there():
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
-def test_help_shows_an_example(run, words):
+def test_help_shows_its_examples_as_they_are_typed(run, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "40")
     code, out, _ = run(*words, "--help")
-    assert code == 0 and f"llmdemand {' '.join(words)}" in " ".join(
-        out.split("Example:")[1].split()
-    )
+    lines = out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.strip() in ("Example:", "Examples:"))
+    shown = [line for line in lines[at + 1 :] if line.strip()]
+    assert code == 0 and shown and "[b]" not in out
+    assert all(line.startswith(f" llmdemand {' '.join(words)}") for line in shown)
 
 
 def test_the_installed_command_runs():
@@ -381,7 +384,7 @@ def _toml(path, study):
         (("--backend", "openai", "--server", "no.toml"), "--server no.toml cannot be read"),
         (("--backend", "openai", "--base-url", "http://127.0.0.1:9/v1"), "no --model for"),
         (("--backend", "choice_only"), "no --model for"),
-        (("--backend", "openai", "--model", "m", "--prices", "2"), "--prices '2'"),
+        (("--backend", "openai", "--model", "m", "--token-prices", "2"), "--token-prices '2'"),
         (("--backend", "openai", "--model", "m", "--extra-body", "[]"), "no JSON object"),
         (("--backend", "openai", "--model", "o3", "--dry-run"), "no log-probabilities"),
         (("--backend", "recorded"), "name it with --store"),

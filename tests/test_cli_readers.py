@@ -56,20 +56,22 @@ def test_a_judge_is_priced_and_then_asked(run, tmp_path, fake_server, complete, 
         {},
     )
     who = ("--backend", "openai", "--base-url", fake_server.url, "--model", "judge-1")
-    code, out, _ = run("judge", "panel.parquet", *who, "--prices", "1,1", "--dry-run")
+    code, out, _ = run("judge", "panel.parquet", *who, "--token-prices", "1,1", "--dry-run")
     assert code == 0 and "answers to ask" in out and not fake_server.requests
-    code, out, _ = run("judge", "panel.parquet", *who, "--prices", "1,1", "--out", "j.parquet")
+    code, out, _ = run(
+        "judge", "panel.parquet", *who, "--token-prices", "1,1", "--out", "j.parquet"
+    )
     assert code == 0 and "480 runs: read 480" in out
     assert "the judge chose the option that it was shown first in" in out
     panel = Panel.read(tmp_path / "j.parquet")
     assert panel.provenance["final_reader"] == "judge"
     asked = len(fake_server.requests)
     assert 0 < asked < 480, "texts that come again are asked once"
-    run("judge", "panel.parquet", *who, "--prices", "1,1", "--out", "j.parquet")
+    run("judge", "panel.parquet", *who, "--token-prices", "1,1", "--out", "j.parquet")
     assert len(fake_server.requests) == asked, "nothing is asked twice"
     shown = {r["messages"][1]["content"].split("\n")[1] for r in fake_server.requests}
     assert shown == {"- Pampers", "- Huggies"}
-    fixed = ("judge", "panel.parquet", *who, "--prices", "1,1", "--orders")
+    fixed = ("judge", "panel.parquet", *who, "--token-prices", "1,1", "--orders")
     code, out, _ = run(*fixed, "fixed", "--out", "j.parquet")
     assert code == 0 and "cannot be told" in out
     assert Panel.read(tmp_path / "j.parquet").frame["judged_order"].nunique() == 1

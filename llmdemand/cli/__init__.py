@@ -2,10 +2,12 @@
 
 from llmdemand.cli import batches, lab, panels, people, plans, readers, runs, stores, studies
 from llmdemand.cli.app import app, main
+from llmdemand.cli.first import installation, words
 
 __all__ = [
     "app",
     "batches",
+    "installation",
     "lab",
     "main",
     "panels",
@@ -15,4 +17,5 @@ __all__ = [
     "runs",
     "stores",
     "studies",
+    "words",
 ]

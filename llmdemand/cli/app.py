@@ -2,21 +2,81 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from llmdemand.errors import LLMDemandError
 
-__all__ = ["app", "main"]
+__all__ = ["App", "app", "main"]
 
-app = typer.Typer(
+
+class Command(TyperCommand):
+    """A command whose examples are printed as they are typed: a line each, however long."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The usual help, then the examples."""
+        whole = self.help or ""
+        text, _, rest = whole.partition("Example: ")
+        self.help = text.rstrip()
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.help = whole
+        examples = [
+            " ".join(found.split()) for found in re.findall(r"\[b\](.*?)\[/b\]", rest, re.S)
+        ]
+        if examples:
+            typer.echo(
+                "\n ".join([" Examples:" if examples[1:] else " Example:", *examples]) + "\n"
+            )
+
+
+class App(typer.Typer):
+    """Commands that show their examples whole."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Register a command."""
+        return super().command(name, **{"cls": Command, **options})
+
+
+app = App(
     help="Demand estimation with language models: what they say, and how sure they were.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import llmdemand
+
+        typer.echo(f"llmdemand {llmdemand.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results, warnings and errors only.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what happens: calls, waits, files.")
+    ] = False,
+) -> None:
+    """Demand estimation with language models: what they say, and how sure they were."""
+    from llmdemand.cli.output import loudness
+
+    loudness(quiet=quiet, verbose=verbose)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llmdemand.cli.app import app
+from llmdemand.cli.app import App, app
 from llmdemand.cli.options import (
     Api,
     AsJson,
@@ -25,7 +25,7 @@ from llmdemand.cli.options import extra_body as read_extra_body
 from llmdemand.cli.output import print_json, say, statuses
 from llmdemand.errors import PanelError
 
-batch = typer.Typer(help="Batch files for OpenAI or `vllm run-batch`.")
+batch = App(help="Batch files for OpenAI or `vllm run-batch`.")
 app.add_typer(batch, name="batch", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Option("--out", help="Folder of the batch.")]

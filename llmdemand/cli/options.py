@@ -47,7 +47,7 @@ ExtraBody = Annotated[
 ]
 PriceList = Annotated[
     str | None,
-    typer.Option("--prices", help="Dollars per million tokens read, written: [b]2.5,10[/b]."),
+    typer.Option("--token-prices", help="Dollars per million tokens read, written: [b]2.5,10[/b]."),
 ]
 ServerFile = Annotated[
     Path | None,
@@ -193,7 +193,8 @@ def price_list(text: str | None) -> Prices | None:
         prompt, completion = (float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"--prices {text!r}: give dollars per million tokens read and written, such as 2.5,10"
+            f"--token-prices {text!r}: give dollars per million tokens read and written, such as "
+            "2.5,10"
         ) from None
     return Prices(prompt, completion)
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from llmdemand.core.panel import Panel
 
+# Set once, by the options before the command.
+_quiet = False
+
 
 def out() -> Console:
     """Standard output."""
@@ -28,10 +31,34 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Standard error."""
+    """Standard error; silent where ``--quiet`` was given."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, quiet=_quiet)
+
+
+def loudness(*, quiet: bool = False, verbose: bool = False) -> None:
+    """How much is told beside results, warnings and errors."""
+    import logging
+
+    global _quiet
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose: give one of them")
+    _quiet = quiet
+    handlers: list[logging.Handler] = []
+    if verbose:
+        from rich.logging import RichHandler
+
+        handlers.append(RichHandler(console=err(), show_path=False))
+    for name in ("llmdemand", "httpx"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = handlers
+        logger.setLevel(logging.INFO if verbose else logging.NOTSET)
+
+
+def told() -> bool:
+    """Whether progress is shown: not under ``--quiet``."""
+    return not _quiet
 
 
 def say(text: str) -> None:

@@ -71,11 +71,10 @@ def plan(
 ) -> None:
     """Plan whom or what to ask next: runs of a model, or humans and LLM respondents.
 
-    Example: [b]llmdemand plan pilot.parquet --tolerance 0.05 --prices 2.5,10[/b]
-
-    Humans and LLM respondents: [b]llmdemand plan --rho 0.3 --cost-human 4 --cost-llm 0.01 --n-eff
-    500[/b], or with a pilot [b]llmdemand plan panel.parquet --humans pilot.csv --cost-human 4
-    --cost-llm 0.01 --target share --at 35 --target-se 0.02[/b]
+    Example: [b]llmdemand plan pilot.parquet --tolerance 0.05 --token-prices 2.5,10[/b]
+    [b]llmdemand plan --rho 0.3 --cost-human 4 --cost-llm 0.01 --n-eff 500[/b]
+    [b]llmdemand plan panel.parquet --humans pilot.csv --cost-human 4 --cost-llm 0.01
+    --target share --at 35 --target-se 0.02[/b]
     """
     if humans is not None or rho is not None:
         if cost_human is None or cost_llm is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmdemand.cli.app import app
+from llmdemand.cli.app import App, app
 from llmdemand.cli.options import (
     Api,
     AsJson,
@@ -27,13 +27,13 @@ from llmdemand.cli.options import (
     budget,
     concurrency,
 )
-from llmdemand.cli.output import err, out, print_json, records, refuse_overwriting, say
+from llmdemand.cli.output import err, out, print_json, records, refuse_overwriting, say, told
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.core.panel import Panel
 
-label = typer.Typer(help="Have people read answers; see how far other readers agree with them.")
+label = App(help="Have people read answers; see how far other readers agree with them.")
 app.add_typer(label, name="label", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", help="The panel with the new readings.")]
@@ -103,7 +103,7 @@ def judge(
         store=kept,
         budget=budget(budget_usd, budget_tokens),
         concurrency=concurrency(calls),
-        progress=True,
+        progress=told(),
     )
     expected = reader.estimate(
         texts_of(read), read.study.menu, outside_last=read.study.outside_last

@@ -59,6 +59,7 @@ from llmdemand.cli.output import (
     refuse_overwriting,
     say,
     statuses,
+    told,
 )
 from llmdemand.cli.reports import compared, kept_responses, print_files, print_report
 from llmdemand.errors import UsageError
@@ -397,7 +398,7 @@ def _simulated(
             highlight=False,
         )
     try:
-        return run(study, backend, runs=runs, seed=seed, store=store, progress=True, **options)
+        return run(study, backend, runs=runs, seed=seed, store=store, progress=told(), **options)
     except KeyboardInterrupt:
         err().print(
             f"interrupted; every answer so far is in {store}: run the same command to go on",

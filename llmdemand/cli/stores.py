@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from llmdemand.cli.app import app
+from llmdemand.cli.app import App, app
 from llmdemand.cli.options import AsJson
 from llmdemand.cli.output import print_json, say
 from llmdemand.errors import StoreError, UsageError
 
-store = typer.Typer(help="Look into a response store; bring it to JSONL and back.")
+store = App(help="Look into a response store; bring it to JSONL and back.")
 app.add_typer(store, name="store", no_args_is_help=True)
 
 Existing = Annotated[Path, typer.Argument(help="A response store (.sqlite).")]

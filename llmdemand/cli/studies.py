@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmdemand.cli.app import app
+from llmdemand.cli.app import App, app
 from llmdemand.cli.options import AsJson, RespondentId, Respondents, StudyName, study_of
 from llmdemand.cli.output import out, print_json, say
 
 if TYPE_CHECKING:
     from llmdemand.core.study import Study
 
-studies = typer.Typer()
+studies = App()
 app.add_typer(studies, name="studies")
 
 

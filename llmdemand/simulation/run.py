@@ -222,7 +222,7 @@ class _Run:
         if options.budget and options.budget.usd is not None and prices is None and traits.paid:
             raise UsageError(
                 f"no price is known for {backend.model}: give it (dollars per million tokens read "
-                "and written, on the command line --prices 2.5,10), or a budget in tokens"
+                "and written, on the command line --token-prices 2.5,10), or a budget in tokens"
             )
         self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
         asked = options.concurrency

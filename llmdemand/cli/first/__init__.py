@@ -1,0 +1,1 @@
+"""Commands for a first day: what is installed, and what words mean."""
