@@ -292,6 +292,7 @@ def plan_of_people(
     """The plan of a sample of humans and LLM respondents, and its files."""
     from llmdemand.calibration.ppi import calibrate as run
     from llmdemand.calibration.sample_plan import plan_sample
+    from llmdemand.core.sheets import write_csv
     from llmdemand.reporting.figures.style import image
 
     pilot = None
@@ -308,7 +309,7 @@ def plan_of_people(
     found = plan_sample(pilot, rho=rho, **options)
     if folder is not None:
         result_folder(folder).mkdir(parents=True, exist_ok=True)
-        found.table.to_csv(folder / "sample_plan.csv")
+        write_csv(found.table, folder / "sample_plan.csv", index=True)
         for kind in ("svg", "png"):
             drawn = image(found.plot(), "sample-plan", kind)
             (folder / f"sample-plan.{kind}").write_bytes(drawn)

@@ -130,12 +130,12 @@ def export_(
     """
     from llmdemand.belief.final.labels import UNREAD, sheet
     from llmdemand.core.panel import Panel
+    from llmdemand.core.sheets import write_csv
 
     if path.exists():
         raise UsageError(f"{path} exists already: give another path; labels are not overwritten")
     found = sheet(Panel.read(panel), sample, seed)
-    # With a mark at the beginning, so that spreadsheets read it as UTF-8.
-    found.to_csv(path, index=False, encoding="utf-8-sig")
+    write_csv(found, path, mark=True)
     say(
         f"{len(found)} answers in {path}: write into the column 'label' the option that each "
         f"chooses in the end, or {UNREAD}, then `llmdemand label import {panel} {path}`"

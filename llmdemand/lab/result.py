@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from llmdemand.core.sheets import write_csv
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -90,7 +92,7 @@ class Result(ABC):
             written[-1].write_bytes(self.render(kind))
         for name, table in self.tables.items():
             written.append(folder / f"{self.name}-{name}.csv")
-            table.to_csv(written[-1], index=False)
+            write_csv(table, written[-1])
         return tuple(written)
 
     def _repr_markdown_(self) -> str:

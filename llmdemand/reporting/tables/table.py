@@ -10,6 +10,7 @@ from typing import Literal, get_args, overload
 
 import pandas as pd
 
+from llmdemand.core.sheets import write_csv
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.tables.etable import etable
@@ -107,7 +108,7 @@ def render(table: Table | pd.DataFrame, format: Format = "markdown") -> str | pd
 
 def write_table(table: Table, folder: Path) -> None:
     """Write a table as CSV with full numbers, as markdown and as LaTeX."""
-    table.numbers.to_csv(folder / f"{table.name}.csv", index=False)
+    write_csv(table.numbers, folder / f"{table.name}.csv")
     words: tuple[tuple[str, _Words], ...] = (("md", "markdown"), ("tex", "latex"))
     for kind, format in words:
         text = render(table, format) + "\n"

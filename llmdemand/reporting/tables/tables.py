@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from llmdemand.core.sheets import write_csv
 from llmdemand.reporting.measures.targets import Target
 from llmdemand.reporting.tables import frames
 from llmdemand.reporting.tables.cells import asked_at, number
@@ -77,9 +78,9 @@ def save_tables(report: Findings, folder: Path) -> None:
         write_table(table, folder)
     curves = report.needed if report.needed is not None else report.precision
     if curves is not None:
-        curves.reach.to_csv(folder / "reach.csv", index=False)
+        write_csv(curves.reach, folder / "reach.csv")
     if report.prediction is not None:
-        report.prediction.calibration.to_csv(folder / "calibration.csv", index=False)
+        write_csv(report.prediction.calibration, folder / "calibration.csv")
     text = "\n\n".join(render(table, "markdown") for table in tables)
     (folder / "tables.md").write_text(text + "\n", encoding="utf-8")
 
