@@ -66,7 +66,7 @@ def export_(
 
     Example: [b]llmdemand store export panel.responses.sqlite responses.jsonl[/b]
     """
-    from llmdemand.core import private
+    from llmdemand.core import written
     from llmdemand.simulation.storing.store import Store
 
     _there(path)
@@ -74,7 +74,7 @@ def export_(
         raise UsageError(f"{file} exists already: give another path; nothing is overwritten")
     number = 0
     # A copy of the store: for its owner alone, as that is.
-    with Store(path) as opened, private.opened(file) as lines:
+    with Store(path) as opened, written.opened(file) as lines:
         for entry in opened.export():
             lines.write(json.dumps(entry, separators=(",", ":")) + "\n")
             number += 1

@@ -1,12 +1,14 @@
-"""TOML and JSON that others wrote: what is wrong with them in one sentence, whatever it is."""
+"""Files: TOML and JSON that others wrote, and what is written for its owner alone."""
 
 from __future__ import annotations
 
 import json
+import os
 import tomllib
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["json_of", "toml"]
+__all__ = ["json_of", "opened", "toml"]
 
 
 def toml(text: str) -> dict[str, Any]:
@@ -54,3 +56,20 @@ def _said(error: Exception) -> ValueError:
     if "integer string conversion" in str(error):
         return ValueError("it holds a number of thousands of digits")
     return ValueError(str(error).splitlines()[0])
+
+
+def opened(path: str | Path, mode: str = "w") -> IO[str]:
+    """A text file for writing that, where it is new, nobody else may read (mode 0600).
+
+    A file that is there keeps its mode: whoever opened it to others meant it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, opened(f"{folder}/a.jsonl") as file:
+    ...     oct(os.stat(file.name).st_mode & 0o777)
+    '0o600'
+    """
+
+    def own(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600)
+
+    return open(path, mode, encoding="utf-8", opener=own)

@@ -11,9 +11,8 @@ from typing import Any
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
-from llmdemand.core.private import opened
 from llmdemand.core.study import Study
-from llmdemand.core.written import json_of
+from llmdemand.core.written import json_of, opened
 from llmdemand.errors import ResponseError, TransportError, UsageError
 from llmdemand.simulation.backend import Request
 from llmdemand.simulation.backends.openai import OpenAIBackend

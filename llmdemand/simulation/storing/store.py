@@ -14,9 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llmdemand.core.private import opened
 from llmdemand.core.study import Study
-from llmdemand.core.written import json_of
+from llmdemand.core.written import json_of, opened
 from llmdemand.errors import ResponseError, StoreError
 from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.storing.claims import Claims
