@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
+    from llmdemand.core.questionnaire.checks import PriceWarning
     from llmdemand.core.questionnaire.prompts import Variant
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
@@ -95,6 +96,7 @@ _HOMES = {
     "OpenAIBackend": "simulation.backends.openai",
     "Panel": "core.panel",
     "Precision": "reporting.measures.precision",
+    "PriceWarning": "core.questionnaire.checks",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantities.quantity",
     "RecordedBackend": "simulation.backends.recorded",
@@ -178,6 +180,7 @@ __all__ = [
     "OpenAIBackend",
     "Panel",
     "Precision",
+    "PriceWarning",
     "Prices",
     "Quantity",
     "RecordedBackend",

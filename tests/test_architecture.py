@@ -30,7 +30,7 @@ ALLOWED = {
 # those of one line not from each other.
 FLOORS = {
     "core": [
-        "cell line menu processors resources sampling sheets",
+        "cell line menu processors resources sampling sheets written",
         "questionnaire starter",
         "study",
         "panel",
@@ -67,7 +67,9 @@ FLOORS = {
         "calls requests storing",
         "branches",
         "backends probe",
-        "batch doctor run",
+        "batch missing",
+        "runner",
+        "doctor run",
         "judge",
     ],
     "calibration": [

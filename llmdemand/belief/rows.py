@@ -237,7 +237,7 @@ def _row(
         "final_status": status,
         "mismatch": mismatch,
         "later_names": "" if study.sampling.thinking else _named(found.later, ids),
-        "reason": found.reason,
+        "reason": "; ".join(filter(None, (found.reason, _redacted(response)))),
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,
@@ -246,6 +246,12 @@ def _row(
         "completion_tokens": response.usage.get("completion_tokens", math.nan),
         WHOLE: response.whole_probability,
     }
+
+
+def _redacted(response: Response) -> str:
+    if not any(answer.redacted for answer in (response, *response.forced)):
+        return ""
+    return "the answer held a key, which was taken out before it was kept"
 
 
 def _named(later: Sequence[tuple[int, tuple[float, ...]]], ids: Sequence[str]) -> str:

@@ -137,6 +137,8 @@ class Response:
     whole_probability : float
         Probability with which the answer was to be written to its end, given all up to its
         pivot; below 1 where it could have been, or was, stopped there.
+    redacted : bool
+        Whether a secret that the answer echoed (a key) was taken out of it before it was kept.
     """
 
     tokens: tuple[Token, ...]
@@ -150,6 +152,7 @@ class Response:
     trouble: str = ""
     cut: bool = False
     whole_probability: float = 1.0
+    redacted: bool = False
 
 
 def ranked(token: Token, most: int | None) -> Listed:

@@ -14,6 +14,7 @@ from llmdemand.cli.options import (
     BaseUrl,
     Effort,
     ExtraBody,
+    Outside,
     RespondentId,
     Respondents,
     Runs,
@@ -37,6 +38,7 @@ def write(
     folder: Folder,
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
+    allow_outside: Outside = False,
     model: Annotated[str, typer.Option("--model", help="Model name.")] = "gpt-4o",
     base_url: BaseUrl = None,
     api: Api = None,
@@ -53,7 +55,7 @@ def write(
     from llmdemand.simulation.batch import write_batch
 
     found = write_batch(
-        study_of(study, respondents, respondent_id),
+        study_of(study, respondents, respondent_id, allow_outside=allow_outside),
         folder,
         model=model,
         runs=runs,

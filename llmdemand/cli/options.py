@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmdemand.core.written import json_of
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +61,13 @@ TokensName = Annotated[
     str | None,
     typer.Option(
         "--max-tokens-field", help="openai: [b]max_tokens[/b] or [b]max_completion_tokens[/b]."
+    ),
+]
+Outside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Read a table of personas that the study names outside of its own folder.",
     ),
 ]
 ApiVersion = Annotated[
@@ -160,6 +167,8 @@ def study_of(
     respondent_id: str | None,
     thinking: tuple[str, str] | None = None,
     thinking_open: bool = False,
+    *,
+    allow_outside: bool = False,
 ) -> Study:
     """The study that the options describe."""
     from llmdemand.core.study import load_study
@@ -168,12 +177,10 @@ def study_of(
         raise UsageError(
             f"--respondent-id {respondent_id!r} names a column of --respondents: give the table"
         )
-    if respondents is None:
-        study = load_study(name)
-    elif respondent_id is None:
-        study = load_study(name, respondents)
+    if respondent_id is None:
+        study = load_study(name, respondents, allow_outside=allow_outside)
     else:
-        study = load_study(name, respondents, respondent_id)
+        study = load_study(name, respondents, respondent_id, allow_outside=allow_outside)
     if thinking is None and not thinking_open:
         return study
     return replace(
@@ -223,7 +230,7 @@ def extra_body(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        fields = json.loads(text)
+        fields = json_of(text)
         if not isinstance(fields, dict):
             raise ValueError("no object")
     except ValueError as error:

@@ -10,6 +10,7 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.options import (
     AsJson,
+    Outside,
     PanelPath,
     RespondentId,
     Respondents,
@@ -170,6 +171,7 @@ def extract(
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
+    allow_outside: Outside = False,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
     model: Annotated[
         str | None, typer.Option("--model", help="Whose answers, if the store holds several.")
@@ -198,7 +200,9 @@ def extract(
     from llmdemand.simulation.backends.recorded import stored_answers
     from llmdemand.simulation.storing.store import is_store
 
-    chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
+    chosen = study_of(
+        study, respondents, respondent_id, thinking, thinking_open, allow_outside=allow_outside
+    )
     refuse_overwriting(path, file)
     provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
     if is_store(file):

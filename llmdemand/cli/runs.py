@@ -26,6 +26,7 @@ from llmdemand.cli.options import (
     Headers,
     KeyEnv,
     ModelName,
+    Outside,
     Overhead,
     Patience,
     PriceList,
@@ -142,6 +143,7 @@ def simulate(
     study: StudyName,
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
+    allow_outside: Outside = False,
     backend: BackendName = None,
     model: ModelName = None,
     base_url: BaseUrl = None,
@@ -192,7 +194,9 @@ def simulate(
     from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.run import estimate
 
-    chosen = study_of(study, respondents, respondent_id, thinking, thinking_open)
+    chosen = study_of(
+        study, respondents, respondent_id, thinking, thinking_open, allow_outside=allow_outside
+    )
     refuse_overwriting(path)
     kept = store or path.with_suffix(".responses.sqlite")
     refuse_overwriting(path, kept)

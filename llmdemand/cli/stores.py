@@ -66,13 +66,15 @@ def export_(
 
     Example: [b]llmdemand store export panel.responses.sqlite responses.jsonl[/b]
     """
+    from llmdemand.core import written
     from llmdemand.simulation.storing.store import Store
 
     _there(path)
     if file.exists():
         raise UsageError(f"{file} exists already: give another path; nothing is overwritten")
     number = 0
-    with Store(path) as opened, file.open("w", encoding="utf-8") as lines:
+    # A copy of the store: for its owner alone, as that is.
+    with Store(path) as opened, written.opened(file) as lines:
         for entry in opened.export():
             lines.write(json.dumps(entry, separators=(",", ":")) + "\n")
             number += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmdemand.cli.app import App, app
-from llmdemand.cli.options import AsJson, RespondentId, Respondents, StudyName, study_of
+from llmdemand.cli.options import AsJson, Outside, RespondentId, Respondents, StudyName, study_of
 from llmdemand.cli.output import out, print_json, say
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ def show(
     study: StudyName,
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
+    allow_outside: Outside = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a study's design and its first prompt.
 
     Example: [b]llmdemand studies show pampers[/b]
     """
-    chosen = study_of(study, respondents, respondent_id)
+    chosen = study_of(study, respondents, respondent_id, allow_outside=allow_outside)
     if as_json:
         print_json(chosen.to_dict())
         return

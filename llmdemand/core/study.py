@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.reading import arguments, plain_data
 from llmdemand.core.questionnaire.respondents import ID, read_respondents
 from llmdemand.core.resources import data_file, data_names
+from llmdemand.core.written import toml
 from llmdemand.errors import MenuError, StudyError, nearest
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Study(OneLine, Questionnaire):
     separator : str
         Between two offers.
     orders : str
-        ``fixed``; ``rotate`` (the order changes from replicate to replicate,
-        balanced within a cell); ``cross`` (each order is a cell).
+        ``fixed``; ``rotate`` (the order changes from replicate to replicate, balanced
+        within a cell, and drawn for each cell by itself); ``cross`` (each order is a cell).
     mode : str
         ``chat``, or ``completion``: the prompt is text that the model continues.
     runs : int
@@ -92,8 +92,8 @@ class Study(OneLine, Questionnaire):
         ``{disclosure}`` (empty in the blind arm); else as the last paragraph of the system
         text, or before the user text in completion mode.
     points : int or None
-        Number of design points kept of the full factorial, balanced as `design.fraction`
-        guarantees; None keeps all.
+        Number of design points kept of the full factorial, balanced as `fractions.kept`
+        guarantees, which also says which points stay when the design grows; None keeps all.
     design_seed : int
         Seeds the fraction and the option orders of ``rotate``; at least 0.
     price_fields : mapping of str to str
@@ -178,18 +178,21 @@ class Study(OneLine, Questionnaire):
         *,
         where: str = "study",
         folder: str | Path | Traversable = ".",
+        allow_outside: bool = False,
     ) -> Study:
         """A study from plain data, as TOML gives it.
 
-        `folder` is where a table of respondents lies that the data name.
+        `folder` is where a table of respondents lies that the data name; with `allow_outside`
+        it may lie elsewhere.
 
         Raises
         ------
         StudyError
             Naming the field and, through `where`, the file.
         """
+        folder = Path(folder) if isinstance(folder, str) else folder
         try:
-            return cls(**arguments(data, Path(folder) if isinstance(folder, str) else folder))
+            return cls(**arguments(data, folder, allow_outside=allow_outside))
         except (StudyError, MenuError) as error:
             raise StudyError(f"{where}: {error}") from error
 
@@ -208,7 +211,11 @@ def studies() -> tuple[str, ...]:
 
 
 def load_study(
-    name: str | Path, respondents: str | Path | pd.DataFrame | None = None, id: str = ID
+    name: str | Path,
+    respondents: str | Path | pd.DataFrame | None = None,
+    id: str = ID,
+    *,
+    allow_outside: bool = False,
 ) -> Study:
     """A bundled study by name, or any study by path.
 
@@ -221,6 +228,8 @@ def load_study(
         see `Study.with_respondents`.
     id : str
         The column that identifies them.
+    allow_outside : bool
+        Whether a study file may name a table of personas that lies outside of its folder.
 
     Returns
     -------
@@ -253,9 +262,9 @@ def load_study(
         except UnicodeDecodeError:
             raise StudyError(f"{where}: is not UTF-8 text; a study is a TOML file") from None
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = toml(text)
+    except ValueError as error:
         raise StudyError(f"{where}: is not valid TOML ({error})") from None
     if respondents is not None:
         data |= {"personas": list(read_respondents(respondents, id)), "respondents": True}
-    return Study.from_dict(data, where=where, folder=folder)
+    return Study.from_dict(data, where=where, folder=folder, allow_outside=allow_outside)

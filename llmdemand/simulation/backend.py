@@ -195,9 +195,9 @@ class Backend(Protocol):
 
 
 def run_seed(seed: int, *keys: int) -> int:
-    """The seed of one run: 31 bits from a `SeedSequence` keyed by cell and replicate.
+    """The seed of one run: 31 bits from a `SeedSequence` keyed by what tells the run apart.
 
-    Neighbouring runs share nothing, and a run keeps its seed whatever else is run.
+    Runs whose keys differ share nothing, and a run keeps its seed whatever else is run.
 
     >>> run_seed(1, 0, 0) != run_seed(1, 0, 1)
     True

@@ -12,17 +12,22 @@ from typing import Any
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
+from llmdemand.core.written import json_of, opened
 from llmdemand.errors import ResponseError, TransportError, UsageError
+from llmdemand.simulation.backend import Request
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import replay
 from llmdemand.simulation.backends.wire.troubles import Trouble
 from llmdemand.simulation.requests import checked_runs, requests
+from llmdemand.simulation.storing.earlier import Earlier
 from llmdemand.simulation.storing.records import Source, Stored, key
 from llmdemand.simulation.storing.store import Store
 
 __all__ = ["BatchRead", "BatchWritten", "read_batch", "write_batch"]
 
 _MANIFEST, _STORE = "batch.json", "responses.sqlite"
+# Fields of a study in which it may grow.
+_LEVELS = "title description personas variants arms disclosure orders points runs".split()
 # OpenAI takes 50,000 requests and 200 MB a file.
 _MOST_REQUESTS, _MOST_BYTES = 50_000, 190_000_000
 
@@ -144,8 +149,9 @@ def write_batch(
     stored = 0
     with Store(folder / _STORE) as store:
         store.put_study(study)
-        for request in requests(study, per_cell, seed):
-            name = key(request, source)
+        earlier = Earlier(study, seed, store, source)
+        for asked in requests(study, per_cell, seed):
+            request, name = earlier.chosen(asked)
             if store.has(name, request.sampling.top_logprobs):
                 stored += 1
                 continue
@@ -185,10 +191,10 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
     study = Study.from_dict(manifest["study"], where=str(folder / _MANIFEST))
     backend = _backend(manifest["model"], manifest["options"])
     source, runs, seed = Source.of(backend), manifest["runs"], manifest["seed"]
-    asked = {key(r, source): r for r in requests(study, runs, seed)}
     failed: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     with Store(folder / _STORE) as store:
+        asked = _asked(study, runs, seed, store, source)
         for file in map(Path, files):
             if not file.is_file():
                 raise ResponseError(f"no file at {file}: give the batch's output or error file")
@@ -198,7 +204,7 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
                 if entry is None:
                     counts["unreadable"] += 1
                     continue
-                request = asked.get(str(entry.get("custom_id")))
+                request, content = asked.get(str(entry.get("custom_id")), (None, ""))
                 if request is None:
                     counts["foreign"] += 1
                     continue
@@ -218,6 +224,8 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
                     request.run_id,
                     study.hash,
                     raw,
+                    content,
+                    ">".join(request.order),
                     read,
                     wrote,
                     usd,
@@ -240,6 +248,18 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
     )
 
 
+def _asked(
+    study: Study, runs: int, seed: int, store: Store, source: Source
+) -> dict[str, tuple[Request, str]]:
+    """Requests by their keys, with the content of their cells: none of the keys of earlier."""
+    earlier = Earlier(study, seed, store, source, always=True)
+    found: dict[str, tuple[Request, str]] = {}
+    for request in requests(study, runs, seed):
+        found |= {key(was, source): (was, "") for was in earlier.requests(request)}
+        found[key(request, source)] = request, study.shown(request.cell, request.order)
+    return found
+
+
 class _Shards:
     """Numbered files that begin anew when one is full."""
 
@@ -259,7 +279,7 @@ class _Shards:
             self.close()
             self._number += 1
             self.files.append(self._folder / f"requests-{self._number:03d}.jsonl")
-            self._open = self.files[-1].open("w", encoding="utf-8")
+            self._open = opened(self.files[-1])
         self._open.write(line)
         self._lines, self._bytes = self._lines + 1, self._bytes + size
         self.requests += 1
@@ -275,22 +295,33 @@ def _backend(model: str, options: Mapping[str, Any]) -> OpenAIBackend:
 
 
 def _keep_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Write what is asked; a folder's batch may grow by runs and by nothing else."""
+    """Write what is asked; a folder's batch may grow by runs and by levels of its factors."""
     written = json.loads(json.dumps(manifest))
     if path.exists():
         before = _manifest(path)
-        if {**before, "runs": 0} != {**written, "runs": 0}:
+        if _but_for_levels(before) != _but_for_levels(written):
             raise UsageError(
                 f"{path.parent} holds the batch of another study, model, seed or server: give "
                 "another folder with --out"
             )
         written["runs"] = max(before["runs"], written["runs"])
-    path.write_text(json.dumps(written, indent=1), "utf-8")
+    with opened(path) as file:
+        file.write(json.dumps(written, indent=1))
+
+
+def _but_for_levels(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a batch has to keep: answers to other levels are told by their ids."""
+    study = {k: v for k, v in manifest["study"].items() if k not in _LEVELS}
+    alternatives = [
+        {k: v for k, v in alternative.items() if k != "price"}
+        for alternative in study.get("alternatives", ())
+    ]
+    return {**manifest, "runs": 0, "study": {**study, "alternatives": alternatives}}
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json_of(path.read_text("utf-8"))
         if not {"study", "runs", "seed", "model", "options"} <= set(found):
             raise ValueError("fields are missing")
     except FileNotFoundError:
@@ -309,7 +340,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any] | None]:
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line)
+                entry = json_of(line)
             except ValueError:
                 yield None
                 continue
@@ -328,9 +359,10 @@ def _answer(entry: Mapping[str, Any], backend: OpenAIBackend) -> tuple[dict[str,
         detail = error if isinstance(error, dict) else {"message": str(error or f"status {status}")}
         said = Trouble.of(detail, status if isinstance(status, int) else 200)
         if said.filtered:
-            return backend.filtered(said.words), ""
+            return backend.filtered(backend.cleaned(said.words)), ""
         reason = str(detail.get("code") or detail.get("message") or f"status {status}")
-        return None, reason.splitlines()[0][:100]
+        return None, backend.cleaned(reason).splitlines()[0][:100]
+    body = backend.redacted(body)
     try:
         backend.parse(body)
     except (ResponseError, TransportError) as problem:

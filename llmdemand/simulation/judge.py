@@ -92,12 +92,11 @@ class Judge:
     resumed and budgeted as those of a study.
 
     A judge that likes what stands first would read every text towards the same alternative,
-    were the order always the same. The order is therefore drawn for each text: of m orders
-    (a Williams design, see `Questionnaire.option_orders`), the first m texts see each one
-    once, in an order that `seed` and the first text draw, and so do the next m. Texts added
-    at the end change no order of those before. ``unclear`` is last, as are outside options
-    unless the study moves them. The design is balanced over different texts, not over runs: a
-    text that is most of a panel has one order in all of its runs.
+    were the order always the same. The order is therefore drawn for each text, from the text
+    and `seed` alone, with equal probability of m orders (a Williams design, see
+    `Questionnaire.option_orders`): other texts change nothing. ``unclear`` is last, as are
+    outside options unless the study moves them. Orders are balanced on average over different
+    texts, not over runs: a text that is most of a panel has one order in all of its runs.
 
     Parameters
     ----------
@@ -251,7 +250,7 @@ def judging(
         orders=orders,
         outside_last=False,
         pinned=(*last, UNREAD),
-        design_seed=int(_digest(f"{seed}/{''.join(texts[:1])}")[:7], 16),
+        design_seed=seed,
         answer_first=True,
         mode=mode,
         runs=1,

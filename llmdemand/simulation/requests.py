@@ -11,7 +11,19 @@ from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import AnswerFormat, Backend, Request, run_seed
 
-__all__ = ["Asked", "answer_to", "checked_runs", "provenance_of", "requests"]
+__all__ = ["Asked", "answer_to", "checked_runs", "content_seed", "provenance_of", "requests"]
+
+# More runs than anybody asks, and what their bookkeeping takes a gigabyte for.
+_MOST_RUNS = 100_000_000
+
+
+def content_seed(seed: int, content: str, replicate: int) -> int:
+    """The seed of one run, from what it is shown (`Questionnaire.shown`) and its replicate.
+
+    >>> content_seed(1, "0a", 0) == content_seed(1, "0a", 0) != content_seed(1, "0a", 1)
+    True
+    """
+    return run_seed(seed, int(content, 16), replicate)
 
 
 def checked_runs(study: Study, runs: int | None, seed: int) -> int:
@@ -20,13 +32,18 @@ def checked_runs(study: Study, runs: int | None, seed: int) -> int:
     Raises
     ------
     UsageError
-        For fewer than one run or a negative seed.
+        For fewer than one run, more than a hundred million in all, or a negative seed.
     """
     if seed < 0:
         raise UsageError(f"seed={seed}: give a number that is not negative")
     found = study.runs if runs is None else runs
     if found < 1:
         raise UsageError(f"runs={found}: ask for at least one run per cell")
+    if found * len(study.cells()) > _MOST_RUNS:
+        raise UsageError(
+            f"runs={found} in each of {len(study.cells()):,} cells is more than "
+            f"{_MOST_RUNS:,} runs: ask for fewer"
+        )
     return found
 
 
@@ -40,7 +57,8 @@ def requests(study: Study, runs: int, seed: int) -> Iterator[Request]:
     runs : int
         Runs per cell.
     seed : int
-        Seed of the whole panel; each run's own seed is derived from it.
+        Seed of the whole panel; each run's own seed is derived from it and from what the run
+        asks (`content_seed`), wherever its cell stands in the design.
 
     Yields
     ------
@@ -59,7 +77,7 @@ class Asked:
         self._cells = study.cells()
         self._format = AnswerFormat(study.menu, **study.reading)
         # One cell's prompts: neighbours in the design share them.
-        self._prompts: dict[tuple[str, ...], tuple[str, str]] = {}
+        self._prompts: dict[tuple[str, ...], tuple[str, str, str]] = {}
         self._of_cell = -1
 
     def __len__(self) -> int:
@@ -72,13 +90,16 @@ class Asked:
         cell = self._cells[at]
         order = self._study.order(cell, replicate)
         if order not in self._prompts:
-            self._prompts[order] = self._study.prompt(cell, order)
+            prompt = self._study.prompt(cell, order)
+            self._prompts[order] = *prompt, self._study.shown(cell, order)
+        system, user, content = self._prompts[order]
         return Request(
             f"{cell.index}-{replicate}",
-            *self._prompts[order],
+            system,
+            user,
             self._study.mode,
             self._study.sampling,
-            run_seed(self._seed, cell.index, replicate),
+            content_seed(self._seed, content, replicate),
             cell,
             order,
             replicate,

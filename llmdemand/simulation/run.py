@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from array import array
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from llmdemand.belief.rows import PanelBuilder
-from llmdemand.belief.tokens import Response
 from llmdemand.core.panel import Panel
 from llmdemand.core.study import Study
-from llmdemand.errors import BackendError, BudgetReached, StoreError, TransportError, UsageError
-from llmdemand.simulation.backend import Backend, Request
+from llmdemand.errors import UsageError
+from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.backends.named import backend_named
 from llmdemand.simulation.backends.recorded import RecordedBackend
 from llmdemand.simulation.backends.rendered import by_id
 from llmdemand.simulation.backends.thinking import ThinkingBackend
-from llmdemand.simulation.branches import Branches
-from llmdemand.simulation.calls.call import Call
 from llmdemand.simulation.calls.options import Options
-from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
-from llmdemand.simulation.calls.progress import Progress, progress_bar
+from llmdemand.simulation.calls.progress import progress_bar
 from llmdemand.simulation.calls.sync import run_async
-from llmdemand.simulation.cost import Budget, Estimate, Hold, Ledger, Prices, prompt_range
-from llmdemand.simulation.requests import Asked, answer_to, checked_runs, provenance_of
-from llmdemand.simulation.storing.records import Source, Stored, key
-from llmdemand.simulation.storing.store import Store, rescue
+from llmdemand.simulation.cost import Budget, Estimate, Prices
+from llmdemand.simulation.requests import checked_runs
+from llmdemand.simulation.runner import Runner
+from llmdemand.simulation.storing.store import Store
 
 __all__ = ["estimate", "simulate"]
 
 _DEFAULT_STORE = "llmdemand.responses.sqlite"
-_PROBE = "probe (three calls; --no-probe leaves it out)"
-
-_Pair = tuple[float, float]
-_Keep = Callable[[Request, str, Mapping[str, Any], _Pair, Hold], float]
 
 
 def simulate(
@@ -68,8 +55,9 @@ def simulate(
     runs : int, optional
         Runs per cell; the study's own number by default.
     seed : int
-        Makes the panel reproducible; a run's seed depends on nothing but this,
-        its cell and its replicate index.
+        Makes the panel reproducible; a run's seed depends on nothing but this, what its cell
+        asks (`Questionnaire.content`) and its replicate index: levels and runs can be added,
+        moved and taken out, and what is kept is not asked again.
     store : path, optional
         The file that keeps every raw response (`llmdemand.simulation.storing.store`). By
         default ``llmdemand.responses.sqlite`` in the current folder where answers
@@ -129,7 +117,7 @@ def simulate(
     )
     with ExitStack() as stack:
         opened = _opened(chosen.store, answerer, stack)
-        run = _Run(study, answerer, per_cell, seed, opened, chosen)
+        run = Runner(study, answerer, per_cell, seed, opened, chosen)
         with progress_bar(
             f"{answerer.name}: {study.name}", run.total, chosen.progress
         ) as run.progress:
@@ -163,7 +151,7 @@ def estimate(
     with ExitStack() as stack:
         there = store is not None and Path(store).is_file()
         opened = stack.enter_context(Store(store if there and store is not None else ":memory:"))
-        asked = _Run(
+        asked = Runner(
             study, _prepared(study, backend), per_cell, seed, opened, Options(prices=prices)
         )
         return asked.estimate()
@@ -195,364 +183,3 @@ def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Stor
         return stack.enter_context(Store(_DEFAULT_STORE))
     folder = stack.enter_context(TemporaryDirectory(prefix="llmdemand-"))
     return stack.enter_context(Store(Path(folder, "responses.sqlite"), shared=False))
-
-
-class _Run:
-    """One call of `simulate`."""
-
-    def __init__(
-        self,
-        study: Study,
-        backend: Backend,
-        runs: int,
-        seed: int,
-        store: Store,
-        options: Options,
-    ) -> None:
-        self.study, self.backend, self.runs, self.seed = study, backend, runs, seed
-        self.store, self.options = store, options
-        self.source = Source.of(backend)
-        self.branches = Branches(store, self.source, backend)
-        self.asked = Asked(study, runs, seed)
-        self.total = len(self.asked)
-        self._missing = array("q")
-        self.progress = Progress(self.total)
-        traits = backend.traits
-        prices = options.prices or getattr(backend, "prices", None)
-        if options.budget and options.budget.usd is not None and prices is None and traits.paid:
-            raise UsageError(
-                f"no price is known for {backend.model}: give it (dollars per million tokens read "
-                "and written, on the command line --token-prices 2.5,10), or a budget in tokens"
-            )
-        self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
-        asked = options.concurrency
-        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
-        self.pace = Pace(options.rpm, options.tpm)
-        self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
-        self._rescued: list[Stored] = []
-        self._broken_store: StoreError | None = None
-
-    def estimate(self) -> Estimate:
-        """What is left to ask."""
-        requests_ = branches = 0
-        low = high = write = 0.0
-        self.look_up()
-        for call in self._calls():
-            requests_ += len(call.requests)
-            branches += call.branches
-            least = call.once if call.branches else call.bytes
-            low, high = low + prompt_range(least)[0], high + prompt_range(call.bytes)[1]
-            write += call.completion_tokens
-        paid = self.store.totals(self.source)
-        if paid["responses"] >= 10 and requests_:
-            mean = paid["completion_tokens"] / paid["responses"]
-            write = min(write, 1.5 * (requests_ + branches) * mean)
-        prices = self.ledger.prices
-        return Estimate(
-            requests_,
-            self.total - requests_,
-            (low, high),
-            (float(requests_), write),
-            (prices.usd(low, requests_), prices.usd(high, write)) if prices else None,
-            branches,
-        )
-
-    async def panel(self) -> Panel:
-        """Ask what is missing; the panel of everything."""
-        self.store.put_study(self.study)
-        self.look_up()
-        probe, raw_logprobs = None, self.backend.raw_logprobs
-        try:
-            if self.backend.traits.unknown:
-                probe = await self._probed()
-                if probe is not None and probe["before_temperature"] is not None:
-                    raw_logprobs = probe["before_temperature"]
-            builder = PanelBuilder(self.study, raw_logprobs=raw_logprobs)
-            self.branches.tempered = raw_logprobs
-            self._add = self._adder(builder)
-            await self._ask()
-        finally:
-            await self.backend.close()
-        provenance = provenance_of(self.study, self.backend, self.runs, self.seed)
-        if self.ledger.prices and self.backend.traits.paid:
-            prices = self.ledger.prices
-            provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]
-        if probe is not None:
-            provenance["probe"] = probe
-        return builder.panel(provenance, ordered=True)
-
-    def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:
-        def add(request: Request, response: Response) -> None:
-            answer = answer_to(request, response, self.backend)
-            self.progress.row(builder.add(answer))
-
-        return add
-
-    async def _probed(self) -> Mapping[str, Any] | None:
-        from llmdemand.simulation.probe import LONGEST, Probe, probe
-
-        temperature, known = self.study.sampling.temperature, self.store.probe(self.source)
-        if known is None and self.options.probe and self._missing:
-            first = next(self._calls())
-            once = self.ledger.worst(first.bytes, 2 * LONGEST)
-            three = (3 * once[0], 3 * once[1])
-            if not self.ledger.fits(three):
-                raise self._budget_reached(three, _PROBE)
-            self.progress.note = "probing"
-            self.progress.draw(now=True)
-
-            async def ask(request: Request) -> Mapping[str, Any]:
-                raws: list[Mapping[str, Any]] = []
-
-                def keep(
-                    _: Request, __: str, raw: Mapping[str, Any], worst: _Pair, hold: Hold
-                ) -> float:
-                    raws.append(raw)
-                    self.ledger.spend(self.backend.parse(raw).usage, worst, hold)
-                    return 0.0
-
-                if not self.ledger.fits(once):  # after calls that were cut off
-                    raise self._budget_reached(once, _PROBE)
-                self.ledger.reserve(once)
-                try:
-                    await self._until_answered([(request, "")], once, Hold(once), keep)
-                finally:
-                    self.ledger.settle(once)
-                return raws[0]
-
-            found = await probe(self.backend, self.study, seed=self.seed, ask=ask)
-            self.ledger.proven = False  # its answers are shorter than those of the study
-            known = found.to_dict()
-            found.enforce(temperature)
-            self.store.put_probe(self.source, known)
-            self.progress.note = ""
-        elif known is not None:
-            Probe.from_dict(known).enforce(temperature)
-        return known
-
-    def look_up(self, stored: Callable[[Request, str], None] | None = None) -> None:
-        """Find out what the store does not hold; what it holds goes to `stored`."""
-        empty = len(self.store) == 0
-        self._missing = array("q")
-        for position in range(self.total):
-            if empty:
-                self._missing.append(position)
-                continue
-            request = self.asked[position]
-            name = key(request, self.source)
-            if not self._complete(request, name):
-                self._missing.append(position)
-            elif stored is not None:
-                stored(request, name)
-
-    def _complete(self, request: Request, name: str) -> bool:
-        """Whether the store holds an answer, with all of its branches."""
-        if not request.sampling.branch:
-            return self.store.has(name, request.sampling.top_logprobs)
-        missing = self.branches.missing(request, name)
-        return missing is not None and not missing
-
-    def _calls(self) -> Iterator[Call]:
-        """What is missing, as calls: neighbours that share a prompt, up to the backend's most."""
-        per_call = max(1, self.backend.traits.per_call)
-        groups: dict[tuple[str, ...], list[Request]] = {}
-        cell = -1
-
-        def of_cell() -> Iterator[Call]:
-            for group in groups.values():
-                for first in range(0, len(group), per_call):
-                    yield Call(tuple(group[first : first + per_call]))
-            groups.clear()
-
-        for position in self._missing:
-            request = self.asked[position]
-            if request.cell.index != cell or per_call == 1:
-                yield from of_cell()
-                cell = request.cell.index
-            groups.setdefault(request.prompt, []).append(request)
-        yield from of_cell()
-
-    async def _ask(self) -> None:
-        def add_stored(request: Request, name: str) -> None:
-            self._add(request, self._stored(request, name))
-
-        if len(self._missing) < self.total:
-            self.look_up(add_stored)
-        try:
-            await stream(self._calls(), self._answered, self.gate, self._admitted)
-        except BudgetReached:
-            # Calls that were under way have ended: their answers are in the account too.
-            if self.ledger.broken:
-                raise self._bound_broken() from None
-            raise
-        finally:
-            self._rescue()
-
-    async def _admitted(self, call: Call) -> None:
-        """Wait until a call fits into the budget with certainty."""
-        worst, budget = self._worst(call), self.options.budget
-        # How a server counts is known from its first answer: with a budget that is waited for.
-        while not (fits := self.ledger.fits(worst)) or (
-            budget is not None and not self.ledger.proven and self.gate.in_flight
-        ):
-            if not fits and not self.gate.in_flight:
-                raise self._budget_reached(worst)
-            self.gate.changed.clear()
-            await self.gate.changed.wait()
-        self.ledger.reserve(worst)
-
-    def _worst(self, call: Call) -> _Pair:
-        return self.ledger.worst(call.bytes, call.completion_tokens, call.calls)
-
-    def _bound_broken(self) -> BudgetReached:
-        return BudgetReached(
-            f"{self.backend.name} {self.backend.model} {self.ledger.broken}. With a budget the run "
-            f"stops here, {self.ledger.excess}: ${self.ledger.usd:.4g} and "
-            f"{self.ledger.tokens:,.0f} tokens by its own count, {self.progress.done:,} of "
-            f"{self.total:,} runs answered; every answer is in {self.store.path}"
-        )
-
-    def _budget_reached(self, worst: _Pair, what: str = "call") -> BudgetReached:
-        lost = f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
-        return BudgetReached(
-            f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are answered, "
-            f"${self.ledger.usd:.4g} and {self.ledger.tokens:,.0f} tokens were spent by this run"
-            f"{lost if self.ledger.lost else ''}, and the next {what} could take up to "
-            f"${worst[1]:.2g} and {worst[0]:,.0f} tokens; every answer is in {self.store.path}: "
-            "give a higher budget to go on"
-        )
-
-    async def _answered(self, call: Call) -> None:
-        worst = self._worst(call)
-        hold = Hold(worst, calls=call.calls)
-        named = [(request, key(request, self.source)) for request in call.requests]
-        try:
-            await self._claim([name for _, name in named])
-            left = [(request, name) for request, name in named if not self._found(request, name)]
-            if left:
-                await self._until_answered(left, worst, hold, self._keep)
-            if self.study.sampling.branch:
-                for request, name in named:
-                    await self._branches(request, name, hold)
-        finally:
-            self.ledger.settle(worst)
-            for _, name in named:
-                self.store.release(name)
-
-    async def _branches(self, request: Request, name: str, hold: Hold) -> None:
-        """Ask what is missing of an answer's branches, then add its row."""
-        for branch, branch_name in self.branches.missing(request, name) or ():
-            call = Call((branch,))
-            worst = self._worst(call)
-            await self._until_answered([(branch, branch_name)], worst, hold, self._keep)
-        self._add(request, self._stored(request, name))
-
-    def _stored(self, request: Request, name: str) -> Response:
-        """An answer that the store holds, with its branches."""
-        raw = self.store.get(name, request.sampling.top_logprobs)
-        assert raw is not None
-        return self.branches.joined(request, name, raw)
-
-    async def _claim(self, names: list[str]) -> None:
-        """Wait while another process asks the same."""
-        while not all([self.store.claim(name) for name in names]):
-            for name in names:
-                self.store.release(name)
-            self.progress.note = "waiting for another process"
-            self.progress.draw()
-            await asyncio.sleep(0.2)
-            self.progress.note = ""
-
-    def _found(self, request: Request, name: str) -> bool:
-        """Whether another process has stored it in the meantime."""
-        raw = self.store.get(name, request.sampling.top_logprobs)
-        if raw is not None and not request.sampling.branch:
-            self._add(request, self.backend.parse(raw))
-        return raw is not None
-
-    async def _until_answered(
-        self, left: list[tuple[Request, str]], worst: _Pair, hold: Hold, keep: _Keep
-    ) -> None:
-        attempt, failing_since, many = 0, 0.0, len(left)
-        failed: TransportError | None = None
-        while left:
-            async with self.retries.turn(failed):
-                if failed is not None and self.gate.failed:
-                    raise failed
-                await self.pace.wait(worst[0])
-                await self.gate.opened()
-                begun = time.monotonic()
-                self.progress.in_flight = self.gate.in_flight
-                try:
-                    used = 0.0
-                    async for raw in self.backend.complete([request for request, _ in left]):
-                        used += keep(*left.pop(0), raw, (worst[0] / many, worst[1] / many), hold)
-                        self.retries.answered()
-                    self.pace.correct(worst[0], used)
-                    if self._broken_store is not None:
-                        raise self._broken_store
-                    if self.ledger.broken and self.options.budget is not None:
-                        raise self._bound_broken()
-                    if left:
-                        raise BackendError(
-                            f"{self.backend.name} left {len(left)} of its requests without an "
-                            f"answer, run {left[0][0].run_id} first"
-                        )
-                    self.gate.succeeded(time.monotonic() - begun)
-                    return
-                except TransportError as error:
-                    failed = error
-            if failed.maybe_billed:
-                self.ledger.lose(worst)
-                if not self.ledger.fits((0.0, 0.0)):
-                    raise self._budget_reached(worst) from None
-            failing_since = failing_since or begun
-            wait = self.retries.wait(failed, attempt, failing_since)
-            if failed.rate_limited or failed.slow:
-                self.gate.objected(begun, failed.retry_after)
-            attempt += 1
-            self.progress.note = f"{_brief(failed)}, waiting {wait:.0f} s"
-            self.progress.draw(now=True)
-            await self.gate.sleep(wait)
-            self.progress.note = ""
-            if self.gate.failed:
-                raise failed
-
-    def _keep(
-        self, request: Request, name: str, raw: Mapping[str, Any], worst: _Pair, hold: Hold
-    ) -> float:
-        """Store an answer and add its row; returns the tokens it used."""
-        response = self.backend.parse(raw)
-        raw = self.branches.kept(request, raw, response)
-        read, written, usd = self.ledger.spend(response.usage, worst, hold)
-        self.progress.usd = self.ledger.usd
-        stored = Stored(
-            name,
-            request.sampling.top_logprobs,
-            request.run_id,
-            self.study.hash,
-            raw,
-            read,
-            written,
-            usd,
-        )
-        try:
-            if self._broken_store is not None:  # waiting for it again would only take time
-                raise self._broken_store
-            self.store.put(self.source, stored)
-        except StoreError as error:
-            self._broken_store = self._broken_store or error
-            self._rescued.append(stored)
-            return 0.0
-        if not request.sampling.branch:
-            self._add(request, response)
-        return read + written if read + written > 0 else 0.0
-
-    def _rescue(self) -> None:
-        """Save answers that the store did not take; they are paid for."""
-        if self._broken_store is not None:
-            raise rescue(self.store.path, self.source, self._rescued, self._broken_store)
-
-
-def _brief(error: Exception) -> str:
-    return str(error).split(":")[0][:60]

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -47,6 +48,7 @@ def test_the_factorial_is_arms_variants_personas_orders_prices_with_prices_faste
     cells = study.cells()
     assert len(cells) == study.full_size == 2 * 2 * 2 * 2 * 6
     assert [c.index for c in cells] == list(range(96))
+    assert len({study.content(c) for c in cells}) == 96
     levels = [
         (c.arm, c.variant, c.persona["id"], c.order[0], c.prices["green"], c.prices["black"])
         for c in cells
@@ -101,18 +103,18 @@ def test_a_fraction_is_balanced_over_every_factor_and_keeps_indices():
 
 
 def test_the_design_seed_draws_another_fraction_and_is_part_of_the_study():
-    one, two = tea(points=3), tea(points=3, design_seed=5)
-    assert one.cells() == tea(points=3).cells() != two.cells()
-    assert len({tea().hash, one.hash, two.hash}) == 3
+    drawn = [tea(points=3, design_seed=seed) for seed in range(8)]
+    assert drawn[0].cells() == tea(points=3).cells()
+    assert len({tuple(c.index for c in study.cells()) for study in drawn}) > 1
+    assert len({tea().hash, *(study.hash for study in drawn)}) == 9
 
 
-def test_a_cell_outside_the_fraction_is_named():
+def test_every_cell_of_the_full_factorial_is_known_and_no_other():
+    # A fraction of another number of points, or of an earlier version, holds other cells.
     study = tea(points=3)
-    kept = [c.index for c in study.cells()]
-    assert [study.cell(k).index for k in kept] == kept
-    absent = next(k for k in range(6) if k not in kept)
-    with pytest.raises(StudyError, match=f"no cell {absent}: it keeps 3 of 6 points"):
-        study.cell(absent)
+    assert [study.cell(k) for k in range(6)] == list(tea().cells())
+    with pytest.raises(StudyError, match="no cell 6: it has 6 points"):
+        study.cell(6)
     with pytest.raises(StudyError, match="no cell 6"):
         tea().cell(6)
     with pytest.raises(StudyError, match="no cell -1"):
@@ -158,15 +160,23 @@ def test_pinned_alternatives_stand_last_as_the_menu_lists_them():
 
 
 @pytest.mark.parametrize("study", [tea(orders="rotate"), three(orders="rotate", points=6)])
-def test_rotation_is_balanced_within_blocks_of_a_cell_and_over_cells(study):
+def test_rotation_is_balanced_within_blocks_of_a_cell(study):
     m = len(study.option_orders())
     cells = study.cells()
     for cell, block in itertools.product(cells, range(4)):
         seen = {study.order(cell, block * m + turn) for turn in range(m)}
         assert seen == set(study.option_orders())
-    for replicate, group in itertools.product(range(3 * m), range(len(cells) // m)):
-        seen = {study.order(c, replicate) for c in cells[group * m : (group + 1) * m]}
-        assert seen == set(study.option_orders())
+
+
+def test_rotation_is_balanced_over_cells_on_average():
+    study = tea(orders="rotate", personas=[{"id": str(k)} for k in range(200)])
+    first = [study.order(c, 0)[0] == "green" for c in study.cells()]
+    assert abs(sum(first) - 600) < 4 * math.sqrt(1200) / 2
+    # One block of a cell says nothing of the next one, nor of the same block of another.
+    again = [study.order(c, 2)[0] == "green" for c in study.cells()]
+    same = sum(a == b for a, b in zip(first, again, strict=True))
+    beside = sum(a == b for a, b in itertools.pairwise(first))
+    assert max(abs(same - 600), abs(beside - 600)) < 4 * math.sqrt(1200) / 2
 
 
 def test_rotation_follows_the_design_seed_and_nothing_else():
@@ -187,12 +197,21 @@ def test_rotation_does_not_alternate_with_the_price():
     assert len(blocks) == 2, "blocks of one cell begin with either order"
 
 
-def test_an_order_of_a_cell_that_is_not_in_the_design_is_refused():
-    study = tea(orders="rotate", points=3)
-    kept = {c.index for c in study.cells()}
-    absent = next(k for k in range(6) if k not in kept)
-    with pytest.raises(StudyError, match=f"no cell {absent}"):
-        study.order(study.full_cell(absent), 0)
+def test_the_order_of_a_run_is_that_of_any_fraction_and_grid_with_its_cell():
+    whole, part = tea(orders="rotate"), tea(orders="rotate", points=3)
+    grown = tea(
+        orders="rotate",
+        alternatives=[
+            {**TEA["alternatives"][0], "price": [5, 35, 20, 12, 10]},
+            {**TEA["alternatives"][1], "price": [30, 25, 20]},
+            TEA["alternatives"][2],
+        ],
+    )
+    others = {grown.content(c): c for c in grown.cells()}
+    for cell, replicate in itertools.product(whole.cells(), range(6)):
+        order = whole.order(cell, replicate)
+        assert part.order(part.cell(cell.index), replicate) == order
+        assert grown.order(others[whole.content(cell)], replicate) == order
 
 
 # --- prices as they are shown

@@ -146,8 +146,10 @@ def by_rules():
 
 
 def test_what_a_row_says(panel):
-    frame = panel.frame
-    assert set(frame["status"]) == {"ok", "unread"}
+    # Now and then a text names nothing at all.
+    assert set(panel.frame["status"]) - {"no_pivot"} == {"ok", "unread"}
+    frame = panel.frame[panel.frame["status"] != "no_pivot"]
+    assert len(frame) > 0.9 * len(panel)
     read = frame[frame["choice"].notna()]
     assert (read["choice"] == read["final_choice"]).all()
     assert (read["mismatch"] == (read["pivot_choice"] != read["choice"])).all()

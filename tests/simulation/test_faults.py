@@ -169,7 +169,7 @@ def test_a_burst_of_429_shrinks_the_gate_once(backend, fake_server, good, monkey
             super().objected(*args)
             self.least = min(self.least, self.limit)
 
-    monkeypatch.setattr("llmdemand.simulation.run.Gate", Watched)
+    monkeypatch.setattr("llmdemand.simulation.runner.Gate", Watched)
     together = threading.Barrier(10)
 
     def answer(body, call):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -19,7 +20,9 @@ from llmdemand.simulation.backends.weights import weights_path
 from llmdemand.simulation.cost import Prices
 from llmdemand.simulation.judge import Judge, judged, judging, texts_of
 from llmdemand.simulation.requests import requests
+from llmdemand.simulation.storing.earlier import Earlier
 from llmdemand.simulation.storing.records import Source, key
+from llmdemand.simulation.storing.store import Store
 
 INSTALL = 'pip install ".[local]" && llmdemand model get'
 installed = importlib.util.find_spec("xllamacpp") is not None and weights_path() is not None
@@ -120,6 +123,7 @@ def test_unclear_is_unread_and_a_judge_without_log_probabilities_is_taken_at_its
 
 BRANDS = Menu.of("Pampers", "Huggies", "Luvs", outside="neither")
 TEXTS = [f"Answer {k}." for k in range(24)]
+MANY = [f"Answer {k}." for k in range(240)]
 
 
 class First:
@@ -139,10 +143,12 @@ class First:
 
 def test_what_a_judge_owes_to_the_first_place_is_spread_evenly():
     for mode in ("chat", "completion"):
-        found = First().judge(mode=mode).judgements(TEXTS, BRANDS)
-        assert Counter(j.choice for j in found.values()) == dict.fromkeys(BRANDS.ids[:3], 8)
-        # Every order as often: six of three brands, the outside option and "unclear" last.
-        assert set(Counter(j.order for j in found.values()).values()) == {4}
+        found = First().judge(mode=mode).judgements(MANY, BRANDS)
+        # Every order as often on average: six of three brands, the others last. Five standard
+        # deviations of a count are allowed.
+        orders = Counter(j.order for j in found.values())
+        assert len(orders) == 6
+        assert all(abs(n - 40) < 5 * math.sqrt(240 * 5 / 36) for n in orders.values())
         assert {j.order[3:] for j in found.values()} == {("neither", "unread")}
         assert all(j.order[0] == j.choice for j in found.values())
     # What the menu's order would have made of it.
@@ -153,8 +159,10 @@ def test_what_a_judge_owes_to_the_first_place_is_spread_evenly():
 
 
 def test_an_outside_option_takes_turns_where_the_study_says_so():
-    found = First().judge().judgements(TEXTS, BRANDS, outside_last=False)
-    assert Counter(j.choice for j in found.values()) == dict.fromkeys(BRANDS.ids, 6)
+    found = First().judge().judgements(MANY, BRANDS, outside_last=False)
+    first = Counter(j.choice for j in found.values())
+    assert set(first) == set(BRANDS.ids)
+    assert all(abs(n - 60) < 5 * math.sqrt(240 * 3 / 16) for n in first.values())
     study = replace(
         ld.load_study("pampers"), outside_offer="- {label}", outside_last=False, orders="rotate"
     )
@@ -198,7 +206,7 @@ def test_the_rows_of_a_panel_may_stand_in_any_order():
         for p in (panel, replace(panel, frame=panel.frame.iloc[::-1]))
     )
     assert judged_.equals(turned.loc[judged_.index])
-    assert judged_["final_choice"].value_counts().to_dict() == {"pampers": 8, "huggies": 8}
+    assert set(judged_["final_choice"]) == {"pampers", "huggies"}
 
 
 def test_texts_read_one_by_one_are_not_all_shown_the_same_order():
@@ -222,17 +230,17 @@ def test_what_was_stored_before_orders_were_drawn_is_found(tmp_path):
         ],
     }
     for mode, before in keys.items():
-        made = [
-            [key(r, Source.of(backend)) for r in requests(judging(texts, DIAPERS, mode, o), 1, 1)]
-            for o in ("fixed", "rotate")
-        ]
-        assert made[0] == before
-        # Of two orders one is the menu's: that text is found as it was, the other is asked.
-        assert len(set(made[1]) & set(before)) == 1
+        study, source = judging(texts, DIAPERS, mode, "fixed"), Source.of(backend)
+        with Store(":memory:") as store:
+            earlier = Earlier(study, 1, store, source, always=True)
+            made = [key(*earlier.requests(r), source) for r in requests(study, 1, 1)]
+        assert made == before
     kept, again = tmp_path / "judge.sqlite", First()
     First().judge(store=kept, orders="fixed").judgements(TEXTS, DIAPERS)
-    again.judge(store=kept).judgements(TEXTS, DIAPERS)
-    assert len(again.asked) == 12
+    found = again.judge(store=kept).judgements(TEXTS, DIAPERS)
+    # Of two orders one is the menu's: such texts are found as they were, the others are asked.
+    turned = [text for text, j in found.items() if j.order[0] != "pampers"]
+    assert 0 < len(again.asked) == len(turned) < 24
 
 
 def test_a_judge_locked_to_the_first_place_is_said(tmp_path):
@@ -251,7 +259,7 @@ def test_a_judge_locked_to_the_first_place_is_said(tmp_path):
     assert not ld.audit(read).position_locked and not judge_position(panel)
     steady = Judge(ChoiceOnlyBackend(lambda s, u: "Pampers", "parrot"), progress=False)
     said = judge_position(judged(panel, steady))
-    assert "shown first in 8 of 16 texts" in said and "LOCKED" not in said
+    assert re.search(r"shown first in \d+ of 16 texts", said) and "LOCKED" not in said
     # With one order, or none recorded, it cannot be known.
     fixed = judged(panel, First().judge(orders="fixed"))
     assert "cannot be told" in judge_position(fixed)
@@ -272,14 +280,23 @@ def test_an_alternative_may_not_have_the_judges_own_word():
         judging(["x"], menu)
 
 
+ENDS = (".", " today.", ", as always.", " for my child.")
+
+
 @pytest.mark.local
 @pytest.mark.skipif(not installed, reason=f"the embedded model is missing: {INSTALL}")
 def test_the_embedded_model_judges():
     judge = Judge(LocalBackend(), mode="completion", orders="fixed")
-    texts = ["I would buy Huggies.", "I would buy Pampers."]
+    texts = [f"I would buy {brand}{end}" for brand in ("Huggies", "Pampers") for end in ENDS]
     found = judge.judgements(texts, DIAPERS)
-    huggies, pampers = (found[text].belief for text in texts)
-    assert sum(huggies) == pytest.approx(1) and sum(pampers) == pytest.approx(1)
+    # Whatever it draws: now and then it names nothing.
+    named = {text: j.belief for text, j in found.items() if not math.isnan(j.belief[0])}
+    assert len(named) > 4 and all(sum(b) == pytest.approx(1) for b in named.values())
+    means = {
+        brand: sum(b[1] for text, b in named.items() if brand in text)
+        / sum(brand in text for text in named)
+        for brand in ("Huggies", "Pampers")
+    }
     # It is a small model: it need not be right, but it has read the text.
-    assert huggies[1] > pampers[1] + 0.1
-    assert judge.judgements(texts, DIAPERS) == found
+    assert means["Huggies"] > means["Pampers"] + 0.1
+    assert repr(judge.judgements(texts, DIAPERS)) == repr(found)

@@ -27,6 +27,7 @@ from llmdemand.belief.readers.shapes import (
 from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
+from llmdemand.core.questionnaire.earlier import earlier_order
 from llmdemand.core.study import Study
 from llmdemand.errors import ResponseError, StudyError
 
@@ -91,7 +92,8 @@ def answers_in(
             name = _name(line)
             if name is None and named:
                 name = named[0]
-            yield Answer(*_run(study, name, line.order), _response(line, data), backend=backend)
+            run = _run(study, name, line.order, earlier=_exported_earlier(line))
+            yield Answer(*run, _response(line, data), backend=backend)
         except ResponseError as error:
             raise ResponseError(f"{path} {where}: {error}") from None
     if streamed:
@@ -128,8 +130,19 @@ def _name(line: Line) -> Any:
     return line.id if found else None
 
 
-def _run(study: Study, name: Any, order: Any) -> tuple[Cell, int, tuple[str, ...]]:
-    """Cell, replicate and option order of a run."""
+def _exported_earlier(line: Line) -> bool:
+    """Whether a line is of a store of before option orders were drawn from content.
+
+    Stores of now write the order itself.
+    """
+    digest = isinstance(line.key, str) and re.fullmatch("[0-9a-f]{64}", line.key) is not None
+    return digest and line.raw is not UNSET and line.order is UNSET
+
+
+def _run(
+    study: Study, name: Any, order: Any, *, earlier: bool = False
+) -> tuple[Cell, int, tuple[str, ...]]:
+    """Cell, replicate and option order of a run; the order of `earlier` rules where asked."""
     found = _RUN_ID.search(str(name))
     if name is None or found is None:
         raise ResponseError(
@@ -141,6 +154,8 @@ def _run(study: Study, name: Any, order: Any) -> tuple[Cell, int, tuple[str, ...
         cell = study.cell(index)
     except StudyError as error:
         raise ResponseError(f"run {name!r}: {error}") from None
+    if order is UNSET and earlier and (was := earlier_order(study, cell, replicate)) is not None:
+        return cell, replicate, was
     if order is UNSET:
         return cell, replicate, study.order(cell, replicate)
     shown = tuple(str(order).split(">"))

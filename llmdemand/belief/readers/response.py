@@ -71,6 +71,11 @@ def read_response(raw: Any) -> Response:
 
 def read_body(body: Body) -> Response | None:
     """The response that a decoded object is, or None."""
+    found = _read(body)
+    return found if found is None or body.redacted is UNSET else replace(found, redacted=True)
+
+
+def _read(body: Body) -> Response | None:
     if body.thoughts is not UNSET:
         return _thoughts(body)
     if body.meta_info is not UNSET:

@@ -110,6 +110,7 @@ class Body(Struct):
     tokens: list[Short | int] | UnsetType = UNSET
     text: Any = UNSET
     whole_probability: float = 1.0
+    redacted: Any = UNSET
     output: MaybeRaw = UNSET
     incomplete_details: Any = None
     completion_probabilities: list[Entry] | UnsetType = UNSET

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
+from llmdemand.core.questionnaire.fields import MOST_PRICES
 from llmdemand.core.questionnaire.prompts import Variant, names, placeholders
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import reserved
-from llmdemand.errors import StudyError, nearest
+from llmdemand.errors import StudyError, nearest, warn
 
-__all__ = ["ARMS", "check"]
+__all__ = ["ARMS", "PriceWarning", "check"]
 
 ORDERS = ("fixed", "rotate", "cross")
 MODES = ("chat", "completion")
 ARMS = ("blind", "unblinded")
+# Cells that are written out: their prompts alone would take gigabytes.
+_MOST_CELLS = 1_000_000
+
+
+class PriceWarning(UserWarning):
+    """A price that can be meant, but rarely is: nothing, or less."""
 
 
 def check(study: Questionnaire) -> None:
@@ -26,7 +35,15 @@ def check(study: Questionnaire) -> None:
     ------
     StudyError
         Saying what was found, what was expected and what to do.
+
+    Warns
+    -----
+    PriceWarning
+        For a price of zero or below that is shown.
     """
+    for field in fields(study):
+        _unicode(getattr(study, field.name), field.name)
+    _grids(study)
     _one_of("orders", study.orders, ORDERS)
     _one_of("mode", study.mode, MODES)
     if not set(study.pinned) <= set(study.menu.ids) or len(set(study.pinned)) < len(study.pinned):
@@ -85,6 +102,80 @@ def check(study: Questionnaire) -> None:
     _respondents(study)
     _fraction(study)
     _filling(study)
+    _nothing_or_less(study)
+
+
+def _unicode(value: Any, where: str) -> None:
+    """Half characters (lone surrogates) can be sent, hashed and written by nobody."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise StudyError(
+                f"{where} holds half a character ({value[error.start]!a}), which is no text: "
+                "write the character itself"
+            ) from None
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            _unicode(name, f"a name in {where}")
+            _unicode(part, f"{where}, {name!r}" if isinstance(name, str) else where)
+    elif isinstance(value, Variant):
+        _unicode(value.to_dict(), f"variant {value.id!a}")
+    elif hasattr(value, "to_dict"):
+        _unicode(value.to_dict(), where)
+    elif isinstance(value, list | tuple) and not (value and isinstance(value[0], float)):
+        for part in value:
+            _unicode(part, where)
+
+
+def _grids(study: Questionnaire) -> None:
+    """Prices that nobody can tell apart would be one question with two answers."""
+    for a, grid in study.prices.items():
+        if a in study.price_fields:
+            continue
+        if not grid or len(set(grid)) < len(grid) or not all(map(math.isfinite, grid)):
+            raise StudyError(
+                f"price of {a!r} is {list(grid)[:20]}: give distinct finite numbers (decimals of "
+                "up to 15 digits)"
+            )
+        if len(grid) > MOST_PRICES:
+            raise StudyError(
+                f"price of {a!r} is a grid of {len(grid):,} prices: give at most {MOST_PRICES:,}"
+            )
+    count = study.full_size if study.points is None else study.points
+    if count > _MOST_CELLS:
+        raise StudyError(
+            f"the design has {count:,} cells, more than {_MOST_CELLS:,}: set points to the number "
+            "of cells that are to be asked, or give fewer levels"
+        )
+
+
+def _nothing_or_less(study: Questionnaire) -> None:
+    for a, grid in study.prices.items():
+        low = sorted({price for price in grid if price <= 0})
+        if low and _shown(study, a):
+            said = ", ".join(f"{price:g}" for price in low[:5])
+            warn(
+                f"{a!r} has the price {said}: zero and negative prices are asked as they are, but "
+                "such a price may be read as free, and logarithms of it do not exist",
+                PriceWarning,
+            )
+
+
+def _shown(study: Questionnaire, alternative: str) -> bool:
+    """Whether a prompt writes out the alternative's price, rather than an empty text."""
+    for wording in (study.wording(id) for id in (None, *(v.id for v in study.variants))):
+        asked = f"{wording.user or ''}{wording.system or ''}"
+        for name, text in (("price", wording.offer or ""), (f"price_{alternative}", asked)):
+            parsed = string.Formatter().parse(text)
+            if any(found == name and _written(form, how) for _, found, form, how in parsed):
+                return True
+    return False
+
+
+def _written(form: str | None, conversion: str | None) -> str:
+    number: Any = string.Formatter().convert_field(1.5, conversion)
+    return format(number, form or "")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from llmdemand.errors import StudyError, nearest
+
+# Characters to which a field of a template may be filled up, and decimals that it may have.
+_WIDEST = 1000
 
 __all__ = ["DISCLOSURE", "Variant", "disclosed", "names", "offered", "placeholders", "scaled"]
 
@@ -131,7 +135,8 @@ def placeholders(template: str, where: str, allowed: set[str]) -> set[str]:
     Raises
     ------
     StudyError
-        For unbalanced braces, or a field that nothing fills, with the nearest that is filled.
+        For unbalanced braces, a format that fills memory, or a field that nothing fills, with
+        the nearest that is filled.
 
     Examples
     --------
@@ -144,6 +149,13 @@ def placeholders(template: str, where: str, allowed: set[str]) -> set[str]:
         raise StudyError(
             f"template {where} has unbalanced braces ({error}): write {{{{ and }}}}"
         ) from None
+    for _, name, form, _ in string.Formatter().parse(template):
+        numbers = [int(n) for n in re.findall(r"[0-9]{1,9}", form or "")]
+        if "{" in (form or "") or max(numbers, default=0) > _WIDEST:
+            raise StudyError(
+                f"template {where} has the format {form!r} for {{{name}}}: give a width or a "
+                f"number of decimals up to {_WIDEST}, written out, such as {{{name}:.2f}}"
+            )
     for name in parsed:
         if name not in allowed:
             raise StudyError(

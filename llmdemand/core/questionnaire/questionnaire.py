@@ -11,7 +11,10 @@ from typing import Any
 
 from llmdemand.core.cell import Cell
 from llmdemand.core.menu import Menu
-from llmdemand.core.questionnaire.design import fraction, shuffled, williams
+from llmdemand.core.questionnaire.content import digest
+from llmdemand.core.questionnaire.design import shuffled, williams
+from llmdemand.core.questionnaire.fields import decimal
+from llmdemand.core.questionnaire.fractions import kept
 from llmdemand.core.questionnaire.prompts import (
     DISCLOSURE,
     Variant,
@@ -70,9 +73,9 @@ class Questionnaire:
         object.__setattr__(self, "variants", tuple(self.variants))
         object.__setattr__(self, "thinking", tuple(self.thinking))
         object.__setattr__(self, "pinned", tuple(self.pinned))
-        if self.price_fields:
-            own = {a: prices_of(self.personas, f, a) for a, f in self.price_fields.items()}
-            object.__setattr__(self, "prices", {**self.prices, **own})
+        prices = {a: tuple(map(decimal, grid)) for a, grid in self.prices.items()}
+        own = {a: prices_of(self.personas, f, a) for a, f in self.price_fields.items()}
+        object.__setattr__(self, "prices", {**prices, **own})
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -130,9 +133,14 @@ class Questionnaire:
         return self.arms, variants, self.personas or [{}], crossed, *grids
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of levels of each factor, slowest first."""
+        return tuple(map(len, self._factors))
+
+    @property
     def full_size(self) -> int:
         """Number of points of the full factorial."""
-        return math.prod(map(len, self._factors))
+        return math.prod(self.sizes)
 
     def full_cell(self, index: int) -> Cell:
         """The point of the full factorial at an index, in the fraction or not."""
@@ -146,7 +154,7 @@ class Questionnaire:
     def _point(self, index: int, levels: Sequence[Any]) -> Cell:
         arm, variant, persona, order, *prices = levels
         by_id = {
-            a: float(persona[self.price_fields[a]]) if price is None else price
+            a: decimal(float(persona[self.price_fields[a]])) if price is None else price
             for a, price in zip(self.prices, prices, strict=True)
         }
         return Cell(index, by_id, persona, order, variant, arm)
@@ -169,28 +177,24 @@ class Questionnaire:
         if self.points is None:
             points = itertools.product(*self._factors)
             return tuple(itertools.starmap(self._point, enumerate(points)))
-        sizes = tuple(len(factor) for factor in self._factors)
-        return tuple(map(self.full_cell, fraction(sizes, self.points, self.design_seed)))
+        levels = [[self._named(k, level) for level in f] for k, f in enumerate(self._factors)]
+        return tuple(map(self.full_cell, kept(levels, self.points, self.design_seed)))
 
-    @cached_property
-    def _places(self) -> dict[int, int]:
-        return {cell.index: place for place, cell in enumerate(self._cells)}
-
-    def _place(self, index: int) -> int:
-        if index not in self._places:
-            raise StudyError(
-                f"the design of {self.name!r} has no cell {index}: it keeps {len(self._cells)} of "
-                f"{self.full_size} points; use the study with which the runs were made"
-            )
-        return self._places[index]
+    def _named(self, factor: int, level: Any) -> str:
+        """A level of a factor by what it is, wherever the study lists it."""
+        if factor == 1:
+            return str(self._own_variant(level))
+        if factor == 2:
+            return str(level.get("id"))
+        return repr(level)
 
     def cell(self, index: int) -> Cell:
-        """The cell with an index of the full factorial.
+        """The cell with an index of the full factorial, in the fraction or not.
 
         Raises
         ------
         StudyError
-            If the design has no such cell.
+            If the full factorial has no such cell.
 
         Examples
         --------
@@ -198,15 +202,80 @@ class Questionnaire:
         >>> ld.load_study("pampers").cell(5).prices["pampers"]
         35.0
         """
-        return self._cells[self._place(index)]
+        if not 0 <= index < self.full_size:
+            raise StudyError(
+                f"the design of {self.name!r} has no cell {index}: it has {self.full_size} "
+                "points; use the study with which the runs were made"
+            )
+        # Cells of the whole are made once.
+        return self._cells[index] if self.points is None else self.full_cell(index)
+
+    def content(self, cell: Cell) -> str:
+        """What a cell asks, as a digest: its prices, persona, variant, arm and crossed order.
+
+        A cell's place in the design is no part of it, nor is the study's name: whatever is
+        drawn for a run (its seed, its option order) is drawn from this, so that a study to
+        which levels are added, or in which they change their places, keeps the runs that it
+        had. Personas and variants count by their ids; the one variant that replaces no
+        template is the study without variants. (What the templates say counts too: the key
+        of a stored answer holds the prompt.)
+
+        Parameters
+        ----------
+        cell : Cell
+            Of this study.
+
+        Returns
+        -------
+        str
+            24 hexadecimal digits, different for every cell of a study.
+
+        Examples
+        --------
+        >>> import llmdemand as ld
+        >>> from dataclasses import replace
+        >>> study = ld.load_study("pampers")
+        >>> dearer = replace(study, prices={**study.prices, "pampers": (20.0, 35.0)})
+        >>> study.content(study.cell(5)) == dearer.content(dearer.cell(1))
+        True
+        """
+        known = self._contents.get(cell.index)
+        if known is None or known[0] is not cell:
+            known = cell, digest(**self._asked_by(cell), order=cell.order)
+            self._contents[cell.index] = known
+        return known[1]
+
+    def shown(self, cell: Cell, order: tuple[str, ...]) -> str:
+        """What one run is shown, as a digest: the content of its cell with its option order.
+
+        It is the same whether the order is fixed, takes turns or is a factor.
+        """
+        return digest(**self._asked_by(cell), order=order)
+
+    def _asked_by(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "prices": cell.prices,
+            "persona": cell.persona.get("id"),
+            "variant": self._own_variant(cell.variant),
+            "arm": cell.arm,
+        }
+
+    @cached_property
+    def _contents(self) -> dict[int, tuple[Cell, str]]:
+        return {}
+
+    def _own_variant(self, variant: str | None) -> str | None:
+        """The id of a variant; None for the one that replaces nothing."""
+        plain = [v.id for v in self.variants if len(v.to_dict()) == 1]
+        return None if plain == [variant] else variant
 
     def order(self, cell: Cell, replicate: int) -> tuple[str, ...]:
-        """The option order that one run sees: a pure function of study, cell and replicate.
+        """The option order that one run sees: a pure function of content and replicate.
 
         With ``rotate``, m orders and m consecutive replicates (a block), a cell sees every
-        order once; in one replicate, m consecutive cells of the design see every order
-        once. Where they begin is shuffled for every block and every m cells: otherwise the
-        order of a replicate would alternate with the price.
+        order once in each block. In which turn is drawn for every cell and block, from what
+        the cell asks (`content`) and the seed of the design: no other cell has a part in it,
+        so that over cells the orders of one replicate are balanced on average, not exactly.
 
         Examples
         --------
@@ -218,13 +287,11 @@ class Questionnaire:
         if cell.order is not None:
             return cell.order
         orders = self._orders
-        m = len(orders)
-        if m == 1:
+        if len(orders) == 1:
             return orders[0]
-        group, member = divmod(self._place(cell.index), m)
-        block, turn = divmod(replicate, m)
-        begin = shuffled(m, self.design_seed, "cells", group)[member]
-        return orders[shuffled(m, self.design_seed, "block", block)[(begin + turn) % m]]
+        block, turn = divmod(replicate, len(orders))
+        drawn = shuffled(len(orders), self.design_seed, self.content(cell), block)
+        return orders[drawn[turn]]
 
     def wording(self, variant: str | None) -> Variant:
         """The templates in force for a variant, or the study's own for None.

@@ -44,7 +44,12 @@ _KINDS = {
 _TEXTS = ("arms", "thinking", "pinned")
 
 
-def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> dict[str, Any]:
+def arguments(
+    data: Mapping[str, Any],
+    folder: Path | Traversable = Path(),
+    *,
+    allow_outside: bool = False,
+) -> dict[str, Any]:
     """Constructor arguments of a study from plain data.
 
     Parameters
@@ -53,6 +58,8 @@ def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> d
         Fields of a study, as TOML gives them.
     folder : path
         Where a table of respondents lies that is named in them.
+    allow_outside : bool
+        Whether that table may lie outside of the folder.
 
     Returns
     -------
@@ -82,7 +89,8 @@ def arguments(data: Mapping[str, Any], folder: Path | Traversable = Path()) -> d
     menu, prices, price_fields = _menu(data["alternatives"])
     personas = data.get("personas", [])
     if isinstance(personas, str | Mapping):
-        personas, found["respondents"] = list(named_table(personas, folder)), True
+        table = named_table(personas, folder, allow_outside=allow_outside)
+        personas, found["respondents"] = list(table), True
     if found.get("respondents"):
         # Answers of one respondent are no independent evidence, whatever the prices.
         found.setdefault("cluster", "persona_id")

@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.core.questionnaire.fields import only_known, typed
+from llmdemand.core.questionnaire.fields import decimal, only_known, typed
 from llmdemand.errors import StudyError, nearest
 
 if TYPE_CHECKING:
@@ -108,8 +108,14 @@ def read_respondents(
     return tuple(found)
 
 
-def named_table(entry: Any, folder: Path | Traversable) -> tuple[dict[str, str], ...]:
-    """Respondents of a study file: ``"people.csv"`` or ``{file = "people.csv", id = ...}``."""
+def named_table(
+    entry: Any, folder: Path | Traversable, *, allow_outside: bool = False
+) -> tuple[dict[str, str], ...]:
+    """Respondents of a study file: ``"people.csv"`` or ``{file = "people.csv", id = ...}``.
+
+    Whoever runs a study of somebody else sends the tables that it names to a model: one that
+    lies outside of the study's folder is read only with `allow_outside`.
+    """
     if isinstance(entry, str):
         entry = {"file": entry}
     only_known(entry, ["file", "id"], "field of personas")
@@ -117,6 +123,14 @@ def named_table(entry: Any, folder: Path | Traversable) -> tuple[dict[str, str],
         raise StudyError('personas names no table: write personas = { file = "people.csv" }')
     file = typed(entry["file"], str, "personas.file")
     id = typed(entry.get("id", ID), str, "personas.id")
+    outside = Path(file).is_absolute() or ".." in Path(file).parts
+    if isinstance(folder, Path):
+        outside = not (folder / file).resolve().is_relative_to(folder.resolve())
+    if outside and not allow_outside:
+        raise StudyError(
+            f"personas.file is {file!r}, which lies outside of the study's folder {folder}: put "
+            "the table beside the study, or allow it with --allow-outside (allow_outside=True)"
+        )
     # A Traversable joins no absolute path.
     return read_respondents(Path(file) if Path(file).is_absolute() else folder.joinpath(file), id)
 
@@ -158,7 +172,7 @@ def prices_of(
                 f"the price of {alternative!r} for {persona.get('id')!r} is {persona[field]!r} "
                 f"(field {field!r}): give a number in every row"
             )
-        found.append(price)
+        found.append(decimal(price))
     return tuple(found)
 
 

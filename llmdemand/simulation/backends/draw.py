@@ -65,12 +65,12 @@ class Stopping:
     early: int = 0
 
     def spares(self, request: Request) -> bool:
-        """Whether a run goes on after an ordinary pivot: drawn from its cell and replicate.
+        """Whether a run goes on after an ordinary pivot: drawn from its own seed.
 
         Nothing else enters, so it does not matter who asks it, in what order and company, and
         the answer's own draws know nothing of it.
         """
-        told = f"whole {request.seed} {request.cell.index} {request.replicate}"
+        told = f"whole {request.seed} {request.replicate}"
         digest = hashlib.sha256(told.encode()).digest()
         return int.from_bytes(digest[:8], "big") < self.whole * 2**64
 

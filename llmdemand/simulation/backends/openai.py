@@ -16,6 +16,7 @@ from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.wire.bodies import error_in, spelled, split
 from llmdemand.simulation.backends.wire.clients import MOST_CONNECTIONS, Clients
 from llmdemand.simulation.backends.wire.reasoning import REASONING, USE, refuse_reasoning
+from llmdemand.simulation.backends.wire.redacted import redacted, suspected
 from llmdemand.simulation.backends.wire.server import Server, read_server
 from llmdemand.simulation.backends.wire.troubles import Trouble, cleaned, retry_after
 from llmdemand.simulation.cost import Prices, known_prices
@@ -385,12 +386,15 @@ class OpenAIBackend:
                 raise ValueError(f"{type(raw).__name__} in place of an object")
         except (ValueError, RecursionError) as error:
             raise TransportError(
-                f"{self._place} answered {len(content)} bytes of {kind or 'no content type'} that "
-                f"are no JSON object ({str(error)[:60]})",
+                f"{self._place} answered {len(content)} bytes of "
+                f"{self.cleaned(kind) or 'no content type'} that are no JSON object "
+                f"({str(error)[:60]})",
                 maybe_billed=True,
             ) from None
         if (told := error_in(raw)) is not None:
             return self._trouble(Trouble.of(told), 0.0)
+        if wanted and suspected(content, self._server.secrets):
+            raw = self.redacted(raw)
         raw = spelled(raw)
         try:
             for answer in split(raw, wanted) if wanted else ():
@@ -406,7 +410,7 @@ class OpenAIBackend:
         """An error status: a filtered prompt is an answer, the rest is raised."""
         status, headers = error.status_code, error.response.headers
         if 300 <= status < 400:
-            to = self._cleaned(str(headers.get("location", "")))[:200]
+            to = self.cleaned(str(headers.get("location", "")))[:200]
             raise BackendError(
                 f"{self._place} answered {status}: it is at {to or 'another address'!r}, and no "
                 "key is sent where it was not meant to go: if that is right, give it as --base-url"
@@ -416,7 +420,7 @@ class OpenAIBackend:
 
     def _trouble(self, said: Trouble, wait: float) -> dict[str, Any]:
         """What a server's error means for the run: a filtered prompt is an answer."""
-        words = self._cleaned(said.words)
+        words = self.cleaned(said.words)
         if said.filtered:
             return self.filtered(words)
         text = f"{self._place} answered {said.status} to model {self.model!r}: {words}"
@@ -430,7 +434,12 @@ class OpenAIBackend:
             text += f": this model gives no log-probabilities, or fewer; {USE}"
         raise BackendError(text)
 
-    def _cleaned(self, words: str) -> str:
+    def redacted(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """A response without the key and the values of secret headers, if it echoes them."""
+        return redacted(raw, self._server.secrets)
+
+    def cleaned(self, words: str) -> str:
+        """Words of a server without secrets."""
         return cleaned(words, self._server.secrets)
 
     def filtered(self, reason: str) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from llmdemand.belief.files import answer_of
 from llmdemand.belief.readers import read_response
 from llmdemand.belief.rows import Answer, PanelBuilder
 from llmdemand.belief.tokens import Response
+from llmdemand.core.cell import Cell
 from llmdemand.core.panel import Panel
+from llmdemand.core.questionnaire.earlier import earlier_order
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Backend, Request, Traits
 from llmdemand.simulation.branches import Branches, branched, open_tokens, plan_in
 from llmdemand.simulation.requests import answer_to, checked_runs, requests
-from llmdemand.simulation.storing.records import Source, key
+from llmdemand.simulation.storing.earlier import Earlier
+from llmdemand.simulation.storing.records import Source, Stored
 from llmdemand.simulation.storing.store import Store, is_store
 
 __all__ = ["RecordedBackend", "replay", "stored_answers"]
@@ -140,8 +143,9 @@ def replay(
     before = known.get("before_temperature")
     builder = PanelBuilder(study, raw_logprobs=backend.raw_logprobs if before is None else before)
     branches, missing = Branches(store, source, backend), []
-    for request in requests(study, checked_runs(study, runs, seed), seed):
-        name = key(request, source)
+    earlier = Earlier(study, seed, store, source)
+    for asked in requests(study, checked_runs(study, runs, seed), seed):
+        request, name = earlier.chosen(asked)
         raw = store.get(name, most)
         if raw is None or (study.sampling.branch and branches.missing(request, name)):
             missing.append(request.run_id)
@@ -161,15 +165,16 @@ def replay(
 def stored_answers(path: str | Path, study: Study, *, model: str | None = None) -> Iterator[Answer]:
     """The answers in a store by their run ids, whatever menu the study now has.
 
-    Answers to the study itself are taken where the store holds any; else those to
-    the one other study that it holds, whose menu or reading may have been another.
+    A study that has grown was asked as several: answers to cells that ask the same are taken
+    from all of them, those to the study itself first. Its menu or reading may have been
+    another; what asked something else is left out, with a warning.
 
     Parameters
     ----------
     path : path
         A store file.
     study : Study
-        How the answers are to be read; cells must be those of the study asked.
+        How the answers are to be read.
     model : str, optional
         Which source, where the store holds several: see `RecordedBackend`.
 
@@ -180,38 +185,47 @@ def stored_answers(path: str | Path, study: Study, *, model: str | None = None) 
     Raises
     ------
     UsageError
-        If it cannot be told which answers are meant.
+        If no answer in the store is one to this study.
     """
     source = RecordedBackend(path, model=model).source
     with Store(path) as store:
-        there = store.studies(source)
-        if study.hash not in there and len(there) != 1:
-            raise UsageError(
-                f"{path} holds answers to {len(there)} studies ({', '.join(sorted(there))}), none "
-                f"of them this one ({study.hash}): give one of those studies"
-            )
-        asked = study.hash if study.hash in there else next(iter(there))
-        _same_questions(study, store.study(asked), path)
-        sampling, incomplete = study.sampling, 0
-        rests: dict[str, dict[int, Response]] = {}
-        for stored in store.responses(source, asked) if sampling.branch else ():
-            if "branch_of" in stored.raw:
-                own = rests.setdefault(str(stored.raw["branch_of"]), {})
-                own[int(stored.raw["token"])] = read_response(stored.raw)
-        for stored in store.responses(source, asked):
-            if "branch_of" in stored.raw:
-                continue
-            answer = answer_of(
-                {"run_id": stored.run_id, "raw": stored.raw}, study, backend=source.backend
-            )
-            if "plan" in stored.raw and sampling.branch:
-                plan, found = plan_in(stored.raw), rests.get(stored.key, {})
-                if not found.keys() >= set(open_tokens(plan, sampling)):
-                    incomplete += 1
+        there = sorted(store.studies(source), key=lambda hash_: hash_ != study.hash)
+        same = _Same(study, {hash_: store.study(hash_) for hash_ in there})
+        sampling, incomplete, left_out = study.sampling, 0, 0
+        for asked in there:
+            rests: dict[str, dict[int, Response]] = {}
+            for stored in store.responses(source, asked) if sampling.branch else ():
+                if "branch_of" in stored.raw:
+                    own = rests.setdefault(str(stored.raw["branch_of"]), {})
+                    own[int(stored.raw["token"])] = read_response(stored.raw)
+            for stored in store.responses(source, asked):
+                if "branch_of" in stored.raw:
                     continue
-                joined = branched(answer.response, plan, found, sampling)
-                answer = replace(answer, response=joined)
-            yield replace(answer, model=source.model)
+                run = same.run(asked, stored)
+                if run is None:
+                    left_out += 1
+                    continue
+                answer = answer_of({**run, "raw": stored.raw}, study, backend=source.backend)
+                if "plan" in stored.raw and sampling.branch:
+                    plan, found = plan_in(stored.raw), rests.get(stored.key, {})
+                    if not found.keys() >= set(open_tokens(plan, sampling)):
+                        incomplete += 1
+                        continue
+                    joined = branched(answer.response, plan, found, sampling)
+                    answer = replace(answer, response=joined)
+                yield replace(answer, model=source.model)
+    if left_out and not same.found:
+        raise UsageError(
+            f"{path} holds answers to {', '.join(same.names)}, which asked something else than "
+            f"{study.name!r} ({study.hash}): prices, prompts, personas and orders must be those "
+            "that were asked"
+        )
+    if same.foreign:
+        warnings.warn(
+            f"{same.foreign} answers in {path} are to questions that {study.name!r} does not ask, "
+            "and are left out",
+            stacklevel=2,
+        )
     if incomplete:
         warnings.warn(
             f"{incomplete} answers in {path} are left out, as their branches are not all there: "
@@ -220,26 +234,73 @@ def stored_answers(path: str | Path, study: Study, *, model: str | None = None) 
         )
 
 
-def _same_questions(study: Study, asked: Study | None, path: str | Path) -> None:
-    """Refuse to read answers by a study that asked something else; its menu may differ."""
-    if asked is None or asked.hash == study.hash:
-        return
-    cells = asked.cells()
-    differs = next(
-        (
-            cell.index
-            for cell, other in zip(cells, study.cells(), strict=False)
-            if cell != other
-            or asked.order(cell, 0) != study.order(other, 0)
-            or asked.prompt(cell, asked.order(cell, 0))
-            != study.prompt(other, study.order(other, 0))
-        ),
-        None,
-    )
-    if differs is not None or len(cells) != len(study.cells()):
-        raise UsageError(
-            f"{path} holds answers to the study {asked.name!r} ({len(cells)} cells), which asked "
-            f"something else than {study.name!r}"
-            + (f", first in cell {differs}" if differs is not None else "")
-            + ": prices, prompts, personas and orders must be those that were asked"
-        )
+class _Same:
+    """Stored runs of some studies as runs of one: where a cell asks the same, word for word.
+
+    Parameters
+    ----------
+    study : Study
+        The one.
+    asked : mapping of str to Study or None
+        The studies that were asked, by hash; None where it is not known what was asked, which
+        is then taken for the study itself.
+    """
+
+    def __init__(self, study: Study, asked: Mapping[str, Study | None]) -> None:
+        self._study = study
+        self._asked = {hash_: study if hash_ == study.hash else s for hash_, s in asked.items()}
+        orders = study.option_orders()
+        self._cells = {
+            study.shown(cell, order): cell
+            for cell in study.cells()
+            for order in ([cell.order] if cell.order else orders)
+        }
+        self._known: dict[Any, bool] = {}
+        self._taken: dict[tuple[int, int], str] = {}
+        self.found = self.foreign = 0
+
+    @property
+    def names(self) -> list[str]:
+        """What the store holds answers to."""
+        return [
+            f"the study {hash_ if s is None else repr(s.name)}" for hash_, s in self._asked.items()
+        ]
+
+    def run(self, hash_: str, stored: Stored) -> dict[str, str] | None:
+        """Run id and order as fields of a line, or None if the study has no such run."""
+        was = self._asked[hash_] or self._study
+        index, replicate = map(int, stored.run_id.rsplit("-", 1))
+        cell = was.cell(index)
+        order = tuple(stored.order.split(">")) if stored.order else None
+        order = order or earlier_order(was, cell, replicate) or was.order(cell, replicate)
+        own = cell if was is self._study else self._cells.get(was.shown(cell, order))
+        # The orders of before are no longer drawn: a run keeps the one that it saw.
+        drawn = own is None or not stored.order or self._study.order(own, replicate) == order
+        if own is None or not drawn or not self._asks_the_same(was, cell, own, order):
+            self.foreign += 1
+            return None
+        # One answer to a run from one study; of several seeds the study's own are all told.
+        if self._taken.setdefault((own.index, replicate), hash_) != hash_:
+            return None
+        self.found += 1
+        return {"run_id": f"{own.index}-{replicate}", "order": ">".join(order)}
+
+    def _asks_the_same(self, was: Study, cell: Cell, own: Cell, order: tuple[str, ...]) -> bool:
+        study = self._study
+        if was is study:
+            return True
+        place = (was.hash, cell.index, order)
+        if place not in self._known:
+            self._known[place] = (
+                set(order) == set(study.menu.ids)
+                and _how(was) == _how(study)
+                and was.prompt(cell, order) == study.prompt(own, order)
+            )
+        return self._known[place]
+
+
+def _how(study: Study) -> tuple[Any, ...]:
+    """How a study is asked: what an answer depends on besides the prompt."""
+    sampling = study.sampling
+    drawn = sampling.temperature, sampling.max_tokens, sampling.stop, sampling.thinking
+    return study.mode, *drawn

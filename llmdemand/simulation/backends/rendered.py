@@ -140,6 +140,8 @@ class RenderedBackend:
         response = self.parse(raw)
         if not response.tokens or request.format is None:
             return raw
+        # What follows a secret that was taken out is no longer known by its ids.
+        before = raw.get("redacted", len(response.tokens))
         choice = raw["choices"][0]
         content = (choice.get("logprobs") or {}).get("content")
         if content and all("id" in entry for entry in content):
@@ -148,16 +150,18 @@ class RenderedBackend:
                 [(c["id"], bytes(c["bytes"]), c["logprob"]) for c in e.get("top_logprobs") or ()]
                 for e in content
             ]
-            return with_ids(raw, ids, where_named(request.format, response, ids, ranked))
+            listed: dict[int, Listed] = where_named(request.format, response, ids, ranked)
+            return with_ids(raw, ids, {k: v for k, v in listed.items() if k < before})
         own = choice.get("token_ids")
         if not isinstance(own, list) or len(own) != len(response.tokens):
             raise BackendError(
                 f"{self.model} gave {len(own) if isinstance(own, list) else 'no'} ids for "
                 f"{len(response.tokens)} tokens, and sampling.branch needs one for each: {_NEEDS}"
             )
-        listed: dict[int, Listed] = {}
+        listed = {}
         usage = dict(raw.get("usage") or {})
         named = naming(request.format.automaton, response.tokens)
+        named = {k: found for k, found in named.items() if k < before}
         for position in list(named)[:LOOKS]:
             look = await self._look(request, [*prompt, *own[:position]])
             for kind in _COUNTED & usage.keys():

@@ -12,6 +12,12 @@ from typing import Any
 __all__ = ["Claims"]
 
 
+def _as(store: Path) -> Any:
+    """Opens a file that those may use who may use the store."""
+    mode = store.stat().st_mode & 0o666 if store.exists() else 0o600
+    return lambda name, flags: os.open(name, flags, mode)
+
+
 class Claims:
     """Keys that running processes are asking: byte locks, which die with their process.
 
@@ -36,7 +42,7 @@ class Claims:
         self._lock = fcntl
         while True:
             # Held open for as long as keys are claimed: closing it would free them.
-            self._file = self._path.open("a+b")
+            self._file = open(self._path, "a+b", opener=_as(store))  # noqa: SIM115
             fcntl.flock(self._file, fcntl.LOCK_SH)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):

@@ -55,6 +55,9 @@ class Stored:
         The run and the hash of the study that asked first.
     raw : mapping
         As the backend yielded it.
+    content, order : str
+        What the run was shown (`Questionnaire.shown`) and the option order of that, ids joined
+        by ``>``; empty in what was stored before seeds came from content.
     prompt_tokens, completion_tokens : float
         As billed; NaN where the backend did not say.
     usd : float
@@ -68,6 +71,8 @@ class Stored:
     run_id: str
     study: str
     raw: Mapping[str, Any]
+    content: str = ""
+    order: str = ""
     prompt_tokens: float = float("nan")
     completion_tokens: float = float("nan")
     usd: float = 0.0
@@ -134,9 +139,10 @@ def _prompt_digest(
 
 
 def exported(source: Source, stored: Stored) -> dict[str, Any]:
-    """One response as plain data for a JSON line."""
+    """One response as plain data for a JSON line; what is not known of it is left out."""
+    known = {k: v for k, v in asdict(stored).items() if v or k not in ("content", "order")}
     return {
-        **asdict(stored),
+        **known,
         "source": {**asdict(source), "settings": json.loads(source.settings)},
     }
 
@@ -163,6 +169,8 @@ def imported(entry: Mapping[str, Any]) -> tuple[Source, Stored]:
             str(entry["run_id"]),
             str(entry["study"]),
             entry["raw"],
+            str(entry.get("content", "")),
+            str(entry.get("order", "")),
             **numbers,
         ),
     )

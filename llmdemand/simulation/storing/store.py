@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from llmdemand.core.study import Study
+from llmdemand.core.written import json_of, opened
 from llmdemand.errors import ResponseError, StoreError
 from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.storing.claims import Claims
@@ -29,12 +30,18 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS responses (
     key TEXT, top_logprobs INTEGER, source INTEGER REFERENCES sources, study TEXT, run_id TEXT,
     raw BLOB, prompt_tokens REAL, completion_tokens REAL, usd REAL, created REAL,
+    content TEXT DEFAULT '', shown TEXT DEFAULT '',
     PRIMARY KEY (key, top_logprobs)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS studies (hash TEXT PRIMARY KEY, study TEXT);
 CREATE TABLE IF NOT EXISTS probes (source INTEGER PRIMARY KEY REFERENCES sources, probe TEXT);
 """
-_COLUMNS = "key, top_logprobs, run_id, study, raw, prompt_tokens, completion_tokens, usd, created"
-_VERSION = 1
+# Version 1 had neither: its runs had seeds and orders by the place of their cells.
+_ADDED = ("content", "shown")
+_COLUMNS = (
+    "key, top_logprobs, run_id, study, raw, content, shown, "
+    "prompt_tokens, completion_tokens, usd, created"
+)
+_VERSION = 2
 _MAGIC = b"SQLite format 3\x00"
 # How long another process may hold the file before that is an error, in seconds.
 _BUSY = 30.0
@@ -50,7 +57,8 @@ class Store:
     Parameters
     ----------
     path : path
-        The file; made with its folder where it does not exist. ``":memory:"`` keeps
+        The file; made with its folder where it does not exist, readable for its owner
+        alone (a file that is there keeps its mode). ``":memory:"`` keeps
         responses for this process alone.
     shared : bool
         Whether other processes may use it at the same time.
@@ -88,6 +96,9 @@ class Store:
                     f"{self.path} is no response store (an SQLite file): give another path, or "
                     "bring its lines in with `llmdemand store import`"
                 )
+            # For its owner alone; SQLite gives its log and its journal the mode of the file.
+            with contextlib.suppress(OSError):
+                opened(self.path, "a").close()
         with self._speaking():
             self._db = sqlite3.connect(
                 path, timeout=_BUSY, isolation_level=None, check_same_thread=False
@@ -100,17 +111,21 @@ class Store:
 
     def _prepare(self) -> None:
         """Make the tables of a new file; one that is no store of ours is left as it is."""
-        if not self._version():
+        if self._version() < _VERSION:
             # Another process may be doing the same: look again with the file locked.
             self._db.execute("BEGIN IMMEDIATE")
-            if not self._version():
+            version = self._version()
+            if version == 1:
+                for column in _ADDED:
+                    self._db.execute(f"ALTER TABLE responses ADD COLUMN {column} TEXT DEFAULT ''")
+            elif not version:
                 if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                     raise StoreError(
                         f"{self.path} is an SQLite file of something else: it was left"
                     )
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={_VERSION}")
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
             self._db.execute("COMMIT")
         # SQLite does not wait by itself while another process makes the same change.
         until = time.monotonic() + _BUSY
@@ -127,10 +142,10 @@ class Store:
 
     def _version(self) -> int:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if not 0 <= version <= _VERSION:
             raise StoreError(
-                f"{self.path} is a response store of version {version}, this llmdemand reads "
-                f"{_VERSION}: install a later llmdemand"
+                f"{self.path} is a response store of version {version}, this llmdemand reads up "
+                f"to {_VERSION}: install a later llmdemand"
             )
         return int(version)
 
@@ -168,7 +183,7 @@ class Store:
         """
         with self._speaking():
             new = self._db.execute(
-                "INSERT OR IGNORE INTO responses VALUES (?,?,?,?,?,?,?,?,?,?)",
+                "INSERT OR IGNORE INTO responses VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     stored.key,
                     stored.top_logprobs,
@@ -180,6 +195,8 @@ class Store:
                     stored.completion_tokens,
                     stored.usd,
                     stored.created or time.time(),
+                    stored.content,
+                    stored.order,
                 ),
             ).rowcount
             self._sync()
@@ -241,12 +258,16 @@ class Store:
             None if found is None else Study.from_dict(json.loads(found[0]), where="stored study")
         )
 
-    def studies(self, source: Source) -> dict[str, int]:
-        """Hashes of the studies that asked a source first, with their numbers of responses."""
+    def studies(self, source: Source, *, earlier: bool = False) -> dict[str, int]:
+        """Hashes of the studies that asked a source first, with their numbers of responses.
+
+        With `earlier`, responses alone that were stored before seeds came from content.
+        """
+        which = " AND content = ''" if earlier else ""
         with self._speaking():
             return dict(
                 self._db.execute(
-                    "SELECT study, count(*) FROM responses WHERE source = ? GROUP BY study",
+                    f"SELECT study, count(*) FROM responses WHERE source = ?{which} GROUP BY study",
                     (self._source_id(source),),
                 ).fetchall()
             )
@@ -298,7 +319,7 @@ class Store:
                 "JOIN sources ON source = id ORDER BY id, study, run_id, key"
             )
             for row in rows:
-                yield exported(Source(row[9], row[10], row[11], bool(row[12])), _stored(row))
+                yield exported(Source(row[11], row[12], row[13], bool(row[14])), _stored(row))
 
     def import_lines(self, path: str | Path) -> tuple[int, int]:
         """Bring in what `export` wrote; responses that are there already are kept.
@@ -319,7 +340,7 @@ class Store:
                 if not line.strip():
                     continue
                 try:
-                    source, stored = imported(json.loads(line))
+                    source, stored = imported(json_of(line))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise ResponseError(
                         f"{path} line {number}: no line of `llmdemand store export` "
@@ -416,7 +437,7 @@ def is_store(path: str | Path) -> bool:
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    return Stored(row[0], row[1], row[2], row[3], _unpacked(row[4]), *row[5:9])
+    return Stored(row[0], row[1], row[2], row[3], _unpacked(row[4]), *row[5:11])
 
 
 def _json(raw: Mapping[str, Any]) -> str:
@@ -434,7 +455,7 @@ def rescue(path: Path, source: Source, lost: Sequence[Stored], reason: StoreErro
     for folder in folders:
         file = folder / f"{path.stem}.rescued-{os.getpid()}.jsonl"
         try:
-            with file.open("a", encoding="utf-8") as out:
+            with opened(file, "a") as out:
                 for stored in lost:
                     out.write(json.dumps(exported(source, stored)) + "\n")
                 out.flush()

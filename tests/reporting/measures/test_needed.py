@@ -82,7 +82,9 @@ def test_the_reach_is_the_share_of_draws_within_the_tolerance(pool, draws):
     reach = found.reach.set_index(["outcome", "runs"])["within"]
     assert reach[outcome, n] == pytest.approx(share)
     enough = reach[outcome][reach[outcome] >= 0.95]
-    assert found.table.loc[outcome, "runs"] == enough.index.min()
+    # Within so few runs a pool of another seed may not get there at all.
+    runs = found.table.loc[outcome, "runs"]
+    assert runs == enough.index.min() if len(enough) else np.isnan(runs)
 
 
 def test_draws_without_an_estimate_are_misses(pool, draws):

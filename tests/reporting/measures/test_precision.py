@@ -85,7 +85,8 @@ def test_unusable_runs_are_drawn_and_contribute_nothing(synthetic_panel):
     full = precision(synthetic_panel, runs=(5,), replications=200)
     for outcome in ("belief", "choice"):
         ratio = row(half, outcome, 10)["se_robust"] / row(full, outcome, 5)["se_robust"]
-        assert 0.9 < ratio < 1.15
+        # Half as many runs, or twice, would make it 0.71 or 1.41.
+        assert 0.8 < ratio < 1.25
 
 
 def test_nothing_to_compare(synthetic_panel):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from llmdemand.core.written import toml
 from llmdemand.errors import UsageError, nearest
 
 __all__ = ["read_options"]
@@ -37,10 +37,10 @@ def read_options(path: str | Path, of: Callable[..., Any]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        given = toml(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"no file {str(path)!r}: give a TOML file of options") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: is not a TOML file that can be read ({error})") from None
     known = {
         k: p.default

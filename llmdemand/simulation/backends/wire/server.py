@@ -6,13 +6,13 @@ import math
 import os
 import re
 import ssl
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from llmdemand.core.written import toml
 from llmdemand.errors import UsageError, nearest
 from llmdemand.simulation.cost import Prices
 
@@ -275,8 +275,8 @@ def read_server(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        found = toml(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
         raise UsageError(f"--server {path} cannot be read as TOML: {error}") from None
     for name, value in found.items():
         kind = _KINDS.get(name)

@@ -318,7 +318,7 @@ def test_a_server_that_is_slow_before_its_first_answer_is_not_taken_for_absent(
     from llmdemand.simulation.calls.pool import Retries
 
     monkeypatch.setattr(
-        "llmdemand.simulation.run.Retries",
+        "llmdemand.simulation.runner.Retries",
         lambda patience, say: Retries(patience, first=0.1, say=say),
     )
 
