@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.prices import not_falling
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
+from llmdemand.modeling.quantities.scenes import distinct
 from llmdemand.modeling.sample.designs import Design, place_of
 
 __all__ = ["Market", "Owners", "owners_of"]
@@ -104,6 +106,13 @@ class Market:
     scene: Scene
     owners: Owners
     price: str
+
+    @classmethod
+    def of(cls, scene: Scene, owners: Owners, price: str) -> Self:
+        """The market of a scene: cases that differ in the products' own prices alone are one."""
+        for name in owners.products:
+            scene = scene.at_price(name, price, price_range(scene, name, price)[0])
+        return cls(distinct(scene), owners, price)
 
     @cached_property
     def seen(self) -> list[tuple[float, float]]:

@@ -86,7 +86,7 @@ def nash_prices(
     for name in owned.products:
         free_price(design, sample, at, name, price, "nash_prices")
     where = scenes(fit, at, what="prices in equilibrium", average=average, price=price, apart=True)
-    markets = [Market(scene, owned, price) for scene in where.blocks]
+    markets = [Market.of(scene, owned, price) for scene in where.blocks]
     params = coefficients(fit)
     notes: list[str] = []
     solved, curvatures = [], []

@@ -160,7 +160,7 @@ def test_respondents_that_are_drawn_follow_the_law(found):
 
 def test_figures(found):
     ax = found.plot()
-    assert ax.get_xlabel() == "price (log-odds per cents per diaper)"
+    assert ax.get_xlabel() == "price (log-odds per unit of price, cents per diaper)"
     assert [t.get_text() for t in ax.get_legend().get_texts()][-1] == "normal law"
     assert len(found.figure().axes) == 2
     with pytest.raises(UsageError, match=r"no coefficient 'prise' \(did you mean 'price'\?\)"):
