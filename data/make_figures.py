@@ -18,7 +18,6 @@ from llmdemand import Panel, compare
 from llmdemand.reporting.figures.figures import demand_curve
 from llmdemand.reporting.figures.runplots import within_by_runs
 
-
 FIGURES = Path(__file__).parent / "figures"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -61,10 +62,15 @@ def owners_of(
     UsageError
         For one that is owned twice, costs of other products or that are no numbers.
     """
+    if not isinstance(owners, Mapping) or not owners:
+        raise UsageError(
+            f"owners={owners!r}: give the alternatives whose prices each owner sets, as in "
+            f"{{'owner': [{design.alternatives[0]!r}]}}"
+        )
     products: list[str] = []
     whose: list[str] = []
     for owner, some in owners.items():
-        if isinstance(some, str) or not some:
+        if isinstance(some, str) or not isinstance(some, Sequence) or not some:
             raise UsageError(f"owners[{owner!r}]={some!r}: give a list of alternatives")
         for name in some:
             place_of(name, design.alternatives)
@@ -81,12 +87,12 @@ def owners_of(
                 f"{'is not among the products' if strange else 'has none'}: give one number, or "
                 f"that of each of {', '.join(products)}"
             )
-        costs = np.array([float(cost[name]) for name in products])
+        given = [cost[name] for name in products]
     else:
-        costs = np.full(len(products), float(cost))
-    if not np.isfinite(costs).all():
+        given = [cost] * len(products)
+    if not all(isinstance(c, Real) and np.isfinite(float(c)) for c in given):
         raise UsageError(f"cost={cost!r}: give finite numbers")
-    return Owners(tuple(products), tuple(whose), costs)
+    return Owners(tuple(products), tuple(whose), np.array([float(c) for c in given]))
 
 
 @dataclass(frozen=True)
@@ -109,9 +115,20 @@ class Market:
 
     @classmethod
     def of(cls, scene: Scene, owners: Owners, price: str) -> Self:
-        """The market of a scene: cases that differ in the products' own prices alone are one."""
+        """The market of a scene: cases that differ in the products' own prices alone are one.
+
+        Raises
+        ------
+        DesignError
+            For an alternative that never costs anything, such as buying nothing.
+        """
         for name in owners.products:
-            scene = scene.at_price(name, price, price_range(scene, name, price)[0])
+            low, high = price_range(scene, name, price)
+            if low == high == 0:
+                raise DesignError(
+                    f"{name!r} costs 0 in all cases: it is no product whose price could be set"
+                )
+            scene = scene.at_price(name, price, low)
         return cls(distinct(scene), owners, price)
 
     @cached_property
