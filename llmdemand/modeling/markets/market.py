@@ -22,6 +22,7 @@ __all__ = ["Market", "Owners", "owners_of"]
 
 _STEPS, _CLOSE = 2000, 1e-12  # of the iteration, and relative to prices
 _APART = 1e-5  # relative: two equilibria are one
+_WITHIN, _BEYOND, _MORE = 4, (2.0, 4.0), 1e-6  # prices an owner is tempted by, and by how much
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,24 @@ class Market:
             if np.linalg.eigvalsh((part + part.T) / 2).max() >= 0:
                 return False
         return True
+
+    def tempting(self, prices: Array, b: Array) -> tuple[str, float] | None:
+        """A product, and a price of it far from here, at which its owner earns more; if any.
+
+        Some prices within the observed range are tried, and some up to four times the highest:
+        first-order conditions also hold where profit has a lower maximum than elsewhere.
+        """
+        here = self.owners.together @ self.profits(prices, b)
+        for k, (low, high) in enumerate(self.seen):
+            for p in (*np.linspace(low, high, _WITHIN), *(high * np.array(_BEYOND))):
+                if p <= self.owners.cost[k]:
+                    continue
+                moved = prices.copy()
+                moved[k] = p
+                there = self.owners.together[k] @ self.profits(moved, b)
+                if there > here[k] * (1 + _MORE):
+                    return self.owners.products[k], float(p)
+        return None
 
     def apart(self, some: Array, other: Array) -> bool:
         """Whether two solutions differ."""

@@ -147,6 +147,13 @@ def _solved(market: Market, b: Array) -> tuple[Array, list[str]]:
     ]
     for name, p, seen in zip(market.owners.products, prices, market.seen, strict=True):
         notes += [f"{name}: {text}" for text in extrapolations([p], *seen)]
+    tempted = market.tempting(prices, b)
+    if tempted is not None:
+        notes.append(
+            f"the owner of {tempted[0]} would earn more with it at {tempted[1]:.5g}: the "
+            "first-order conditions hold, but it is no equilibrium (a law of the price coefficient "
+            "may have people who like high prices)"
+        )
     if any(market.apart(other, prices) for other in found[1:]):
         notes.append("other starts lead to other prices: there is more than one solution")
     return prices, notes

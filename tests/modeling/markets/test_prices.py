@@ -194,3 +194,19 @@ def test_cases_that_differ_in_the_products_own_prices_are_one(frame, formula):
     assert len(found.weight) == 200
     assert len(market.scene.weight) == (2 if "income" in formula else 1)
     assert market.scene.weight.sum() == pytest.approx(200)
+
+
+def test_an_equilibrium_that_someone_would_leave_is_said(frame):
+    """A normal law has people who like high prices: far off they pay more than all others here."""
+    rows = frame.assign(person=frame["case"] // 4)
+    fit = ld.mixlogit(
+        "choice ~ price", rows, random={"price": "normal"}, panel="person", draws=64, base="o"
+    )
+    owners = {"one": ["a"], "two": ["b"]}
+    params = fit.params.copy()
+    params["price"], params["sd(price)"] = -2.0, 0.1
+    nobody = replace(fit, params=params).nash_prices(owners, 0.5)
+    params["sd(price)"] = 1.0
+    some = replace(fit, params=params).nash_prices(owners, 0.5)
+    assert any("the owner of a would earn more" in n and "no equilibrium" in n for n in some.notes)
+    assert not any("no equilibrium" in n for n in nobody.notes)
