@@ -49,7 +49,8 @@ def nash_prices(
     -------
     Quantity
         One row per value of `at` and product. Notes state shares and margins there, whether
-        other starts lead elsewhere, and which prices lie outside the observed ones.
+        other starts lead elsewhere, whether an owner would earn more far from there, and which
+        prices lie outside the observed ones.
 
     Raises
     ------
