@@ -1,10 +1,14 @@
 """Draws the pictures of the READMEs from panels that `llmdemand replicate` wrote.
 
     python data/make_figures.py FOLDER NAME
+    python data/make_figures.py NOTEBOOK.ipynb NAME
 
-reads FOLDER/panel.parquet and writes data/figures/NAME.png.
+reads FOLDER/panel.parquet, or takes the first picture that a notebook shows, and writes
+data/figures/NAME.png.
 """
 
+import base64
+import json
 import sys
 from pathlib import Path
 
@@ -14,15 +18,32 @@ from llmdemand import Panel, compare
 from llmdemand.reporting.figures.figures import demand_curve
 from llmdemand.reporting.figures.runplots import within_by_runs
 
+FIGURES = Path(__file__).parent / "figures"
 
-def main(folder: str, name: str) -> None:
+
+def main(source: str, name: str) -> None:
+    """Draw from a folder, or take from a notebook."""
+    if source.endswith(".ipynb"):
+        (FIGURES / f"{name}.png").write_bytes(first_picture(source))
+    else:
+        from_panel(source, name)
+
+
+def first_picture(notebook: str) -> bytes:
+    """The first PNG among the outputs of a notebook."""
+    cells = json.loads(Path(notebook).read_text("utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    return base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
+
+
+def from_panel(folder: str, name: str) -> None:
     """Demand on the left, runs needed on the right."""
     report = compare(Panel.read(Path(folder) / "panel.parquet"))
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, draw in zip(figure.subplots(1, 2), (demand_curve, within_by_runs), strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         draw(report, ax=axes)
-    figure.savefig(Path(__file__).parent / "figures" / f"{name}.png", dpi=110)
+    figure.savefig(FIGURES / f"{name}.png", dpi=110)
 
 
 if __name__ == "__main__":

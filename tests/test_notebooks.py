@@ -1,5 +1,6 @@
 """Notebooks run from a clean kernel, and are shipped with what they said."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -49,3 +50,16 @@ def test_notebook_is_shipped_with_its_outputs(path):
     kinds = {o.output_type for c in cells for o in c.outputs}
     assert "error" not in kinds
     assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+
+
+def test_the_picture_of_the_price_war_is_the_notebooks():
+    """data/make_figures.py takes the first picture that the notebook shows."""
+    book = nbformat.read(ROOT / "notebooks" / "06-price-war.ipynb", as_version=4)
+    shown = [
+        o.data["image/png"]
+        for c in book.cells
+        for o in c.get("outputs", ())
+        if "image/png" in o.get("data", {})
+    ]
+    kept = (ROOT / "data" / "figures" / "price-war.png").read_bytes()
+    assert base64.b64decode(shown[0]) == kept

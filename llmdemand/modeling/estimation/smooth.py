@@ -96,10 +96,15 @@ def plain_start(found: Choices) -> Array:
             )
             if d
         )
+        cases, names = found.cases, found.design.alternatives
+        total = np.bincount(cases.labels, cases.y, len(names))
+        never = [name for name, y in zip(names, total, strict=True) if y == 0]
+        verb = "is" if len(never) == 1 else "are"
+        why = f"; {', '.join(map(repr, never))} {verb} never chosen" if never else ""
         raise DesignError(
-            f"{found.outcome}: the data are separated ({terms or 'no maximum was found'}), so that "
-            "no logit with more than one error has a maximum either: collect more runs, or fit "
-            "clogit with separation='firth'"
+            f"{found.outcome}: the data are separated ({terms or 'no maximum was found'}{why}), so "
+            "that no logit with more than one error has a maximum either: collect more runs, or "
+            "fit clogit with separation='firth'"
         )
     return np.asarray(back @ fit.params)
 

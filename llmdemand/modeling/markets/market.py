@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
+from typing import Self
 
 import numpy as np
 
@@ -13,12 +15,14 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.prices import not_falling
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
+from llmdemand.modeling.quantities.scenes import distinct
 from llmdemand.modeling.sample.designs import Design, place_of
 
 __all__ = ["Market", "Owners", "owners_of"]
 
 _STEPS, _CLOSE = 2000, 1e-12  # of the iteration, and relative to prices
 _APART = 1e-5  # relative: two equilibria are one
+_WITHIN, _BEYOND, _MORE = 4, (2.0, 4.0), 1e-6  # prices an owner is tempted by, and by how much
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,15 @@ def owners_of(
     UsageError
         For one that is owned twice, costs of other products or that are no numbers.
     """
+    if not isinstance(owners, Mapping) or not owners:
+        raise UsageError(
+            f"owners={owners!r}: give the alternatives whose prices each owner sets, as in "
+            f"{{'owner': [{design.alternatives[0]!r}]}}"
+        )
     products: list[str] = []
     whose: list[str] = []
     for owner, some in owners.items():
-        if isinstance(some, str) or not some:
+        if isinstance(some, str) or not isinstance(some, Sequence) or not some:
             raise UsageError(f"owners[{owner!r}]={some!r}: give a list of alternatives")
         for name in some:
             place_of(name, design.alternatives)
@@ -79,12 +88,12 @@ def owners_of(
                 f"{'is not among the products' if strange else 'has none'}: give one number, or "
                 f"that of each of {', '.join(products)}"
             )
-        costs = np.array([float(cost[name]) for name in products])
+        given = [cost[name] for name in products]
     else:
-        costs = np.full(len(products), float(cost))
-    if not np.isfinite(costs).all():
+        given = [cost] * len(products)
+    if not all(isinstance(c, Real) and np.isfinite(float(c)) for c in given):
         raise UsageError(f"cost={cost!r}: give finite numbers")
-    return Owners(tuple(products), tuple(whose), costs)
+    return Owners(tuple(products), tuple(whose), np.array([float(c) for c in given]))
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,24 @@ class Market:
     scene: Scene
     owners: Owners
     price: str
+
+    @classmethod
+    def of(cls, scene: Scene, owners: Owners, price: str) -> Self:
+        """The market of a scene: cases that differ in the products' own prices alone are one.
+
+        Raises
+        ------
+        DesignError
+            For an alternative that never costs anything, such as buying nothing.
+        """
+        for name in owners.products:
+            low, high = price_range(scene, name, price)
+            if low == high == 0:
+                raise DesignError(
+                    f"{name!r} costs 0 in all cases: it is no product whose price could be set"
+                )
+            scene = scene.at_price(name, price, low)
+        return cls(distinct(scene), owners, price)
 
     @cached_property
     def seen(self) -> list[tuple[float, float]]:
@@ -229,6 +256,24 @@ class Market:
             if np.linalg.eigvalsh((part + part.T) / 2).max() >= 0:
                 return False
         return True
+
+    def tempting(self, prices: Array, b: Array) -> tuple[str, float] | None:
+        """A product, and a price of it far from here, at which its owner earns more; if any.
+
+        Some prices within the observed range are tried, and some up to four times the highest:
+        first-order conditions also hold where profit has a lower maximum than elsewhere.
+        """
+        here = self.owners.together @ self.profits(prices, b)
+        for k, (low, high) in enumerate(self.seen):
+            for p in (*np.linspace(low, high, _WITHIN), *(high * np.array(_BEYOND))):
+                if p <= self.owners.cost[k]:
+                    continue
+                moved = prices.copy()
+                moved[k] = p
+                there = self.owners.together[k] @ self.profits(moved, b)
+                if there > here[k] * (1 + _MORE):
+                    return self.owners.products[k], float(p)
+        return None
 
     def apart(self, some: Array, other: Array) -> bool:
         """Whether two solutions differ."""

@@ -49,7 +49,8 @@ def nash_prices(
     -------
     Quantity
         One row per value of `at` and product. Notes state shares and margins there, whether
-        other starts lead elsewhere, and which prices lie outside the observed ones.
+        other starts lead elsewhere, whether an owner would earn more far from there, and which
+        prices lie outside the observed ones.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def nash_prices(
     for name in owned.products:
         free_price(design, sample, at, name, price, "nash_prices")
     where = scenes(fit, at, what="prices in equilibrium", average=average, price=price, apart=True)
-    markets = [Market(scene, owned, price) for scene in where.blocks]
+    markets = [Market.of(scene, owned, price) for scene in where.blocks]
     params = coefficients(fit)
     notes: list[str] = []
     solved, curvatures = [], []
@@ -147,6 +148,13 @@ def _solved(market: Market, b: Array) -> tuple[Array, list[str]]:
     ]
     for name, p, seen in zip(market.owners.products, prices, market.seen, strict=True):
         notes += [f"{name}: {text}" for text in extrapolations([p], *seen)]
+    tempted = market.tempting(prices, b)
+    if tempted is not None:
+        notes.append(
+            f"the owner of {tempted[0]} would earn more with it at {tempted[1]:.5g}: the "
+            "first-order conditions hold, but it is no equilibrium (a law of the price coefficient "
+            "may have people who like high prices)"
+        )
     if any(market.apart(other, prices) for other in found[1:]):
         notes.append("other starts lead to other prices: there is more than one solution")
     return prices, notes

@@ -77,7 +77,7 @@ def random_coefficients(fit: Fit, what: What = "moments", **drawn: Unpack[Drawn]
             lambda b: moments(law, b),
             name="random coefficients",
             keys=keys,
-            rule="none: moments of the law of tastes",
+            rule="over the law of tastes",
             unit="",
             notes=_units(law),
             drawn=drawn,
@@ -99,7 +99,7 @@ def random_coefficients(fit: Fit, what: What = "moments", **drawn: Unpack[Drawn]
         keys=pd.DataFrame(
             [(law.terms[a], law.terms[b]) for a, b in pairs], columns=["coefficient", "with"]
         ),
-        rule="none: moments of the law of tastes",
+        rule="over the law of tastes",
         unit="",
         notes=_units(law),
         drawn=drawn,
@@ -195,7 +195,7 @@ def plot_law(fit: Fit, coefficient: str | None = None, ax: Axes | None = None) -
             density=True,
             color=COLOURS[0],
             alpha=0.4,
-            label="individual means, given choices",
+            label="individual means, given the answers",
         )
     at = np.linspace(low, high, 400)
     ax.plot(at, density(law, params, k, at), color=COLOURS[1], label=f"{law.laws[k]} law")
@@ -203,6 +203,7 @@ def plot_law(fit: Fit, coefficient: str | None = None, ax: Axes | None = None) -
         ax.axvline(0, color="k", lw=0.6)
     money = "" if law.money in (None, k) else "willingness to pay for "
     ax.set(xlabel=f"{money}{name}", ylabel="density", title=f"taste for {name}")
+    ax.set_ylim(0, 1.25 * ax.get_ylim()[1])  # the legend covers nothing
     ax.legend(frameon=False, fontsize=8)
     return ax
 

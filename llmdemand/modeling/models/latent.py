@@ -281,4 +281,12 @@ def lclogit(
         base=base,
         availability=availability,
     )
-    return LatentResults.of(fit, respondents=respondents)
+    found = LatentResults.of(fit, respondents=respondents)
+    once = int((found._panels.panels.tasks == 1).sum())
+    if once:
+        note = (
+            f"{once} of {len(respondents)} respondents answered one situation: of them classes "
+            "show in the curve of shares alone, which tells little"
+        )
+        found = replace(found, notes=(*found.notes, note))
+    return found

@@ -20,7 +20,7 @@ from llmdemand.modeling.quantities.prices import (
 )
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.scene import Scene, linear_in_price, price_range
-from llmdemand.modeling.quantities.scenes import At, Average, scenes
+from llmdemand.modeling.quantities.scenes import At, Average, distinct, scenes
 
 __all__ = ["Goal", "optimal_price"]
 
@@ -188,12 +188,13 @@ class _Problem:
         cost: float,
         bounds: tuple[float, float] | None,
     ) -> None:
-        self.scene, self.alternative, self.price = scene, alternative, price
+        self.alternative, self.price = alternative, price
         self.cost, self.bounds = cost, bounds
         self.seen = price_range(scene, alternative, price)
+        # At the lowest price: cases that differ in this price alone are one.
+        self.scene = scene = distinct(scene.at_price(alternative, price, self.seen[0]))
         self.linear = linear_in_price(scene, alternative, price)
-        low = self.seen[0]
-        self._first = scene.at_price(alternative, price, low)
+        self._first = scene
         self._slope = self._first.pull(alternative, price).x
         self._rows = scene.rows(alternative)
         self._kept: dict[tuple[float, float], Array] = {}

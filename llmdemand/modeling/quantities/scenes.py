@@ -22,7 +22,7 @@ from llmdemand.modeling.sample.sample import codes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["At", "Average", "Scenes", "one_case", "scenes"]
+__all__ = ["At", "Average", "Scenes", "distinct", "one_case", "scenes"]
 
 Average = Literal["mean", "at_means", "share_weighted"]
 #: ``None`` (the sample), values of some variables, or rows.
@@ -241,6 +241,17 @@ def _distinct_cases(
     # In the order in which they came.
     rank = np.argsort(np.argsort(first))[code.reshape(-1)]
     return sample.iloc[order[kept]].reset_index(drop=True), np.bincount(rank, weight).astype(float)
+
+
+def distinct(scene: Scene) -> Scene:
+    """One answer's cases that differ, each with the weights of those that are equal to it."""
+    design = scene.design
+    columns = list(design.variables)
+    if isinstance(design, ChoiceDesign):
+        frame, weight = _distinct_cases(design, scene.frame, scene.weight, columns)
+    else:
+        frame, weight = _distinct(scene.frame, scene.weight, columns)
+    return _scene(scene.fit, design, [(frame, weight)])
 
 
 def _given(

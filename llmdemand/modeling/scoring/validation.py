@@ -114,7 +114,7 @@ def cross_validate(
     Parameters
     ----------
     door : function
-        ``logit``, ``fraclogit``, ``mnlogit`` or ``clogit``.
+        ``logit``, ``fraclogit``, ``mnlogit``, ``clogit``, ``nlogit``, ``mixlogit``, ``lclogit``.
     formula : str
         As for the door.
     data : table

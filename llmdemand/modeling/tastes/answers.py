@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +65,7 @@ def people_of(
     )
     who = _who(panel, rows.frame, respondent)
     values, read = values[kept], read[kept]
+    _chosen(values, read, panel.study.menu.ids, outcome, alternative if model == "logit" else None)
     label = panel.frame.index.get_indexer(rows.frame.index).astype(np.intp)
     guide = None
     if outcome == "belief" and not said.plain:
@@ -77,6 +79,23 @@ def people_of(
         if guide is not None:
             guide = np.column_stack([guide[:, place], 1 - guide[:, place]])
     return People.of(x, values, read, who, terms, label, guide)
+
+
+def _chosen(
+    values: Array, read: Array, ids: Sequence[str], outcome: Outcome, alternative: str | None
+) -> None:
+    """Refuse answers in which an alternative never occurs, or nothing else does."""
+    total, whole = values.sum(axis=0), float(read.sum())
+    asked = ids if alternative is None else (alternative,)
+    for name in asked:
+        found = float(total[list(ids).index(name)])
+        if found == 0 or found == whole:
+            often = "none" if found == 0 else "all"
+            raise DesignError(
+                f"{often} of the {len(values):,} answers choose {name!r} (outcome {outcome}): no "
+                "coefficients are finite then, nor is there a spread of them; ask at other prices, "
+                "or more often"
+            )
 
 
 def _guide(panel: Panel, said: Outcomes, label: Codes) -> Array:
@@ -100,7 +119,8 @@ def _who(panel: Panel, frame: pd.DataFrame, respondent: str | None) -> Any:
         respondent = "persona_id"
     if respondent not in frame.columns:
         raise UsageError(
-            f"no column {respondent!r} of respondents{nearest(respondent, list(frame.columns))}"
+            f"no column {respondent!r} of respondents{nearest(respondent, list(frame.columns))}: "
+            "name one of the panel's, such as persona_id"
         )
     column = frame[respondent]
     empty = column.isna() | (column.astype(str) == "")

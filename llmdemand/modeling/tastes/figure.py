@@ -63,6 +63,7 @@ def distribution(
     ax.set_xlim(low, high)
     ax.set(xlabel=f"{term} ({unit})" if unit else term, ylabel="density over respondents")
     ax.set_title(f"{term}: mean {mean:.3g}, spread {sd:.2g}")
+    ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # the legend covers nothing
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -278,6 +278,7 @@ class Tastes(OneLine):
             from matplotlib.figure import Figure
 
             ax = Figure(figsize=(4.8, 3.6), layout="constrained").subplots()
+        scale = "log-odds" if self.model == "logit" else "utility"
         return distribution(
             ax,
             term,
@@ -285,7 +286,7 @@ class Tastes(OneLine):
             self.individuals[term].to_numpy(np.float64),
             float(self.table["mean"].to_dict()[term]),
             float(self.table["sd"].to_dict()[term]),
-            f"log-odds per {self.unit}" if term == self.price else "",
+            f"{scale} per unit of price, {self.unit}" if term == self.price else "",
         )
 
     def figure(self) -> Figure:

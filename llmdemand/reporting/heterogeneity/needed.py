@@ -93,6 +93,11 @@ class SpreadNeeded(OneLine):
                 "note: the pool's own spreads differ by outcome: that of choice has its own bias, "
                 "and closeness to it is not closeness to the truth"
             )
+        if self.known and self.pool in set(self.table["runs"]):
+            lines.append(
+                f"note: of {self.pool} runs the pool is the only draw: that row is one study, its "
+                "share within the tolerance 0 or 1; a larger pool tells more"
+            )
         table = self.table.to_string(index=False, float_format=lambda v: f"{v:.3g}")
         return "\n".join([*lines, "", table])
 
@@ -273,6 +278,11 @@ def _tried(runs: Sequence[int] | None, size: int, *, known: bool) -> list[int]:
     asked = sorted(set(_TRIED if runs is None else runs))
     tried = [int(n) for n in asked if 1 <= n <= most]
     beyond = [n for n in asked if not 1 <= n <= most]
+    if not most:
+        raise UsageError(
+            "the pool has 1 run per prompt, of which no part can be drawn and compared with it: "
+            "simulate more runs, or give the known truth=..."
+        )
     if not tried or (runs is not None and beyond):
         raise UsageError(
             f"runs={list(asked)}: the pool has {size} runs per prompt, of which 1 to {most} can be "

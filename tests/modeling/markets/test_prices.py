@@ -9,6 +9,8 @@ from scipy.optimize import minimize
 
 import llmdemand as ld
 from llmdemand.errors import DesignError, UsageError
+from llmdemand.modeling.markets.market import Market, owners_of
+from llmdemand.modeling.quantities.scenes import scenes
 
 pytestmark = pytest.mark.numbers
 
@@ -145,6 +147,14 @@ def test_what_is_refused(fit, frame):
         fit.nash_prices({"one": ["aa"]}, 0.5)
     with pytest.raises(UsageError, match="list of alternatives"):
         fit.nash_prices({"one": "ab"}, 0.5)
+    for nothing in ({}, ["a"], None):
+        with pytest.raises(UsageError, match="whose prices each owner sets"):
+            fit.nash_prices(nothing, 0.5)
+    for cost in ("20", None, {"a": "x"}, float("nan")):
+        with pytest.raises(UsageError, match="give finite numbers"):
+            fit.nash_prices({"one": ["a"]}, cost)
+    with pytest.raises(DesignError, match="'o' costs 0 in all cases: it is no product"):
+        fit.nash_prices({"one": ["o"]}, 0.5)
     with pytest.raises(UsageError, match="is the price of 'a'"):
         fit.nash_prices({"one": ["a"]}, 0.5, at={"a": 2})
     with pytest.raises(UsageError, match="bounds"):
@@ -171,3 +181,32 @@ def test_nests_and_tastes_have_their_own_equilibrium(frame):
             gains = [profit(fit, frame, {**prices, a: p}, [a]) for p in grid]
             assert abs(int(np.argmax(gains)) - 10) <= 1
         assert (found.se > 0).all()
+
+
+@pytest.mark.parametrize("formula", ["choice ~ price", "choice ~ price | income"])
+def test_cases_that_differ_in_the_products_own_prices_are_one(frame, formula):
+    """A market whose other prices are given is solved once, not once for every case."""
+    rows = frame.assign(income=(frame["income"] > 0.5) * 1.0)
+    fit = ld.clogit(formula, rows, base="o")
+    products = list("abc")
+    found = scenes(fit, None, what="prices", average="mean", price="price", apart=True).blocks[0]
+    market = Market.of(found, owners_of(fit.design, {"one": products}, 0.5), "price")
+    assert len(found.weight) == 200
+    assert len(market.scene.weight) == (2 if "income" in formula else 1)
+    assert market.scene.weight.sum() == pytest.approx(200)
+
+
+def test_an_equilibrium_that_someone_would_leave_is_said(frame):
+    """A normal law has people who like high prices: far off they pay more than all others here."""
+    rows = frame.assign(person=frame["case"] // 4)
+    fit = ld.mixlogit(
+        "choice ~ price", rows, random={"price": "normal"}, panel="person", draws=64, base="o"
+    )
+    owners = {"one": ["a"], "two": ["b"]}
+    params = fit.params.copy()
+    params["price"], params["sd(price)"] = -2.0, 0.1
+    nobody = replace(fit, params=params).nash_prices(owners, 0.5)
+    params["sd(price)"] = 1.0
+    some = replace(fit, params=params).nash_prices(owners, 0.5)
+    assert any("the owner of a would earn more" in n and "no equilibrium" in n for n in some.notes)
+    assert not any("no equilibrium" in n for n in nobody.notes)

@@ -175,3 +175,11 @@ def test_a_price_that_membership_depends_on_has_no_derivative_but_in_a_class(seg
     assert len(moved.table)
     assert fit.of_class(1).marginal_effects("mine", alternative="a").se > 0
     assert "class 1 of 2, choice, price" in repr(fit.of_class(1))
+
+
+def test_respondents_who_answered_once_are_said(segments):
+    options = {**segments.options, "panel": None}
+    fit = ld.lclogit(segments.formula, segments.choices, **options)
+    cases = segments.choices["case"].nunique()
+    assert any(f"{cases} of {cases} respondents answered one situation" in n for n in fit.notes)
+    assert not any("answered one situation" in n for n in segments.fit.notes)

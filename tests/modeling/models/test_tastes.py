@@ -160,7 +160,7 @@ def test_respondents_that_are_drawn_follow_the_law(found):
 
 def test_figures(found):
     ax = found.plot()
-    assert ax.get_xlabel() == "price (log-odds per cents per diaper)"
+    assert ax.get_xlabel() == "price (log-odds per unit of price, cents per diaper)"
     assert [t.get_text() for t in ax.get_legend().get_texts()][-1] == "normal law"
     assert len(found.figure().axes) == 2
     with pytest.raises(UsageError, match=r"no coefficient 'prise' \(did you mean 'price'\?\)"):
@@ -215,6 +215,7 @@ def test_too_few_respondents():
         ({"level": 95}, "between 0 and 1"),
         ({"formula": "price | 1"}, "for model='clogit'"),
         ({"formula": "prise"}, "did you mean 'price'"),
+        ({"respondent": "person"}, "no column 'person' of respondents.*such as persona_id"),
         ({"formula": "price + offset(price)"}, "an offset, which tastes does not take"),
     ],
 )
@@ -256,3 +257,13 @@ def test_answers_that_were_stopped_at_their_pivot():
     with pytest.raises(UsageError, match="stopped at their pivot, and few runs"):
         ld.spread_needed(cut, reading="final", replications=2)
     assert ld.spread_needed(cut, runs=(1,), replications=2).reading == "pivot"
+
+
+@pytest.mark.parametrize("often", ["none", "all"])
+def test_an_alternative_that_all_or_none_choose_has_no_tastes(known, often):
+    panel = known[0]
+    frame = panel.frame
+    kept = frame[(frame["final_choice"] == "pampers") == (often == "all")]
+    alike = replace(panel, frame=kept.reset_index(drop=True))
+    with pytest.raises(DesignError, match=f"{often} of the [0-9,]+ answers choose 'pampers'"):
+        ld.tastes(alike, outcome="choice")

@@ -1,5 +1,7 @@
 """The claim, carried to heterogeneity: belief needs fewer runs than choice for the spread."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,3 +67,12 @@ def test_against_the_pool_itself(pool):
 def test_what_is_refused(pool, asked, words):
     with pytest.raises(UsageError, match=words):
         ld.spread_needed(pool[0], **asked)
+
+
+def test_a_pool_of_one_run_and_the_pool_as_the_only_draw(pool):
+    panel = pool[0]
+    one = replace(panel, frame=panel.frame[panel.frame["replicate"] == 0].reset_index(drop=True))
+    with pytest.raises(UsageError, match="the pool has 1 run per prompt"):
+        ld.spread_needed(one, replications=1)
+    found = ld.spread_needed(one, truth=pool[1], replications=2)
+    assert "of 1 runs the pool is the only draw" in found.summary()
