@@ -175,3 +175,15 @@ def test_a_price_that_membership_depends_on_has_no_derivative_but_in_a_class(seg
     assert len(moved.table)
     assert fit.of_class(1).marginal_effects("mine", alternative="a").se > 0
     assert "class 1 of 2, choice, price" in repr(fit.of_class(1))
+
+
+def test_what_pairs_answer_and_what_they_do_not(segments):
+    frame = segments.corrected(segments.market(80, beliefs=True))
+    fit = ld.lclogit(segments.formula, frame, panel="person", starts=2, read="read")
+    assert fit.class_shares().estimate.sum() == pytest.approx(1)
+    assert fit.elasticity(alternative="a").se > 0
+    assert fit.of_class(2).willingness_to_pay("quality").se > 0
+    assert "entropy" not in str(fit.summary())
+    for ask in (fit.posterior, fit.individual, lambda: fit.entropy_r2):
+        with pytest.raises(UsageError, match="which a pairwise likelihood has not"):
+            ask()
