@@ -261,10 +261,15 @@ VARYING = ["price", "a", "b"]
 
 
 def halton_points(people, draws):
-    """The points that xlogit draws, (people, draws, 3)."""
-    from xlogit import MixedLogit
-
-    return np.moveaxis(MixedLogit()._generate_halton_draws(people, draws, 3), 1, 2)
+    """The points that xlogit draws, (people, draws, 3), without loading it beside ours."""
+    columns = []
+    for prime in (2, 3, 5):
+        n = np.arange(100, 100 + people * draws)
+        x, digit = np.zeros(len(n)), 1 / prime
+        while n.any():
+            x, n, digit = x + digit * (n % prime), n // prime, digit / prime
+        columns.append(x)
+    return np.stack(columns, axis=-1).reshape(people, draws, 3)
 
 
 def by_mixlogit(people, draws, given=False):

@@ -286,7 +286,7 @@ def _drawn(problem: Respondents, mixing: Mixing, size: int) -> Respondents:
     u = uniform_draws(
         problem.panels.people, size, len(problem.law.random), mixing.sequence, mixing.seed
     )
-    return replace(problem, standard=problem.law.standard(u))
+    return replace(problem, standard=problem.law.standard(u, out=u))
 
 
 def _population(law: Law, seed: int) -> Array:
