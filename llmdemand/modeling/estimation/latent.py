@@ -253,7 +253,7 @@ def searched(problem: ClassPanels, found: Choices, asked: Classes) -> Found:
     if highest is not None:
         assert found.design.membership is not None
         members = found.design.membership.terms
-        why = _runs(*highest[1:], back, found.design.terms, members, problem.classes)
+        why = _runs(*highest[1:], back, found.design.terms, members, problem)
     if np.isnan(llf).all():
         raise DesignError(
             f"{found.outcome}: no maximum with {problem.classes} classes found from {asked.starts} "
@@ -328,14 +328,17 @@ def _runs(
     back: Array,
     terms: Sequence[str],
     members: Sequence[str],
-    classes: int,
+    problem: ClassPanels,
 ) -> str:
     """What runs to infinity, in words."""
+    classes, paired = problem.classes, isinstance(problem, PairwiseClasses)
     if place < classes:
         if not len(direction):
             return "a class that nobody belongs to (its share runs to zero)"
         names, moves = [f"{t} of a class" for t in terms], in_units(back, direction)
         what = "the choices of those who belong to one class are separated"
+        if paired and problem.corrected:
+            what = "coefficients of a class run away, as noise in corrected beliefs may let them"
     else:
         names = list(term_names([], members, classes))
         moves, what = direction, "who belongs where is separated"

@@ -138,9 +138,27 @@ def test_corrected_beliefs_are_fitted_by_pairs(segments, corrected):
     assert (np.abs(fit.params - truth) < 3.5 * fit.bse).all()
     assert fit.vcov == "CRV1 (clusters: person)" and fit.bse["price[1]"] < 0.2
     assert any("pairwise quasi-likelihood" in note for note in fit.notes)
-    for options in ({"likelihood": "sequence"}, {"likelihood": "tripel"}):
-        with pytest.raises(UsageError, match="likelihood"):
-            ld.lclogit(segments.formula, corrected.frame, read="read", **options)
+    for options, match in (
+        ({"likelihood": "sequence"}, "use likelihood='pairwise'"),
+        ({"likelihood": "tripel"}, "likelihood"),
+        ({"panel": "person", "starts": 1, "vcov": "iid"}, "no independent observations"),
+        ({"read": "raed"}, "no column 'raed'.*read="),
+    ):
+        with pytest.raises((DesignError, UsageError), match=match):
+            ld.lclogit(segments.formula, corrected.frame, **{"read": "read", **options})
+
+
+def test_noise_that_leaves_no_maximum_is_told(segments):
+    """Four situations of forty people, each belief blurred by three times what it can be."""
+    found = 0
+    for seed in range(4):
+        frame = segments.corrected(segments.market(40, 4, beliefs=True, seed=seed), seed, 3.0)
+        try:
+            fit = ld.lclogit(segments.formula, frame, read="read", panel="person", starts=2)
+            assert np.isfinite(fit.bse).all()
+        except DesignError as error:
+            found += "no maximum with 2 classes" in str(error)
+    assert found
 
 
 def test_pairs_agree_with_sequences(segments):
