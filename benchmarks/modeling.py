@@ -347,6 +347,7 @@ def mixed(table):
         ratio = f"{spent / own[0]:.1f} x 500 people, 500 draws" if "1000" in name else ""
         if name == "mixlogit, xlogit's draws" and not isinstance(base, str):
             ratio = f"{base[0] / spent:.1f} x xlogit; goal: 3 x"
+            note += f"; {peak / base[2]:.2f} of xlogit's memory, goal: a third"
             assert abs(llf - base[3]) < 1e-4, f"log-likelihoods {llf} and {base[3]}"
         table.add_row(name, f"{spent:.2f} s", ratio, note)
 
