@@ -269,7 +269,8 @@ def searched(problem: ClassPanels, found: Choices, asked: Classes) -> Found:
             f"{highest[0]:.8g}): {why}; what is reported is the highest maximum that exists, "
             "fewer classes or more choices of each respondent would be better"
         )
-    return Found(end, Maxima(end, llf, float(np.nanmax(llf))), higher, near, back)
+    reached = max(one.llf for one, gone in ends if gone is None)
+    return Found(end, Maxima(end, llf, reached), higher, near, back)
 
 
 def turned(params: Array, problem: ClassPanels, back: Array) -> Array:

@@ -283,7 +283,8 @@ def lclogit(
     = sum_k pi_k(z) p_s(beta_k) p_t(beta_k)``, which corrected beliefs outside [0, 1] leave
     unbiased. Negative outcomes leave no probabilities of classes to expect, so that its starts go
     up by Newton's method alone; it has no upper bound then, so that the highest maximum inside is
-    the estimate. Who belongs where is not known of it: `posterior`, `individual`, `entropy_r2`.
+    the estimate. `posterior`, `individual` and `entropy_r2` are refused: who belongs where is
+    told by the probability of all that a respondent chose.
 
     Bootstraps and jackknives refit from the estimate, so that classes keep their numbers.
 

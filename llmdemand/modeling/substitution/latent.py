@@ -156,11 +156,7 @@ class LatentPanels(ClassPanels):
 
     def outcomes(self) -> Array:
         """Outcomes averaged over the sequences, by row."""
-        y = np.zeros(len(self.cases.y))
-        for block, chosen in zip(self.panels.blocks, self.chosen, strict=True):
-            there = block.rows >= 0
-            y[block.rows[there]] = chosen.mean(axis=1)[there]
-        return y
+        return self._frequencies(self.chosen)
 
     def _pieces(self) -> Iterator[tuple[Block, Array]]:
         wide = len(Pairs.of(self.terms).left) + 4 * self.classes

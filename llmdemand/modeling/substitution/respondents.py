@@ -148,6 +148,14 @@ class People(Underlying):
         ]
         return tuple(some for some in found if len(some))
 
+    def _frequencies(self, chosen: tuple[Array, ...]) -> Array:
+        """Outcomes averaged over the sequences, by row."""
+        y = np.empty(len(self.cases.y))
+        for block, some in zip(self.panels.blocks, chosen, strict=True):
+            there = block.rows >= 0
+            y[block.rows[there]] = some.mean(axis=1)[there]
+        return y
+
     def weighted(self, factor: Array) -> Self:
         """Each respondent counted `factor` times; those counted 0 times leave."""
         used = factor > 0
