@@ -109,6 +109,11 @@ class Study(OneLine, Questionnaire):
         Whether answers begin within a thought, as the prompt's template opens it.
     pinned : tuple of str
         Further alternatives that stand last in every option order, as the menu lists them.
+    measure : str
+        What the probabilities are: ``logprob`` (model belief), ``stated`` (the model is asked for
+        percentages, after the study's own question), ``similarity`` (its text is compared with
+        anchor statements), ``choice`` (none are taken). See
+        `llmdemand.core.questionnaire.measure.MEASURES`.
 
     Raises
     ------

@@ -27,7 +27,7 @@ PLAIN = (
 #: without them keeps its hash.
 DESIGN = (
     "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
-    "respondents thinking thinking_open"
+    "respondents thinking thinking_open measure"
 ).split()
 _TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
 _KINDS = {
