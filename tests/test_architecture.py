@@ -31,6 +31,7 @@ ALLOWED = {
 FLOORS = {
     "core": [
         "cell line menu processors resources sampling sheets written",
+        "experiment",
         "questionnaire starter",
         "study",
         "panel",
