@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmdemand.core.menu import Alternative, Menu
+from llmdemand.core.questionnaire.experiments import read_attributes, read_conjoint
 from llmdemand.core.questionnaire.fields import only_known, price_grid, texts, typed
 from llmdemand.core.questionnaire.prompts import Variant
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
@@ -29,7 +30,7 @@ DESIGN = (
     "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
     "respondents thinking thinking_open"
 ).split()
-_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
+_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants", "attributes", "conjoint"]
 _KINDS = {
     "runs": int,
     "answer_first": bool,
@@ -105,6 +106,8 @@ def arguments(
             {k: typed(v, str, f"personas.{k}") for k, v in typed(p, dict, "personas").items()}
             for p in typed(personas, list, "personas")
         ),
+        "attributes": read_attributes(data.get("attributes", {})),
+        "conjoint": read_conjoint(data["conjoint"], folder) if "conjoint" in data else None,
         "variants": tuple(_variant(v) for v in typed(data.get("variants", []), list, "variants")),
     }
 
@@ -134,6 +137,10 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
     if "unblinded" in study.arms:
         # Said to the model, hence kept, whatever later versions say by default.
         data["disclosure"] = study.disclosure
+    if study.attributes:
+        data["attributes"] = {x.name: x.to_dict() for x in study.attributes}
+    if study.conjoint is not None:
+        data["conjoint"] = study.conjoint.to_dict()
     if study.variants:
         data["variants"] = [v.to_dict() for v in study.variants]
     return data

@@ -1,0 +1,75 @@
+"""Attributes and choice tasks, as TOML gives them."""
+
+from __future__ import annotations
+
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from llmdemand.core.experiment.attributes import Attribute
+from llmdemand.core.experiment.conjoint import Conjoint
+from llmdemand.core.questionnaire.fields import only_known, texts, typed
+from llmdemand.errors import StudyError
+
+__all__ = ["read_attributes", "read_conjoint"]
+
+_KINDS = {"method": str, "blocks": int, "holdouts": int, "seed": int, "labelled": bool}
+
+
+def read_attributes(data: Any) -> tuple[Attribute, ...]:
+    """Attributes by name: a list of levels, or a table with ``levels, texts, alternatives``.
+
+    Raises
+    ------
+    StudyError
+        Naming the attribute and what is wrong with it.
+
+    Examples
+    --------
+    >>> [a.levels for a in read_attributes({"size": ["small", "large"]})]
+    [('small', 'large')]
+    """
+    found = []
+    for name, entry in typed(data, dict, "attributes").items():
+        where = f"attributes.{name}"
+        table = {"levels": entry} if isinstance(entry, list) else typed(entry, dict, where)
+        only_known(table, ["levels", "texts", "alternatives", "absent"], f"field of {where}")
+        if "levels" not in table:
+            raise StudyError(f"{where} has no levels: give a list of them")
+        absent = table.get("absent")
+        found.append(
+            Attribute(
+                name,
+                tuple(typed(table["levels"], list, f"{where}.levels")),
+                texts(table.get("texts", ()), f"{where}.texts"),
+                texts(table.get("alternatives", ()), f"{where}.alternatives"),
+                None if absent is None else typed(absent, str, f"{where}.absent"),
+            )
+        )
+    return tuple(found)
+
+
+def read_conjoint(data: Any, folder: Path | Traversable) -> Conjoint:
+    """Choice tasks: how many, made how, or which.
+
+    Raises
+    ------
+    StudyError
+        Naming the field and what it has to be.
+    """
+    given = typed(data, dict, "conjoint")
+    known = ["tasks", *_KINDS, "prior", "prohibited", "design", "block"]
+    only_known(given, known, "field of conjoint")
+    if "tasks" not in given:
+        raise StudyError("conjoint.tasks is missing: say how many choice tasks there are")
+    stages = given["tasks"] if isinstance(given["tasks"], list) else [given["tasks"]]
+    rows = typed(given.get("design", []), list, "conjoint.design")
+    barred = typed(given.get("prohibited", []), list, "conjoint.prohibited")
+    return Conjoint(
+        tuple(typed(n, int, "conjoint.tasks") for n in stages),
+        **{k: typed(given[k], kind, f"conjoint.{k}") for k, kind in _KINDS.items() if k in given},
+        prior=typed(given.get("prior", {}), dict, "conjoint.prior"),
+        prohibited=tuple(typed(entry, dict, "conjoint.prohibited") for entry in barred),
+        design=tuple(tuple(typed(row, list, "conjoint.design")) for row in rows),
+        block=tuple(typed(given.get("block", []), list, "conjoint.block")),
+    )
