@@ -60,6 +60,7 @@ FLOORS = {
         "markets tastes",
         "inference",
         "scoring",
+        "partworths",
         "tables",
         "models",
     ],

@@ -318,7 +318,7 @@ def _respondents(study: Questionnaire) -> None:
     if not study.personas:
         raise StudyError("respondents is true, but there are no personas: give a table of them")
     own = {*study.attribute_columns, *(x.name for x in study.attributes)}
-    own |= {"task", "holdout"} if study.conjoint is not None else set()
+    own |= {"task", "holdout", "outside"} if study.conjoint is not None else set()
     taken = sorted(_persona_fields(study) & (reserved(study.menu.ids) | own))
     if taken:
         raise StudyError(

@@ -344,13 +344,15 @@ def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
 
     Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one), attributes (the
     first level for alternatives without them), ``alternative``, ``case`` (the run), and those of
-    the panel; see `demand_frame`.
+    the panel; see `demand_frame`. Where alternatives are no brands also ``outside`` (0/1).
     """
     import pandas as pd
 
     menu = panel.study.menu
     found = outcomes(panel) if found is None else found
     more = {} if found.reading == "pivot" else {READ: found.read}
+    # Alternatives without names have one constant together, which is that of buying none.
+    unnamed = panel.study.conjoint is not None and not panel.study.conjoint.labelled
     parts = [
         found.frame.assign(
             case=np.arange(len(found.frame)),
@@ -359,6 +361,7 @@ def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
             choice=found.choice[:, k],
             price=found.frame[f"price_{a}"] if a in panel.study.prices else 0.0,
             **levels_of(panel.study, found.frame, a, filled=True),
+            **({"outside": float(menu[a].outside)} if unnamed else {}),
             **more,
         )
         for k, a in enumerate(menu.ids)
