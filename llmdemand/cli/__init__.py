@@ -1,12 +1,24 @@
 """The command line. It parses, calls and prints; it computes nothing."""
 
-from llmdemand.cli import batches, lab, panels, people, plans, readers, runs, stores, studies
+from llmdemand.cli import (
+    batches,
+    experiments,
+    lab,
+    panels,
+    people,
+    plans,
+    readers,
+    runs,
+    stores,
+    studies,
+)
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 
 __all__ = [
     "app",
     "batches",
+    "experiments",
     "installation",
     "lab",
     "main",

@@ -12,6 +12,7 @@ from typing import Any
 from llmdemand.core.cell import Cell
 from llmdemand.core.experiment.attributes import Attribute, Level, check_attributes, columns_of
 from llmdemand.core.experiment.conjoint import Conjoint, designed
+from llmdemand.core.experiment.inspection import DesignReport, inspected
 from llmdemand.core.experiment.space import PRICE, Space
 from llmdemand.core.menu import Menu
 from llmdemand.core.questionnaire.content import digest
@@ -159,6 +160,21 @@ class Questionnaire:
         levels = [x.levels for x in self.attribute_columns.values()]
         grids = [[None] if a in self.price_fields else g for a, g in self.prices.items()]
         return self.arms, variants, people, crossed, *levels, *grids
+
+    def inspect_design(self) -> DesignReport:
+        """D-error, level balance, overlap and expected precision of a conjoint design.
+
+        Raises
+        ------
+        StudyError
+            If the study has no choice tasks.
+        """
+        if self.conjoint is None:
+            raise StudyError(
+                f"{self.name!r} has no choice tasks to inspect: add [conjoint], see "
+                "`llmdemand studies new --conjoint`"
+            )
+        return inspected(self.conjoint, self.space)
 
     @cached_property
     def attribute_columns(self) -> Mapping[str, Attribute]:
