@@ -17,7 +17,9 @@ _KINDS = {"method": str, "blocks": int, "holdouts": int, "seed": int, "labelled"
 
 
 def read_attributes(data: Any) -> tuple[Attribute, ...]:
-    """Attributes by name: a list of levels, or a table with ``levels, texts, alternatives``.
+    """Attributes by name: a list of levels, or a table of the fields of `Attribute`.
+
+    A list of such tables, each with its ``name``, is the same.
 
     Raises
     ------
@@ -30,6 +32,8 @@ def read_attributes(data: Any) -> tuple[Attribute, ...]:
     [('small', 'large')]
     """
     found = []
+    if isinstance(data, list):
+        data = _by_name(data)
     for name, entry in typed(data, dict, "attributes").items():
         where = f"attributes.{name}"
         table = {"levels": entry} if isinstance(entry, list) else typed(entry, dict, where)
@@ -47,6 +51,17 @@ def read_attributes(data: Any) -> tuple[Attribute, ...]:
             )
         )
     return tuple(found)
+
+
+def _by_name(data: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for entry in data:
+        table = dict(typed(entry, dict, "attributes"))
+        name = typed(table.pop("name", None), str, "attributes: the name of one")
+        if name in found:
+            raise StudyError(f"attributes: {name!r} is there twice; rename one")
+        found[name] = table
+    return found
 
 
 def read_conjoint(data: Any, folder: Path | Traversable) -> Conjoint:

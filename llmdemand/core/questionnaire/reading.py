@@ -138,7 +138,8 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
         # Said to the model, hence kept, whatever later versions say by default.
         data["disclosure"] = study.disclosure
     if study.attributes:
-        data["attributes"] = {x.name: x.to_dict() for x in study.attributes}
+        # A list: their order is that of the design's factors, and tables may lose it.
+        data["attributes"] = [{"name": x.name, **x.to_dict()} for x in study.attributes]
     if study.conjoint is not None:
         data["conjoint"] = study.conjoint.to_dict()
     if study.variants:

@@ -123,8 +123,6 @@ def conjoint(
         for name, p in zip(tests["attribute"], tests["pvalue"], strict=True)
         if p > _APART
     ]
-    if held is not None:
-        notes.append(f"{len(held)} runs of holdout tasks are not in the fit")
     return PartWorths(
         fit,
         _part_worths(fit, levels, drawn),

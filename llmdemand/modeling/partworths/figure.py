@@ -2,52 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.quantities.quantity import COLOURS, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["drawn"]
+__all__ = ["PARTS", "drawn"]
 
 _LONGEST = 28  # characters of a level's name
 
 
+#: Panels of the figure.
+PARTS = ("part-worths", "importances", "worth")
+
+
 def drawn(
-    part_worths: Quantity, importances: Quantity, worth: Quantity | None, unit: str
+    parts: Sequence[str],
+    part_worths: Quantity,
+    importances: Quantity,
+    worth: Quantity | None,
+    unit: str,
 ) -> Figure:
     """Draw the levels of all attributes below each other, with their intervals.
 
     Parameters
     ----------
+    parts : sequence of str
+        Which of `PARTS`, side by side; all by default. Without a price there is no ``worth``.
     part_worths, importances, worth : Quantity
         See `result.PartWorths`.
     unit : str
         Of prices.
+
+    Raises
+    ------
+    UsageError
+        For an unknown part.
     """
     from matplotlib import pyplot as plt
 
-    panels = 2 if worth is None else 3
-    levels = len(part_worths.table)
-    figure, axes = plt.subplots(
-        1,
-        panels,
-        figsize=(4.2 * panels, max(2.6, 0.32 * levels + 1.2)),
-        layout="constrained",
-    )
-    _points(axes[0], part_worths.table, "part-worth (utility, mean of an attribute 0)")
-    axes[0].set_title("Part-worths")
-    _bars(axes[1], importances.table)
-    if worth is not None:
-        _points(axes[2], worth.table, f"{unit}, instead of the first level")
-        axes[2].set_title("Willingness to pay")
+    for part in parts:
+        if part not in PARTS:
+            raise UsageError(f"plot: no part {part!r}{nearest(part, PARTS)}: {', '.join(PARTS)}")
+    asked = [part for part in parts or PARTS if part != "worth" or worth is not None]
+    height = max(2.6, 0.32 * len(part_worths.table) + 1.2)
+    size = (4.4 * max(1, len(asked)), height)
+    figure, axes = plt.subplots(1, len(asked), figsize=size, layout="constrained", squeeze=False)
+    for ax, part in zip(axes[0], asked, strict=True):
+        if part == "importances":
+            _bars(ax, importances.table)
+        elif part == "worth" and worth is not None:
+            _points(ax, worth.table, f"{unit}, instead of the first level", "Willingness to pay")
+        else:
+            label = "utility, of each attribute with mean 0"
+            _points(ax, part_worths.table, label, "Part-worths")
     return figure
 
 
-def _points(ax: Any, table: Any, label: str) -> None:
+def _points(ax: Any, table: Any, label: str, title: str) -> None:
     """Estimates with intervals, the first row on top, attributes apart."""
     place = np.arange(len(table), dtype=float)
     names = table["attribute"].tolist()
@@ -65,6 +83,7 @@ def _points(ax: Any, table: Any, label: str) -> None:
     texts = [_short(f"{r.attribute}: {r.level}") for r in table.itertuples()]
     ax.set_yticks(-place, texts, fontsize=8)
     ax.set_xlabel(label, fontsize=8)
+    ax.set_title(title)
     ax.spines[["top", "right"]].set_visible(False)
 
 

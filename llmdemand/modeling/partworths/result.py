@@ -101,6 +101,6 @@ class PartWorths(OneLine):
             table["worth"] = [worth.get(key, 0.0) for key in keys]
         return table
 
-    def plot(self) -> Figure:
-        """Part-worths by attribute with their intervals, and importances."""
-        return drawn(self.part_worths, self.importances, self.worth, self.unit)
+    def plot(self, *parts: str) -> Figure:
+        """Draw ``part-worths``, ``importances`` and ``worth``, those named or all."""
+        return drawn(parts, self.part_worths, self.importances, self.worth, self.unit)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmdemand.core.panel import Panel
+from llmdemand.modeling.partworths.figure import PARTS
 from llmdemand.modeling.partworths.result import PartWorths
 from llmdemand.reporting.figures import style
 from llmdemand.reporting.page.background import design_facts, prompts, provenance
@@ -21,10 +22,14 @@ _TITLES = {
     "worth": "Willingness to pay",
     "holdouts": "Prediction of holdout tasks",
 }
-_CAPTION = (
-    "Part-worths with their intervals, importances, and willingness to pay instead of the first "
-    "level of each attribute."
-)
+# Figures by section: part of the plot, and caption.
+_FIGURES = {
+    "part-worths": {
+        "part-worths": "Utilities of levels with their intervals; of each attribute the mean is 0.",
+        "importances": "Range of utility of each attribute, in per cent of the sum of all.",
+    },
+    "worth": {"worth": "Willingness to pay instead of the first level of each attribute."},
+}
 
 
 def write_experiment(
@@ -61,9 +66,10 @@ def write_experiment(
                 "title": _TITLES[name],
                 "texts": [],
                 "tables": [table_part(t) for t in some],
-                "figures": [drawn_part(_image(found, "svg"), _CAPTION)]
-                if name == "part-worths"
-                else [],
+                "figures": [
+                    drawn_part(_image(found, part, "svg"), caption)
+                    for part, caption in _FIGURES.get(name, {}).items()
+                ],
             }
             for name, some in tables.items()
         ),
@@ -72,7 +78,7 @@ def write_experiment(
     section = {
         "id": "",
         "name": study.title or study.name,
-        "label": study.label,
+        "label": "reconstruction" if found.truth is not None else study.label,
         "people": False,
         "note": "",
         "question": "What are the levels of each attribute worth?",
@@ -101,15 +107,16 @@ def save_experiment(found: PartWorths, folder: Path) -> None:
     for some in part_worth_tables(found).values():
         for table in some:
             write_table(table, folder / "tables")
-    for kind in ("svg", "png"):
-        (folder / "figures" / f"part-worths.{kind}").write_bytes(_image(found, kind))
+    for part in PARTS:
+        for kind in ("svg", "png") if part != "worth" or found.worth is not None else ():
+            (folder / "figures" / f"{part}.{kind}").write_bytes(_image(found, part, kind))
 
 
-def _image(found: PartWorths, kind: str) -> bytes:
+def _image(found: PartWorths, part: str, kind: str) -> bytes:
     from matplotlib import pyplot as plt
 
-    figure = found.plot()
-    drawn = style.image(figure.axes[0], "part-worths", kind)
+    figure = found.plot(part)
+    drawn = style.image(figure.axes[0], part, kind)
     plt.close(figure)
     return drawn
 

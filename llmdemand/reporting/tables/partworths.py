@@ -48,7 +48,7 @@ def _table(name: str, title: str, found: Quantity, digits: int = 3) -> Table:
 def _tests(tests: pd.DataFrame) -> Table:
     frame = tests.assign(
         statistic=[number(v, 2) for v in tests["statistic"]],
-        pvalue=[number(v) for v in tests["pvalue"]],
+        pvalue=["< 0.0001" if v < 1e-4 else number(v) for v in tests["pvalue"]],
     )
     title = "Are the levels of an attribute worth the same? (Wald tests)"
     return Table("wald_tests", title, frame.rename(columns={"pvalue": "p value"}), tests)
