@@ -41,6 +41,9 @@ class Attribute:
         The priced alternatives that have it; empty for all of them.
     absent : str or None
         What the prompt says for a priced alternative that has it not; None where all have it.
+    linear : bool
+        Whether utility is a number times the level, of levels that are numbers; else each level
+        has a utility of its own.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Attribute:
     texts: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     absent: str | None = None
+    linear: bool = False
 
     def __post_init__(self) -> None:
         name = self.name
@@ -90,6 +94,11 @@ class Attribute:
             raise StudyError(
                 f"texts of attribute {name!r} are {list(self.texts)}: two levels that read alike "
                 "cannot be told apart; change one"
+            )
+        if self.linear and isinstance(levels[0], str):
+            raise StudyError(
+                f"attribute {name!r} is linear, and its levels are texts: give numbers, or remove "
+                "linear"
             )
         object.__setattr__(self, "levels", levels)
         object.__setattr__(self, "texts", tuple(self.texts))
@@ -127,7 +136,8 @@ class Attribute:
         """
         found: dict[str, Any] = {"levels": list(self.levels)}
         found |= {k: list(getattr(self, k)) for k in ("texts", "alternatives") if getattr(self, k)}
-        return found if self.absent is None else {**found, "absent": self.absent}
+        found |= {} if self.absent is None else {"absent": self.absent}
+        return {**found, "linear": True} if self.linear else found
 
 
 def columns_of(attributes: Iterable[Attribute], priced: Iterable[str]) -> dict[str, Attribute]:

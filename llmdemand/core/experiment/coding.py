@@ -29,8 +29,9 @@ class Coding:
     """How tasks become regressors.
 
     Constants of the alternatives but one (the outside option, or the first); effects coding of
-    each attribute, the first level the one that is -1 in all columns; the price as it is. The
-    D-error depends on this coding by a factor that is the same for all designs.
+    each attribute, the first level the one that is -1 in all columns; the price, and attributes
+    that are linear, as they are. The D-error depends on this coding by a factor that is the same
+    for all designs.
 
     Attributes
     ----------
@@ -84,7 +85,8 @@ def coding(space: Space) -> Coding:
     start = {}
     for x in space.attributes:
         start[x.name] = len(terms)
-        terms += [f"{x.name}[{_text(level)}]" for level in x.levels[1:]]
+        levels = () if x.linear else x.levels[1:]
+        terms += [f"{x.name}[{_text(level)}]" for level in levels] or [x.name]
     moved = any(len(s.levels) > 1 for s in space.slots if s.factor == PRICE)
     start[PRICE] = len(terms)
     terms += [PRICE] if moved else []
@@ -92,14 +94,15 @@ def coding(space: Space) -> Coding:
     fixed = np.zeros((len(menu.ids), k))
     for place, a in enumerate(constants):
         fixed[menu.ids.index(a), place] = 1.0
+    linear = {PRICE, *(x.name for x in space.attributes if x.linear)}
     parts = []
     for slot in space.slots:
         part = np.zeros((len(slot.levels), k))
         at = start[slot.factor]
-        if slot.factor != PRICE:
+        if slot.factor not in linear:
             part[1:, at : at + len(slot.levels) - 1] = np.eye(len(slot.levels) - 1)
             part[0, at : at + len(slot.levels) - 1] = -1.0
-        elif moved:
+        elif slot.factor != PRICE or moved:
             part[:, at] = [float(level) for level in slot.levels]
         parts.append(part)
     row = tuple(menu.ids.index(s.alternative) for s in space.slots)
@@ -159,6 +162,9 @@ def prior_draws(space: Space, prior: Mapping[str, Any]) -> Array:
         if a in fixed:
             rows.append({constant[a]: 1.0, constant[base]: -1.0})
     for x in space.attributes:
+        if x.linear:
+            rows.append({put(prior.get(x.name, 0.0), f"conjoint.prior.{x.name}"): 1.0})
+            continue
         rows += _effects(x.name, x.levels, prior.get(x.name, {}), put)
     if PRICE in terms:
         rows.append({put(prior.get(PRICE, 0.0), "conjoint.prior.price"): 1.0})

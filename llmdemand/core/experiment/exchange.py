@@ -23,8 +23,8 @@ __all__ = ["efficient"]
 # Gains below this share are ties: rounding must not choose between equal designs.
 _GAIN = 1e-7
 _PASSES = 50
-_STARTS = 4
-_WORK = 4000  # tasks times levels that are tried in one pass over a design, all starts together
+_STARTS = 10
+_WORK = 2500  # tasks times levels that are tried in one pass over a design, all starts together
 _RIDGE = 1e-3
 
 
@@ -58,7 +58,7 @@ def efficient(
     earlier, apart : sequence of Task
         Tasks that are asked too; and others that must not be repeated.
     starts : int, optional
-        How many; by default 4, and fewer where tasks are many and large.
+        How many; by default 10, and fewer where tasks are many and large.
 
     Returns
     -------

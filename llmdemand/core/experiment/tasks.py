@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llmdemand.core.experiment.space import Space, Task
@@ -193,7 +193,7 @@ class _Tally:
         off = int(abs(self._overlap + repeats(self._space, task) - aimed) + 0.5)
         ones = sum(self._ones.get(key, 0) for key in self._single(task))
         twos = sum(self._twos.get(key, 0) for key in self._double(task))
-        return off, 2 * ones + twos
+        return off, 6 * ones + twos
 
     def _single(self, task: Sequence[int]) -> Iterable[tuple[object, ...]]:
         for a, places in self._groups:
@@ -210,31 +210,44 @@ class _Tally:
 def _improved(
     space: Space, tally: _Tally, task: Task, bits: np.random.PCG64, taken: set[tuple[object, ...]]
 ) -> Task:
-    """The task after changes of one level at a time, while they lower the score."""
-    best, current = tally.score(task), list(task)
+    """The task after changes of one level, or exchanges of two, while they lower the score."""
+    best = tally.score(task)
     for _ in range(_ROUNDS):
         before = best
-        for k in range(len(current)):
-            levels = len(space.slots[k].levels)
+        for k, slot in enumerate(space.slots):
+            levels = len(slot.levels)
             turn = int(bits.random_raw() % levels)  # ties fall to any level, not to the first
-            kept = current[k]
             for step in range(levels):
-                own = current[k]
-                current[k] = (turn + step) % levels
-                score = tally.score(current) if current[k] != kept else best
-                fit = (
-                    score < best
-                    and space.allowed(current, space.slots[k].alternative)
-                    and space.distinct(current)
-                    and space.same(current) not in taken
-                )
-                if fit:
-                    best, kept = score, current[k]
-                else:
-                    current[k] = own
+                for other in _moves(space, task, k, (turn + step) % levels):
+                    score = tally.score(other)
+                    if (
+                        score < best
+                        and space.allowed(other)
+                        and space.distinct(other)
+                        and space.same(other) not in taken
+                    ):
+                        best, task = score, other
         if best == before:
             break
-    return tuple(current)
+    return task
+
+
+def _moves(space: Space, task: Task, k: int, level: int) -> Iterator[Task]:
+    """The task with another level in a slot; and with whoever shows that level given the old one.
+
+    Where levels do not overlap, no single change is better: they change places.
+    """
+    if level == task[k]:
+        return
+    moved = (*task[:k], level, *task[k + 1 :])
+    yield moved
+    slot = space.slots[k]
+    for m, other in enumerate(space.slots):
+        shown = m != k and other.factor == slot.factor
+        if shown and other.levels[task[m]] == slot.levels[level]:
+            old = slot.levels[task[k]]
+            if old in other.levels:
+                yield (*moved[:m], other.levels.index(old), *moved[m + 1 :])
 
 
 def blocked(space: Space, stages: Sequence[Sequence[Task]], blocks: int, seed: int) -> list[int]:

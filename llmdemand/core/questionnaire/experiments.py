@@ -37,7 +37,9 @@ def read_attributes(data: Any) -> tuple[Attribute, ...]:
     for name, entry in typed(data, dict, "attributes").items():
         where = f"attributes.{name}"
         table = {"levels": entry} if isinstance(entry, list) else typed(entry, dict, where)
-        only_known(table, ["levels", "texts", "alternatives", "absent"], f"field of {where}")
+        only_known(
+            table, ["levels", "texts", "alternatives", "absent", "linear"], f"field of {where}"
+        )
         if "levels" not in table:
             raise StudyError(f"{where} has no levels: give a list of them")
         absent = table.get("absent")
@@ -48,6 +50,7 @@ def read_attributes(data: Any) -> tuple[Attribute, ...]:
                 texts(table.get("texts", ()), f"{where}.texts"),
                 texts(table.get("alternatives", ()), f"{where}.alternatives"),
                 None if absent is None else typed(absent, str, f"{where}.absent"),
+                typed(table.get("linear", False), bool, f"{where}.linear"),
             )
         )
     return tuple(found)

@@ -53,7 +53,8 @@ def conjoint(
     outcome : str
         ``belief`` or ``choice``.
     linear : sequence of str
-        Attributes of numbers that enter as they are, with one coefficient.
+        Attributes of numbers that enter as they are, with one coefficient, besides those that the
+        study has as linear.
     vcov, ssc, separation, reading
         See `fit_demand`.
     **drawn

@@ -66,8 +66,8 @@ class Holdouts(OneLine):
         lines = [
             f"holdout hit rate {row['hit_rate']:.3f} ({row['hit_rate_se']:.2g}), log-loss "
             f"{row['log_loss']:.4f} ({row['log_loss_se']:.2g}), of {self.runs:,} answers to "
-            f"{self.tasks} tasks that are not in the fit; shares are off by {self.mean_error:.3f} on "
-            "average",
+            f"{self.tasks} tasks that are not in the fit; shares are off by {self.mean_error:.3f} "
+            "on average",
             self.table.to_string(float_format=lambda v: f"{v:.4g}"),
         ]
         return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])

@@ -12,7 +12,7 @@ from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Numbers
 
-__all__ = ["ALTERNATIVE", "LevelMap", "formula_of", "level_map"]
+__all__ = ["ALTERNATIVE", "LevelMap", "formula_of", "level_map", "linear_in"]
 
 #: The attribute that an alternative's own name is.
 ALTERNATIVE = "alternative"
@@ -73,16 +73,24 @@ class LevelMap:
         return shares
 
 
+def linear_in(study: Study, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Attributes that enter as they are: those of the study, and `more`."""
+    return tuple(x.name for x in study.attributes if x.linear or x.name in more)
+
+
 def formula_of(study: Study, linear: Sequence[str] = ()) -> str:
     """The conditional logit of a conjoint study: the price, and its attributes.
+
+    Those that the study has as linear, and those named, enter as numbers.
 
     >>> from llmdemand import load_study
     >>> formula_of(load_study("pampers"))
     'price'
     """
     terms = [_PRICE] if _moved(study) or not study.attributes else []
+    straight = linear_in(study, linear)
     for x in study.attributes:
-        terms.append(x.name if not x.numeric or x.name in linear else f"C({x.name})")
+        terms.append(x.name if not x.numeric or x.name in straight else f"C({x.name})")
     labelled = study.conjoint is None or study.conjoint.labelled
     if labelled:
         return " + ".join(terms)
@@ -125,7 +133,7 @@ def level_map(study: Study, terms: Sequence[str], linear: Sequence[str] = ()) ->
             levels.append(a.id)
             rows.append(row(f"const:{a.id}" if f"const:{a.id}" in known else None))
     for x in study.attributes:
-        if x.numeric and x.name in linear:
+        if x.name in linear_in(study, linear):
             numbers = [float(v) for v in x.levels]
             slopes[x.name] = known.index(x.name), max(numbers) - min(numbers)
             continue
