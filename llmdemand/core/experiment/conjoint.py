@@ -208,6 +208,7 @@ def _check_design(given: Conjoint, space: Space) -> None:
     if any(not 0 <= b < given.blocks for b in given.block):
         raise StudyError("conjoint.block names blocks that there are not: leave it out")
     sizes = [len(s.levels) for s in space.slots]
+    seen: dict[object, str] = {}
     for name, task in zip(given.names, given.design, strict=True):
         fit = len(task) == len(sizes) and all(
             isinstance(k, int) and 0 <= k < n for k, n in zip(task, sizes, strict=False)
@@ -217,6 +218,12 @@ def _check_design(given: Conjoint, space: Space) -> None:
                 f"task {name} of conjoint.design is {list(task)}, no levels of the "
                 f"{len(sizes)} factors ({_slots(space.slots)}): leave design and block out, and "
                 "they are made anew"
+            )
+        if not space.distinct(task) or (other := seen.setdefault(space.same(task), name)) != name:
+            what = f"asks what task {other} asks" if space.distinct(task) else "offers no choice"
+            raise StudyError(
+                f"task {name} of conjoint.design {what}: give each task levels of its own; to ask "
+                "one more often, raise runs"
             )
         if not space.allowed(task):
             raise StudyError(

@@ -52,8 +52,6 @@ class DesignReport(OneLine):
         See there.
     utility_balance : float
         Mean over tasks of ``prod_j J p_j``: 1 where all alternatives are equally likely.
-    duplicates : int
-        Tasks that were asked before.
     """
 
     method: str
@@ -69,7 +67,6 @@ class DesignReport(OneLine):
     repeated: float
     random_repeated: float
     utility_balance: float
-    duplicates: int
 
     @property
     def gain(self) -> float:
@@ -87,8 +84,7 @@ class DesignReport(OneLine):
             f"were 0; random tasks {self.random_d_error:.4g}: they need {self.gain:.3g} answers "
             "for each of these",
             f"utility balance {self.utility_balance:.2f} (1: alternatives are equally likely); "
-            f"repeated levels per task {self.repeated:.2f}, at random {self.random_repeated:.2f}; "
-            f"tasks asked twice: {self.duplicates}",
+            f"repeated levels per task {self.repeated:.2f}, at random {self.random_repeated:.2f}",
         ]
         shown = self.terms.to_string(index=False, float_format=lambda v: f"{v:.3g}")
         lines += ["", "expected precision, of one answer to each task", shown]
@@ -131,7 +127,6 @@ def inspected(given: Conjoint, space: Space) -> DesignReport:
     with np.errstate(divide="ignore"):
         answers = np.where(mean != 0, (1.96 * se / np.abs(mean)) ** 2, np.inf)
     terms = pd.DataFrame({"term": code.terms, "prior": mean, "se": se, "answers": answers})
-    same = [space.same(t) for t in tasks]
     return DesignReport(
         given.method,
         len(tasks),
@@ -146,7 +141,6 @@ def inspected(given: Conjoint, space: Space) -> DesignReport:
         float(np.mean([repeats(space, t) for t in tasks])),
         random_overlap(space),
         float(np.mean(np.prod(p * p.shape[1], axis=1))),
-        len(same) - len(set(same)),
     )
 
 

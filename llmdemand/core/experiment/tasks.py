@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ __all__ = ["balanced", "blocked", "draw", "generator", "random_overlap", "repeat
 
 _TRIES = 2000  # rejections of a profile before a way around the barred pairs is searched
 _AGAIN = 200  # redraws of a task that was there before
+_LISTED = 20_000  # tasks that are listed to find the last ones
 _ROUNDS = 20
 
 
@@ -28,27 +30,32 @@ def generator(*key: int) -> np.random.PCG64:
 def draw(space: Space, bits: np.random.PCG64, taken: Iterable[object] = ()) -> Task:
     """A random task: profiles are drawn evenly from those that are allowed.
 
-    It differs from those `taken` (by `Space.same`) while a few hundred redraws find one that does.
+    It differs from those `taken` (by `Space.same`).
 
     Raises
     ------
     StudyError
-        If the barred levels leave an alternative no profile.
+        If the barred levels leave an alternative no profile, or no other task is found.
     """
     known = set(taken)
-    task = _drawn(space, bits)
     for _ in range(_AGAIN):
+        task = _drawn(space, bits)
         if space.distinct(task) and space.same(task) not in known:
             return task
-        task = _drawn(space, bits)
-    for _ in range(_AGAIN):
-        if space.distinct(task):
-            return task
-        task = _drawn(space, bits)
-    raise StudyError(
-        "no task with different alternatives was found: alternatives without names need more "
-        "levels or fewer prohibited pairs"
-    )
+    left: list[Task] = []
+    if space.size <= _LISTED:  # what chance does not find, a list does
+        every = itertools.product(*(range(len(slot.levels)) for slot in space.slots))
+        left = [
+            t
+            for t in every
+            if space.allowed(t) and space.distinct(t) and space.same(t) not in known
+        ]
+    if not left:
+        raise StudyError(
+            f"{len(known)} different tasks were found, and no further one: ask fewer tasks and "
+            "holdouts, prohibit less, or give attributes more levels"
+        )
+    return left[int(bits.random_raw() % len(left))]
 
 
 def _drawn(space: Space, bits: np.random.PCG64) -> Task:
