@@ -104,7 +104,7 @@ FLOORS = {
         "options output",
         "app reports",
         "batches first lab panels people readers runs stores studies",
-        "plans",
+        "analyses plans",
     ],
 }
 MOST = 13  # modules in a folder

@@ -2,7 +2,6 @@
 
 from llmdemand.cli import (
     batches,
-    experiments,
     lab,
     panels,
     people,
@@ -12,13 +11,14 @@ from llmdemand.cli import (
     stores,
     studies,
 )
+from llmdemand.cli.analyses import conjoint
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 
 __all__ = [
     "app",
     "batches",
-    "experiments",
+    "conjoint",
     "installation",
     "lab",
     "main",
