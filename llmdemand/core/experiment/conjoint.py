@@ -153,10 +153,7 @@ def designed(given: Conjoint, space: Space) -> Conjoint:
 def _made(given: Conjoint, space: Space, beta: Any) -> tuple[Task, ...]:
     if given.method == "given":
         raise StudyError("conjoint.method is 'given', but there is no design: give the tasks")
-    held: list[Task] = []
-    for k in range(given.holdouts):
-        bits = generator(given.seed, 2, k)
-        held.append(draw(space, bits, {space.same(t) for t in held}))
+    held = _drawn(space, given.holdouts, given.seed, 2)
     tasks: list[Task] = []
     code = coding(space) if given.method == "efficient" else None
     for stage, count in enumerate(given.tasks):
@@ -164,13 +161,28 @@ def _made(given: Conjoint, space: Space, beta: Any) -> tuple[Task, ...]:
             seed = given.seed + 7919 * stage
             tasks += efficient(space, code, beta, count, seed, tasks, held)
         elif given.method == "random":
-            for _ in range(count):
-                taken = {space.same(t) for t in (*tasks, *held)}
-                tasks.append(draw(space, generator(given.seed, 0, len(tasks)), taken))
+            tasks += _drawn(space, count, given.seed, 0, tasks, held)
         else:
             overlap = 0.5 if given.method == "balanced-overlap" else 0.0
             tasks += balanced(space, count, given.seed, tasks, overlap, held)
     return (*tasks, *held)
+
+
+def _drawn(
+    space: Space,
+    count: int,
+    seed: int,
+    purpose: int,
+    earlier: Sequence[Task] = (),
+    apart: Sequence[Task] = (),
+) -> list[Task]:
+    """Random tasks, each by a key of its own, so that nothing hangs on how many there will be."""
+    found: list[Task] = []
+    taken = {space.same(t) for t in (*earlier, *apart)}
+    for k in range(count):
+        found.append(draw(space, generator(seed, purpose, len(earlier) + k), taken))
+        taken.add(space.same(found[-1]))
+    return found
 
 
 def _check(given: Conjoint) -> None:
@@ -184,10 +196,10 @@ def _check(given: Conjoint) -> None:
             f"conjoint.tasks is {list(given.tasks)}: give a number of tasks from 1 to {_MOST:,}, "
             "or a list of numbers, one for each stage"
         )
-    if given.holdouts < 0 or given.seed < 0:
+    if not 0 <= given.holdouts <= _MOST or given.seed < 0:
         raise StudyError(
             f"conjoint.holdouts is {given.holdouts} and conjoint.seed {given.seed}: give whole "
-            "numbers from 0"
+            f"numbers from 0 (holdouts up to {_MOST:,})"
         )
     if not 1 <= given.blocks <= given.tasks[0]:
         raise StudyError(
@@ -219,11 +231,15 @@ def _check_design(given: Conjoint, space: Space) -> None:
                 f"{len(sizes)} factors ({_slots(space.slots)}): leave design and block out, and "
                 "they are made anew"
             )
-        if not space.distinct(task) or (other := seen.setdefault(space.same(task), name)) != name:
-            what = f"asks what task {other} asks" if space.distinct(task) else "offers no choice"
+        if not space.distinct(task):
             raise StudyError(
-                f"task {name} of conjoint.design {what}: give each task levels of its own; to ask "
-                "one more often, raise runs"
+                f"task {name} of conjoint.design shows two alternatives that are alike in all: "
+                "give them different levels"
+            )
+        if (other := seen.setdefault(space.same(task), name)) != name:
+            raise StudyError(
+                f"task {name} of conjoint.design asks what task {other} asks: give each task "
+                "levels of its own; to ask one more often, raise runs"
             )
         if not space.allowed(task):
             raise StudyError(

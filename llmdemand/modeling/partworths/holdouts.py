@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.core.line import OneLine
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, Codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,49 +107,30 @@ def scored(
     """
     import pandas as pd
 
-    n, j = predicted.shape
-    place: Array = np.asarray(pd.factorize(task)[0], np.intp)
-    count = np.bincount(place)
+    place: Codes = np.asarray(pd.factorize(task)[0], np.intp)
+    names = list(pd.unique(task))
+    j = len(ids)
     # Of corrected beliefs the mean of a task may leave [0, 1]; what nobody can beat does not.
-    mean = np.column_stack([np.bincount(place, outcome[:, k]) / count for k in range(j)])
-    mean = np.clip(mean, 0.0, None)
+    mean = np.clip(_means(outcome, place), 0.0, None)
     mean = mean / mean.sum(axis=1, keepdims=True)
     rows = {
         "model": predicted,
-        "shares": np.broadcast_to(usual, (n, j)),
-        "chance": np.full((n, j), 1 / j),
+        "shares": np.broadcast_to(usual, outcome.shape),
+        "chance": np.full(outcome.shape, 1 / j),
         "ceiling": mean[place],
     }
-    known = choice.any(axis=1)
-    found = {}
-    for name, p in rows.items():
-        loss = -(outcome * np.log(np.maximum(p, _SMALL))).sum(axis=1)
-        best = p.max(axis=1, keepdims=True)
-        # Of alternatives that are equally likely each is the hit as often.
-        tied = p >= best - _SMALL
-        hit = (tied * choice).sum(axis=1) / tied.sum(axis=1)
-        found[name] = {
-            "hit_rate": float(hit[known].mean()) if known.any() else np.nan,
-            "hit_rate_se": _se(hit[known], place[known]),
-            "log_loss": float(loss.mean()),
-            "log_loss_se": _se(loss, place),
-        }
-    names = list(pd.unique(task))
+    found = {name: _scores(p, outcome, choice, place) for name, p in rows.items()}
     shares = pd.DataFrame(
-        [
-            {
-                "task": name,
-                "alternative": a,
-                "predicted": float(predicted[place == t, k].mean()),
-                "observed": float(outcome[place == t, k].mean()),
-            }
-            for t, name in enumerate(names)
-            for k, a in enumerate(ids)
-        ]
+        {
+            "task": np.repeat(names, j),
+            "alternative": np.tile(ids, len(names)),
+            "predicted": _means(predicted, place).ravel(),
+            "observed": _means(outcome, place).ravel(),
+        }
     )
     notes = []
-    if not known.all():
-        notes.append(f"{int((~known).sum())} runs without a choice are in no hit rate")
+    if unread := int((~choice.any(axis=1)).sum()):
+        notes.append(f"{unread} runs without a choice are in no hit rate")
     if len(names) < 10:
         notes.append(
             f"standard errors are by task, and {len(names)} tasks tell them roughly"
@@ -157,10 +138,31 @@ def scored(
             else "one holdout task tells nothing of its own chance"
         )
     table = pd.DataFrame.from_dict(found, orient="index")
-    return Holdouts(table, shares, len(names), n, named, tuple(notes))
+    return Holdouts(table, shares, len(names), len(outcome), named, tuple(notes))
 
 
-def _se(values: Array, place: Array) -> float:
+def _means(values: Array, place: Codes) -> Array:
+    """Means by task."""
+    count = np.bincount(place)
+    return np.column_stack([np.bincount(place, column) / count for column in values.T])
+
+
+def _scores(p: Array, outcome: Array, choice: Array, place: Codes) -> dict[str, float]:
+    """Hit rate and log-loss of one prediction, with their standard errors."""
+    loss = -(outcome * np.log(np.maximum(p, _SMALL))).sum(axis=1)
+    # Of alternatives that are equally likely each is the hit as often.
+    tied = p >= p.max(axis=1, keepdims=True) - _SMALL
+    known = choice.any(axis=1)
+    hit = ((tied * choice).sum(axis=1) / tied.sum(axis=1))[known]
+    return {
+        "hit_rate": float(hit.mean()) if len(hit) else np.nan,
+        "hit_rate_se": _se(hit, place[known]),
+        "log_loss": float(loss.mean()),
+        "log_loss_se": _se(loss, place),
+    }
+
+
+def _se(values: Array, place: Codes) -> float:
     """Standard error of a mean, clustered by task: G / (G - 1) times the sandwich."""
     groups = np.unique(place)
     if len(groups) < 2:

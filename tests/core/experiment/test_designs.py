@@ -354,6 +354,7 @@ def test_prohibitions_that_leave_nothing_are_said():
         (Conjoint((4,), "efficent"), "did you mean 'efficient'"),
         (Conjoint((4,), "random", blocks=5), "conjoint.blocks is 5, with 4 tasks"),
         (Conjoint((4,), "random", seed=-1), "conjoint.seed -1"),
+        (Conjoint((4,), "random", holdouts=10**9), "conjoint.holdouts is 1000000000"),
         (Conjoint((4,), "given"), "there is no design"),
         (Conjoint((1,), "given", design=((0,) * 8,)), "task 1 of conjoint.design"),
         (Conjoint((1,), "given", design=((9,) * 9,)), "task 1 of conjoint.design"),
