@@ -10,6 +10,7 @@ import typer
 from llmdemand.cli.app import App, app
 from llmdemand.cli.options import AsJson, Outside, RespondentId, Respondents, StudyName, study_of
 from llmdemand.cli.output import out, print_json, say
+from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.core.study import Study
@@ -51,6 +52,10 @@ def show(
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
     allow_outside: Outside = False,
+    tasks: Annotated[
+        Path | None,
+        typer.Option("--tasks", help="Write the tasks of a choice experiment to this CSV file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a study's design and its first prompt.
@@ -58,6 +63,10 @@ def show(
     Example: [b]llmdemand studies show pampers[/b]
     """
     chosen = study_of(study, respondents, respondent_id, allow_outside=allow_outside)
+    if tasks is not None:
+        if tasks.exists():
+            raise UsageError(f"--tasks {tasks} exists: give another path, or remove it first")
+        chosen.tasks().to_csv(tasks, index=False)
     if as_json:
         print_json(chosen.to_dict())
         return

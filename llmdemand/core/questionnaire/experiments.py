@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from llmdemand.core.experiment.attributes import Attribute
 from llmdemand.core.experiment.conjoint import Conjoint
+from llmdemand.core.experiment.listed import read_tasks
+from llmdemand.core.experiment.space import Space
 from llmdemand.core.questionnaire.fields import only_known, texts, typed
 from llmdemand.errors import StudyError
 
@@ -67,8 +71,19 @@ def _by_name(data: list[Any]) -> dict[str, Any]:
     return found
 
 
-def read_conjoint(data: Any, folder: Path | Traversable) -> Conjoint:
+def read_conjoint(
+    data: Any, folder: Path | Traversable, space_of: Callable[[Conjoint], Space]
+) -> Conjoint:
     """Choice tasks: how many, made how, or which.
+
+    Parameters
+    ----------
+    data : Any
+        The table ``[conjoint]``.
+    folder : path
+        Where a table of tasks lies that it names (``file``).
+    space_of : callable
+        The tasks that its levels and prohibitions make.
 
     Raises
     ------
@@ -76,14 +91,19 @@ def read_conjoint(data: Any, folder: Path | Traversable) -> Conjoint:
         Naming the field and what it has to be.
     """
     given = typed(data, dict, "conjoint")
-    known = ["tasks", *_KINDS, "prior", "prohibited", "design", "block"]
+    known = ["tasks", *_KINDS, "prior", "prohibited", "file", "design", "block"]
     only_known(given, known, "field of conjoint")
-    if "tasks" not in given:
-        raise StudyError("conjoint.tasks is missing: say how many choice tasks there are")
-    stages = given["tasks"] if isinstance(given["tasks"], list) else [given["tasks"]]
+    if ("tasks" in given) == ("file" in given):
+        raise StudyError(
+            "conjoint.tasks is missing: say how many choice tasks there are, or name their file"
+            if "tasks" not in given
+            else "conjoint has tasks and a file, which says how many there are: remove one"
+        )
+    stages = given.get("tasks", 1)
+    stages = stages if isinstance(stages, list) else [stages]
     rows = typed(given.get("design", []), list, "conjoint.design")
     barred = typed(given.get("prohibited", []), list, "conjoint.prohibited")
-    return Conjoint(
+    found = Conjoint(
         tuple(typed(n, int, "conjoint.tasks") for n in stages),
         **{k: typed(given[k], kind, f"conjoint.{k}") for k, kind in _KINDS.items() if k in given},
         prior=typed(given.get("prior", {}), dict, "conjoint.prior"),
@@ -91,3 +111,28 @@ def read_conjoint(data: Any, folder: Path | Traversable) -> Conjoint:
         design=tuple(tuple(typed(row, list, "conjoint.design")) for row in rows),
         block=tuple(typed(given.get("block", []), list, "conjoint.block")),
     )
+    return _of_file(given, found, folder, space_of) if "file" in given else found
+
+
+def _of_file(
+    given: dict[str, Any],
+    found: Conjoint,
+    folder: Path | Traversable,
+    space_of: Callable[[Conjoint], Space],
+) -> Conjoint:
+    """The tasks of a table, which says all that its fields would."""
+    said = [k for k in ("method", "blocks", "holdouts", "seed", "design", "block") if k in given]
+    if said:
+        raise StudyError(
+            f"conjoint.file holds the tasks, and conjoint.{said[0]} says how to make others: "
+            "remove one"
+        )
+    name = typed(given["file"], str, "conjoint.file")
+    path = Path(name) if Path(name).is_absolute() else folder.joinpath(name)
+    if not path.is_file():
+        raise StudyError(f"{path}: no such file; give a table of tasks (CSV)")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: is not UTF-8 text; save it as CSV (UTF-8)") from None
+    return replace(found, method="given", **read_tasks(text, str(path), space_of(found)))

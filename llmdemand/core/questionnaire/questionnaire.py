@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.cell import Cell
 from llmdemand.core.experiment.attributes import Attribute, Level, check_attributes, columns_of
 from llmdemand.core.experiment.conjoint import Conjoint, designed
 from llmdemand.core.experiment.inspection import DesignReport, inspected
+from llmdemand.core.experiment.listed import listed
 from llmdemand.core.experiment.space import PRICE, Space
 from llmdemand.core.menu import Menu
 from llmdemand.core.questionnaire.content import digest
@@ -30,6 +31,9 @@ from llmdemand.core.questionnaire.prompts import (
 from llmdemand.core.questionnaire.respondents import prices_of
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Questionnaire"]
 
@@ -175,6 +179,18 @@ class Questionnaire:
                 "`llmdemand studies new --conjoint`"
             )
         return inspected(self.conjoint, self.space)
+
+    def tasks(self) -> pd.DataFrame:
+        """The choice tasks as a table, as ``conjoint.file`` reads it: see `listed.listed`.
+
+        Raises
+        ------
+        StudyError
+            If the study has no choice tasks.
+        """
+        if self.conjoint is None:
+            raise StudyError(f"{self.name!r} has no choice tasks: add [conjoint]")
+        return listed(self.conjoint, self.space)
 
     @cached_property
     def attribute_columns(self) -> Mapping[str, Attribute]:

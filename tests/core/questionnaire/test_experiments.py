@@ -222,3 +222,64 @@ def test_python_makes_studies_of_tasks_too():
     )
     assert len(one.cells()) == 10
     assert "30 to a pack" in "".join(one.prompt(c, one.order(c, 0))[1] for c in one.cells())
+
+
+def test_tasks_are_written_and_read(tmp_path):
+    one = study(personas=PEOPLE, conjoint={**BASE["conjoint"], "blocks": 2})
+    table = one.tasks()
+    assert list(table.columns) == [
+        *("task", "block", "price_aroma", "size_aroma", "roast_aroma"),
+        *("price_bosco", "size_bosco", "roast_bosco"),
+    ]
+    cell = next(c for c in one.cells() if c.task == "3")
+    row = table.set_index("task").loc["3"]
+    assert row["price_bosco"] == cell.prices["bosco"]
+    assert row["roast_aroma"] == cell.attributes["roast"]["aroma"]
+    table.to_csv(tmp_path / "tasks.csv", index=False)
+    given = {"file": "tasks.csv"}
+    again = ld.Study.from_dict({**BASE, "personas": PEOPLE, "conjoint": given}, folder=tmp_path)
+    assert again.conjoint.design == one.conjoint.design
+    assert again.conjoint.block == one.conjoint.block
+    assert [(c.task, c.persona["id"]) for c in again.cells()] == [
+        (c.task, c.persona["id"]) for c in one.cells()
+    ]
+    # What is kept does not need the file.
+    assert ld.Study.from_dict(again.to_dict()) == again
+    # Tasks of another program: levels alone.
+    table.iloc[:5, 2:].to_csv(tmp_path / "few.csv", index=False)
+    few = ld.Study.from_dict({**BASE, "conjoint": {"file": "few.csv"}}, folder=tmp_path)
+    assert few.conjoint.design == one.conjoint.design[:5] and few.conjoint.blocks == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no tasks"),
+        ("price_aroma\n6\n", "there is no column 'size_aroma'"),
+        ("HEAD,colour\nROW,1\n", "column 'colour' is not known"),
+        ("HEAD,price_aroma\nROW,6\n", "column 'price_aroma' is twice"),
+        ("HEAD\n7,250,light,6,250,dark\n", "row 1, column 'price_aroma': no level '7'"),
+        ("HEAD\n6,250,lihgt,6,250,dark\n", "no level 'lihgt' \\(did you mean 'light'\\?\\)"),
+        ("HEAD\n6,250,light\n", "row 1 has 3 values"),
+        ("HEAD,block\nROW,x\n", "block is 'x'"),
+        ("HEAD,task\nROW,h1\n", "all tasks are holdouts"),
+        ("HEAD\nROW\nROW\n", "task 2 of conjoint.design asks what task 1 asks"),
+        ('HEAD\n"6\n', "is not CSV"),
+    ],
+)
+def test_tables_of_tasks_that_are_wrong_are_named(tmp_path, text, message):
+    head = "price_aroma,size_aroma,roast_aroma,price_bosco,size_bosco,roast_bosco"
+    text = text.replace("HEAD", head).replace("ROW", "6,250,light,8,500,dark")
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    with pytest.raises(StudyError, match=message):
+        ld.Study.from_dict({**BASE, "conjoint": {"file": "t.csv"}}, folder=tmp_path)
+
+
+def test_a_file_of_tasks_stands_alone(tmp_path):
+    for conjoint, message in (
+        ({"file": "t.csv", "tasks": 3}, "tasks and a file"),
+        ({"file": "t.csv", "seed": 3}, "conjoint.seed says how to make others"),
+        ({"file": "no.csv"}, "no.csv: no such file"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            ld.Study.from_dict({**BASE, "conjoint": conjoint}, folder=tmp_path)
