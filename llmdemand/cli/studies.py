@@ -62,11 +62,13 @@ def show(
 
     Example: [b]llmdemand studies show pampers[/b]
     """
+    from llmdemand.core.sheets import write_csv
+
     chosen = study_of(study, respondents, respondent_id, allow_outside=allow_outside)
     if tasks is not None:
         if tasks.exists():
             raise UsageError(f"--tasks {tasks} exists: give another path, or remove it first")
-        chosen.tasks().to_csv(tasks, index=False)
+        write_csv(chosen.tasks(), tasks)
     if as_json:
         print_json(chosen.to_dict())
         return

@@ -80,13 +80,26 @@ def efficient(
         if found < least * (1 - _GAIN) or not best:
             best, least = search.tasks, found
     if least == float("inf"):
-        need = -(-len(code.terms) // (len(space.menu.ids) - 1))
-        raise StudyError(
-            f"{count + len(earlier)} tasks cannot tell {len(code.terms)} coefficients "
-            f"({', '.join(code.terms)}): ask {need} at least and better twice as many, or give "
-            "attributes fewer levels"
-        )
+        raise StudyError(_untold(code, beta, [*earlier, *best]))
     return best
+
+
+def _untold(code: Coding, beta: Array, tasks: Sequence[Task]) -> str:
+    """Why a design does not tell all coefficients, and what to do."""
+    x = code.x(tasks)
+    count, others, k = len(tasks), x.shape[1] - 1, len(code.terms)
+    said = f"{count} tasks cannot tell {k} coefficients ({', '.join(code.terms)}): "
+    if count * others < k:
+        return f"{said}ask {-(-k // others)} at least, better twice as many"
+    if d_error(information(x, 0 * beta[:1])) < float("inf"):
+        return (
+            f"{said}at conjoint.prior nearly every answer is certain, and tells nothing; give "
+            "smaller utilities (they are log-odds: a difference of 5 is 99 to 1)"
+        )
+    return (
+        f"{said}some levels always come together; prohibit less, ask more tasks, or give "
+        "attributes fewer levels"
+    )
 
 
 def _start(space: Space, count: int, seed: int, start: int, others: Sequence[Task]) -> list[Task]:

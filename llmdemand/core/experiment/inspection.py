@@ -71,7 +71,7 @@ class DesignReport(OneLine):
     @property
     def gain(self) -> float:
         """Answers that a random design needs for each answer of this one."""
-        return self.random_d_error / self.d_error
+        return self.random_d_error / self.d_error if self.d_error < float("inf") else 0.0
 
     def summary(self) -> str:
         """All of it as text."""
@@ -86,6 +86,11 @@ class DesignReport(OneLine):
             f"utility balance {self.utility_balance:.2f} (1: alternatives are equally likely); "
             f"repeated levels per task {self.repeated:.2f}, at random {self.random_repeated:.2f}",
         ]
+        if self.d_error == float("inf"):
+            lines.append(
+                "these tasks cannot tell all coefficients: some levels always come together, or "
+                "answers are certain at the prior; ask more tasks, prohibit less, or be less sure"
+            )
         shown = self.terms.to_string(index=False, float_format=lambda v: f"{v:.3g}")
         lines += ["", "expected precision, of one answer to each task", shown]
         lines += ["", "level balance: how often each is shown", self.balance.to_string(index=False)]

@@ -115,6 +115,8 @@ def _check_names(names: Sequence[str], columns: Sequence[str], where: str) -> No
 
 
 def _level(slot: Slot, value: str, where: str) -> int:
+    # The mark by which tables keep spreadsheets from running a text.
+    value = value.removeprefix("'") if value not in slot.levels else value
     texts = [f"{v:g}" if isinstance(v, float) else v for v in slot.levels]
     if not isinstance(slot.levels[0], str):
         try:

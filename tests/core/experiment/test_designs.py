@@ -148,6 +148,22 @@ def test_a_design_that_cannot_tell_everything_has_no_finite_error():
         efficient(space, coding(space), prior_draws(space, {}), 2, seed=0)
 
 
+def test_why_a_design_tells_too_little_is_said():
+    space = coffee()
+    sure = prior_draws(space, {"price": -200.0})
+    with pytest.raises(StudyError, match="nearly every answer is certain"):
+        efficient(space, coding(space), sure, 12, seed=0, starts=1)
+    # The size is known from the price: their effects cannot be told apart.
+    rules = [{"size": "250 g", "price": [5, 7, 9]}, {"size": ["500 g", "1 kg"], "price": 3}]
+    rules += [{"size": "500 g", "price": [7, 9]}, {"size": "1 kg", "price": [5, 9]}]
+    tied = coffee([*rules, {"price": 9, "size": "250 g"}])
+    with pytest.raises(StudyError, match="some levels always come together"):
+        efficient(tied, coding(tied), prior_draws(tied, {}), 20, seed=0, starts=1)
+    report = inspected(designed(Conjoint((8,), "random"), tied), tied)
+    assert report.d_error == float("inf") and report.gain == 0
+    assert "some levels always come together" in report.summary()
+
+
 def test_units_of_the_price_change_no_design():
     found = []
     for unit in (1.0, 100.0):

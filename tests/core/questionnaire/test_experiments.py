@@ -251,6 +251,18 @@ def test_tasks_are_written_and_read(tmp_path):
     assert few.conjoint.design == one.conjoint.design[:5] and few.conjoint.blocks == 1
 
 
+def test_levels_that_a_spreadsheet_would_run_come_back(tmp_path):
+    from llmdemand.core.sheets import write_csv
+
+    changes = {"attributes": {"deal": ["=1+1", "-5 %"], "size": [250, 500]}}
+    changes["offer"] = "{label} {price} {deal} {size}"
+    one = study(**changes)
+    write_csv(one.tasks(), tmp_path / "t.csv")
+    assert "'=1+1" in (tmp_path / "t.csv").read_text("utf-8")
+    data = {**BASE, **changes, "conjoint": {"file": "t.csv"}}
+    assert ld.Study.from_dict(data, folder=tmp_path).conjoint.design == one.conjoint.design
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
