@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,6 +87,11 @@ class Space:
             their names mean nothing.
         """
         found = tuple(attributes)
+        for a, grid in prices.items():
+            if not grid or len(set(grid)) < len(grid) or not all(map(math.isfinite, grid)):
+                raise StudyError(
+                    f"price of {a!r} is {list(grid)[:20]}: give distinct finite numbers"
+                )
         slots = tuple(
             slot
             for a, grid in prices.items()

@@ -128,7 +128,12 @@ def _of_file(
             "remove one"
         )
     name = typed(given["file"], str, "conjoint.file")
-    path = Path(name) if Path(name).is_absolute() else folder.joinpath(name)
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise StudyError(
+            f"conjoint.file is {name!r}, which lies outside of the study's folder: put the table "
+            "beside the study"
+        )
+    path = folder.joinpath(name)
     if not path.is_file():
         raise StudyError(f"{path}: no such file; give a table of tasks (CSV)")
     try:

@@ -352,6 +352,12 @@ def test_impossible_prohibitions_are_named(entry, message):
         coffee([entry])
 
 
+@pytest.mark.parametrize("grid", [(1.0, float("nan")), (1.0, 1.0), ()])
+def test_prices_are_distinct_numbers(grid):
+    with pytest.raises(StudyError, match="price of 'a'"):
+        Space.of(Menu.of("A", "B"), {"a": grid, "b": (1.0,)}, [SIZE])
+
+
 def test_prohibitions_that_leave_nothing_are_said():
     rules = [{"size": ["250 g", "500 g"], "price": list(GRID)}, {"size": "1 kg", "price": [3, 5]}]
     rules += [{"size": "1 kg", "price": [7, 9], "alternative": "b"}]

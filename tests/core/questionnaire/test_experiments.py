@@ -292,6 +292,8 @@ def test_a_file_of_tasks_stands_alone(tmp_path):
         ({"file": "t.csv", "tasks": 3}, "tasks and a file"),
         ({"file": "t.csv", "seed": 3}, "conjoint.seed says how to make others"),
         ({"file": "no.csv"}, "no.csv: no such file"),
+        ({"file": "../t.csv"}, "lies outside of the study's folder"),
+        ({"file": "/t.csv"}, "lies outside of the study's folder"),
     ):
         with pytest.raises(StudyError, match=message):
             ld.Study.from_dict({**BASE, "conjoint": conjoint}, folder=tmp_path)
