@@ -52,7 +52,7 @@ def information(x: Array, beta: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> information(np.array([[[1.0], [-1.0]]]), np.zeros((1, 1))).tolist()
+    >>> information(np.array([[[1.0], [-1.0]]]), np.zeros((1, 1))).round(12).tolist()
     [[[1.0]]]
     """
     import numpy as np
@@ -70,7 +70,7 @@ def d_error(found: Array) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> float(d_error(np.eye(2)[None] * 4))
+    >>> round(d_error(np.eye(2)[None] * 4), 12)
     0.25
     """
     import numpy as np
