@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
     from llmdemand.modeling.inference.hypotheses import lr_test
     from llmdemand.modeling.inference.round_numbers import round_number_test
+    from llmdemand.modeling.models.conjoint import conjoint
     from llmdemand.modeling.models.demand import Demand, fit_demand
     from llmdemand.modeling.models.latent import lclogit
     from llmdemand.modeling.models.logit import fraclogit, logit
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.nested import nlogit
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.models.tastes import tastes
+    from llmdemand.modeling.partworths.result import PartWorths
     from llmdemand.modeling.quantities.quantity import Quantity
     from llmdemand.modeling.scoring.classes import class_numbers
     from llmdemand.modeling.scoring.validation import cross_validate
@@ -102,6 +104,7 @@ _HOMES = {
     "Menu": "core.menu",
     "OpenAIBackend": "simulation.backends.openai",
     "Panel": "core.panel",
+    "PartWorths": "modeling.partworths.result",
     "Precision": "reporting.measures.precision",
     "PriceWarning": "core.questionnaire.checks",
     "Prices": "simulation.cost",
@@ -129,6 +132,7 @@ _HOMES = {
     "compare": "reporting.compare",
     "compare_branching": "belief.branching.compared",
     "compare_models": "modeling.tables.comparison",
+    "conjoint": "modeling.models.conjoint",
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
     "discrepancy": "calibration.discrepancy",
@@ -192,6 +196,7 @@ __all__ = [
     "Menu",
     "OpenAIBackend",
     "Panel",
+    "PartWorths",
     "Precision",
     "PriceWarning",
     "Prices",
@@ -219,6 +224,7 @@ __all__ = [
     "compare",
     "compare_branching",
     "compare_models",
+    "conjoint",
     "cross_validate",
     "debias",
     "discrepancy",

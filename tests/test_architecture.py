@@ -31,6 +31,7 @@ ALLOWED = {
 FLOORS = {
     "core": [
         "cell line menu processors resources sampling sheets written",
+        "experiment",
         "questionnaire starter",
         "study",
         "panel",
@@ -59,6 +60,7 @@ FLOORS = {
         "markets tastes",
         "inference",
         "scoring",
+        "partworths",
         "tables",
         "models",
     ],
@@ -103,7 +105,7 @@ FLOORS = {
         "app reports",
         "measures",
         "batches first lab panels people readers runs stores studies",
-        "plans",
+        "analyses plans",
     ],
 }
 MOST = 13  # modules in a folder

@@ -15,6 +15,7 @@ from llmdemand.belief.measures.measured import measured
 from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
+from llmdemand.core.experiment.conjoint import holdout
 from llmdemand.core.panel import WHOLE, Panel, columns
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
@@ -220,7 +221,9 @@ def _row(
         chosen, mismatch = found.choice, found.mismatch
         status = "unread" if chosen is None else "read"
     # What most studies do not vary, they have no column for.
-    varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm") if k in names}
+    varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm", "task") if k in names}
+    if "holdout" in names:
+        varied["holdout"] = holdout(cell.task)
     return {
         "run_id": f"{cell.index}-{answer.replicate}",
         "cell": cell.index,
@@ -230,6 +233,7 @@ def _row(
         "order": ">".join(answer.order),
         **varied,
         **{f"price_{a}": p for a, p in cell.prices.items()},
+        **{f"{x}_{a}": v for x, own in cell.attributes.items() for a, v in own.items()},
         "status": found.status,
         "choice": choice,
         **{f"belief_{a}": b for a, b in zip(ids, found.belief, strict=True)},

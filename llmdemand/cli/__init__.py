@@ -11,6 +11,7 @@ from llmdemand.cli import (
     stores,
     studies,
 )
+from llmdemand.cli.analyses import conjoint
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
@@ -18,6 +19,7 @@ from llmdemand.cli.measures import similarity
 __all__ = [
     "app",
     "batches",
+    "conjoint",
     "installation",
     "lab",
     "main",

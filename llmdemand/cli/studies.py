@@ -10,6 +10,7 @@ import typer
 from llmdemand.cli.app import App, app
 from llmdemand.cli.options import AsJson, Outside, RespondentId, Respondents, StudyName, study_of
 from llmdemand.cli.output import out, print_json, say
+from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.core.study import Study
@@ -51,13 +52,23 @@ def show(
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
     allow_outside: Outside = False,
+    tasks: Annotated[
+        Path | None,
+        typer.Option("--tasks", help="Write the tasks of a choice experiment to this CSV file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a study's design and its first prompt.
 
     Example: [b]llmdemand studies show pampers[/b]
     """
+    from llmdemand.core.sheets import write_csv
+
     chosen = study_of(study, respondents, respondent_id, allow_outside=allow_outside)
+    if tasks is not None:
+        if tasks.exists():
+            raise UsageError(f"--tasks {tasks} exists: give another path, or remove it first")
+        write_csv(chosen.tasks(), tasks)
     if as_json:
         print_json(chosen.to_dict())
         return
@@ -71,6 +82,12 @@ def show(
             system, user = chosen.prompt(one, chosen.order(one, 0))
             title = f"[{named}]\n" if named else ""
             say(f"\n{title}{system}\n\n{user}".rstrip())
+    if chosen.conjoint is not None:
+        say("")
+        # Tables that are too wide for the terminal are better cut by it than folded by us.
+        out().print(
+            chosen.inspect_design().summary(), markup=False, highlight=False, soft_wrap=True
+        )
     orders = {chosen.order(cell, r) for r in range(2 * len(chosen.option_orders()))}
     if len(orders) > 1 or chosen.orders == "cross":
         many = [" > ".join(order) for order in chosen.option_orders()]
@@ -83,14 +100,17 @@ def new(
     name: Annotated[
         str | None, typer.Option("--name", help="The study's name; the file's by default.")
     ] = None,
+    conjoint: Annotated[
+        bool, typer.Option("--conjoint", help="A choice experiment: attributes, levels, tasks.")
+    ] = False,
 ) -> None:
     """Write a commented study file to begin from; it runs as it is.
 
-    Example: [b]llmdemand studies new coffee.toml[/b]
+    Example: [b]llmdemand studies new coffee.toml --conjoint[/b]
     """
     from llmdemand.core.starter import new_study
 
-    written = new_study(path, name)
+    written = new_study(path, name, conjoint=conjoint)
     say(
         f"{written}: change what it asks, then look at it with `llmdemand studies show {written}` "
         f"and try it with `llmdemand simulate {written} --backend synthetic`. It asks for the "
@@ -106,6 +126,14 @@ def design(study: Study) -> str:
     own = ", each persona's own" if study.focal in study.price_fields else ""
     label = f" ({study.label})" if study.label else ""
     cells = f"{len(study.cells())} cells"
+    if study.conjoint is not None:
+        given = study.conjoint
+        held = f" and {given.holdouts} holdouts" if given.holdouts else ""
+        cells += f", {given.total} choice tasks{held}"
+        cells += f" in {given.blocks} blocks" if given.blocks > 1 else ""
+    if study.attributes:
+        names = (f"{x.name} ({len(x.levels)})" for x in study.attributes)
+        cells += f", attributes {', '.join(names)}"
     if study.points is not None:
         cells += f" of {study.full_size}"
     return (

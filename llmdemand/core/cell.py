@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Cell"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One design point: prices, persona, arm and, if crossed, option order and wording.
+    """One design point: prices, attributes, persona, arm and, if crossed, order and wording.
 
     Attributes
     ----------
@@ -27,6 +27,10 @@ class Cell:
         Id of the prompt variant; None where the study has no variants.
     arm : str
         ``blind``, or ``unblinded``: the prompt says that prices were randomised.
+    attributes : mapping of str to mapping
+        Level by attribute, then alternative id; empty where alternatives have a price alone.
+    task : str or None
+        Name of the choice task in a conjoint design (``h1``, ``h2``, ... are holdouts), else None.
     """
 
     index: int
@@ -35,3 +39,5 @@ class Cell:
     order: tuple[str, ...] | None
     variant: str | None = None
     arm: str = "blind"
+    attributes: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
+    task: str | None = None

@@ -105,17 +105,19 @@ class Panel(OneLine):
     ----------
     frame : pandas.DataFrame
         One row per run: ``run_id, cell, replicate, persona_id, order, variant, arm,
-        price_<alt>..., status, choice, belief_<alt>..., lo_<alt>..., hi_<alt>...,
-        decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token, pivot_listed,
-        final_choice, final_status, mismatch, later_names, reason, text, model, backend,
-        temperature, prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the
+        price_<alt>..., <attribute>_<alt>..., status, choice, belief_<alt>..., lo_<alt>...,
+        hi_<alt>..., decided_mass, undecided_mass, tail_mass, pivot_index, pivot_token,
+        pivot_listed, final_choice, final_status, mismatch, later_names, reason, text, model,
+        backend, temperature, prompt_tokens, completion_tokens``. ``pivot_listed`` says whether the
         pivot token is among the listed candidates, by which belief is made; ``reason`` says in
         words why a run has no belief, where its status does not say it all. Beliefs are NaN where
         a run has none. ``cell`` is the index in the full factorial, ``order`` the option order
         that the run saw. ``variant`` (id of the prompt variant) is there only if the study has
         variants; ``arm`` (``blind`` or ``unblinded``) only if not all runs are blind;
         ``respondent_id``, after ``persona_id``, only if the personas are respondents: text, and
-        the key by which data on the same people are joined. Of models that think first,
+        the key by which data on the same people are joined. ``<attribute>_<alt>`` is the level of
+        an attribute (a text or a number), there only where alternatives have attributes; ``task``
+        (its name) and ``holdout`` only in a conjoint design. Of models that think first,
         ``between_<alt>...`` is the variance of belief between a run's ``thoughts``, and belief is
         their mean. ``final_choice`` is what the reader named in ``provenance["final_reader"]``
         finds in the whole answer (``final_status``: one of `FINAL_STATUSES`), ``mismatch``
@@ -181,12 +183,20 @@ class Panel(OneLine):
         """Number of runs by status, every status listed."""
         return self.frame["status"].value_counts().reindex(list(STATUSES), fill_value=0)
 
-    def long(self) -> pd.DataFrame:
+    def long(self, *, filled: bool = False) -> pd.DataFrame:
         """One row per run and alternative: ``run_id, cell, alternative, price, belief, chosen``.
 
         The design's columns ``replicate, persona_id, order`` and, where the panel has
-        them, ``respondent_id``, ``variant`` and ``arm`` are repeated. The price of an outside
-        option is NaN; ``chosen`` is 0/1 and belief is NaN where the run has none.
+        them, ``respondent_id``, ``variant``, ``arm``, ``task`` and ``holdout`` are repeated;
+        attributes stand after the price, texts as categories in the order of their levels.
+        The price of an outside option is NaN, as are its attributes; ``chosen`` is 0/1 and
+        belief is NaN where the run has none.
+
+        Parameters
+        ----------
+        filled : bool
+            Give alternatives without a price the price 0, and without an attribute its first
+            level, as ``clogit`` takes them: their constants hold the rest.
         """
         import pandas as pd
 
@@ -195,7 +205,8 @@ class Panel(OneLine):
             price = self.frame.get(f"price_{alternative}")
             part = self.frame[[*_head(self.study), *_varied(self.study)]].assign(
                 alternative=alternative,
-                price=float("nan") if price is None else price,
+                price=(0.0 if filled else float("nan")) if price is None else price,
+                **levels_of(self.study, self.frame, alternative, filled=filled),
                 belief=self.frame[f"belief_{alternative}"],
                 chosen=(self.frame["choice"] == alternative).astype(int),
             )
@@ -284,6 +295,23 @@ def _completed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**dict.fromkeys(missing, ""))
 
 
+def levels_of(
+    study: Study, frame: pd.DataFrame, alternative: str, *, filled: bool
+) -> dict[str, pd.Series[Any]]:
+    """Levels of an alternative's attributes, by attribute; see `Panel.long`."""
+    import pandas as pd
+
+    found = {}
+    for x in study.attributes:
+        own = frame.get(x.column(alternative)) if alternative in study.prices else None
+        if own is None:
+            missing: Any = float("nan") if x.numeric else None
+            own = pd.Series([x.levels[0] if filled else missing] * len(frame), frame.index)
+        kind = float if x.numeric else pd.CategoricalDtype(list(x.levels), ordered=False)
+        found[x.name] = own.astype(kind)
+    return found
+
+
 def columns(study: Study) -> list[str]:
     """The columns of a panel of this study, in order."""
     ids = study.menu.ids
@@ -294,6 +322,7 @@ def columns(study: Study) -> list[str]:
         *_head(study),
         *_varied(study),
         *(f"price_{a}" for a in study.prices),
+        *study.attribute_columns,
         "status",
         "choice",
         *(f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in ids),
@@ -324,7 +353,8 @@ def _head(study: Study) -> list[str]:
 def _varied(study: Study) -> list[str]:
     """Columns of the factors that a study need not have."""
     variant = ["variant"] if study.variants else []
-    return [*variant, *(["arm"] if study.arms != ("blind",) else [])]
+    task = ["task", "holdout"] if study.conjoint is not None else []
+    return [*variant, *(["arm"] if study.arms != ("blind",) else []), *task]
 
 
 def _validate(frame: pd.DataFrame, study: Study) -> None:
@@ -351,10 +381,19 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     )
     read = frame["final_choice"].isin(list(study.menu.ids)) == (frame["final_status"] == "read")
     _all(frame, read, f"final_choice is not one of {list(study.menu.ids)} where it is read")
-    levels = {"variant": [v.id for v in study.variants], "arm": list(study.arms)}
+    tasks = [] if study.conjoint is None else list(study.conjoint.names)
+    levels: dict[str, list[Any]] = {
+        "variant": [v.id for v in study.variants],
+        "arm": list(study.arms),
+        "task": tasks,
+        "holdout": [True, False],
+    }
     for column in _varied(study):
         found = frame[column].isin(levels[column])
         _all(frame, found, f"{column} is not one of {levels[column]}")
+    for column, attribute in study.attribute_columns.items():
+        known = frame[column].isin(list(attribute.levels))
+        _all(frame, known, f"{column} is not one of {list(attribute.levels)}")
     if study.respondents:
         _all(frame, frame["respondent_id"].notna(), "the respondent_id is missing")
         asked = frame["respondent_id"].isin([p["id"] for p in study.personas])

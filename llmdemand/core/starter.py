@@ -13,7 +13,7 @@ __all__ = ["new_study"]
 _NAME = 'name = "my-study"'
 
 
-def new_study(path: str | Path, name: str | None = None) -> Path:
+def new_study(path: str | Path, name: str | None = None, *, conjoint: bool = False) -> Path:
     """Write a complete, commented study of two brands, to be edited.
 
     It asks for the choice first: a free answer may weigh one brand and take the other, and what
@@ -25,6 +25,8 @@ def new_study(path: str | Path, name: str | None = None) -> Path:
         Of the TOML file to write; missing folders are made.
     name : str, optional
         Name of the study; by default that of the file.
+    conjoint : bool
+        A choice experiment instead: three brands that differ in price, size and roast.
 
     Returns
     -------
@@ -51,7 +53,9 @@ def new_study(path: str | Path, name: str | None = None) -> Path:
     name = path.stem if name is None else name
     if not name.strip():
         raise StudyError("the name of the study is empty: give one, or leave it out")
-    template = data_file("templates", "study.toml").read_text("utf-8")
+    template = data_file("templates", "conjoint.toml" if conjoint else "study.toml").read_text(
+        "utf-8"
+    )
     # JSON's texts are TOML's, but for the one control character that JSON leaves bare.
     quoted = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
     text = template.replace(_NAME, f"name = {quoted}", 1)

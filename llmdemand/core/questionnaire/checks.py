@@ -23,6 +23,7 @@ MODES = ("chat", "completion")
 ARMS = ("blind", "unblinded")
 # Cells that are written out: their prompts alone would take gigabytes.
 _MOST_CELLS = 1_000_000
+_COUNTED = 2**62  # positions that a fraction can tell apart
 
 
 class PriceWarning(UserWarning):
@@ -146,9 +147,10 @@ def _grids(study: Questionnaire) -> None:
             )
     count = study.full_size if study.points is None else study.points
     if count > _MOST_CELLS:
+        tasks = "add [conjoint] with a number of tasks, " if study.attributes else ""
         raise StudyError(
-            f"the design has {count:,} cells, more than {_MOST_CELLS:,}: set points to the number "
-            "of cells that are to be asked, or give fewer levels"
+            f"the design has {count:,} cells, more than {_MOST_CELLS:,}: {tasks}set points to the "
+            "number of cells that are to be asked, or give fewer levels"
         )
 
 
@@ -237,7 +239,9 @@ def _personas(study: Questionnaire) -> None:
 
 
 def _design_fields(study: Questionnaire) -> set[str]:
-    return {"offers", "unit", "disclosure", *(f"price_{a}" for a in study.prices)}
+    """What templates other than offers are filled with; attributes are checked by themselves."""
+    levels = {x.column(a) for x in study.attributes for a in study.prices}
+    return {"offers", "unit", "disclosure", *(f"price_{a}" for a in study.prices), *levels}
 
 
 def _templates(study: Questionnaire) -> None:
@@ -270,11 +274,26 @@ def _template(study: Questionnaire, wording: Variant, whose: str, fields: set[st
         raise StudyError(f"price_scale{whose} is {scale}: give a positive number")
     used = placeholders(wording.user or "", f"'user'{whose}", fields)
     used |= placeholders(wording.system or "", f"'system'{whose}", fields)
+    _shows(study, wording, whose, used)
     if "offers" not in used and f"price_{focal}" not in used:
         raise StudyError(
             f"no prompt{whose} shows the price: put {{offers}} or {{price_{focal}}} into 'user'"
         )
-    _offer(study, wording.offer or "", f"'offer'{whose}", ("label", "price"), study.prices)
+    own = tuple(x.name for x in study.attributes)
+    _offer(study, wording.offer or "", f"'offer'{whose}", ("label", "price"), study.prices, own)
+
+
+def _shows(study: Questionnaire, wording: Variant, whose: str, used: set[str]) -> None:
+    """Every attribute stands in the prompt: a level that nobody sees changes nothing."""
+    shown = names(wording.offer or "") if "offers" in used else ()
+    for attribute in study.attributes:
+        for a in study.prices:
+            if not attribute.has(a) or attribute.name in shown or attribute.column(a) in used:
+                continue
+            raise StudyError(
+                f"no prompt{whose} shows the attribute {attribute.name!r} of {a!r}: put "
+                f"{{{attribute.name}}} into 'offer', or {{{attribute.column(a)}}} into 'user'"
+            )
 
 
 def _offer(
@@ -283,13 +302,14 @@ def _offer(
     where: str,
     fixed: tuple[str, ...],
     alternatives: Iterable[str],
+    filled: tuple[str, ...] = (),
 ) -> None:
-    """What is not fixed is an attribute: each alternative needs its field of the personas."""
+    """What is neither fixed nor `filled` by the design is of the personas, by alternative."""
     fields, listed = _persona_fields(study), list(alternatives)
     attributes = {
         field.removesuffix(f"_{a}") for field in fields for a in listed if field.endswith(f"_{a}")
     }
-    known = {*fixed, *attributes}
+    known = {*fixed, *filled, *attributes}
     if study.personas:
         # No slip of the pen, but an attribute that no persona has.
         with suppress(ValueError):
@@ -298,7 +318,7 @@ def _offer(
     if not set(fixed) <= used:
         needed = " and ".join(f"{{{name}}}" for name in fixed)
         raise StudyError(f"{where} needs {'both ' if len(fixed) > 1 else ''}{needed}")
-    for attribute in sorted(used - set(fixed)):
+    for attribute in sorted(used - {*fixed, *filled}):
         for a in listed:
             if f"{attribute}_{a}" not in fields:
                 raise StudyError(
@@ -314,7 +334,9 @@ def _respondents(study: Questionnaire) -> None:
         return
     if not study.personas:
         raise StudyError("respondents is true, but there are no personas: give a table of them")
-    taken = sorted(_persona_fields(study) & reserved(study.menu.ids))
+    own = {*study.attribute_columns, *(x.name for x in study.attributes)}
+    own |= {"task", "holdout", "outside"} if study.conjoint is not None else set()
+    taken = sorted(_persona_fields(study) & (reserved(study.menu.ids) | own))
     if taken:
         raise StudyError(
             f"respondents have a column {taken[0]!r}, which is a column of every panel: rename it"
@@ -335,16 +357,45 @@ def _used(study: Questionnaire) -> set[str]:
     for wording in (study.wording(id) for id in (None, *(v.id for v in study.variants))):
         found |= {*names(wording.system or ""), *names(wording.user or "")}
         found |= {f"{x}_{a}" for x in names(wording.offer or "") for a in study.prices}
-    return found
+    return found - set(study.attribute_columns)
 
 
 def _fraction(study: Questionnaire) -> None:
     if study.design_seed < 0:
         raise StudyError(f"design_seed is {study.design_seed}: give a whole number from 0")
+    if study.conjoint is not None:
+        _tasks(study)
+    elif study.attributes:
+        _factorial(study)
     if study.points is not None and not 1 <= study.points <= study.full_size:
         raise StudyError(
             f"points is {study.points}, but the full factorial has {study.full_size}: "
             f"give 1 to {study.full_size}, or leave it out for all"
+        )
+
+
+def _tasks(study: Questionnaire) -> None:
+    """What a conjoint design excludes."""
+    blocks = study.conjoint.blocks if study.conjoint is not None else 1
+    if study.points is not None:
+        raise StudyError(
+            f"points is {study.points}, a fraction of a factorial, and [conjoint] makes tasks of "
+            "its own: remove points, and say how many with conjoint.tasks"
+        )
+    if blocks > max(1, len(study.personas)):
+        raise StudyError(
+            f"conjoint.blocks is {blocks}, one for each persona in turn, and there are "
+            f"{len(study.personas)} personas: some tasks would never be asked; give at most "
+            f"{max(1, len(study.personas))}"
+        )
+
+
+def _factorial(study: Questionnaire) -> None:
+    """Attributes multiply cells quickly: refuse what nobody can ask, before it is made."""
+    if study.full_size > _COUNTED:
+        raise StudyError(
+            f"the full factorial of prices and attributes has {study.full_size:.3g} cells, too "
+            "many for a fraction of it: add [conjoint] with a number of tasks"
         )
 
 

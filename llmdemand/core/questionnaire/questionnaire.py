@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.cell import Cell
+from llmdemand.core.experiment.attributes import Attribute, Level, check_attributes, columns_of
+from llmdemand.core.experiment.conjoint import Conjoint, designed
+from llmdemand.core.experiment.inspection import DesignReport, inspected
+from llmdemand.core.experiment.listed import listed
+from llmdemand.core.experiment.space import PRICE, Space
 from llmdemand.core.menu import Menu
 from llmdemand.core.questionnaire.content import digest
 from llmdemand.core.questionnaire.design import shuffled, williams
@@ -27,6 +32,9 @@ from llmdemand.core.questionnaire.prompts import (
 from llmdemand.core.questionnaire.respondents import prices_of
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Questionnaire"]
 
@@ -69,8 +77,11 @@ class Questionnaire:
     thinking_open: bool = False
     pinned: tuple[str, ...] = ()
     measure: str = "logprob"
+    attributes: tuple[Attribute, ...] = ()
+    conjoint: Conjoint | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", tuple(self.attributes))
         object.__setattr__(self, "arms", tuple(self.arms))
         object.__setattr__(self, "variants", tuple(self.variants))
         object.__setattr__(self, "thinking", tuple(self.thinking))
@@ -78,6 +89,22 @@ class Questionnaire:
         prices = {a: tuple(map(decimal, grid)) for a, grid in self.prices.items()}
         own = {a: prices_of(self.personas, f, a) for a, f in self.price_fields.items()}
         object.__setattr__(self, "prices", {**prices, **own})
+        if self.attributes or self.conjoint is not None:
+            fields = self.personas[0] if self.personas else ()
+            check_attributes(self.attributes, tuple(self.prices), fields)
+        if self.conjoint is not None:
+            if self.price_fields:
+                raise StudyError(
+                    "a conjoint design has prices of its own, and those of "
+                    f"{', '.join(self.price_fields)} come from the personas: give grids instead"
+                )
+            object.__setattr__(self, "conjoint", designed(self.conjoint, self.space))
+
+    @cached_property
+    def space(self) -> Space:
+        """The choice tasks that prices and attributes make."""
+        given = self.conjoint or Conjoint((1,))
+        return Space.of(self.menu, self.prices, self.attributes, given.labelled, given.prohibited)
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -127,12 +154,50 @@ class Questionnaire:
     def _factors(self) -> tuple[Sequence[Any], ...]:
         """Levels of every factor, slowest first; the last ones are the price grids.
 
-        A price by persona is one level, None: it is known when the persona is.
+        A price by persona is one level, None: it is known when the persona is. Attributes stand
+        before the prices, by name, then alternative. In a conjoint design tasks take the place
+        of both.
         """
         variants: Sequence[str | None] = [v.id for v in self.variants] or [None]
         crossed = self.option_orders() if self.orders == "cross" else [None]
+        people: Sequence[Mapping[str, str]] = self.personas or [{}]
+        if self.conjoint is not None:
+            return self.arms, variants, people, crossed, range(len(self.conjoint.design))
+        levels = [x.levels for x in self.attribute_columns.values()]
         grids = [[None] if a in self.price_fields else g for a, g in self.prices.items()]
-        return self.arms, variants, self.personas or [{}], crossed, *grids
+        return self.arms, variants, people, crossed, *levels, *grids
+
+    def inspect_design(self) -> DesignReport:
+        """D-error, level balance, overlap and expected precision of a conjoint design.
+
+        Raises
+        ------
+        StudyError
+            If the study has no choice tasks.
+        """
+        if self.conjoint is None:
+            raise StudyError(
+                f"{self.name!r} has no choice tasks to inspect: add [conjoint], see "
+                "`llmdemand studies new --conjoint`"
+            )
+        return inspected(self.conjoint, self.space)
+
+    def tasks(self) -> pd.DataFrame:
+        """The choice tasks as a table, as ``conjoint.file`` reads it: see `listed.listed`.
+
+        Raises
+        ------
+        StudyError
+            If the study has no choice tasks.
+        """
+        if self.conjoint is None:
+            raise StudyError(f"{self.name!r} has no choice tasks: add [conjoint]")
+        return listed(self.conjoint, self.space)
+
+    @cached_property
+    def attribute_columns(self) -> Mapping[str, Attribute]:
+        """Columns of panels that hold levels of attributes, and the attribute of each."""
+        return columns_of(self.attributes, self.prices)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -154,17 +219,35 @@ class Questionnaire:
         return self._point(index, levels[::-1])
 
     def _point(self, index: int, levels: Sequence[Any]) -> Cell:
-        arm, variant, persona, order, *prices = levels
+        arm, variant, persona, order, *rest = levels
+        if self.conjoint is not None:
+            values = self._values[rest[0]]
+            name = self.conjoint.names[rest[0]]
+            attributes = {x.name: values[x.name] for x in self.attributes}
+            return Cell(index, values[PRICE], persona, order, variant, arm, attributes, name)
+        own, prices = rest[: len(self.attribute_columns)], rest[len(self.attribute_columns) :]
         by_id = {
             a: decimal(float(persona[self.price_fields[a]])) if price is None else price
             for a, price in zip(self.prices, prices, strict=True)
         }
-        return Cell(index, by_id, persona, order, variant, arm)
+        places = [(x.name, a) for x in self.attributes for a in self.prices if x.has(a)]
+        found: dict[str, dict[str, Level]] = {x.name: {} for x in self.attributes}
+        for (name, a), level in zip(places, own, strict=True):
+            found[name][a] = level
+        return Cell(index, by_id, persona, order, variant, arm, found)
+
+    @cached_property
+    def _values(self) -> tuple[Mapping[str, Mapping[str, Any]], ...]:
+        """Levels of every task by factor, then alternative."""
+        tasks = self.conjoint.design if self.conjoint is not None else ()
+        return tuple(self.space.values(task) for task in tasks)
 
     def cells(self) -> tuple[Cell, ...]:
         """The design: arms x variants x personas x orders (if crossed) x prices, prices fastest.
 
-        All points, or the balanced fraction of `points` of them, by ascending index.
+        All points, or the balanced fraction of `points` of them, by ascending index. Levels of
+        attributes are factors before the prices. Of a conjoint design the last factor is the
+        task, and each persona is asked the tasks of its block, and the holdouts.
 
         >>> import llmdemand as ld
         >>> from dataclasses import replace
@@ -176,11 +259,23 @@ class Questionnaire:
 
     @cached_property
     def _cells(self) -> tuple[Cell, ...]:
+        if self.conjoint is not None and self.conjoint.blocks > 1:
+            return tuple(map(self.full_cell, self._of_blocks()))
         if self.points is None:
             points = itertools.product(*self._factors)
             return tuple(itertools.starmap(self._point, enumerate(points)))
         levels = [[self._named(k, level) for level in f] for k, f in enumerate(self._factors)]
         return tuple(map(self.full_cell, kept(levels, self.points, self.design_seed)))
+
+    def _of_blocks(self) -> Iterator[int]:
+        """Indices of the points whose task is in the persona's block."""
+        assert self.conjoint is not None
+        sizes = [len(factor) for factor in self._factors]
+        mine = [set(self.conjoint.seen_by(k)) for k in range(self.conjoint.blocks)]
+        points = itertools.product(*map(range, sizes))
+        for index, (_, _, persona, _, task) in enumerate(points):
+            if task in mine[persona % len(mine)]:
+                yield index
 
     def _named(self, factor: int, level: Any) -> str:
         """A level of a factor by what it is, wherever the study lists it."""
@@ -210,10 +305,11 @@ class Questionnaire:
                 "points; use the study with which the runs were made"
             )
         # Cells of the whole are made once.
-        return self._cells[index] if self.points is None else self.full_cell(index)
+        whole = self.points is None and (self.conjoint is None or self.conjoint.blocks == 1)
+        return self._cells[index] if whole else self.full_cell(index)
 
     def content(self, cell: Cell) -> str:
-        """What a cell asks, as a digest: its prices, persona, variant, arm and crossed order.
+        """What a cell asks, as a digest: prices, attributes, persona, variant, arm, order.
 
         A cell's place in the design is no part of it, nor is the study's name: whatever is
         drawn for a run (its seed, its option order) is drawn from this, so that a study to
@@ -260,6 +356,7 @@ class Questionnaire:
             "persona": cell.persona.get("id"),
             "variant": self._own_variant(cell.variant),
             "arm": cell.arm,
+            "attributes": cell.attributes or None,
         }
 
     @cached_property
@@ -329,7 +426,14 @@ class Questionnaire:
         system, user, offer = wording.system or "", wording.user or "", wording.offer or ""
         shown = {a: scaled(p, wording.price_scale) for a, p in cell.prices.items()}
         offers = [
-            offered(offer, a, cell.persona, label=self.menu[a].label, price=shown[a])
+            offered(
+                offer,
+                a,
+                cell.persona,
+                label=self.menu[a].label,
+                price=shown[a],
+                **self._levels_of(cell, a),
+            )
             if a in shown
             else offered(self.outside_offer, a, cell.persona, label=self.menu[a].label)
             for a in order
@@ -341,6 +445,7 @@ class Questionnaire:
             "unit": self.unit,
             "disclosure": disclosure,
             **{f"price_{a}": p for a, p in shown.items()},
+            **{f"{x}_{a}": v for a in shown for x, v in self._levels_of(cell, a).items()},
             **{k: v for k, v in cell.persona.items() if k != "id"},
         }
         texts = system.format(**fields), user.format(**fields)
@@ -350,3 +455,7 @@ class Questionnaire:
         if not disclosure or "disclosure" in (*names(system), *names(user)):
             return texts
         return disclosed(*texts, disclosure, self.mode)
+
+    def _levels_of(self, cell: Cell, alternative: str) -> dict[str, Any]:
+        """What the prompt says of an alternative's attributes."""
+        return {x.name: x.text(cell.attributes[x.name].get(alternative)) for x in self.attributes}

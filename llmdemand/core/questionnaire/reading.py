@@ -8,7 +8,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from llmdemand.core.experiment.attributes import Attribute
+from llmdemand.core.experiment.conjoint import Conjoint
+from llmdemand.core.experiment.space import Space
 from llmdemand.core.menu import Alternative, Menu
+from llmdemand.core.questionnaire.experiments import read_attributes, read_conjoint
 from llmdemand.core.questionnaire.fields import only_known, price_grid, texts, typed
 from llmdemand.core.questionnaire.prompts import Variant
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
@@ -29,7 +33,7 @@ DESIGN = (
     "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
     "respondents thinking thinking_open measure"
 ).split()
-_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
+_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants", "attributes", "conjoint"]
 _KINDS = {
     "runs": int,
     "answer_first": bool,
@@ -87,6 +91,7 @@ def arguments(
     found = {k: typed(data[k], _KINDS.get(k, str), k) for k in given}
     found |= {k: texts(data[k], k) for k in _TEXTS if k in data}
     menu, prices, price_fields = _menu(data["alternatives"])
+    attributes = read_attributes(data.get("attributes", {}))
     personas = data.get("personas", [])
     if isinstance(personas, str | Mapping):
         table = named_table(personas, folder, allow_outside=allow_outside)
@@ -105,8 +110,26 @@ def arguments(
             {k: typed(v, str, f"personas.{k}") for k, v in typed(p, dict, "personas").items()}
             for p in typed(personas, list, "personas")
         ),
+        "attributes": attributes,
+        "conjoint": _conjoint(data, folder, menu, prices, attributes),
         "variants": tuple(_variant(v) for v in typed(data.get("variants", []), list, "variants")),
     }
+
+
+def _conjoint(
+    data: Mapping[str, Any],
+    folder: Path | Traversable,
+    menu: Menu,
+    prices: Mapping[str, tuple[float, ...]],
+    attributes: tuple[Attribute, ...],
+) -> Conjoint | None:
+    if "conjoint" not in data:
+        return None
+
+    def space(given: Conjoint) -> Space:
+        return Space.of(menu, prices, attributes, given.labelled, given.prohibited)
+
+    return read_conjoint(data["conjoint"], folder, space)
 
 
 def plain_data(study: Questionnaire) -> dict[str, Any]:
@@ -134,6 +157,11 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
     if "unblinded" in study.arms:
         # Said to the model, hence kept, whatever later versions say by default.
         data["disclosure"] = study.disclosure
+    if study.attributes:
+        # A list: their order is that of the design's factors, and tables may lose it.
+        data["attributes"] = [{"name": x.name, **x.to_dict()} for x in study.attributes]
+    if study.conjoint is not None:
+        data["conjoint"] = study.conjoint.to_dict()
     if study.variants:
         data["variants"] = [v.to_dict() for v in study.variants]
     return data

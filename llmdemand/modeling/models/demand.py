@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -31,6 +32,7 @@ from llmdemand.modeling.outcomes.frames import (
     outcomes,
 )
 from llmdemand.modeling.outcomes.measured import check_reading
+from llmdemand.modeling.partworths.levels import formula_of
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.variance.vcov import SSC
@@ -147,10 +149,11 @@ def fit_demand(
         Whose demand; the study's focal alternative by default.
     formula : str, optional
         Right-hand side: ``price`` by default; for ``mnlogit`` the prices that vary.
-        ``price`` is the own price; rivals' are ``price_<alternative>``;
-        variants, arms, orders and fields of personas are columns too. Prices may enter as
-        ``log(price)``, ``C(price)``, ``bs(price, df=4)``, ``price + round(price, 5)``.
-        For ``clogit`` it may have parts: ``price | income``.
+        ``price`` is the own price; rivals' are ``price_<alternative>``; attributes of the
+        alternatives likewise, and those of a choice experiment are in the models of all
+        alternatives by default; variants, arms, orders and fields of personas are columns too.
+        Prices may enter as ``log(price)``, ``C(price)``, ``bs(price, df=4)``, ``price +
+        round(price, 5)``. For ``clogit`` it may have parts: ``price | income``.
     model : str
         ``logit``: the alternative is bought or not. ``clogit``: all alternatives, one price
         coefficient, a constant for each. ``mnlogit``: all alternatives, each with
@@ -243,8 +246,7 @@ def fit_demand(
     if asked is None and model not in ("mixed", "latent"):  # theirs is by respondent
         asked = _default_vcov(frame, outcome, panel.study.cluster)
     if formula is None:
-        varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
-        formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
+        formula = _default_formula(panel, frame, model)
     options = Options.of(asked, ssc=ssc, separation=separation, read=read)
     menu, results = panel.study.menu, None
     binary = outcome == "choice" and not counted
@@ -271,6 +273,7 @@ def fit_demand(
             fit = fit_multinomial(f"{' + '.join(menu.ids)} ~ {formula}", wide, options, base=base)
         fit = replace(fit, outcome=outcome)
     fit = replace(fit, dropped=len(panel) - len(frame))
+    fit = replace(fit, notes=(*fit.notes, *_of_experiment(panel, frame, formula)))
     if reading == "final" and outcome == "belief":
         fit = _resting_on(fit, found)
     if outcome == "choice":
@@ -289,6 +292,30 @@ def fit_demand(
         prices=grid,
         reading=reading,
     )
+
+
+def _default_formula(panel: Panel, frame: pd.DataFrame, model: str) -> str:
+    """Prices, and the attributes in the models that compare alternatives by them."""
+    if model in ("clogit", *SYSTEMS):
+        return formula_of(panel.study)
+    varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
+    return " + ".join(varying) if model == "mnlogit" and varying else "price"
+
+
+def _of_experiment(panel: Panel, frame: pd.DataFrame, formula: str) -> tuple[str, ...]:
+    """What the reader has to know of a choice experiment whose levels or tasks are mixed."""
+    study = panel.study
+    names = [x.name for x in study.attributes]
+    lacking = [n for n in names if not re.search(rf"\b{n}(_\w+)?\b", formula)]
+    notes = []
+    if lacking:
+        notes.append(
+            f"levels of {', '.join(lacking)} are not in the formula: estimates are averages over "
+            "those that were shown (all of them enter by model='clogit', or ld.conjoint)"
+        )
+    if "holdout" in frame.columns and (held := int(frame["holdout"].sum())):
+        notes.append(f"{held:,} runs of holdout tasks are in this fit; ld.conjoint leaves them out")
+    return tuple(notes)
 
 
 def _resting_on(fit: Fit, found: Outcomes) -> Fit:

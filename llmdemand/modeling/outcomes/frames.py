@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmdemand.core.panel import USABLE, WHOLE, Panel
+from llmdemand.core.panel import USABLE, WHOLE, Panel, levels_of
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -307,6 +307,9 @@ def demand_frame(
 ) -> pd.DataFrame:
     """The rows of a binary fit: ``belief, choice`` (0/1), ``price``, and the panel's columns.
 
+    Attributes of the alternative are columns by their own name, as its price is; texts are
+    categories in the order of their levels.
+
     Fields of personas are columns of their own, numeric where all their values are
     numbers, so that a formula may use them; what a respondent has no value of is missing.
 
@@ -337,6 +340,7 @@ def demand_frame(
         belief=found.belief[:, place],
         choice=found.choice[:, place],
         price=found.frame[f"price_{name}"],
+        **levels_of(panel.study, found.frame, name, filled=True),
         **more,
     )
 
@@ -344,14 +348,17 @@ def demand_frame(
 def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
     """The rows that enter a conditional logit: one per run and alternative.
 
-    Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one),
-    ``alternative``, ``case`` (the run), and those of the panel; see `demand_frame`.
+    Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one), attributes (the
+    first level for alternatives without them), ``alternative``, ``case`` (the run), and those of
+    the panel; see `demand_frame`. Where alternatives are no brands also ``outside`` (0/1).
     """
     import pandas as pd
 
     menu = panel.study.menu
     found = outcomes(panel, own_reading(panel) or "pivot") if found is None else found
     more = {READ: found.read} if found.reading == "final" else {}
+    # Alternatives without names have one constant together, which is that of buying none.
+    unnamed = panel.study.conjoint is not None and not panel.study.conjoint.labelled
     parts = [
         found.frame.assign(
             case=np.arange(len(found.frame)),
@@ -359,6 +366,8 @@ def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
             belief=found.belief[:, k],
             choice=found.choice[:, k],
             price=found.frame[f"price_{a}"] if a in panel.study.prices else 0.0,
+            **levels_of(panel.study, found.frame, a, filled=True),
+            **({"outside": float(menu[a].outside)} if unnamed else {}),
             **more,
         )
         for k, a in enumerate(menu.ids)

@@ -170,7 +170,8 @@ def plan(
         For a pilot with one price, one usable run per cell, no usable run, or separated data;
         a target that is zero.
     UsageError
-        For impossible arguments, and a budget without known prices or below one run.
+        For impossible arguments, and a budget without known prices or below one run; for a
+        choice experiment.
 
     Notes
     -----
@@ -207,6 +208,12 @@ def plan(
     True
     """
     check_goal(tolerance, confidence)
+    if panel.study.conjoint is not None:
+        raise UsageError(
+            f"{panel.study.name!r} is a choice experiment, whose tasks are one design: a plan by "
+            "price would tear it. Ask more runs of all tasks, or more tasks (conjoint.tasks = "
+            "[n, more]); the answers that each coefficient needs are in study.inspect_design()"
+        )
     if outcome not in OUTCOMES:
         raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
     cost = run_cost(panel, prices)

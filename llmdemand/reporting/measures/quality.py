@@ -327,4 +327,12 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
             "attributes by fit_demand(..., model='clogit'), or give all respondents the same "
             "prices."
         )
+    if study.attributes:
+        names = ", ".join(x.name for x in study.attributes)
+        said.append(
+            f"This is a choice experiment: alternatives differ in {names} besides their price. "
+            f"What is said here of {study.menu[study.focal].label} is by its price alone, averaged "
+            "over the levels that were shown with it. Part-worths, importances and willingness to "
+            "pay by attribute are in `llmdemand conjoint`, ld.conjoint(panel)."
+        )
     return tuple(said)

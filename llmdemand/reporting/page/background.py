@@ -27,6 +27,14 @@ def design_facts(panel: Panel) -> Facts:
     facts = [("Alternatives", ", ".join(labels))]
     for a, grid in study.prices.items():
         facts.append((f"Price of {study.menu[a].label}", f"{_grid(grid)} {study.unit}"))
+    for x in study.attributes:
+        shown = ", ".join(f"{v:g}" if isinstance(v, float) else v for v in x.levels)
+        facts.append((f"Levels of {x.name}", shown))
+    if study.conjoint is not None:
+        given = study.conjoint
+        held = f", {given.holdouts} holdouts" if given.holdouts else ""
+        blocks = f", {given.blocks} blocks" if given.blocks > 1 else ""
+        facts.append(("Choice tasks", f"{given.total} ({given.method}){held}{blocks}"))
     cells = study.cells()
     facts.append(("Cells (prompts)", f"{len(cells):,}"))
     if len(panel):

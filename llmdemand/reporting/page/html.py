@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
     from llmdemand.reporting.tables.table import Table
 
-__all__ = ["SECTIONS", "Row", "figure_part", "table_part", "write", "write_page"]
+__all__ = ["SECTIONS", "Row", "drawn_part", "figure_part", "table_part", "write", "write_page"]
 
 #: The sections of a report, in the order in which they are read.
 SECTIONS = {
@@ -316,11 +316,14 @@ def _figures(report: Findings) -> dict[str, list[Row]]:
 
 def figure_part(report: Any, name: str) -> Row:
     """A figure as the template takes it."""
-    drawn = render(report, name, "svg")
+    return drawn_part(render(report, name, "svg"), FIGURES[name][1])
+
+
+def drawn_part(drawn: bytes, caption: str) -> Row:
+    """An SVG file as the template takes it."""
     size = re.search(rb'<svg[^>]*?width="([\d.]+)pt"[^>]*?height="([\d.]+)pt"', drawn)
     size = size or re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
     width, height = (float(v) for v in size.groups()) if size else (480.0, 360.0)
-    caption = FIGURES[name][1]
     return {
         "data": base64.b64encode(drawn).decode(),
         "caption": caption,

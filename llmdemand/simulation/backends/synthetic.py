@@ -15,12 +15,13 @@ from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.known.beliefs import Beliefs
-from llmdemand.simulation.backends.known.consumer import Consumer, uniform
+from llmdemand.simulation.backends.known.consumer import Consumer, Levels, uniform
 from llmdemand.simulation.backends.known.nests import Nests
 from llmdemand.simulation.backends.known.stating import Stating
 from llmdemand.simulation.backends.known.tokens import Pivot, drawn, frame, word_count
 from llmdemand.simulation.backends.known.truth import beyond_logit, over_design
 from llmdemand.simulation.backends.known.wording import Wording
+from llmdemand.simulation.backends.known.worths import believed, by_level
 
 __all__ = ["SyntheticBackend", "published"]
 
@@ -83,6 +84,10 @@ class SyntheticBackend:
     constants : mapping of str to float, optional
         Utility of each alternative at price 0, in place of `indifference` and `outside`:
         ``v_j = constants[j] + slope * price_j``; 0 of an outside option that is not named.
+    part_worths : mapping, optional
+        Utility of each level of an attribute, by attribute, then level (0 where not named), or of
+        a unit of an attribute of numbers. By default, and with `slope` and `constants`, those of
+        the prior of a conjoint study, where none of the three is given.
     nests : mapping of str to sequence of str, optional
         Alternatives that are closer substitutes, by name of the nest: see `Nests`.
     dissimilarity : float or mapping of str to float, optional
@@ -173,6 +178,7 @@ class SyntheticBackend:
         persona_seed: int = 0,
         rival_slope: float | None = None,
         constants: Mapping[str, float] | None = None,
+        part_worths: Mapping[str, Any] | None = None,
         nests: Mapping[str, Sequence[str]] | None = None,
         dissimilarity: float | Mapping[str, float] | None = None,
         persona_constant_sd: float = 0.0,
@@ -191,6 +197,11 @@ class SyntheticBackend:
         latency: float = 0.0,
     ) -> None:
         given = {k: v for k, v in locals().items() if k != "self"}
+        if all(x is None for x in (slope, indifference, constants, part_worths, rival_slope)):
+            prior = believed(study)
+            slope, constants = prior.get("slope"), prior.get("constants")
+            part_worths = prior.get("part_worths")
+        worths = by_level(study, part_worths or {})
         nested = bool(nests) or dissimilarity is not None
         usual = published(study.prices[study.focal])
         if constants is not None and (indifference is not None or outside != 0.2):
@@ -218,22 +229,22 @@ class SyntheticBackend:
             Nests.of(study.menu.ids, nests, dissimilarity) if nested else None,
             persona_constant_sd,
             persona_slope_law,
+            worths,
         )
         self._study, self._latency = study, latency
         self._stating = Stating(stated_step, stated_sharpness)
         compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
         self._usual = bool(compared) and rival_slope is None and constants is None
-        market = self._usual or constants is not None or nested or persona_constant_sd > 0
+        market = bool(self._usual or nested or worths) or constants is not None
+        market = market or persona_constant_sd > 0
         self._beliefs = Beliefs(icc, 0.0 if split_icc is None and not market else split_icc)
         self._pivot = Pivot(hesitation, unlisted, raw_logprobs)
         self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
         self._subwords, self.raw_logprobs = subwords, raw_logprobs
         self._wording = Wording(study, preambles=preambles, verbose=verbose, subwords=subwords)
-        # Laws by prices, first option and persona: a grid has few of each. Where respondents
-        # have prices of their own, they are as many as the prompts.
-        self._laws: dict[
-            tuple[tuple[float, ...], str, str | None], tuple[float, Mapping[str, float]]
-        ] = {}
+        # Laws by prices, attributes, first option and persona: a grid has few of each.
+        # Where respondents have prices of their own, they are as many as the prompts.
+        self._laws: dict[tuple[Any, ...], tuple[float, Mapping[str, float]]] = {}
         self._model = f"known-truth consumer: {self._curve()}, intra-cell correlation {_short(icc)}"
         self._settings = self._differing(given, outside)
 
@@ -242,10 +253,20 @@ class SyntheticBackend:
         consumer = self.consumer
         if consumer.constants is not None:
             terms = [f"{a} {_short(v)}" for a, v in consumer.constants.items()]
-            return f"utility {', '.join(terms)}, price {_short(consumer.slope)}"
+            return f"utility {', '.join(terms)}, price {_short(consumer.slope)}{self._worths()}"
         where = " where rivals cost their mean" if self._usual else ""
         indifference = _short(consumer.indifference)
-        return f"logit p = {_short(consumer.slope)} * (price - {indifference}){where}"
+        own = f"logit p = {_short(consumer.slope)} * (price - {indifference}){where}"
+        return own + self._worths()
+
+    def _worths(self) -> str:
+        """Utilities of levels, in the words that name the model."""
+        told = [
+            f"{x} {f'{level:g}' if isinstance(level, float) else level} {_short(u)}"
+            for x, worths in self.consumer.part_worths.items()
+            for level, u in worths.items()
+        ]
+        return f", {', '.join(told)}" if told else ""
 
     def _differing(self, given: Mapping[str, Any], outside: float) -> dict[str, Any]:
         """Settings; options at rest are left out, so that a new one renames no old answer."""
@@ -254,6 +275,8 @@ class SyntheticBackend:
         options = {k: given[k] for k in defaults if k not in apart and given[k] != defaults[k]}
         if given["preambles"] != defaults["preambles"]:
             options["preambles"] = [list(words) for words in self._wording.preambles]
+        if given["part_worths"]:
+            del options["part_worths"]  # `model` names them
         if given["nests"]:
             options["nests"] = {name: list(members) for name, members in given["nests"].items()}
         if self._usual:
@@ -324,8 +347,8 @@ class SyntheticBackend:
         UsageError
             For prices of alternatives that have none, or without the focal one's.
         """
-        prices, order, persona = self._where(at, order)
-        return self.consumer.shares(prices, order=order, persona=persona)
+        prices, order, persona, levels = self._where(at, order)
+        return self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
 
     def elasticities(
         self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
@@ -345,8 +368,8 @@ class SyntheticBackend:
         >>> {a: round(e, 2) for a, e in found["pampers"].items()}
         {'pampers': -9.86, 'huggies': 6.76}
         """
-        prices, order, persona = self._where(at, order)
-        shares = self.consumer.shares(prices, order=order, persona=persona)
+        prices, order, persona, levels = self._where(at, order)
+        shares = self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
         responses = self.consumer.responses(prices, shares, persona)
         return {j: {k: prices[k] * r for k, r in row.items()} for j, row in responses.items()}
 
@@ -361,17 +384,18 @@ class SyntheticBackend:
 
     def _where(
         self, at: Cell | Mapping[str, float], order: Sequence[str] | None
-    ) -> tuple[Mapping[str, float], Sequence[str] | None, str | None]:
-        """Prices, option order and persona of a design point."""
+    ) -> tuple[Mapping[str, float], Sequence[str] | None, str | None, Levels | None]:
+        """Prices, option order, persona and attributes of a design point."""
         if isinstance(at, Cell):
-            return at.prices, at.order if order is None else order, at.persona.get("id")
+            shown = at.order if order is None else order
+            return at.prices, shown, at.persona.get("id"), at.attributes
         known, focal = self._study.prices, self._study.focal
         if focal not in at or not set(at) <= set(known):
             raise UsageError(
                 f"prices of {', '.join(at) or 'nothing'}: give that of {focal}, and of "
                 f"{', '.join(self.consumer.usual) or 'no other'} where they are not the mean"
             )
-        return {**self.consumer.usual, **at}, order, None
+        return {**self.consumer.usual, **at}, order, None, None
 
     async def complete(self, requests: Sequence[Request]) -> AsyncIterator[dict[str, Any]]:
         """One compact response per request, computed from its seed."""
@@ -448,10 +472,14 @@ class SyntheticBackend:
     def _law(self, request: Request) -> tuple[float, Mapping[str, float]]:
         cell, order = request.cell, request.order
         persona = cell.persona.get("id")
-        key = tuple(cell.prices.values()), order[0] if order else "", persona
+        levels = cell.attributes
+        shown = tuple(tuple(own.values()) for own in levels.values())
+        key = tuple(cell.prices.values()), shown, order[0] if order else "", persona
         found = self._laws.get(key)
         if found is None:
-            found = self._laws[key] = self.consumer.law(cell.prices, order=order, persona=persona)
+            found = self._laws[key] = self.consumer.law(
+                cell.prices, order=order, persona=persona, attributes=levels
+            )
         return found
 
 

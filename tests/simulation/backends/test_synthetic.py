@@ -450,7 +450,9 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         "stated_step": 1.0,
         "stated_sharpness": 2.0,
     }
-    assert {*options, "dissimilarity", "latency"} == set(SyntheticBackend.__init__.__kwdefaults__)
+    # Attributes are those of other studies: see tests/simulation/backends/known/test_worths.py.
+    apart = {"dissimilarity", "latency", "part_worths"}
+    assert {*options, *apart} == set(SyntheticBackend.__init__.__kwdefaults__)
     named = set()
     asked = [{}, *({option: value} for option, value in options.items() if option != "nests")]
     asked += [{"nests": options["nests"], "dissimilarity": d} for d in (0.5, 0.6)]

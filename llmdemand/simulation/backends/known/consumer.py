@@ -13,10 +13,12 @@ from llmdemand.core.menu import Menu
 from llmdemand.errors import UsageError, nearest
 from llmdemand.simulation.backends.known.nests import Nests, log_sum
 
-__all__ = ["LAWS", "Consumer", "uniform"]
+__all__ = ["LAWS", "Consumer", "Levels", "uniform"]
 
 #: Laws of the slope over personas.
 LAWS = ("normal", "lognormal")
+#: Levels by attribute, then alternative.
+Levels = Mapping[str, Mapping[str, float | str]]
 # exp() of more than this overflows; the share is then 0 to every digit anyway.
 _LARGEST_EXPONENT = 700.0
 # Prices are decimal fractions: 3.3 is a multiple of 0.1, though not in binary.
@@ -43,7 +45,8 @@ class Consumer:
     where u is `round_price_uptick`, r is `round_to`, t^2 = log(1 + (persona_slope_sd / slope)^2)
     makes the lognormal slopes have the same mean and standard deviation, q_j is the price of
     `usual` of the rival, and c the fixed division of what the focal alternative leaves (sum 1:
-    `outside` of it to outside options). To the alternative that is shown first `order_effect` is
+    `outside` of it to outside options). Alternatives with attributes have the utility of each
+    level besides (`part_worths`). To the alternative that is shown first `order_effect` is
     added. With `constants` a instead, ``v_j = a_j + s_i p_j + e_ij`` for all that have a price.
 
     With the focal alternative in a nest of its own its log-odds are ``v_f - log sum exp(v)`` of
@@ -87,6 +90,8 @@ class Consumer:
         None by default: the logit.
     persona_constant_sd : float
         Standard deviation over personas of the utility of each inside alternative.
+    part_worths : mapping of str to mapping
+        Utility by attribute, then level; levels that are not named have 0.
     persona_slope_law : str
         ``normal``, with which some personas may like high prices, or ``lognormal``.
 
@@ -124,6 +129,7 @@ class Consumer:
     nests: Nests | None = None
     persona_constant_sd: float = 0.0
     persona_slope_law: str = "normal"
+    part_worths: Mapping[str, Mapping[float | str, float]] = field(default_factory=dict)
     _split: Mapping[str, float] = field(init=False, repr=False, compare=False)
     _logit: Nests = field(init=False, repr=False, compare=False)
 
@@ -131,6 +137,8 @@ class Consumer:
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         numbers |= {} if self.rival_slope is None else {"rival_slope": self.rival_slope}
         numbers |= {f"constants[{a!r}]": v for a, v in (self.constants or {}).items()}
+        for x, worths in self.part_worths.items():
+            numbers |= {f"part_worths[{x!r}][{level!r}]": v for level, v in worths.items()}
         for name, value in numbers.items():
             if not (isinstance(value, Real) and math.isfinite(value)):
                 raise UsageError(f"{name}={value} is no number: give a finite one")
@@ -158,9 +166,9 @@ class Consumer:
 
     def _check_constants(self) -> None:
         market = self.constants is not None or self.nests is not None or self.persona_constant_sd
-        if self.rival_slope is not None and market:
+        if self.rival_slope is not None and (market or self.part_worths):
             raise UsageError(
-                "rival_slope moves the focal share alone; with constants, nests or "
+                "rival_slope moves the focal share alone; with constants, nests, part_worths or "
                 "persona_constant_sd every price is in its alternative's utility: leave it out"
             )
         if self.constants is None:
@@ -205,9 +213,10 @@ class Consumer:
         *,
         order: Sequence[str] | None = None,
         persona: str | None = None,
+        attributes: Levels | None = None,
     ) -> dict[str, float]:
         """The share of every alternative, in menu order; sum 1."""
-        share, split = self.law(prices, order=order, persona=persona)
+        share, split = self.law(prices, order=order, persona=persona, attributes=attributes)
         found = {self.focal: share, **{a: (1 - share) * s for a, s in split.items()}}
         return {a: found[a] for a in self.menu.ids}
 
@@ -217,12 +226,14 @@ class Consumer:
         *,
         order: Sequence[str] | None = None,
         persona: str | None = None,
+        attributes: Levels | None = None,
     ) -> tuple[float, Mapping[str, float]]:
         """The focal share, and how the others divide what is left (summing to one).
 
-        Without an order effect where no order is given.
+        Without an order effect where no order is given. `attributes` are levels by attribute,
+        then alternative, as a cell has them.
         """
-        utilities = self._compared(prices, persona)
+        utilities = self._compared(prices, persona, attributes)
         if utilities is not None:
             return self._market(utilities, order)
         price = prices[self.focal]
@@ -271,7 +282,7 @@ class Consumer:
         return sum(prices[a] for a in rivals) / len(rivals) - usual
 
     def _compared(
-        self, prices: Mapping[str, float], persona: str | None
+        self, prices: Mapping[str, float], persona: str | None, attributes: Levels | None
     ) -> dict[str, float] | None:
         """Utilities without an order effect; None where those of the others are at rest.
 
@@ -281,7 +292,8 @@ class Consumer:
         slope, indifference = self.parameters(persona)
         dearer = {a: prices[a] - q for a, q in self.usual.items() if a in prices}
         moved = self.rival_slope is None and any(dearer.values())
-        if self.constants is None and not (moved or self.nests or self.persona_constant_sd):
+        more = self.nests or self.persona_constant_sd or self.part_worths
+        if self.constants is None and not (moved or more):
             return None
         price = prices[self.focal]
         if self.constants is not None:
@@ -296,11 +308,23 @@ class Consumer:
             utilities[self.focal] = slope * (price - indifference)
         if self.round_price_uptick and self._is_round(price):
             utilities[self.focal] += self.round_price_uptick
+        if self.part_worths:
+            self._add_worths(utilities, attributes)
         if self.persona_constant_sd and persona is not None:
             for a in self.menu.inside:
                 drawn = _normal(self.persona_seed, "constant", a.id, persona)
                 utilities[a.id] += self.persona_constant_sd * drawn
         return utilities
+
+    def _add_worths(self, utilities: dict[str, float], attributes: Levels | None) -> None:
+        if attributes is None:
+            raise UsageError(
+                "shares of this consumer depend on the attributes of the alternatives, not on "
+                "prices alone: ask at a cell of the study, as backend.truth(study.cells()[0])"
+            )
+        for x, worths in self.part_worths.items():
+            for a, level in attributes.get(x, {}).items():
+                utilities[a] += worths.get(level, 0.0)
 
     def _market(
         self, utilities: dict[str, float], order: Sequence[str] | None

@@ -14,6 +14,7 @@ __all__ = ["read_options"]
 
 _TABLES = {
     "constants": "a table of numbers by alternative",
+    "part_worths": "a table by attribute, each of numbers by level (or a number per unit)",
     "nests": "a table of lists of alternatives",
     "dissimilarity": "a number, or a table of numbers by nest",
     "preambles": "one of short, long, mixed, none, or lists of token texts",
@@ -67,13 +68,16 @@ def read_options(path: str | Path, of: Callable[..., Any]) -> dict[str, Any]:
 def _fits(name: str, value: object, default: object) -> bool:
     if name in ("constants", "dissimilarity") and isinstance(value, Mapping):
         return all(_number(v) for v in value.values())
+    if name == "part_worths" and isinstance(value, Mapping):
+        tables = [list(v.values()) if isinstance(v, Mapping) else [v] for v in value.values()]
+        return all(_number(v) for table in tables for v in table)
     if name == "nests":
         return isinstance(value, Mapping) and all(_texts(v) for v in value.values())
     if name == "preambles" and isinstance(value, list):
         return all(_texts(words) for words in value)
     if isinstance(default, bool | str):
         return isinstance(value, type(default))
-    return name != "constants" and _number(value)
+    return name not in ("constants", "part_worths") and _number(value)
 
 
 def _number(value: object) -> bool:

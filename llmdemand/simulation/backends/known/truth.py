@@ -28,9 +28,11 @@ def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cells``; ``shares`` by alternative; ``elasticities`` by alternative, then by the one
-        whose price it is; ``spread``, the standard deviation over cells of ``(p_ck ds_cj / dp_ck -
-        E_jk s_cj) / S_j``, which tells how far E is of n cells drawn at random: spread / sqrt(n).
+        ``cells``; where alternatives have attributes the utilities ``part_worths`` of their levels
+        and of a unit of ``price``; ``shares`` by alternative; ``elasticities`` by alternative,
+        then by the one whose price it is; ``spread``, the standard deviation over cells of
+        ``(p_ck ds_cj / dp_ck - E_jk s_cj) / S_j``, which tells how far E is of n cells drawn
+        at random: spread / sqrt(n).
 
     Examples
     --------
@@ -48,7 +50,9 @@ def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
         shares = dict.fromkeys(study.menu.ids, 0.0)
         moved = {j: dict.fromkeys(study.prices, 0.0) for j in shares}
         for order in orders:
-            found = consumer.shares(cell.prices, order=order, persona=persona)
+            found = consumer.shares(
+                cell.prices, order=order, persona=persona, attributes=cell.attributes
+            )
             responses = consumer.responses(cell.prices, found, persona)
             for j, share in found.items():
                 shares[j] += share / len(orders)
@@ -63,7 +67,16 @@ def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
             e = sum(m[j][k] for _, m in rows) / len(rows) / mean[j]
             squares = sum((m[j][k] - e * s[j]) ** 2 for s, m in rows) / len(rows)
             elasticities[j][k], spread[j][k] = e, math.sqrt(squares) / mean[j]
-    return {"cells": len(rows), "shares": mean, "elasticities": elasticities, "spread": spread}
+    told = {"cells": len(rows), "shares": mean, "elasticities": elasticities, "spread": spread}
+    if study.attributes:
+        told |= {"price": consumer.slope, "part_worths": part_worths(study, consumer)}
+    return told
+
+
+def part_worths(study: Study, consumer: Consumer) -> dict[str, list[float]]:
+    """True utilities by attribute, in the order of its levels."""
+    known = consumer.part_worths
+    return {x.name: [known.get(x.name, {}).get(v, 0.0) for v in x.levels] for x in study.attributes}
 
 
 def beyond_logit(consumer: Consumer, mismatch_rate: float = 0.0) -> list[str]:
@@ -75,6 +88,8 @@ def beyond_logit(consumer: Consumer, mismatch_rate: float = 0.0) -> list[str]:
         said.append(f"alternatives of a nest ({groups}) are closer substitutes than others")
     if consumer.persona_sd or consumer.persona_slope_sd or consumer.persona_constant_sd:
         said.append("tastes differ from persona to persona")
+    if any(any(worths.values()) for worths in consumer.part_worths.values()):
+        said.append("levels of attributes move utilities, which a fit without them leaves out")
     if consumer.order_effect:
         said.append("the option that is shown first is favoured")
     if consumer.round_price_uptick:

@@ -1,0 +1,1 @@
+"""What levels of attributes are worth: part-worths, importances, and how they predict holdouts."""
