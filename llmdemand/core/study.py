@@ -109,6 +109,12 @@ class Study(OneLine, Questionnaire):
         Whether answers begin within a thought, as the prompt's template opens it.
     pinned : tuple of str
         Further alternatives that stand last in every option order, as the menu lists them.
+    question : Question or None
+        Asks for a number, a quantity or a point of a scale, of which the menu is made; None
+        asks which alternative is chosen. Templates then know ``{scale}``, the possible answers.
+    weights : str
+        Persona field that says for how many people each stands: sampling weights of every
+        fit; empty for none.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from llmdemand.core.cell import Cell
-from llmdemand.core.menu import Menu
+from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.questionnaire.content import digest
 from llmdemand.core.questionnaire.design import shuffled, williams
 from llmdemand.core.questionnaire.fields import decimal
@@ -23,6 +23,7 @@ from llmdemand.core.questionnaire.prompts import (
     offered,
     scaled,
 )
+from llmdemand.core.questionnaire.question import Question
 from llmdemand.core.questionnaire.respondents import prices_of
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import StudyError
@@ -67,6 +68,8 @@ class Questionnaire:
     thinking: tuple[str, ...] = ()
     thinking_open: bool = False
     pinned: tuple[str, ...] = ()
+    question: Question | None = None
+    weights: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
@@ -87,6 +90,15 @@ class Questionnaire:
             **tags,
             "thinking_open": self.thinking_open,
         }
+
+    @property
+    def kind(self) -> str:
+        """What is asked: ``choice``, or a number: ``quantity`` or ``rating``."""
+        return "choice" if self.question is None else self.question.kind
+
+    def priced(self, id: str) -> Alternative:
+        """What has this id and a price: of the menu, or a product that the question is about."""
+        return self.menu[id] if self.question is None else self.question.product(id)
 
     @property
     def thoughts(self) -> str:
@@ -326,8 +338,10 @@ class Questionnaire:
         wording = self.wording(cell.variant)
         system, user, offer = wording.system or "", wording.user or "", wording.offer or ""
         shown = {a: scaled(p, wording.price_scale) for a, p in cell.prices.items()}
+        if self.question is not None:
+            order = tuple(a.id for a in self.question.products)
         offers = [
-            offered(offer, a, cell.persona, label=self.menu[a].label, price=shown[a])
+            offered(offer, a, cell.persona, label=self.priced(a).label, price=shown[a])
             if a in shown
             else offered(self.outside_offer, a, cell.persona, label=self.menu[a].label)
             for a in order
@@ -338,6 +352,7 @@ class Questionnaire:
             "offers": self.separator.join(offers),
             "unit": self.unit,
             "disclosure": disclosure,
+            **({} if self.question is None else {"scale": self.question.scale}),
             **{f"price_{a}": p for a, p in shown.items()},
             **{k: v for k, v in cell.persona.items() if k != "id"},
         }

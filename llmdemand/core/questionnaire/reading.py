@@ -11,6 +11,7 @@ from typing import Any
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.questionnaire.fields import only_known, price_grid, texts, typed
 from llmdemand.core.questionnaire.prompts import Variant
+from llmdemand.core.questionnaire.question import read_question
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import named_table
 from llmdemand.core.sampling import Sampling, Thinking
@@ -27,9 +28,9 @@ PLAIN = (
 #: without them keeps its hash.
 DESIGN = (
     "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
-    "respondents thinking thinking_open"
+    "respondents thinking thinking_open weights"
 ).split()
-_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants"]
+_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants", "question"]
 _KINDS = {
     "runs": int,
     "answer_first": bool,
@@ -86,7 +87,8 @@ def arguments(
     given = [k for k in (*PLAIN, *DESIGN) if k in data and k not in _TEXTS]
     found = {k: typed(data[k], _KINDS.get(k, str), k) for k in given}
     found |= {k: texts(data[k], k) for k in _TEXTS if k in data}
-    menu, prices, price_fields = _menu(data["alternatives"])
+    listed, prices, price_fields = _alternatives(data["alternatives"])
+    question = read_question(data.get("question", {}), listed)
     personas = data.get("personas", [])
     if isinstance(personas, str | Mapping):
         table = named_table(personas, folder, allow_outside=allow_outside)
@@ -97,7 +99,8 @@ def arguments(
     return {
         **found,
         "anchors": texts(data.get("anchors", ()), "anchors"),
-        "menu": menu,
+        "menu": Menu(listed) if question is None else question.menu(),
+        **({} if question is None else {"question": question}),
         "prices": prices,
         "price_fields": price_fields,
         "sampling": _sampling(data.get("sampling", {})),
@@ -117,10 +120,14 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
     [30.0]
     """
     data = {k: getattr(study, k) for k in PLAIN if getattr(study, k) != ""}
+    asked = study.question
+    listed = study.menu.to_dict() if asked is None else [a.to_dict() for a in asked.products]
     data["alternatives"] = [
         {**a, **({"price": _price(study, a["id"])} if a["id"] in study.prices else {})}
-        for a in study.menu.to_dict()
+        for a in listed
     ]
+    if asked is not None:
+        data["question"] = asked.to_dict()
     data["anchors"] = list(study.anchors)
     sampling = {**asdict(study.sampling), "stop": list(study.sampling.stop)}
     # What is off by default is left out, so that a study without it keeps its hash.
@@ -145,8 +152,10 @@ def _price(study: Questionnaire, alternative: str) -> list[float] | dict[str, st
     return list(study.prices[alternative])
 
 
-def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, str]]:
-    """The menu, the price grids, and the persona fields of prices that have no grid."""
+def _alternatives(
+    entries: Any,
+) -> tuple[tuple[Alternative, ...], dict[str, tuple[float, ...]], dict[str, str]]:
+    """What is listed, the price grids, and the persona fields of prices that have no grid."""
     alternatives: list[Alternative] = []
     prices: dict[str, tuple[float, ...]] = {}
     price_fields: dict[str, str] = {}
@@ -172,7 +181,7 @@ def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, s
             prices[id] = ()
         else:
             prices[id] = price_grid(price, id)
-    return Menu(tuple(alternatives)), prices, price_fields
+    return tuple(alternatives), prices, price_fields
 
 
 def _sampling(entry: Any) -> Sampling:
