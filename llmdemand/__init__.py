@@ -52,8 +52,11 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
     from llmdemand.modeling.models.nested import nlogit
+    from llmdemand.modeling.models.numbers import ologit, quantity_demand
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.models.tastes import tastes
+    from llmdemand.modeling.numbers.quantity import QuantityDemand
+    from llmdemand.modeling.numbers.rating import RatingDemand
     from llmdemand.modeling.quantities.quantity import Quantity
     from llmdemand.modeling.scoring.classes import class_numbers
     from llmdemand.modeling.scoring.validation import cross_validate
@@ -99,6 +102,8 @@ _HOMES = {
     "PriceWarning": "core.questionnaire.checks",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantities.quantity",
+    "QuantityDemand": "modeling.numbers.quantity",
+    "RatingDemand": "modeling.numbers.rating",
     "RecordedBackend": "simulation.backends.recorded",
     "Report": "reporting.compare",
     "Response": "belief.tokens",
@@ -143,11 +148,13 @@ _HOMES = {
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
     "nlogit": "modeling.models.nested",
+    "ologit": "modeling.models.numbers",
     "paired_panel": "calibration.paired",
     "plan": "reporting.measures.plan",
     "plan_sample": "calibration.sample_plan",
     "precision": "reporting.measures.precision",
     "prediction": "reporting.measures.prediction",
+    "quantity_demand": "modeling.models.numbers",
     "read_answers": "belief.files",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
@@ -183,6 +190,8 @@ __all__ = [
     "PriceWarning",
     "Prices",
     "Quantity",
+    "QuantityDemand",
+    "RatingDemand",
     "RecordedBackend",
     "Report",
     "Response",
@@ -227,11 +236,13 @@ __all__ = [
     "mnlogit",
     "new_study",
     "nlogit",
+    "ologit",
     "paired_panel",
     "plan",
     "plan_sample",
     "precision",
     "prediction",
+    "quantity_demand",
     "read_answers",
     "read_batch",
     "read_response",

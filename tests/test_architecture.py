@@ -56,7 +56,7 @@ FLOORS = {
         "variance",
         "estimation",
         "quantities",
-        "markets tastes",
+        "markets numbers tastes",
         "inference",
         "scoring",
         "tables",

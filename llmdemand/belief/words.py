@@ -39,7 +39,7 @@ PICKS = frozenset(
 # The same where every alternative is a number.
 COUNTED = frozenset(
     "buy buys buying purchase purchasing get order ordering take taking want need rate rating "
-    "score answer".split()
+    "score answer say maybe perhaps probably just only about around roughly".split()
 )
 # "4 out of 5", "from 1 to 5": the numbers after these are those of the scale.
 APART = frozenset("of from to between than".split())

@@ -17,6 +17,7 @@ from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.known.beliefs import Beliefs
 from llmdemand.simulation.backends.known.consumer import Consumer, uniform
 from llmdemand.simulation.backends.known.nests import Nests
+from llmdemand.simulation.backends.known.numbers import NumberConsumer
 from llmdemand.simulation.backends.known.tokens import Pivot, drawn, frame, word_count
 from llmdemand.simulation.backends.known.truth import beyond_logit, over_design
 from llmdemand.simulation.backends.known.wording import Wording
@@ -195,29 +196,36 @@ class SyntheticBackend:
         slope = usual[0] if slope is None else slope
         indifference = usual[1] if indifference is None else indifference
         _check(latency, refusal_rate, no_pivot_rate, mismatch_rate)
-        self.consumer = Consumer(
-            study.menu,
-            study.focal,
-            slope,
-            indifference,
-            outside,
-            order_effect,
-            round_price_uptick,
-            round_to,
-            persona_sd,
-            persona_slope_sd,
-            persona_seed,
-            rival_slope,
-            {a: sum(g) / len(g) for a, g in study.prices.items() if a != study.focal},
-            constants,
-            Nests.of(study.menu.ids, nests, dissimilarity) if nested else None,
-            persona_constant_sd,
-            persona_slope_law,
-        )
+        self.consumer: Consumer | NumberConsumer
+        if study.question is not None:
+            self.consumer = _of_numbers(study, given)
+        else:
+            self.consumer = Consumer(
+                study.menu,
+                study.focal,
+                slope,
+                indifference,
+                outside,
+                order_effect,
+                round_price_uptick,
+                round_to,
+                persona_sd,
+                persona_slope_sd,
+                persona_seed,
+                rival_slope,
+                {a: sum(g) / len(g) for a, g in study.prices.items() if a != study.focal},
+                constants,
+                Nests.of(study.menu.ids, nests, dissimilarity) if nested else None,
+                persona_constant_sd,
+                persona_slope_law,
+            )
+        # The alternative of which the law tells the share; the others divide the rest.
+        self._first = study.focal if study.question is None else study.menu.ids[0]
         self._study, self._latency = study, latency
         compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
-        self._usual = bool(compared) and rival_slope is None and constants is None
-        market = self._usual or constants is not None or nested or persona_constant_sd > 0
+        numbers = study.question is not None
+        self._usual = bool(compared) and rival_slope is None and constants is None and not numbers
+        market = numbers or self._usual or constants is not None or nested or persona_constant_sd > 0
         self._beliefs = Beliefs(icc, 0.0 if split_icc is None and not market else split_icc)
         self._pivot = Pivot(hesitation, unlisted, raw_logprobs)
         self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
@@ -234,6 +242,11 @@ class SyntheticBackend:
     def _curve(self) -> str:
         """Where the shares come from, in the words that name the model."""
         consumer = self.consumer
+        if isinstance(consumer, NumberConsumer):
+            what = "log E q = log(n / 2) +" if consumer.kind == "quantity" else "logit P(y > k) ="
+            more = "" if consumer.kind == "quantity" else " - cut_k"
+            terms = f"{_short(consumer.slope)} * (price - {_short(consumer.indifference)})"
+            return f"{what} {terms}{more}"
         if consumer.constants is not None:
             terms = [f"{a} {_short(v)}" for a, v in consumer.constants.items()]
             return f"utility {', '.join(terms)}, price {_short(consumer.slope)}"
@@ -292,7 +305,22 @@ class SyntheticBackend:
         float
             The mean of belief and of choice in such a cell.
         """
+        if isinstance(self.consumer, NumberConsumer):
+            raise UsageError("probability is of a choice; of numbers see truth(prices)")
         return self.consumer.probability(price, order=order, persona=persona)
+
+    def expected(self, at: Cell | Mapping[str, float]) -> float:
+        """The true mean of a quantity or rating; `at` as in `truth`.
+
+        Raises
+        ------
+        UsageError
+            For a study of choices.
+        """
+        prices, _, persona = self._where(at, None)
+        if not isinstance(self.consumer, NumberConsumer):
+            raise UsageError("expected is of quantities and ratings; of choices see truth(prices)")
+        return self.consumer.mean(prices, persona)
 
     def truth(
         self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
@@ -341,6 +369,8 @@ class SyntheticBackend:
         """
         prices, order, persona = self._where(at, order)
         shares = self.consumer.shares(prices, order=order, persona=persona)
+        if isinstance(self.consumer, NumberConsumer):
+            raise UsageError("elasticities are of shares; of numbers see backend.expected(prices)")
         responses = self.consumer.responses(prices, shares, persona)
         return {j: {k: prices[k] * r for k, r in row.items()} for j, row in responses.items()}
 
@@ -350,6 +380,8 @@ class SyntheticBackend:
 
         Besides, ``beyond_logit`` says what this consumer has that a plain logit has not.
         """
+        if isinstance(self.consumer, NumberConsumer):
+            return self.consumer.over_design(self._study)
         words = beyond_logit(self.consumer, self._rates[2])
         return {**over_design(self._study, self.consumer), "beyond_logit": words}
 
@@ -403,7 +435,7 @@ class SyntheticBackend:
 
         rng = np.random.default_rng(request.seed)
         p, split = self._law(request)
-        shares = self._beliefs.drawn(p, split, self._study.focal, rng, request.seed)
+        shares = self._beliefs.drawn(p, split, self._first, rng, request.seed)
         wording, sampling, top = self._wording, request.sampling, request.sampling.top_logprobs
         preamble = wording.preambles[rng.integers(len(wording.preambles))]
         tokens, preceded = list(frame(preamble, top)), bool(preamble)
@@ -451,6 +483,21 @@ def published(grid: Sequence[float]) -> tuple[float, float]:
     if low == high:
         return -0.535, float(low)
     return round(-8.025 / (high - low), 12), round(low + 0.32 * (high - low), 12)
+
+
+def _of_numbers(study: Study, given: Mapping[str, Any]) -> NumberConsumer:
+    """The consumer of a question of numbers; options of choices are refused."""
+    defaults = SyntheticBackend.__init__.__kwdefaults__ or {}
+    own = ["outside", "split_icc", "order_effect", "round_price_uptick", "rival_slope"]
+    own += ["constants", "nests", "dissimilarity", "persona_constant_sd"]
+    wrong = [k for k in own if given[k] != defaults[k]]
+    wrong += ["persona_slope_law"] if given["persona_slope_law"] != "normal" else []
+    if wrong:
+        raise UsageError(
+            f"{wrong[0]} is of consumers who choose between alternatives; this study asks for a "
+            f"{study.kind}: leave it out"
+        )
+    return NumberConsumer.of(study, given)
 
 
 def _check(
