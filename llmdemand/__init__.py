@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
     from llmdemand.modeling.models.nested import nlogit
-    from llmdemand.modeling.models.numbers import ologit, quantity_demand
+    from llmdemand.modeling.models.numbers import number_precision, ologit, quantity_demand
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.models.tastes import tastes
     from llmdemand.modeling.numbers.quantity import QuantityDemand
@@ -148,6 +148,7 @@ _HOMES = {
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
     "nlogit": "modeling.models.nested",
+    "number_precision": "modeling.models.numbers",
     "ologit": "modeling.models.numbers",
     "paired_panel": "calibration.paired",
     "plan": "reporting.measures.plan",
@@ -236,6 +237,7 @@ __all__ = [
     "mnlogit",
     "new_study",
     "nlogit",
+    "number_precision",
     "ologit",
     "paired_panel",
     "plan",

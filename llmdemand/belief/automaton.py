@@ -160,7 +160,9 @@ class Automaton:
         )
         firsts = {first_word(f.text.casefold()) for f in self._forms}
         self._firsts = frozenset(firsts)
-        self._prefixes = frozenset(w[:k] for w in KNOWN | self._picks | self._apart | firsts for k in range(len(w) + 1))
+        self._prefixes = frozenset(
+            w[:k] for w in KNOWN | self._picks | self._apart | firsts for k in range(len(w) + 1)
+        )
         self._places: dict[State, Place] = {}
         self._marks = _MARKS.difference(*(f.text for f in self._forms))
         self.start = self._place(self._fresh._replace(gate=self._gates.first))
@@ -312,7 +314,8 @@ class Automaton:
             complete = n == len(form.text) and not form.bare
             if form.number and not (complete or (state.before.isalnum() and _is_label(state))):
                 continue
-            if form.whole:
+            # "O" begins more words than "one".
+            if form.whole or (form.number and not form.text[0].isdigit()):
                 if n == len(form.text):
                     return form.alternative
             elif not self._is_ordinary(state, form, n):

@@ -32,7 +32,13 @@ from llmdemand.cli.output import (
     statuses,
     warnings_as_lines,
 )
-from llmdemand.cli.reports import compared, kept_responses, print_report, result_folder
+from llmdemand.cli.reports import (
+    compared,
+    kept_responses,
+    print_numbers,
+    print_report,
+    result_folder,
+)
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +71,8 @@ def fit(
     model: Annotated[
         str,
         typer.Option(
-            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, latent"
+            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, "
+            "latent; quantities and ratings have their own, count and ordered."
         ),
     ] = "logit",
     vcov: Annotated[
@@ -114,6 +121,11 @@ def fit(
         options["random"] = _pairs(random, "random")
     if classes is not None:
         options["classes"] = classes
+    if read.study.question is not None:
+        known = {"alternative": alternative, "formula": formula, "reading": reading, **options}
+        with warnings_as_lines():
+            print_numbers(read, outcome, known, price, cost, as_json=as_json)
+        return
     with warnings_as_lines():
         demand = fit_demand(
             read,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.cli.output import err, out
+from llmdemand.cli.output import err, out, print_json, records
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,3 +101,40 @@ def print_files(folder: Path) -> None:
     out().print(
         f"results in {folder}/: report.html, panel.parquet, tables/, figures/", highlight=False
     )
+
+
+def print_numbers(
+    panel: Panel,
+    outcome: str,
+    options: dict[str, Any],
+    price: list[float] | None,
+    cost: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the fit of a question of numbers, and what belief gains over choice."""
+    from llmdemand.modeling.models.numbers import number_precision, of_numbers
+
+    model, formula = options.pop("model"), options.pop("formula")
+    fit = of_numbers(panel, outcome, model, formula, **options)  # type: ignore[arg-type]
+    asked = {"expected": fit.expected(), **({"elasticity": fit.elasticity(price)} if price else {})}
+    if panel.study.kind == "rating":
+        asked["top_box"] = fit.top_box()  # type: ignore[union-attr]
+    if cost is not None:
+        if panel.study.kind == "rating":
+            raise UsageError("--cost is of quantities: ratings are no purchases, leave it out")
+        asked["optimal_price"] = fit.optimal_price(cost)  # type: ignore[union-attr]
+    believed = panel.usable[f"belief_{panel.study.watched}"].notna().any()
+    against = number_precision(panel, formula=fit.data.formula) if believed else None
+    if as_json:
+        terms = records(fit.tidy().rename_axis("term").reset_index())
+        facts = {k: getattr(fit, k) for k in ("kind", "nobs", "dropped", "vcov", "llf")}
+        named: dict[str, Any] = {"outcome": outcome, "alternative": fit.alternative}
+        named |= {"unit": fit.unit, "fit": {**facts, "notes": list(fit.notes)}, "terms": terms}
+        if against is not None:
+            named["precision"] = records(against.table.rename_axis("term").reset_index())
+        print_json({**named, **{name: records(q.table) for name, q in asked.items()}})
+        return
+    shown = [fit.summary(), *(q.summary() for q in asked.values())]
+    for text in [*shown, *([] if against is None else [str(against)])]:
+        out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)

@@ -110,6 +110,6 @@ def design(study: Study) -> str:
         cells += f" of {study.full_size}"
     return (
         f"{study.title or study.name}{label}: {cells}{personas}; price of "
-        f"{study.menu[study.focal].label} {min(grid):g} to {max(grid):g} {study.unit}{own}; "
+        f"{study.priced(study.focal).label} {min(grid):g} to {max(grid):g} {study.unit}{own}; "
         f"{study.runs} run{'s' if study.runs > 1 else ''} per cell"
     )

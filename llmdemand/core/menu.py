@@ -204,8 +204,13 @@ class Menu:
         if id not in self._index:
             from llmdemand.errors import nearest
 
+            asked = (
+                ", numbers; what is asked here is of studies that ask for a choice (see "
+                "quantity_demand and ologit)"
+            )
             raise MenuError(
                 f"no alternative {id!r}{nearest(id, self.ids)}: the menu has {', '.join(self.ids)}"
+                + (asked if self.numeric else "")
             )
         return self._index[id]
 

@@ -167,7 +167,9 @@ class Panel(OneLine):
 
         parts = []
         for alternative in self.study.menu.ids:
-            price = self.frame.get(f"price_{alternative}")
+            # Of a question of numbers the price is the product's, whatever the answer.
+            of = alternative if self.study.question is None else self.study.focal
+            price = self.frame.get(f"price_{of}")
             part = self.frame[[*_head(self.study), *_varied(self.study)]].assign(
                 alternative=alternative,
                 price=float("nan") if price is None else price,

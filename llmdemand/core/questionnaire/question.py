@@ -178,4 +178,3 @@ def _numbers(noun: str) -> tuple[str, ...]:
     if noun.endswith(("xes", "ches", "shes", "sses")):
         return noun, noun[:-2]
     return (noun, noun[:-1]) if noun.endswith("s") and not noun.endswith("ss") else (noun,)
-

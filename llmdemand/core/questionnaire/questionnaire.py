@@ -96,6 +96,11 @@ class Questionnaire:
         """What is asked: ``choice``, or a number: ``quantity`` or ``rating``."""
         return "choice" if self.question is None else self.question.kind
 
+    @property
+    def watched(self) -> str:
+        """The alternative in which belief is audited: the focal one, or the largest number."""
+        return self.focal if self.question is None else self.menu.ids[-1]
+
     def priced(self, id: str) -> Alternative:
         """What has this id and a price: of the menu, or a product that the question is about."""
         return self.menu[id] if self.question is None else self.question.product(id)

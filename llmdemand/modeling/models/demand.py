@@ -211,12 +211,12 @@ def fit_demand(
     if outcome not in get_args(Outcome):
         raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
     if panel.study.question is not None or model in NUMBERS.values():
-        asked = {"alternative": alternative, "vcov": vcov, "cov_type": cov_type, **own}
-        asked |= {"cov_kwds": cov_kwds, "ssc": ssc, "separation": separation}
-        asked |= {"statuses": statuses, "reading": reading, "coefficient": coefficient}
-        asked |= {} if weights is None else {"weights": weights}
+        told: dict[str, Any] = {"alternative": alternative, "vcov": vcov, "cov_type": cov_type}
+        told |= {"cov_kwds": cov_kwds, "ssc": ssc, "separation": separation, **own}
+        told |= {"statuses": statuses, "reading": reading, "coefficient": coefficient}
+        told |= {} if weights is None else {"weights": weights}
         # Their own result, which answers what is asked of every demand.
-        return of_numbers(panel, outcome, model, formula, **asked)  # type: ignore[return-value]
+        return of_numbers(panel, outcome, model, formula, **told)  # type: ignore[return-value]
     if model not in get_args(Model):
         raise UsageError(
             f"model {model!r}{nearest(str(model), get_args(Model))}: use "
@@ -254,7 +254,7 @@ def fit_demand(
         varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
         formula = " + ".join(varying) if model == "mnlogit" and varying else "price"
     weights = panel.study.weights if weights is None else weights
-    weighted = {"weights": weights, "weights_type": "sampling"} if weights else {}
+    weighted: dict[str, Any] = {"weights": weights, "weights_type": "sampling"} if weights else {}
     options = Options.of(asked, ssc=ssc, separation=separation, read=read, **weighted)
     menu, results = panel.study.menu, None
     binary = outcome == "choice" and not counted

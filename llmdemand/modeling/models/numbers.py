@@ -1,4 +1,4 @@
-"""Demand of questions of numbers: quantities by a Poisson regression, ratings by an ordered logit."""
+"""Questions of numbers: quantities by a Poisson regression, ratings by an ordered logit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.estimation.options import Vcov, named_vcov
 from llmdemand.modeling.numbers.answers import Outcome, answers
+from llmdemand.modeling.numbers.precision import NumberPrecision
 from llmdemand.modeling.numbers.quantity import QuantityDemand, fit_quantity
 from llmdemand.modeling.numbers.rating import RatingDemand, fit_rating
 from llmdemand.modeling.outcomes.corrected import Coefficient
 from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.variance.vcov import SSC
 
-__all__ = ["NUMBERS", "of_numbers", "ologit", "quantity_demand"]
+__all__ = ["NUMBERS", "number_precision", "of_numbers", "ologit", "quantity_demand"]
 
 #: Models of `fit_demand` by the kind of question.
 NUMBERS = {"quantity": "count", "rating": "ordered"}
@@ -188,8 +189,8 @@ def of_numbers(
             f"model {model!r}{nearest(model, list(NUMBERS.values()))}: {panel.study.name!r} asks "
             f"for a {kind}, whose model is {NUMBERS[kind]!r}"
         )
-    if options.pop("separation", "warn") != "warn":
-        raise UsageError(f"separation is of logits of a choice; leave it out for a {kind}")
+    if options.pop("separation", "warn") == "firth":
+        raise UsageError(f"Firth's estimates are of logits of a choice: leave it out for a {kind}")
     door = quantity_demand if kind == "quantity" else ologit
     known = set(door.__kwdefaults__ or {})
     if wrong := [k for k in options if k not in known]:
@@ -198,3 +199,52 @@ def of_numbers(
             f"{', '.join(sorted(known))}"
         )
     return door(panel, outcome, formula="price" if formula is None else formula, **options)
+
+
+def number_precision(
+    panel: Panel, *, formula: str = "price", vcov: Vcov | None = None, **options: Any
+) -> NumberPrecision:
+    """How much more a belief over numbers says than the number that was drawn from it.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs of a study of quantities or ratings.
+    formula, **options
+        As in `quantity_demand` and `ologit`, for both fits.
+    vcov : str or mapping, optional
+        Of both fits. By default ``{"within": "cell"}`` where every cell has two runs or more: what
+        further runs of the same design would change; else the design's own.
+
+    Returns
+    -------
+    NumberPrecision
+        Of `compare` for questions of numbers.
+
+    Raises
+    ------
+    UsageError
+        For a panel of choices.
+
+    Examples
+    --------
+    >>> import llmdemand as ld
+    >>> panel = ld.simulate(ld.load_study("coffee-packs"), "synthetic", runs=20, seed=1)
+    >>> found = number_precision(panel)
+    >>> bool(found.table.loc["price", "worth"] > 2)
+    True
+    """
+    kind = panel.study.kind
+    if kind not in NUMBERS:
+        raise UsageError(
+            f"{panel.study.name!r} asks for a choice: belief against choice is `compare` there"
+        )
+    door = quantity_demand if kind == "quantity" else ologit
+    belief = door(panel, "belief", formula=formula, vcov=vcov, **options)
+    choice = door(panel, "choice", formula=formula, vcov=vcov, **options)
+    if vcov is None and min(min(f.data.frame.groupby("cell").size()) for f in (belief, choice)) > 1:
+        vcov = {"within": "cell"}
+        belief = door(panel, "belief", formula=formula, vcov=vcov, **options)
+        choice = door(panel, "choice", formula=formula, vcov=vcov, **options)
+    cells = panel.frame["cell"].nunique()
+    return NumberPrecision(belief, choice, len(panel) / cells, belief.data.notes)

@@ -199,7 +199,7 @@ def answers(
             f"{panel.statuses[panel.statuses > 0].to_dict()}): see the answers with "
             "panel.frame['text']; without log-probabilities only choice can be fitted"
         )
-    frame = found.frame[kept].reset_index(drop=True)
+    frame = found.frame.iloc[np.flatnonzero(kept)].reset_index(drop=True)
     frame["price"] = frame[f"price_{product}"].astype(float)
     columns = [str(c) for c in frame.columns]
     named = variables(formula, columns)
@@ -255,5 +255,4 @@ def _weights(frame: pd.DataFrame, column: str) -> tuple[str, Array]:
 def about(data: Answers) -> str:
     """Whose answers these are, in words."""
     what = {"belief": "mean of belief", "choice": "number that was said"}[data.outcome]
-    return f"{what}, {WHOSE[data.reading]}"  # type: ignore[index]
-
+    return f"{what}, {WHOSE[data.reading]}"

@@ -66,7 +66,7 @@ class Rows:
     @property
     def size(self) -> int:
         """The number of coefficients."""
-        return self.x.shape[1]
+        return int(self.x.shape[1])
 
     def llf(self, params: Array) -> float:
         """Log (quasi-)likelihood."""
@@ -82,7 +82,7 @@ class Rows:
 
     def gradient(self, params: Array) -> Array:
         """The sum of all scores, (K,)."""
-        return self.scores(params).sum(axis=0)
+        return np.asarray(self.scores(params).sum(axis=0))
 
     def llnull(self) -> float | None:
         """Asked of the fit, which knows whether there is a constant."""
@@ -177,7 +177,7 @@ class Ratings(Rows):
     @property
     def size(self) -> int:
         """Coefficients and cuts."""
-        return self.x.shape[1] + self.law.shape[1] - 1
+        return int(self.x.shape[1] + self.law.shape[1] - 1)
 
     def _ends(self, params: Array) -> tuple[Array, Array, Array]:
         """F at both ends of each level, and the probability between, (N, J) each."""

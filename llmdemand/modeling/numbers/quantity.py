@@ -60,7 +60,9 @@ class QuantityDemand(NumberFit):
         value = float(mu @ each)
         return value, mu @ dx + (mu * (each - value)) @ x
 
-    def expected(self, price: float | Sequence[float] | None = None, alpha: float = 0.05) -> Quantity:
+    def expected(
+        self, price: float | Sequence[float] | None = None, alpha: float = 0.05
+    ) -> Quantity:
         """Expected quantity per respondent at these prices, those of the data by default.
 
         Examples

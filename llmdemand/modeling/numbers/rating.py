@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,7 +194,7 @@ def fit_rating(data: Answers, vcov: Any, ssc: SSC, cluster: str) -> RatingDemand
     at = maximum(rows, np.concatenate([np.zeros(x.shape[1]), llnull.params]))
     never = [f"{v:g}" for v, u in zip(data.values, used, strict=True) if not u]
     extra = (f"no answer is {', '.join(never)}: no cut of its own",) if never else ()
-    names = (*terms, *(f"{a:g}|{b:g}" for a, b in zip(levels[:-1], levels[1:], strict=True)))
+    names = (*terms, *(f"{a:g}|{b:g}" for a, b in pairwise(levels)))
     return RatingDemand(
         data=replace(data, constant=False),  # the cuts take its place
         rows=rows,

@@ -140,11 +140,11 @@ class NumberFit(Printed):
         return pd.DataFrame(self.estimated.cov, list(self.terms), list(self.terms))
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Intervals of confidence 1 - alpha, columns 0 and 1."""
+        """Intervals of confidence 1 - alpha, columns ``lower`` and ``upper``."""
         import pandas as pd
 
         reach = self._t(alpha) * self.bse
-        return pd.DataFrame({0: self.params - reach, 1: self.params + reach})
+        return pd.DataFrame({"lower": self.params - reach, "upper": self.params + reach})
 
     def coef(self) -> pd.Series[float]:
         """The estimates, as pyfixest names them."""
@@ -158,10 +158,8 @@ class NumberFit(Printed):
         """One row per coefficient: ``coef, se, t, p, lower, upper``."""
         import pandas as pd
 
-        ends = self.conf_int()
         parts = [self.params, self.bse, self.tvalues.rename("t"), self.pvalues]
-        parts += [ends[0].rename("lower"), ends[1].rename("upper")]
-        return pd.concat(parts, axis=1)
+        return pd.concat([*parts, self.conf_int()], axis=1)
 
     def _t(self, alpha: float = 0.05) -> float:
         from scipy import stats

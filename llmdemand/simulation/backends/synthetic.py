@@ -225,7 +225,9 @@ class SyntheticBackend:
         compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
         numbers = study.question is not None
         self._usual = bool(compared) and rival_slope is None and constants is None and not numbers
-        market = numbers or self._usual or constants is not None or nested or persona_constant_sd > 0
+        market = (
+            numbers or self._usual or constants is not None or nested or persona_constant_sd > 0
+        )
         self._beliefs = Beliefs(icc, 0.0 if split_icc is None and not market else split_icc)
         self._pivot = Pivot(hesitation, unlisted, raw_logprobs)
         self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
@@ -245,8 +247,8 @@ class SyntheticBackend:
         if isinstance(consumer, NumberConsumer):
             what = "log E q = log(n / 2) +" if consumer.kind == "quantity" else "logit P(y > k) ="
             more = "" if consumer.kind == "quantity" else " - cut_k"
-            terms = f"{_short(consumer.slope)} * (price - {_short(consumer.indifference)})"
-            return f"{what} {terms}{more}"
+            term = f"{_short(consumer.slope)} * (price - {_short(consumer.indifference)})"
+            return f"{what} {term}{more}"
         if consumer.constants is not None:
             terms = [f"{a} {_short(v)}" for a, v in consumer.constants.items()]
             return f"utility {', '.join(terms)}, price {_short(consumer.slope)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from llmdemand.core.menu import Menu
@@ -143,7 +144,7 @@ class NumberConsumer:
         if self.kind == "rating":
             cuts = [_logistic(_SPACE * (k - n / 2) - utility) for k in range(1, n)]
             ends = [0.0, *cuts, 1.0]
-            found = [b - a for a, b in zip(ends[:-1], ends[1:], strict=True)]
+            found = [b - a for a, b in pairwise(ends)]
         else:
             p = math.exp(utility) / 2
             if p > 1:
