@@ -142,16 +142,21 @@ class Study(OneLine, Questionnaire):
         """Plain data from which `from_dict` makes an equal study."""
         return plain_data(self)
 
-    def with_respondents(self, table: str | Path | pd.DataFrame, id: str = ID) -> Study:
+    def with_respondents(
+        self, table: str | Path | pd.DataFrame, id: str = ID, **quotas: Any
+    ) -> Study:
         """The same study, answered by the model as each of these respondents.
 
         Parameters
         ----------
         table : path or DataFrame
-            A CSV or parquet file or a data frame, one row per respondent: see
+            A CSV or parquet file or a data frame, one row per respondent, or EDSL agents: see
             `llmdemand.core.questionnaire.respondents.read_respondents`. Columns fill the templates.
         id : str
             The column that identifies respondents.
+        **quotas
+            ``quota``, or ``margins``, ``size`` and ``seed``: how many respondents of each kind
+            are asked; see `read_respondents`.
 
         Returns
         -------
@@ -174,7 +179,7 @@ class Study(OneLine, Questionnaire):
         (32, '35')
         """
         cluster = "persona_id" if self.cluster == "cell" else self.cluster
-        people = read_respondents(table, id)
+        people = read_respondents(table, id, **quotas)
         return replace(self, personas=people, respondents=True, cluster=cluster)
 
     @classmethod
