@@ -33,7 +33,7 @@ FLOORS = {
         "cell line menu processors resources sampling sheets written",
         "questionnaire starter",
         "study",
-        "panel",
+        "exchange panel",
         "glossary panels",
     ],
     "belief": [

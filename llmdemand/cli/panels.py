@@ -18,6 +18,7 @@ from llmdemand.cli.options import (
     StorePath,
     Thinking,
     ThinkingOpen,
+    pairs,
     study_of,
 )
 from llmdemand.cli.output import (
@@ -116,9 +117,9 @@ def fit(
     read = Panel.read(panel)
     options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
     if nest:
-        options["nests"] = {name: some.split(",") for name, some in _pairs(nest, "nest").items()}
+        options["nests"] = {name: some.split(",") for name, some in pairs(nest, "nest").items()}
     if random:
-        options["random"] = _pairs(random, "random")
+        options["random"] = pairs(random, "random")
     if classes is not None:
         options["classes"] = classes
     if read.study.question is not None:
@@ -156,14 +157,6 @@ def fit(
         out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
     if against:
         err().print(against, markup=False, highlight=False)
-
-
-def _pairs(given: list[str], option: str) -> dict[str, str]:
-    """``NAME=VALUE`` options by name."""
-    found = dict(one.split("=", 1) for one in given if "=" in one)
-    if len(found) < len(given):
-        raise UsageError(f"--{option}: give NAME=VALUE, each name once, found {' '.join(given)}")
-    return found
 
 
 def _facts(found: LogitResults) -> dict[str, Any]:

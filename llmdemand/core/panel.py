@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.study import Study
-from llmdemand.errors import PanelError, nearest
+from llmdemand.errors import PanelError, UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,21 @@ class Panel(OneLine):
     def statuses(self) -> pd.Series[int]:
         """Number of runs by status, every status listed."""
         return self.frame["status"].value_counts().reindex(list(STATUSES), fill_value=0)
+
+    def unweighted(self, what: str) -> None:
+        """Refuse what makes nothing of the study's sampling weights.
+
+        Raises
+        ------
+        UsageError
+            If the study has weights.
+        """
+        if self.study.weights:
+            raise UsageError(
+                f"{what} makes nothing of sampling weights, and the study has "
+                f"{self.study.weights!r}: to look at its respondents as they are, take them off by "
+                "replace(panel, study=replace(panel.study, weights=''))"
+            )
 
     def long(self) -> pd.DataFrame:
         """One row per run and alternative: ``run_id, cell, alternative, price, belief, chosen``.

@@ -179,7 +179,7 @@ def known_truth(panel: Panel) -> Truth | None:
     ''
     """
     told = panel.provenance.get("truth")
-    if not told or not len(panel) or "elasticities" not in told:
+    if not told or not len(panel) or "elasticities" not in told or panel.study.weights:
         return None  # the truth of numbers is no elasticity of shares
     runs = panel.frame.groupby("cell").size()
     if len(runs) != told["cells"] or runs.nunique() > 1:

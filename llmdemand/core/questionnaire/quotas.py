@@ -178,7 +178,7 @@ def drawn(
     cost = [_number(seed, p["id"]) for p in personas]
     found = milp(
         cost,
-        integrality=np.ones(len(personas)),
+        integrality=np.ones(len(personas), np.int64),
         bounds=Bounds(0, 1),
         constraints=LinearConstraint(np.stack(rows), wanted, wanted),
         options={"mip_rel_gap": 0.0},

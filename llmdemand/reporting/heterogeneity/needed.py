@@ -201,6 +201,7 @@ def spread_needed(
         raise UsageError(f"replications={replications}: draw once or more")
     if truth is not None and not 0 < truth < math.inf:
         raise UsageError(f"truth={truth}: a known spread is a positive number")
+    panel.unweighted("the spread of tastes")
     reading = _reading(panel, reading)
     said = outcomes(panel, reading)
     name = panel.study.focal if alternative is None else alternative
