@@ -129,6 +129,7 @@ def from_edsl(
         "offer": "{label}: {price:g}",
         "alternatives": entries,
         "personas": personas,
+        "cluster": "persona_id" if personas else "cell",
     }
     if menu is not None:
         made["question"] = menu
