@@ -257,7 +257,7 @@ class Extractor:
 
     def _another_number(self, begun: int, chosen: int, response: Response) -> str:
         """What is wrong where the number at the pivot goes on: "10" on a scale to 5, "2.5"."""
-        if not self.menu.numeric or response.finish_reason == STOPPED:
+        if not self._automaton.counts or response.finish_reason == STOPPED:
             return ""
         text = b"".join([t.data for t in response.tokens[begun:]]).decode(errors="replace")
         found = _NUMBER.match(text)

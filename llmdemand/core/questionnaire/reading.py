@@ -11,7 +11,7 @@ from typing import Any
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.questionnaire.fields import only_known, price_grid, texts, typed
 from llmdemand.core.questionnaire.prompts import Variant
-from llmdemand.core.questionnaire.question import read_question
+from llmdemand.core.questionnaire.question import Question, read_question
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import named_table
 from llmdemand.core.sampling import Sampling, Thinking
@@ -87,8 +87,7 @@ def arguments(
     given = [k for k in (*PLAIN, *DESIGN) if k in data and k not in _TEXTS]
     found = {k: typed(data[k], _KINDS.get(k, str), k) for k in given}
     found |= {k: texts(data[k], k) for k in _TEXTS if k in data}
-    listed, prices, price_fields = _alternatives(data["alternatives"])
-    question = read_question(data.get("question", {}), listed)
+    menu, prices, price_fields, question = _menu(data["alternatives"], data.get("question", {}))
     personas = data.get("personas", [])
     if isinstance(personas, str | Mapping):
         table = named_table(personas, folder, allow_outside=allow_outside)
@@ -99,8 +98,8 @@ def arguments(
     return {
         **found,
         "anchors": texts(data.get("anchors", ()), "anchors"),
-        "menu": Menu(listed) if question is None else question.menu(),
-        **({} if question is None else {"question": question}),
+        "menu": menu,
+        "question": question,
         "prices": prices,
         "price_fields": price_fields,
         "sampling": _sampling(data.get("sampling", {})),
@@ -152,10 +151,10 @@ def _price(study: Questionnaire, alternative: str) -> list[float] | dict[str, st
     return list(study.prices[alternative])
 
 
-def _alternatives(
-    entries: Any,
-) -> tuple[tuple[Alternative, ...], dict[str, tuple[float, ...]], dict[str, str]]:
-    """What is listed, the price grids, and the persona fields of prices that have no grid."""
+def _menu(
+    entries: Any, asked: Any
+) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, str], Question | None]:
+    """The menu, the price grids, the persona fields of prices that have no grid, the question."""
     alternatives: list[Alternative] = []
     prices: dict[str, tuple[float, ...]] = {}
     price_fields: dict[str, str] = {}
@@ -181,7 +180,9 @@ def _alternatives(
             prices[id] = ()
         else:
             prices[id] = price_grid(price, id)
-    return tuple(alternatives), prices, price_fields
+    question = read_question(asked, tuple(alternatives))
+    menu = Menu(tuple(alternatives)) if question is None else question.menu()
+    return menu, prices, price_fields, question
 
 
 def _sampling(entry: Any) -> Sampling:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Answers", "Outcome", "about", "answers"]
 
 Outcome = Literal["belief", "choice"]
+# Beliefs this close to 0 or 1 in all runs say no more than choices.
+_SURE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Answers:
         What is to be said of them.
     constant : bool
         Whether regressors keep the constant; the cuts of a rating take its place.
+    changes : int or None
+        Runs that change their mind, on which corrected beliefs rest; None without correction.
     """
 
     frame: pd.DataFrame
@@ -79,6 +83,7 @@ class Answers:
     total: int
     notes: tuple[str, ...]
     constant: bool = True
+    changes: int | None = None
 
     @property
     def number(self) -> Array:
@@ -213,6 +218,8 @@ def answers(
     x, offset = made.made(frame)
     weights, weight = _weights(frame, study.weights if weights is None else weights)
     notes = found.notes if outcome == "belief" else found.stopping
+    if outcome == "belief" and (law[kept].max(axis=1) > 1 - _SURE).all():
+        notes = (*notes, "belief is 0 or 1 in all runs: it says what choice says")
     return Answers(
         frame,
         law[kept],
@@ -232,6 +239,7 @@ def answers(
         weights,
         len(panel),
         (*notes, *([found.labels] if found.labels else [])),
+        changes=found.changes if outcome == "belief" else None,
     )
 
 

@@ -95,8 +95,12 @@ class NumberFit(Printed):
 
     @property
     def df(self) -> float:
-        """Degrees of freedom of t; infinite without clusters."""
-        return self.estimated.df
+        """Degrees of freedom of t; infinite without clusters.
+
+        Of corrected beliefs at most those of the runs that change their mind, less one.
+        """
+        changes = self.data.changes or 0
+        return float(min(self.estimated.df, changes - 1) if changes > 1 else self.estimated.df)
 
     @property
     def llf(self) -> float:

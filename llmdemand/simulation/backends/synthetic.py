@@ -196,29 +196,25 @@ class SyntheticBackend:
         slope = usual[0] if slope is None else slope
         indifference = usual[1] if indifference is None else indifference
         _check(latency, refusal_rate, no_pivot_rate, mismatch_rate)
-        self.consumer: Consumer | NumberConsumer
-        if study.question is not None:
-            self.consumer = _of_numbers(study, given)
-        else:
-            self.consumer = Consumer(
-                study.menu,
-                study.focal,
-                slope,
-                indifference,
-                outside,
-                order_effect,
-                round_price_uptick,
-                round_to,
-                persona_sd,
-                persona_slope_sd,
-                persona_seed,
-                rival_slope,
-                {a: sum(g) / len(g) for a, g in study.prices.items() if a != study.focal},
-                constants,
-                Nests.of(study.menu.ids, nests, dissimilarity) if nested else None,
-                persona_constant_sd,
-                persona_slope_law,
-            )
+        self.consumer: Consumer | NumberConsumer = _of_numbers(study, given) or Consumer(
+            study.menu,
+            study.focal,
+            slope,
+            indifference,
+            outside,
+            order_effect,
+            round_price_uptick,
+            round_to,
+            persona_sd,
+            persona_slope_sd,
+            persona_seed,
+            rival_slope,
+            {a: sum(g) / len(g) for a, g in study.prices.items() if a != study.focal},
+            constants,
+            Nests.of(study.menu.ids, nests, dissimilarity) if nested else None,
+            persona_constant_sd,
+            persona_slope_law,
+        )
         # The alternative of which the law tells the share; the others divide the rest.
         self._first = study.focal if study.question is None else study.menu.ids[0]
         self._study, self._latency = study, latency
@@ -487,8 +483,10 @@ def published(grid: Sequence[float]) -> tuple[float, float]:
     return round(-8.025 / (high - low), 12), round(low + 0.32 * (high - low), 12)
 
 
-def _of_numbers(study: Study, given: Mapping[str, Any]) -> NumberConsumer:
-    """The consumer of a question of numbers; options of choices are refused."""
+def _of_numbers(study: Study, given: Mapping[str, Any]) -> NumberConsumer | None:
+    """The consumer of a question of numbers, None of a choice; options of choices are refused."""
+    if study.question is None:
+        return None
     defaults = SyntheticBackend.__init__.__kwdefaults__ or {}
     own = ["outside", "split_icc", "order_effect", "round_price_uptick", "rival_slope"]
     own += ["constants", "nests", "dissimilarity", "persona_constant_sd"]
