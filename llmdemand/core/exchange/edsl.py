@@ -68,33 +68,8 @@ def to_edsl(study: Study) -> Exported:
             key = (tuple(cell.prices.items()), cell.arm, order)
             cells.setdefault(key, _scenario(study, cell, order, varies=varies, arms=arms))
     made = {"edsl_version": VERSION, "edsl_class_name": "Scenario"}
-    text = question["question_text"]
-    survey = {
-        "questions": [question],
-        "memory_plan": {
-            "survey_question_names": [question["question_name"]],
-            "survey_question_texts": [text],
-            "data": {},
-        },
-        "rule_collection": {
-            "rules": [
-                {
-                    "current_q": 0,
-                    "expression": "True",
-                    "next_q": 1,
-                    "priority": -1,
-                    "question_name_to_index": {question["question_name"]: 0},
-                    "before_rule": False,
-                }
-            ],
-            "num_questions": 1,
-        },
-        "question_groups": {},
-        "edsl_version": VERSION,
-        "edsl_class_name": "Survey",
-    }
     data = {
-        "survey": survey,
+        "survey": _survey(question),
         "agents": _agents(study, notes),
         "models": [],
         "scenarios": [{**one, **made} for one in cells.values()],
@@ -103,6 +78,27 @@ def to_edsl(study: Study) -> Exported:
     }
     notes += _lost(study)
     return Exported(data, tuple(notes))
+
+
+def _survey(question: dict[str, Any]) -> dict[str, Any]:
+    """A survey of one question, with the rules that EDSL writes for it."""
+    name = question["question_name"]
+    rule = {"current_q": 0, "expression": "True", "next_q": 1, "priority": -1}
+    return {
+        "questions": [question],
+        "memory_plan": {
+            "survey_question_names": [name],
+            "survey_question_texts": [question["question_text"]],
+            "data": {},
+        },
+        "rule_collection": {
+            "rules": [{**rule, "question_name_to_index": {name: 0}, "before_rule": False}],
+            "num_questions": 1,
+        },
+        "question_groups": {},
+        "edsl_version": VERSION,
+        "edsl_class_name": "Survey",
+    }
 
 
 def _check(study: Study) -> None:

@@ -118,11 +118,10 @@ def from_edsl(
     people = agents if agents is not None else data.get("agents")
     personas, system = _people(people, notes)
     text = _template(str(asked["question_text"]), listed, fields, personas)
-    priced = [e["id"] for e in entries if e["id"] in fields]
     made: dict[str, Any] = {
         "name": name or str(asked["question_name"]).replace("_", "-"),
         "unit": unit,
-        "focal": priced[0],
+        "focal": next(e["id"] for e in entries if e["id"] in fields),
         "answer_first": True,
         "system": system,
         "user": f"{text}\n\n{_closing(entries, what)}",
@@ -130,9 +129,8 @@ def from_edsl(
         "alternatives": entries,
         "personas": personas,
         "cluster": "persona_id" if personas else "cell",
+        **({} if menu is None else {"question": menu}),
     }
-    if menu is not None:
-        made["question"] = menu
     study = Study.from_dict(made, where="the study made of it")
     notes.append(
         "EDSL's own words around the question are replaced by a line that asks for the answer first"
@@ -237,6 +235,13 @@ def _alternatives(
     fields = sorted(k for k in listed[0] if k.startswith("price_"))
     products = list(prices or [k.removeprefix("price_") for k in fields]) or ["product"]
     entries = [{"id": p, "label": p.replace("_", " ").capitalize()} for p in products]
+    return entries, _scale(asked, what, options or [], notes)
+
+
+def _scale(
+    asked: Mapping[str, Any], what: str, options: Sequence[Any], notes: list[str]
+) -> dict[str, Any]:
+    """The question that asks for a number."""
     if what == "quantity":
         least, most = asked.get("min_value"), asked.get("max_value")
         if least not in (None, 0) or most is None or not float(most).is_integer():
@@ -246,18 +251,18 @@ def _alternatives(
             )
         if least is None:
             notes.append("the least number is not said: quantities begin at 0")
-        return entries, {"kind": "quantity", "max": int(most)}
-    labels = [str(one) for one in options or []]
-    if kind == "linear_scale":
+        return {"kind": "quantity", "max": int(most)}
+    labels = [str(one) for one in options]
+    if asked["question_type"] == "linear_scale":
         if labels != [str(k) for k in range(1, len(labels) + 1)]:
             raise StudyError(f"the scale is {labels}: a rating has the points 1, 2, 3, ...")
         said = {str(k): str(v) for k, v in (asked.get("option_labels") or {}).items()}
         if set(said) != set(labels):
             if said:
                 notes.append("labels of the ends alone are left out: " + ", ".join(said.values()))
-            return entries, {"kind": "rating", "max": len(labels), "labels": []}
+            return {"kind": "rating", "max": len(labels), "labels": []}
         labels = [said[k] for k in labels]
-    return entries, {"kind": "rating", "max": len(labels), "labels": labels}
+    return {"kind": "rating", "max": len(labels), "labels": labels}
 
 
 def _price_fields(

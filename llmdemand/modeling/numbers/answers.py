@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import Coefficient
-from llmdemand.modeling.outcomes.frames import WHOSE, Reading, default_reading, outcomes
+from llmdemand.modeling.outcomes.frames import WHOSE, Outcomes, Reading, default_reading, outcomes
 from llmdemand.modeling.sample.formula import Part, apart, part, variables
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = ["Answers", "Outcome", "about", "answers"]
 Outcome = Literal["belief", "choice"]
 # Beliefs this close to 0 or 1 in all runs say no more than choices.
 _SURE = 1e-6
+_STEP = 1e-5  # of derivatives by the logarithm of the price
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,19 @@ class Answers:
 
     def slope(self, price: float) -> tuple[Array, Array]:
         """Derivatives by the logarithm of the price, of `at`: (S, K) and (S,)."""
-        step = 1e-5
-        low, high = self.at(price * (1 - step)), self.at(price * (1 + step))
-        return (high[0] - low[0]) / (2 * step), (high[1] - low[1]) / (2 * step)
+        ends = []
+        for sign in (-1, 1):  # at an end of the range of a spline one side is not known
+            try:
+                ends.append((sign * _STEP, self.at(price * (1 + sign * _STEP))))
+            except DesignError:
+                ends.append((0.0, self.at(price)))
+        (below, low), (above, high) = ends
+        if below == above:
+            raise DesignError(
+                f"formula {self.formula!r} has no derivative by the price at {price:g}: prices as "
+                "categories have no elasticity; use price, log(price) or a spline"
+            )
+        return (high[0] - low[0]) / (above - below), (high[1] - low[1]) / (above - below)
 
 
 def answers(
@@ -180,30 +192,7 @@ def answers(
             f"no product {product!r}{nearest(product, list(study.prices))}: prices are those of "
             f"{', '.join(study.prices)}"
         )
-    if reading is None:
-        reading = "pivot" if statuses is not None else default_reading(panel)
-    if statuses is None:
-        alone = outcome == "choice" and reading == "pivot" and panel.usable.empty
-        statuses = ("no_logprobs",) if alone else ("ok",)
-    elif reading == "final":
-        raise UsageError(
-            "statuses=... selects runs by what they say, which corrected belief does not need: "
-            "leave it out, or use reading='pivot'"
-        )
-    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
-    law, read = found.belief, found.read
-    if outcome == "choice":
-        law = found.counted
-        read = law.sum(axis=1).round(12)
-    kept = np.isfinite(law).all(axis=1)
-    if outcome == "choice":
-        kept &= law.any(axis=1)
-    if not kept.any() or (outcome == "belief" and not found.believed):
-        raise DesignError(
-            f"no usable run among {len(panel)} (statuses: "
-            f"{panel.statuses[panel.statuses > 0].to_dict()}): see the answers with "
-            "panel.frame['text']; without log-probabilities only choice can be fitted"
-        )
+    found, law, read, kept = _said(panel, outcome, reading, statuses, coefficient)
     frame = found.frame.iloc[np.flatnonzero(kept)].reset_index(drop=True)
     frame["price"] = frame[f"price_{product}"].astype(float)
     columns = [str(c) for c in frame.columns]
@@ -231,7 +220,7 @@ def answers(
         np.zeros(len(frame)) if offset is None else offset,
         tuple(named),
         outcome,
-        reading,
+        found.reading,
         product,
         study.unit,
         question.noun or ("units" if kind == "quantity" else "points"),
@@ -241,6 +230,41 @@ def answers(
         (*notes, *([found.labels] if found.labels else [])),
         changes=found.changes if outcome == "belief" else None,
     )
+
+
+def _said(
+    panel: Panel,
+    outcome: Outcome,
+    reading: Reading | None,
+    statuses: Sequence[str] | None,
+    coefficient: Coefficient,
+) -> tuple[Outcomes, Array, Array, NDArray[np.bool_]]:
+    """What runs say, by outcome: law, its sums, and which rows enter."""
+    if reading is None:
+        reading = "pivot" if statuses is not None else default_reading(panel)
+    if statuses is None:
+        alone = outcome == "choice" and reading == "pivot" and panel.usable.empty
+        statuses = ("no_logprobs",) if alone else ("ok",)
+    elif reading == "final":
+        raise UsageError(
+            "statuses=... selects runs by what they say, which corrected belief does not need: "
+            "leave it out, or use reading='pivot'"
+        )
+    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
+    law, read = found.belief, found.read
+    if outcome == "choice":
+        law = found.counted
+        read = law.sum(axis=1).round(12)
+    kept = np.asarray(np.isfinite(law).all(axis=1))
+    if outcome == "choice":
+        kept = kept & law.any(axis=1)
+    if not kept.any() or (outcome == "belief" and not found.believed):
+        raise DesignError(
+            f"no usable run among {len(panel)} (statuses: "
+            f"{panel.statuses[panel.statuses > 0].to_dict()}): see the answers with "
+            "panel.frame['text']; without log-probabilities only choice can be fitted"
+        )
+    return found, law, read, kept
 
 
 def _weights(frame: pd.DataFrame, column: str) -> tuple[str, Array]:

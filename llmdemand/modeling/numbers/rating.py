@@ -15,7 +15,7 @@ from llmdemand.modeling.numbers.answers import Answers
 from llmdemand.modeling.numbers.likelihoods import Ratings, maximum
 from llmdemand.modeling.numbers.result import NumberFit, estimated
 from llmdemand.modeling.quantities.quantity import Quantity
-from llmdemand.modeling.variance.vcov import SSC
+from llmdemand.modeling.variance.vcov import SSC, parse_vcov
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +59,24 @@ class RatingDemand(NumberFit):
         value = float(weights[-1] + weight @ (below @ steps))
         by_x = -(weight * (density @ steps)) @ x
         return value, np.concatenate([by_x, steps * (weight @ density)])
+
+    def _elasticity(self, price: float, weights: Array) -> tuple[float, Array]:
+        """``d log S / d log p`` of ``S = sum_k weights_k P(y = k)``, and its derivatives."""
+        from scipy.special import expit
+
+        x, offset, weight = self.data.at(price)
+        dx, doffset = self.data.slope(price)
+        k = x.shape[1]
+        eta, moved = x @ self.at.params[:k] + offset, dx @ self.at.params[:k] + doffset
+        below = expit(self.at.params[None, k:] - eta[:, None])
+        density, steps = below * (1 - below), weights[:-1] - weights[1:]
+        bend = density * (1 - 2 * below)  # of the density, by the cut
+        share, by_share = self._shares(price, weights)
+        slope = -float((weight * moved) @ (density @ steps))
+        by_x = (weight * moved * (bend @ steps)) @ x - (weight * (density @ steps)) @ dx
+        by_cuts = -steps * ((weight * moved) @ bend)
+        gradient = np.concatenate([by_x, by_cuts])
+        return slope / share, gradient / share - slope / share**2 * by_share
 
     def _asked(
         self, name: str, weights: Array, price: Any, unit: str, scale: str, alpha: float
@@ -148,14 +166,8 @@ class RatingDemand(NumberFit):
         """Elasticity of the share of the highest points by the price."""
         values = self.data.values
         weights = (np.array(self.levels) >= values[len(values) - boxes]).astype(float)
-        prices, found = self.asked(price), []
-        for p in prices:
-            step = 1e-5
-            (low, by_low), (high, by_high) = (
-                self._shares(p * (1 + sign * step), weights) for sign in (-1, 1)
-            )
-            slope = (np.log(high) - np.log(low)) / (2 * step)
-            found.append((float(slope), (by_high / high - by_low / low) / (2 * step)))
+        prices = self.asked(price)
+        found = [self._elasticity(p, weights) for p in prices]
         name = f"price elasticity of the top {boxes} box of {self.alternative}"
         return self.quantity(name, {"price": prices}, found, "% per %", alpha=alpha)
 
@@ -193,7 +205,12 @@ def fit_rating(data: Answers, vcov: Any, ssc: SSC, cluster: str) -> RatingDemand
     rows = Ratings(x, data.offset, data.weight, {}, law)
     at = maximum(rows, np.concatenate([np.zeros(x.shape[1]), llnull.params]))
     never = [f"{v:g}" for v, u in zip(data.values, used, strict=True) if not u]
-    extra = (f"no answer is {', '.join(never)}: no cut of its own",) if never else ()
+    extra = [f"no answer is {', '.join(never)}: no cut of its own"] if never else []
+    if vcov is not None and data.outcome == "belief" and parse_vcov(vcov).kind == "iid":
+        extra.append(
+            "iid standard errors take beliefs for drawn ratings and hide what they gain: use HC1 "
+            "or clusters"
+        )
     names = (*terms, *(f"{a:g}|{b:g}" for a, b in pairwise(levels)))
     return RatingDemand(
         data=replace(data, constant=False),  # the cuts take its place
@@ -203,6 +220,6 @@ def fit_rating(data: Answers, vcov: Any, ssc: SSC, cluster: str) -> RatingDemand
         ssc=ssc,
         terms=names,
         llnull=llnull.llf,
-        extra=extra,
+        extra=tuple(extra),
         levels=tuple(float(v) for v in levels),
     )

@@ -197,6 +197,8 @@ class NumberFit(Printed):
             said.append(
                 f"{self.dropped:,} of {self.data.total:,} runs do not enter: see panel.statuses"
             )
+        if self.nobs <= self.rows.size:
+            said.append("as many coefficients as runs: standard errors say nothing")
         return (*said, *self.data.notes, *self.extra, *self.estimated.notes)
 
     def _facts(self) -> list[str]:

@@ -164,6 +164,17 @@ def test_quantities_of_demand(packs):
         found.elasticity(-4)
 
 
+def test_splines_have_elasticities_up_to_their_ends_and_categories_none(packs, ratings):
+    for panel in (packs, ratings):
+        found = ld.fit_demand(panel, formula="bs(price, df=4)")
+        assert np.isfinite(found.elasticity([4, 6, 9]).estimate).all()
+        kinds = ld.fit_demand(panel, formula="C(price)")
+        assert np.isfinite(kinds.expected().estimate).all()
+        with pytest.raises(DesignError, match="prices as categories have no elasticity"):
+            kinds.elasticity(6)
+    assert any("iid standard errors" in n for n in ld.ologit(ratings, vcov="iid").notes)
+
+
 def test_censoring_is_said(packs):
     assert any("are the largest one, 5" in note for note in ld.fit_demand(packs).notes)
     few = asked("coffee-packs", runs=3, indifference=1.0)
@@ -200,6 +211,7 @@ def test_the_delta_method_agrees_with_redrawn_coefficients(ratings, packs):
         (ld.fit_demand(ratings), lambda f: f.top_box(6)),
         (ld.fit_demand(packs), lambda f: f.elasticity(6)),
         (ld.quantity_demand(packs, formula="log(price) + price"), lambda f: f.elasticity(6)),
+        (ld.fit_demand(ratings), lambda f: f.elasticity(6)),
     ):
         drawn = [
             ask(replace(fit, at=replace(fit.at, params=params))).estimate
