@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.cli.output import err, out, print_json, records
-from llmdemand.errors import UsageError
+from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
@@ -116,25 +116,37 @@ def print_numbers(
     from llmdemand.modeling.models.numbers import number_precision, of_numbers
 
     model, formula = options.pop("model"), options.pop("formula")
-    fit = of_numbers(panel, outcome, model, formula, **options)  # type: ignore[arg-type]
-    asked = {"expected": fit.expected(), **({"elasticity": fit.elasticity(price)} if price else {})}
+    if cost is not None and panel.study.kind == "rating":
+        raise UsageError("--cost is of quantities: ratings are no purchases, leave it out")
+    fit: Any = of_numbers(panel, outcome, model, formula, **options)  # type: ignore[arg-type]
+    asked: dict[str, Callable[[], Any]] = {"expected": fit.expected}
+    if price:
+        asked["elasticity"] = lambda: fit.elasticity(price)
     if panel.study.kind == "rating":
-        asked["top_box"] = fit.top_box()  # type: ignore[union-attr]
+        asked["top_box"] = fit.top_box
     if cost is not None:
-        if panel.study.kind == "rating":
-            raise UsageError("--cost is of quantities: ratings are no purchases, leave it out")
-        asked["optimal_price"] = fit.optimal_price(cost)  # type: ignore[union-attr]
-    believed = panel.usable[f"belief_{panel.study.watched}"].notna().any()
-    against = number_precision(panel, formula=fit.data.formula) if believed else None
+        asked["optimal_price"] = lambda: fit.optimal_price(cost)
+    if panel.usable[f"belief_{panel.study.watched}"].notna().any():
+        asked["precision"] = lambda: number_precision(panel, formula=fit.data.formula)
+    found, lacking = {}, []
+    for name, made in asked.items():
+        try:
+            found[name] = made()
+        except DesignError as error:  # of a small panel not all can be had
+            lacking.append(f"no {name.replace('_', ' ')}: {error}")
+    truth = panel.provenance.get("truth", {}).get("slope") if fit.data.formula == "price" else None
     if as_json:
         terms = records(fit.tidy().rename_axis("term").reset_index())
         facts = {k: getattr(fit, k) for k in ("kind", "nobs", "dropped", "vcov", "llf")}
         named: dict[str, Any] = {"outcome": outcome, "alternative": fit.alternative}
         named |= {"unit": fit.unit, "fit": {**facts, "notes": list(fit.notes)}, "terms": terms}
-        if against is not None:
-            named["precision"] = records(against.table.rename_axis("term").reset_index())
-        print_json({**named, **{name: records(q.table) for name, q in asked.items()}})
+        named |= {} if truth is None else {"truth": {"price": truth}}
+        tables = {k: q.table.rename_axis("term").reset_index() for k, q in found.items()}
+        tables = {k: t if k == "precision" else t.drop(columns="term") for k, t in tables.items()}
+        print_json({**named, "lacking": lacking, **{k: records(t) for k, t in tables.items()}})
         return
-    shown = [fit.summary(), *(q.summary() for q in asked.values())]
-    for text in [*shown, *([] if against is None else [str(against)])]:
+    told = [] if truth is None else [f"known truth: a price coefficient of {truth:.5g}"]
+    for text in [fit.summary(), *told, *map(str, found.values())]:
         out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
+    for text in lacking:
+        err().print(f"note: {text}", markup=False, highlight=False)
