@@ -53,7 +53,7 @@ def quantity_demand(
         The product whose price is ``price``; the study's focal one by default.
     vcov, cov_type, cov_kwds, ssc
         As in `fit_demand`; of the kinds iid (quasi-Poisson: the variance is proportional to the
-        mean), HC0, HC1, CRV1, within and score.
+        mean), HC0, HC1, CRV1, CRV3, within and score.
     weights : str, optional
         Column of sampling weights; the study's own ``weights`` by default, ``""`` for none.
     statuses, reading, coefficient

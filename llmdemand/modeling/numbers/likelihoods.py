@@ -105,8 +105,8 @@ class Rows:
         return np.asarray(rows.T @ (rows if factor is None else rows * factor[:, None]))
 
     def rounding(self, params: Array) -> Array | None:
-        """Not known."""
-        return None
+        """Covariance of the score if each log-probability had an error of 1, (K, K)."""
+        raise NotImplementedError
 
     def weighted(self, factor: Array) -> Self:
         """The rows with another weight, those of weight 0 left out."""
@@ -154,6 +154,11 @@ class Counts(Rows):
     def information(self, params: Array) -> Array:
         """``sum_i w_i r_i mu_i x_i x_i'``."""
         weight = self.weight * self.read * self.mu(params)
+        return np.asarray(self.x.T @ (weight[:, None] * self.x))
+
+    def rounding(self, params: Array) -> Array | None:
+        """``sum_i w_i^2 mu_i^2 x_i x_i'``, of the size of an expected quantity's own error."""
+        weight = (self.weight * self.read * self.mu(params)) ** 2
         return np.asarray(self.x.T @ (weight[:, None] * self.x))
 
     def weighted(self, factor: Array) -> Self:
@@ -242,6 +247,20 @@ class Ratings(Rows):
             found[cut, cut] = of_upper[:, j].sum() + of_lower[:, j + 1].sum()
             if j:
                 found[cut, cut - 1] = found[cut - 1, cut] = across[:, j].sum()
+        return found
+
+    def rounding(self, params: Array) -> Array | None:
+        """``sum_i sum_j p_ij^2 (s_ij - sbar_i)(s_ij - sbar_i)'``, s_ij the score of level j."""
+        p = self.probabilities(params)
+        each = [
+            replace(self, law=np.broadcast_to(one, self.law.shape)).scores(params)
+            for one in np.eye(p.shape[1])
+        ]
+        mean = np.sum([p[:, j, None] * s for j, s in enumerate(each)], axis=0)
+        found = np.zeros((self.size, self.size))
+        for j, s in enumerate(each):
+            away = p[:, j, None] * (s - mean)
+            found += away.T @ away
         return found
 
     def weighted(self, factor: Array) -> Self:

@@ -12,10 +12,12 @@ import numpy as np
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.numbers.answers import Answers, about
-from llmdemand.modeling.numbers.likelihoods import Maximum, Rows
+from llmdemand.modeling.numbers.likelihoods import Maximum, Rows, maximum
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.quantities.quantity import Quantity
+from llmdemand.modeling.variance.clusters import cluster_codes
 from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.noise import noted
 from llmdemand.modeling.variance.vcov import SSC, parse_vcov
 
 if TYPE_CHECKING:
@@ -125,8 +127,8 @@ class NumberFit(Printed):
 
     @property
     def tvalues(self) -> pd.Series[float]:
-        """Estimates over standard errors."""
-        return self.params / self.bse
+        """Estimates over standard errors; NaN where the data hold no noise."""
+        return self.params / self.bse.where(self.bse > 0)
 
     @property
     def pvalues(self) -> pd.Series[float]:
@@ -199,7 +201,8 @@ class NumberFit(Printed):
             )
         if self.nobs <= self.rows.size:
             said.append("as many coefficients as runs: standard errors say nothing")
-        return (*said, *self.data.notes, *self.extra, *self.estimated.notes)
+        quiet = noted(self.estimated.quiet, self.terms, self.outcome)
+        return (*said, *self.data.notes, *self.extra, *self.estimated.notes, *quiet)
 
     def _facts(self) -> list[str]:
         """Lines above the table."""
@@ -302,13 +305,28 @@ def estimated(
         For kinds that need a refit or leverages.
     """
     asked = parse_vcov(_default(data, cluster) if vcov is None else vcov)
-    if asked.kind not in ("iid", "HC0", "HC1", "CRV1", "within", "score"):
+    one_way = asked.kind == "CRV3" and len(asked.columns) == 1
+    if not one_way and asked.kind not in ("iid", "HC0", "HC1", "CRV1", "within", "score"):
         raise UsageError(
             f"vcov {asked.kind} is not there for quantities and ratings: use iid, HC0, HC1, "
-            "{'CRV1': column}, {'within': 'cell'} or {'score': column}"
+            "{'CRV1': column}, {'CRV3': column} (one), {'within': 'cell'} or {'score': column}"
         )
     rows = replace(rows, groups=data.codes(asked.columns))
+    if one_way:
+        return _jackknifed(rows, at, asked.columns[0])
     return covariance(rows, at.params, at.information, asked, ssc)
+
+
+def _jackknifed(rows: Rows, at: Maximum, column: str) -> Estimated:
+    """``(G-1)/G sum_g (b_g - b)(b_g - b)'``, b_g the estimate without cluster g."""
+    codes, clusters = cluster_codes(rows, column)
+    found = np.array(
+        [maximum(rows.weighted((codes != g) * 1.0), at.params).params for g in range(clusters)]
+    )
+    away = found - at.params
+    cov = (clusters - 1) / clusters * (away.T @ away)
+    name = f"CRV3 (clusters: {column})"
+    return Estimated(cov, name, "(G-1)/G", clusters, clusters - 1, ())
 
 
 def _default(data: Answers, cluster: str) -> Any:

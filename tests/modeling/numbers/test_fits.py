@@ -256,8 +256,8 @@ def test_other_models_and_options_are_refused_in_words(packs, ratings):
         ld.ologit(packs)
     with pytest.raises(UsageError, match="no option 'nests'"):
         ld.fit_demand(ratings, nests={})
-    with pytest.raises(UsageError, match="CRV3 is not there"):
-        ld.fit_demand(packs, vcov={"CRV3": "cell"})
+    with pytest.raises(UsageError, match="HC3 is not there"):
+        ld.fit_demand(packs, vcov="HC3")
     for door in (ld.compare, ld.precision, ld.plan, ld.prediction, ld.runs_needed):
         with pytest.raises((UsageError, MenuError), match=r"ask for a choice|asks for a"):
             door(packs)
@@ -310,6 +310,33 @@ def test_weights_of_choices_enter_every_model_and_other_measures_refuse_them():
         with pytest.raises(UsageError, match="makes nothing of sampling weights"):
             door(panel)
     assert ld.known_truth(panel) is None
+
+
+def test_directions_without_noise_have_no_t_value():
+    """Two clusters that a covariate tells apart: their scores sum to zero."""
+    people = pd.DataFrame({"respondent_id": ["a", "b"], "age": [30, 31]})
+    study = ld.load_study("coffee-packs").with_respondents(people)
+    panel = ld.simulate(study, "synthetic", runs=2, seed=1)
+    found = ld.quantity_demand(panel, formula="price + age")
+    assert found.bse["age"] == 0 and np.isnan(found.tvalues["age"])
+    assert np.isnan(found.pvalues["age"]) and found.pvalues["price"] >= 0
+    assert any("only rounding is left there" in note for note in found.notes)
+
+
+def test_the_jackknife_leaves_out_one_cluster_at_a_time(packs, ratings):
+    for panel in (packs, ratings):
+        found = ld.fit_demand(panel, "choice", vcov={"CRV3": "cell"})
+        cells = sorted(panel.frame["cell"].unique())
+        without = [
+            ld.fit_demand(
+                replace(panel, frame=panel.frame[panel.frame["cell"] != c]), "choice"
+            ).price_sensitivity
+            for c in cells
+        ]
+        away = np.array(without) - found.price_sensitivity
+        variance = (len(cells) - 1) / len(cells) * (away @ away)
+        assert found.bse["price"] == pytest.approx(variance**0.5, rel=1e-6)
+        assert found.df == len(cells) - 1
 
 
 def test_figures_show_the_curve_and_what_was_said(packs, ratings):
