@@ -31,6 +31,7 @@ ALLOWED = {
 FLOORS = {
     "core": [
         "cell line menu processors resources sampling sheets written",
+        "people",
         "questionnaire starter",
         "study",
         "exchange panel",

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from llmdemand.core.menu import Menu, fold
-from llmdemand.core.questionnaire.agents import is_agents
+from llmdemand.core.people.agents import is_agents
 from llmdemand.core.questionnaire.respondents import read_respondents
 from llmdemand.core.study import Study
+from llmdemand.core.written import json_of
 from llmdemand.errors import StudyError, nearest
 
 __all__ = ["Imported", "from_edsl"]
@@ -145,8 +146,8 @@ def _loaded(source: Any, what: str) -> Any:
     if not path.is_file():
         raise StudyError(f"{path}: no such file; give the JSON file of {what}")
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        return json_of(path.read_bytes().decode("utf-8-sig"))
+    except ValueError as error:
         raise StudyError(f"{path}: is not JSON that can be read ({error})") from None
 
 

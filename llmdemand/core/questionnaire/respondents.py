@@ -11,9 +11,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.core.questionnaire.agents import ID, agents_table, is_agents
+from llmdemand.core.people.agents import ID, agents_table, is_agents
+from llmdemand.core.people.quotas import drawn, margins_of, replicated
 from llmdemand.core.questionnaire.fields import decimal, only_known, typed
-from llmdemand.core.questionnaire.quotas import drawn, margins_of, replicated
 from llmdemand.errors import StudyError, nearest
 
 if TYPE_CHECKING:

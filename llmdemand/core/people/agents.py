@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from llmdemand.core.written import json_of
 from llmdemand.errors import StudyError
 
 __all__ = ["ID", "agents_table", "is_agents"]
@@ -75,8 +75,8 @@ def _loaded(source: Any) -> tuple[str, Any]:
     if not isinstance(source, Path | Traversable):
         return "the agents", source
     try:
-        return str(source), json.loads(source.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        return str(source), json_of(source.read_bytes().decode("utf-8-sig"))
+    except ValueError as error:
         raise StudyError(f"{source}: is not JSON that can be read ({error})") from None
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmdemand as ld
-from llmdemand.core.questionnaire.quotas import drawn, margins_of, replicated
+from llmdemand.core.people.quotas import drawn, margins_of, replicated
 from llmdemand.core.questionnaire.respondents import read_respondents
 from llmdemand.errors import StudyError
 
