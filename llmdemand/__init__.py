@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from llmdemand.belief.equivalence import check_equivalence
     from llmdemand.belief.extract import Belief, Extractor, extract
     from llmdemand.belief.files import extract_file, read_answers
+    from llmdemand.belief.measures.anchors import Anchors
+    from llmdemand.belief.measures.coherence import check_coherence
+    from llmdemand.belief.measures.similarity import by_similarity
+    from llmdemand.belief.measures.stated import read_stated
     from llmdemand.belief.readers import read_response
     from llmdemand.belief.rows import extract_panel
     from llmdemand.belief.tokens import Response, Token
@@ -79,12 +83,14 @@ if TYPE_CHECKING:
     from llmdemand.simulation.batch import read_batch, write_batch
     from llmdemand.simulation.cost import Budget, Prices
     from llmdemand.simulation.doctor import doctor
+    from llmdemand.simulation.embeddings import LocalEmbedder, ServerEmbedder
     from llmdemand.simulation.run import estimate, simulate
     from llmdemand.simulation.storing.store import Store
 
 # Loaded when first used, so that importing the package costs little.
 _HOMES = {
     "Alternative": "core.menu",
+    "Anchors": "belief.measures.anchors",
     "Belief": "belief.extract",
     "Budget": "simulation.cost",
     "CalibratedDemand": "calibration.calibrated",
@@ -94,6 +100,7 @@ _HOMES = {
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
     "LocalBackend": "simulation.backends.local",
+    "LocalEmbedder": "simulation.embeddings",
     "LogitResults": "modeling.models.results",
     "Menu": "core.menu",
     "OpenAIBackend": "simulation.backends.openai",
@@ -108,6 +115,7 @@ _HOMES = {
     "Report": "reporting.compare",
     "Response": "belief.tokens",
     "SeparationWarning": "modeling.estimation.estimate",
+    "ServerEmbedder": "simulation.embeddings",
     "SpreadNeeded": "reporting.heterogeneity.needed",
     "Store": "simulation.storing.store",
     "Study": "core.study",
@@ -117,7 +125,9 @@ _HOMES = {
     "VarianceWarning": "modeling.estimation.estimate",
     "Variant": "core.questionnaire.prompts",
     "audit": "belief.audit",
+    "by_similarity": "belief.measures.similarity",
     "calibrate": "calibration.ppi",
+    "check_coherence": "belief.measures.coherence",
     "check_equivalence": "belief.equivalence",
     "class_numbers": "modeling.scoring.classes",
     "clogit": "modeling.models.multinomial",
@@ -159,6 +169,7 @@ _HOMES = {
     "read_answers": "belief.files",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
+    "read_stated": "belief.measures.stated",
     "recalibrated": "calibration.recalibrate",
     "round_number_test": "modeling.inference.round_numbers",
     "runs_needed": "reporting.measures.needed",
@@ -174,6 +185,7 @@ _HOMES = {
 
 __all__ = [
     "Alternative",
+    "Anchors",
     "Belief",
     "Budget",
     "CalibratedDemand",
@@ -183,6 +195,7 @@ __all__ = [
     "Extractor",
     "LLMDemandError",
     "LocalBackend",
+    "LocalEmbedder",
     "LogitResults",
     "Menu",
     "OpenAIBackend",
@@ -197,6 +210,7 @@ __all__ = [
     "Report",
     "Response",
     "SeparationWarning",
+    "ServerEmbedder",
     "SpreadNeeded",
     "Store",
     "Study",
@@ -206,7 +220,9 @@ __all__ = [
     "VarianceWarning",
     "Variant",
     "audit",
+    "by_similarity",
     "calibrate",
+    "check_coherence",
     "check_equivalence",
     "class_numbers",
     "clogit",
@@ -248,6 +264,7 @@ __all__ = [
     "read_answers",
     "read_batch",
     "read_response",
+    "read_stated",
     "recalibrated",
     "round_number_test",
     "runs_needed",

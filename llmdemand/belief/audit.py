@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.belief.equivalence import Equivalence, certain, check_equivalence
+from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import JUDGED, WHOLE, Panel
+from llmdemand.core.questionnaire.measure import MEASURES
 from llmdemand.errors import DesignError
 
 if TYPE_CHECKING:
@@ -65,10 +67,13 @@ class Audit(OneLine):
     position_locked : bool
         Whether the first-named alternative is chosen more than 95 % of the time
         although the order varies: no estimate should be read from such a panel.
+    measure : str
+        What the probabilities are: see `llmdemand.core.questionnaire.measure.MEASURES`.
     note : str
         Why belief says no more than choice, where it is 0 or 1 in every run; the share of all
         answers that change, where whole ones were drawn with unequal probability; how far a
-        judge that has read the answers follows the order of its options; else empty.
+        judge that has read the answers follows the order of its options; how many answers give
+        probabilities that are not model belief; else empty.
     thoughts : str
         ``natural`` or ``forced`` where the model thinks first; else empty.
     thought_cut : float
@@ -94,6 +99,7 @@ class Audit(OneLine):
     orders: int
     position_locked: bool
     note: str = ""
+    measure: str = "logprob"
     thoughts: str = ""
     thought_cut: float = float("nan")
     snapshots: pd.DataFrame | None = None
@@ -116,6 +122,7 @@ class Audit(OneLine):
             [
                 *drift,
                 *([] if self.equivalence is None else [self.equivalence.summary()]),
+                f"measure: {self.measure}, {MEASURES[self.measure]}",
                 "statuses: " + ", ".join(f"{s} {int(r.runs)}" for s, r in occurring.iterrows()),
                 f"the answer goes on to say something else: {self.mismatches} of {self.checked}, "
                 f"{share:.1f} % ({low:.1f} to {high:.1f})"
@@ -186,6 +193,7 @@ def audit(panel: Panel) -> Audit:
     tokens = tokens.loc[tokens.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     chosen = frame[frame["choice"].notna()]
     hits, orders, locked = position(chosen)
+    by_tokens = panel.study.measure == "logprob"
     focal = panel.study.watched
     return Audit(
         statuses,
@@ -201,11 +209,19 @@ def audit(panel: Panel) -> Audit:
         orders,
         locked,
         "; ".join(
-            note for note in (_unequal(settled), certain(panel), judge_position(panel)) if note
+            note
+            for note in (
+                _unequal(settled),
+                certain(panel) if by_tokens else "",
+                judge_position(panel),
+                usable_words(panel),
+            )
+            if note
         ),
+        panel.measure,
         *thoughts(panel),
         snapshots(panel),
-        None if panel.usable.empty else check_equivalence(panel),
+        check_equivalence(panel) if by_tokens and not panel.usable.empty else None,
     )
 
 

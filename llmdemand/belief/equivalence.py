@@ -156,7 +156,7 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
     Raises
     ------
     DesignError
-        If no run is usable.
+        If no run is usable, or the probabilities are not log-probabilities.
     MenuError
         For an unknown alternative.
 
@@ -172,6 +172,11 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
 
     name = panel.study.watched if alternative is None else alternative
     panel.study.menu.index(name)
+    if panel.study.measure != "logprob":
+        raise DesignError(
+            f"the panel's measure is {panel.study.measure!r}: choices are not drawn from such "
+            "probabilities, so that they need not be equal; see check_coherence"
+        )
     ok = panel.usable
     if ok.empty:
         raise DesignError(f"no usable run among {len(panel)}: nothing to compare")

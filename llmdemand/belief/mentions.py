@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from llmdemand.core.menu import Menu
 
-__all__ = ["mentions"]
+__all__ = ["mention_spans", "mentions"]
 
 
 def mentions(text: str, menu: Menu) -> list[tuple[int, str]]:
@@ -31,8 +31,17 @@ def mentions(text: str, menu: Menu) -> list[tuple[int, str]]:
     >>> mentions("Huggies, not Pampers.", Menu.of("Pampers", "Huggies"))
     [(0, 'huggies'), (13, 'pampers')]
     """
+    return [(start, owner) for start, _, owner in mention_spans(text, menu)]
+
+
+def mention_spans(text: str, menu: Menu) -> list[tuple[int, int, str]]:
+    """The mentions of a text with where they begin and end: see `mentions`.
+
+    >>> mention_spans("Huggies, not Pampers.", Menu.of("Pampers", "Huggies"))
+    [(0, 7, 'huggies'), (13, 20, 'pampers')]
+    """
     pattern, owners = _pattern(menu)
-    return [(m.start(), owners[m.lastgroup or ""]) for m in pattern.finditer(text)]
+    return [(m.start(), m.end(), owners[m.lastgroup or ""]) for m in pattern.finditer(text)]
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmdemand.belief.branching.branches import Branched, Reader, over_branches
 from llmdemand.belief.extract import Extractor
 from llmdemand.belief.final.column import FinalColumns
+from llmdemand.belief.measures.measured import measured
 from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
@@ -167,7 +168,9 @@ class PanelBuilder:
         known: dict[str, Any] = {"final_reader": "rules"}
         if self._study.thoughts:
             known["thoughts"] = self._study.thoughts
-        return Panel(frame, self._study, {**known, **(provenance or {})})
+        panel = Panel(frame, self._study, {**known, **(provenance or {})})
+        panel.provenance["measure"] = panel.measure
+        return panel
 
     def _close_part(self) -> None:
         import pandas as pd
@@ -188,13 +191,19 @@ def _row(
 ) -> dict[str, Any]:
     response, cell = answer.response, answer.cell
     ids = study.menu.ids
-    found = extractor(response)
     between: dict[str, Any] = {}
+    if study.measure == "logprob":
+        found = extractor(response)
+    else:
+        found, between = measured(study, extractor, response)
     if study.sampling.thinking:
         found, variance = over_thoughts([extractor(r) for r in response.forced or (response,)])
         between = {f"between_{a}": v for a, v in zip(ids, variance, strict=True)}
         between["thoughts"] = len(response.forced or (response,))
     chosen, status, mismatch = final(response, answer.order, cell.prices, found.choice)
+    if study.measure == "stated":  # percentages are no choice, whatever they begin with
+        chosen, status, mismatch = None, "unread", None
+    choice = chosen if study.measure == "similarity" else found.choice
     if study.thoughts:
         opened, tags = study.thinking_open, extractor.automaton.thinking
         between["thought_cut"] = share_cut(response, tags, opened=opened)
@@ -222,7 +231,7 @@ def _row(
         **varied,
         **{f"price_{a}": p for a, p in cell.prices.items()},
         "status": found.status,
-        "choice": found.choice,
+        "choice": choice,
         **{f"belief_{a}": b for a, b in zip(ids, found.belief, strict=True)},
         **{f"lo_{a}": b for a, b in zip(ids, found.lower, strict=True)},
         **{f"hi_{a}": b for a, b in zip(ids, found.upper, strict=True)},

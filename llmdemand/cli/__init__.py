@@ -1,8 +1,19 @@
 """The command line. It parses, calls and prints; it computes nothing."""
 
-from llmdemand.cli import batches, lab, panels, people, plans, readers, runs, stores, studies
+from llmdemand.cli import (
+    batches,
+    lab,
+    panels,
+    people,
+    plans,
+    readers,
+    runs,
+    stores,
+    studies,
+)
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
+from llmdemand.cli.measures import similarity
 
 __all__ = [
     "app",
@@ -15,6 +26,7 @@ __all__ = [
     "plans",
     "readers",
     "runs",
+    "similarity",
     "stores",
     "studies",
     "words",

@@ -14,6 +14,7 @@ from llmdemand.cli.options import (
     BaseUrl,
     Effort,
     ExtraBody,
+    MeasureName,
     Outside,
     RespondentId,
     Respondents,
@@ -39,6 +40,7 @@ def write(
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
     allow_outside: Outside = False,
+    measure: MeasureName = None,
     model: Annotated[str, typer.Option("--model", help="Model name.")] = "gpt-4o",
     base_url: BaseUrl = None,
     api: Api = None,
@@ -55,7 +57,7 @@ def write(
     from llmdemand.simulation.batch import write_batch
 
     found = write_batch(
-        study_of(study, respondents, respondent_id, allow_outside=allow_outside),
+        study_of(study, respondents, respondent_id, allow_outside=allow_outside, measure=measure),
         folder,
         model=model,
         runs=runs,
@@ -88,6 +90,7 @@ def read(
 
     Example: [b]llmdemand batch read batch output.jsonl errors.jsonl[/b]
     """
+    from llmdemand.belief.measures.coherence import usable_words
     from llmdemand.simulation.batch import read_batch
 
     found = read_batch(folder, files)
@@ -121,3 +124,5 @@ def read(
     if not len(found.panel):
         raise PanelError(f"no answer to the batch in {folder} yet: there is no panel to write")
     say(f"panel: {path}, {len(found.panel):,} runs: {statuses(found.panel)}")
+    if words := usable_words(found.panel):
+        say(words)

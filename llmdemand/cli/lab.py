@@ -56,6 +56,10 @@ def lab(
         str | None,
         typer.Option("--judge", help="pivots: a backend that reads the whole answers too."),
     ] = None,
+    embed: Annotated[
+        str | None,
+        typer.Option("--embed", help="measures: [b]local[/b] or [b]openai[/b], embeds the texts."),
+    ] = None,
     seed: Seed = 1,
     folder: Annotated[
         Path | None,
@@ -95,6 +99,7 @@ def lab(
         "runs": runs,
         "experiments": experiments,
         "judge": judge,
+        "embed": embed,
     }
     wanted = chosen.wanted(respondent, **options)
     chosen.checked(options)

@@ -161,6 +161,16 @@ ThinkingOpen = Annotated[
 ]
 
 
+MeasureName = Annotated[
+    str | None,
+    typer.Option(
+        "--measure",
+        help="[b]logprob[/b], [b]stated[/b] (percentages are asked for), [b]similarity[/b] or "
+        "[b]choice[/b]; the study's by default.",
+    ),
+]
+
+
 def study_of(
     name: str,
     respondents: Path | None,
@@ -169,6 +179,7 @@ def study_of(
     thinking_open: bool = False,
     *,
     allow_outside: bool = False,
+    measure: str | None = None,
 ) -> Study:
     """The study that the options describe."""
     from llmdemand.core.study import load_study
@@ -181,6 +192,8 @@ def study_of(
         study = load_study(name, respondents, allow_outside=allow_outside)
     else:
         study = load_study(name, respondents, respondent_id, allow_outside=allow_outside)
+    if measure is not None:
+        study = replace(study, measure=measure)
     if thinking is None and not thinking_open:
         return study
     return replace(

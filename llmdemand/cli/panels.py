@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmdemand.cli.app import app
+from llmdemand.cli.measures.audit import audit_measure
 from llmdemand.cli.options import (
     AsJson,
+    MeasureName,
     Outside,
     PanelPath,
     RespondentId,
@@ -147,7 +149,7 @@ def fit(
         parts = {name: records(q.table) for name, q in found.items()}
         terms = records(demand.fit.tidy().rename_axis("term").reset_index())
         named: dict[str, Any] = {"outcome": outcome, "alternative": demand.alternative}
-        named |= {"unit": demand.unit}
+        named |= {"unit": demand.unit, "measure": read.measure}
         if truth is not None:
             named |= {"truth": vars(truth), "contradiction": against}
         print_json({**named, "fit": _facts(demand.fit), "terms": terms, **parts})
@@ -186,6 +188,7 @@ def extract(
     ] = 0.05,
     thinking: Thinking = None,
     thinking_open: ThinkingOpen = False,
+    measure: MeasureName = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -201,12 +204,19 @@ def extract(
     from llmdemand.belief.audit import MUCH, remedy
     from llmdemand.belief.audit import audit as audited
     from llmdemand.belief.files import extract_file
+    from llmdemand.belief.measures.coherence import usable_words
     from llmdemand.belief.rows import extract_panel
     from llmdemand.simulation.backends.recorded import stored_answers
     from llmdemand.simulation.storing.store import is_store
 
     chosen = study_of(
-        study, respondents, respondent_id, thinking, thinking_open, allow_outside=allow_outside
+        study,
+        respondents,
+        respondent_id,
+        thinking,
+        thinking_open,
+        allow_outside=allow_outside,
+        measure=measure,
     )
     refuse_overwriting(path, file)
     provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
@@ -222,6 +232,8 @@ def extract(
             )
     panel.write(path)
     out().print(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}")
+    if words := usable_words(panel):
+        say(words)
     found = audited(panel)
     if found.mismatch[0] > MUCH:
         said = f"{found.mismatches} of {found.checked} answers choose something else in the end"
@@ -231,7 +243,17 @@ def extract(
 
 
 @app.command()
-def audit(panel: PanelPath, as_json: AsJson = False) -> None:
+def audit(
+    panel: PanelPath,
+    choices: Annotated[
+        Path | None,
+        typer.Option(
+            "--choices",
+            help="Of stated probabilities or similarity: the panel of the model's own choices.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check whether a panel's beliefs can be believed.
 
     Example: [b]llmdemand audit panel.parquet[/b]
@@ -244,6 +266,14 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     from llmdemand.reporting.measures.selection import selection
 
     read = Panel.read(panel)
+    if read.study.measure in ("stated", "similarity"):
+        audit_measure(read, choices, as_json)
+        return
+    if choices is not None:
+        raise UsageError(
+            f"--choices is for panels of stated probabilities or similarity, and {panel} is of "
+            f"{read.measure!r}: leave it out"
+        )
     found = run(read)
     drift = by_snapshot(read).reset_index() if len(snapshots(read)) > 1 else None
     left_out = selection(read)
@@ -253,6 +283,7 @@ def audit(panel: PanelPath, as_json: AsJson = False) -> None:
     if as_json:
         print_json(
             {
+                "measure": read.measure,
                 "statuses": {str(k): int(v) for k, v in read.statuses.items()},
                 "mismatches": found.mismatches,
                 "checked": found.checked,
@@ -375,6 +406,7 @@ def compare(
         drawn, needed = report.precision, report.needed
         print_json(
             {
+                "measure": read.measure,
                 "verdict": report.verdict(),
                 "problems": report.problems,
                 "estimates": records(report.estimates().reset_index()),

@@ -25,6 +25,7 @@ from llmdemand.cli.options import (
     ExtraBody,
     Headers,
     KeyEnv,
+    MeasureName,
     ModelName,
     Outside,
     Overhead,
@@ -165,6 +166,7 @@ def simulate(
     consumer: ConsumerFile = None,
     thinking: Thinking = None,
     thinking_open: ThinkingOpen = False,
+    measure: MeasureName = None,
     runs: Runs = None,
     seed: Seed = 1,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
@@ -191,11 +193,18 @@ def simulate(
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
+    from llmdemand.belief.measures.coherence import usable_words
     from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.run import estimate
 
     chosen = study_of(
-        study, respondents, respondent_id, thinking, thinking_open, allow_outside=allow_outside
+        study,
+        respondents,
+        respondent_id,
+        thinking,
+        thinking_open,
+        allow_outside=allow_outside,
+        measure=measure,
     )
     refuse_overwriting(path)
     kept = store or path.with_suffix(".responses.sqlite")
@@ -246,6 +255,8 @@ def simulate(
     )
     panel.write(path)
     say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}\nresponses: {kept}")
+    if words := usable_words(panel):
+        say(words)
     if (truth := known_truth(panel)) is not None:
         say(truth.summary())
 

@@ -15,7 +15,7 @@ from llmdemand.errors import PanelError, UsageError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FINAL_STATUSES", "JUDGED", "STATUSES", "WHOLE", "Panel"]
+__all__ = ["FINAL_STATUSES", "JUDGED", "STATUSES", "USABLE", "WHOLE", "Panel"]
 
 #: Column of panels in which answers may have been stopped at their pivot.
 WHOLE = "whole_probability"
@@ -23,7 +23,7 @@ WHOLE = "whole_probability"
 #: Column of panels whose answers a judge has read: the order in which it was shown the options.
 JUDGED = "judged_order"
 
-#: What can be said of a run. Only ``ok`` enters fits unless asked otherwise.
+#: What can be said of a run. Only those of `USABLE` enter fits unless asked otherwise.
 STATUSES = {
     "ok": "choice and belief are known",
     "low_mass": "few of the listed candidates at the pivot decide anything",
@@ -38,7 +38,16 @@ STATUSES = {
     "no_logprobs": "the backend returned no log-probabilities",
     "torn_tokens": "the tokens do not tell the story of the text: see the run's reason",
     "failed": "the request failed and was not answered",
+    "rescaled": "the stated percentages sum to 100 up to rounding, and were divided by their sum",
+    "not_stated": "no percentage is stated for some alternative, or none that is a number",
+    "ambiguous": "a stated percentage can be read in several ways: see the run's reason",
+    "out_of_bounds": "a stated percentage is below 0 or above 100",
+    "bad_sum": "the stated percentages do not sum to 100, and rounding does not explain it",
+    "unmeasured": "the text has not been compared with anchor statements yet",
+    "indistinct": "the text is equally similar to the anchor statements of all alternatives",
 }
+#: Statuses of runs whose probabilities are known.
+USABLE = ("ok", "rescaled")
 
 #: What can be said of the final choice: the choice that a reader finds in the whole answer.
 FINAL_STATUSES = {
@@ -83,6 +92,7 @@ _NUMBERS = (
     "undecided_mass",
     "tail_mass",
     "cell",
+    "stated_sum",
 )
 _SUM_TOLERANCE = 1e-6
 
@@ -120,7 +130,11 @@ class Panel(OneLine):
         ``lo`` and ``hi`` are the branches' (of a run that is ``unread`` they sum to the weight of
         the branches that were read), ``choice`` is that of the whole text, ``pivot_choice`` and
         ``pivot_belief_<alt>...`` are what its pivot says; ``branches`` is their number,
-        ``branch_tokens`` what they took besides the answer.
+        ``branch_tokens`` what they took besides the answer. Of studies with another measure than
+        ``logprob`` there is a column ``measure``, the same in all rows; of stated probabilities
+        ``stated_sum`` besides, in percent, before anything was done about it. Belief is then what
+        the measure says (`llmdemand.core.questionnaire.measure.MEASURES`), ``lo`` and ``hi`` are
+        missing, and an ``ok`` run need not have a choice.
     study : Study
         The design that was run.
     provenance : mapping
@@ -148,8 +162,19 @@ class Panel(OneLine):
 
     @property
     def usable(self) -> pd.DataFrame:
-        """The rows with status ``ok``: choice and belief are both known."""
-        return self.frame[self.frame["status"] == "ok"]
+        """The rows with a status of `USABLE`: belief is known, and (``logprob``) choice too."""
+        return self.frame[self.frame["status"].isin(USABLE)]
+
+    @property
+    def measure(self) -> str:
+        """What its probabilities are, one of `llmdemand.core.questionnaire.measure.MEASURES`.
+
+        That of the study; ``choice`` too where log-probabilities were wanted and none came.
+        """
+        found = self.study.measure
+        if found == "logprob" and self.usable.empty:
+            return "choice" if (self.frame["status"] == "no_logprobs").any() else found
+        return found
 
     @property
     def statuses(self) -> pd.Series[int]:
@@ -292,7 +317,14 @@ def columns(study: Study) -> list[str]:
         *thoughts,
         *(branch_columns(ids) if study.sampling.branch else []),
         *tail,
+        *measure_columns(study),
     ]
+
+
+def measure_columns(study: Study) -> list[str]:
+    """What a panel says of a measure other than log-probabilities."""
+    stated = ["stated_sum"] if study.measure == "stated" else []
+    return [*(["measure"] if study.measure != "logprob" else []), *stated]
 
 
 def branch_columns(ids: Sequence[str]) -> list[str]:
@@ -322,6 +354,7 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
             raise PanelError(
                 f"column {column!r} is missing{nearest(column, list(map(str, frame.columns)))}"
             )
+    _one_measure(frame, study)
     if frame["run_id"].duplicated().any():
         run = frame.loc[frame["run_id"].duplicated(), "run_id"].iloc[0]
         raise PanelError(f"run {run!r} is in the panel twice: every run is one row")
@@ -355,11 +388,25 @@ def _validate(frame: pd.DataFrame, study: Study) -> None:
     inside = np.isnan(beliefs) | ((beliefs >= 0) & (beliefs <= 1))
     _all(frame, inside.all(axis=1), "a belief lies outside [0, 1]")
     summed = np.abs(beliefs.sum(axis=1) - 1) < _SUM_TOLERANCE
-    bad = frame["status"].isin(["ok", "low_mass"]).to_numpy() & ~summed
+    bad = frame["status"].isin([*USABLE, "low_mass"]).to_numpy() & ~summed
     _all(frame, ~bad, "the beliefs of a run with a pivot do not sum to 1")
-    _all(frame, ~((frame["status"] == "ok") & frame["choice"].isna()), "an ok run has no choice")
+    if study.measure == "logprob":
+        silent = (frame["status"] == "ok") & frame["choice"].isna()
+        _all(frame, ~silent, "an ok run has no choice")
     if WHOLE in frame.columns:
         _check_whole(frame)
+
+
+def _one_measure(frame: pd.DataFrame, study: Study) -> None:
+    """Probabilities of several kinds are never in one panel."""
+    if study.measure == "logprob" and "measure" not in frame.columns:
+        return
+    found = sorted(set(frame["measure"].fillna("logprob").astype(str)))
+    if found and found != [study.measure]:
+        raise PanelError(
+            f"the study's measure is {study.measure!r}, and the runs have {', '.join(found)}: "
+            "probabilities of several kinds do not go into one panel; keep a panel for each"
+        )
 
 
 def _check_whole(frame: pd.DataFrame) -> None:

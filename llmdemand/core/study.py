@@ -115,6 +115,11 @@ class Study(OneLine, Questionnaire):
     weights : str
         Persona field that says for how many people each stands: sampling weights of every
         fit; empty for none.
+    measure : str
+        What the probabilities are: ``logprob`` (model belief), ``stated`` (the model is asked for
+        percentages, after the study's own question), ``similarity`` (its text is compared with
+        anchor statements), ``choice`` (none are taken). See
+        `llmdemand.core.questionnaire.measure.MEASURES`.
 
     Raises
     ------

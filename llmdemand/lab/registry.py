@@ -11,6 +11,7 @@ from llmdemand.lab.ask import Ask, Respondent
 from llmdemand.lab.experiments import (
     downstream,
     equivalence,
+    measures,
     multitoken,
     pivots,
     position,
@@ -36,7 +37,7 @@ class Experiment:
     asks : callable or None
         ``asks(**options)`` gives the panels that it wants; None where it asks nobody.
     options : tuple of str
-        Those of ``study``, ``runs``, ``experiments`` and ``judge`` that it knows.
+        Those of ``study``, ``runs``, ``experiments``, ``judge`` and ``embed`` that it knows.
     """
 
     name: str
@@ -129,6 +130,13 @@ _ALL = (
         "What do the order and the letters of options add, and what do balanced ones average?",
         position.position,
         position.asks,
+    ),
+    Experiment(
+        "measures",
+        "Do log-probabilities, stated percentages or similarity tell what the model chooses?",
+        measures.measures,
+        measures.asks,
+        ("study", "runs", "embed"),
     ),
 )
 

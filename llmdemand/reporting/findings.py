@@ -13,7 +13,7 @@ from llmdemand.belief.audit import MUCH
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Demand
-from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.outcomes.frames import WHOSE, Reading
 from llmdemand.reporting.measures.quality import FEW, Quality
 from llmdemand.reporting.truth import Truth, known_truth
 
@@ -154,6 +154,8 @@ class Findings:
         study = self.panel.study
         name = study.menu[study.focal].label
         alone = "" if demand is self.belief else " (from choice alone: there is no belief)"
+        if demand is self.belief and self.reading in ("stated", "similarity"):
+            alone = f" (by {WHOSE[self.reading]})"
         if demand.separated:
             return (
                 f"No finite reaction to price can be estimated{alone}: {demand.outcome} in {name} "

@@ -36,19 +36,20 @@ class Parts:
         if drawn and self._hopeless:
             self._without(name, self._why)
             return None
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
+        caught: list[warnings.WarningMessage] = []
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
                 return build()
-            except (DesignError, np.linalg.LinAlgError) as error:
-                if name == BELIEF and not self._hopeless:
-                    self._why, self._hopeless = str(error), True
-                # Of choice alone the lack of log-probabilities is no reason.
-                own = name == CHOICE and self._no_belief
-                self._without(name, str(error) if own else self._why or str(error))
-                return None
-            finally:
-                self._tell(caught)
+        except (DesignError, np.linalg.LinAlgError) as error:
+            if name == BELIEF and not self._hopeless:
+                self._why, self._hopeless = str(error), True
+            # Of choice alone the lack of log-probabilities is no reason.
+            own = name == CHOICE and self._no_belief
+            self._without(name, str(error) if own else self._why or str(error))
+            return None
+        finally:
+            self._tell(caught)  # outside: what is warned of again is not caught once more
 
     def _without(self, name: str, reason: str) -> None:
         self._missing.setdefault(reason, []).append(name)

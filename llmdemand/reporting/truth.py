@@ -184,11 +184,13 @@ def known_truth(panel: Panel) -> Truth | None:
     runs = panel.frame.groupby("cell").size()
     if len(runs) != told["cells"] or runs.nunique() > 1:
         return None
+    measure = panel.study.measure
+    measured = () if measure == "logprob" else (f"the measure is {measure!r}, no model belief",)
     return Truth(
         told["shares"],
         told["elasticities"],
         told["spread"],
         len(panel),
         tuple(a for a, grid in panel.study.prices.items() if len(set(grid)) > 1),
-        tuple(told["beyond_logit"]),
+        (*measured, *told["beyond_logit"]),
     )

@@ -15,6 +15,7 @@ from llmdemand.core.study import Study
 from llmdemand.core.written import json_of, opened
 from llmdemand.errors import ResponseError, TransportError, UsageError
 from llmdemand.simulation.backend import Request
+from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import replay
 from llmdemand.simulation.backends.wire.troubles import Trouble
@@ -133,7 +134,7 @@ def write_batch(
         raise UsageError("a batch asks each run once: studies that branch are asked live")
     folder, per_cell = Path(folder), checked_runs(study, runs, seed)
     given = {k: v for k, v in options.items() if v is not None}
-    backend = _backend(model, given)
+    backend = _backend(study, model, given)
     manifest = {
         "study": study.to_dict(),
         "runs": per_cell,
@@ -189,7 +190,7 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
     folder = Path(folder)
     manifest = _manifest(folder / _MANIFEST)
     study = Study.from_dict(manifest["study"], where=str(folder / _MANIFEST))
-    backend = _backend(manifest["model"], manifest["options"])
+    backend = _backend(study, manifest["model"], manifest["options"])
     source, runs, seed = Source.of(backend), manifest["runs"], manifest["seed"]
     failed: Counter[str] = Counter()
     counts: Counter[str] = Counter()
@@ -290,8 +291,11 @@ class _Shards:
             self._open, self._lines, self._bytes = None, 0, 0
 
 
-def _backend(model: str, options: Mapping[str, Any]) -> OpenAIBackend:
-    return OpenAIBackend(model, needs_key=False, **options)
+def _backend(study: Study, model: str, options: Mapping[str, Any]) -> OpenAIBackend:
+    given = {"model": model, "needs_key": False, **options}
+    if study.measure == "logprob":
+        return OpenAIBackend(**given)
+    return ChoiceOnlyBackend.server(**given)
 
 
 def _keep_manifest(path: Path, manifest: Mapping[str, Any]) -> None:

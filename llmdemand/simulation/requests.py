@@ -75,7 +75,9 @@ class Asked:
     def __init__(self, study: Study, runs: int, seed: int) -> None:
         self._study, self._runs, self._seed = study, runs, seed
         self._cells = study.cells()
-        self._format = AnswerFormat(study.menu, **study.reading)
+        # Percentages are no choice: an answer that states them is never cut at a name.
+        stated = study.measure == "stated"
+        self._format = None if stated else AnswerFormat(study.menu, **study.reading)
         # One cell's prompts: neighbours in the design share them.
         self._prompts: dict[tuple[str, ...], tuple[str, str, str]] = {}
         self._of_cell = -1

@@ -80,7 +80,7 @@ class Runner:
         self.missing.look_up()
         probe, raw_logprobs = None, self.backend.raw_logprobs
         try:
-            if self.backend.traits.unknown:
+            if self.backend.traits.unknown and self.study.measure == "logprob":
                 probe = await self._probed()
                 if probe is not None and probe["before_temperature"] is not None:
                     raw_logprobs = probe["before_temperature"]

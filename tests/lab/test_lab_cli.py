@@ -26,7 +26,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 def test_list_run_write_again(run, tmp_path):
     code, out, _ = run("lab")
-    assert code == 0 and len(out.splitlines()) == 8 and "round-prices" in out
+    assert code == 0 and len(out.splitlines()) == 9 and "round-prices" in out
     arguments = ("lab", "variance", "--experiments", 5, "--runs", 2, "--out", "o")
     code, out, _ = run(*arguments)
     assert code == 0 and "variance" in out and "not a language model" in out

@@ -41,6 +41,13 @@ def market(people=200, tasks=8, *, beliefs=False, seed=3, truth=TRUTH, trait=1.0
     )
 
 
+def corrected(frame, seed=5, amount=0.4):
+    """Outcomes with noise of mean zero that sums to nothing in a case: outside [0, 1] at times."""
+    noise = np.random.default_rng(seed).uniform(-amount, amount, len(frame))
+    noise -= pd.Series(noise).groupby(frame["case"].to_numpy()).transform("mean").to_numpy()
+    return frame.assign(choice=frame["choice"] + noise, read=1.0)
+
+
 @pytest.fixture(scope="session")
 def segments():
     """``market(...)`` makes choices; those of 200 people, their beliefs, and a fit of each."""
@@ -50,6 +57,7 @@ def segments():
     choices, beliefs = market(), market(beliefs=True)
     return SimpleNamespace(
         market=market,
+        corrected=corrected,
         truth=TRUTH,
         formula=formula,
         options=options,

@@ -73,3 +73,20 @@ def test_intervals_of_latent_classes_cover(segments, beliefs):
         hits += (interval["lower"] < truth) & (truth < interval["upper"])
     error = 3 * np.sqrt(0.95 * 0.05 / replications)
     assert (np.abs(hits / replications - 0.95) < error + 0.03).all(), hits / replications
+
+
+@pytest.mark.slow
+def test_intervals_of_latent_classes_by_pairs_cover(segments):
+    """As above, of beliefs corrected by noise: outside [0, 1] in one case of four."""
+    replications, truth = 200, np.array([-0.8, 1.0, -2.5, -0.5])
+    hits, ends = np.zeros(len(truth)), []
+    for k in range(replications):
+        frame = segments.corrected(segments.market(150, beliefs=True, seed=100 + k), seed=k)
+        options = {"membership": "income", "panel": "person", "starts": 3, "read": "read"}
+        fit = lclogit(segments.formula, frame, **options)
+        interval, ends = fit.conf_int().iloc[:4], [*ends, fit.params.to_numpy()[:4]]
+        hits += (interval["lower"] < truth) & (truth < interval["upper"])
+    error = 3 * np.sqrt(0.95 * 0.05 / replications)
+    assert (np.abs(hits / replications - 0.95) < error + 0.03).all(), hits / replications
+    middle = np.median(ends, axis=0)
+    assert (np.abs(middle - truth) < 0.1 * np.abs(truth)).all(), middle

@@ -438,6 +438,31 @@ def test_nested_logit_of_swissmetro_as_by_biogeme_and_larch(vcov):
         )
 
 
+@pytest.mark.skipif(
+    not (GOLDEN / "restaurant.csv").exists(),
+    reason="the data of Stata's restaurants are not shipped",
+)
+def test_nested_logit_of_restaurants_as_printed_by_stata():
+    expected = golden("restaurant")
+    frame = pd.read_csv(GOLDEN / "restaurant.csv")
+    nest = {r: name for name, members in expected["nests"].items() for r in members}
+    for name in ("fast", "fancy"):
+        there = frame["restaurant"].map(nest) == name
+        for trait in ("income", "kids"):
+            frame[f"{trait}_{name}"] = frame[trait] * there
+    options = {"case": "family_id", "alternative": "restaurant", "vcov": "iid"}
+    fit = nlogit(expected["formula"], frame, nests=expected["nests"], **options)
+    source = expected["source"]
+    check(fit.llf, expected["llf"], source, 1e-8)
+    for name, printed in expected["dissimilarity"].items():
+        term = f"dissimilarity({name})"
+        error = expected["dissimilarity_atol_se"] * fit.bse[term]
+        assert fit.params[term] == pytest.approx(printed, abs=error)
+    test = hypotheses.lr_test(clogit(expected["formula"], frame, **options), fit)
+    check(test.statistic, expected["lr"], source)
+    check(test.pvalue, expected["p"], source)
+
+
 # Scanner panel -------------------------------------------------------------------------------
 
 

@@ -16,6 +16,10 @@ import pytest
 from llmdemand.modeling.inference.hypotheses import lr_test
 from llmdemand.modeling.models.mixed import mixlogit
 from llmdemand.modeling.models.multinomial import clogit
+from llmdemand.modeling.substitution.laws import law_of
+from llmdemand.modeling.substitution.mixed import MixedPanels
+from llmdemand.modeling.substitution.panels import Panels
+from llmdemand.modeling.substitution.sequences import observed_sequences
 
 pytestmark = pytest.mark.numbers
 
@@ -192,3 +196,59 @@ def test_yogurt_has_a_higher_maximum_than_the_one_printed_by_xlogit():
     assert score @ np.linalg.solve(information, score) < 1e-3
     higher = fit.data.evaluated(np.array(asked["higher"], float))[0]
     assert higher > llf + 0.9
+
+
+# Electricity as Stata has it ---------------------------------------------------------------------
+
+
+def test_willingness_to_pay_of_electricity_as_printed_by_stata():
+    asked = PRINTED["traindata"]
+    rows = electricity()
+    rows = rows[rows["id"] <= 100]
+    assert rows["case"].nunique() == 1195 and len(rows) == 4780
+    points = halton(100, asked["draws"], [5, 2, 3], asked["burn"] + 1)
+    points[:, :, 1:] = 1 - points[:, :, 1:]
+    fit = mixlogit(
+        PRINTED["electricity"]["formula"],
+        rows,
+        random={"pf": "lognormal-", "tod": "normal", "seas": "normal"},
+        space="wtp",
+        price="pf",
+        panel="id",
+        alternative="alt",
+        draws=points,
+        starts=1,
+    )
+    check(fit.params, asked["printed"])
+
+
+# Swissmetro --------------------------------------------------------------------------------------
+
+
+@cache
+def swissmetro():
+    """The choice situations, each as of one respondent."""
+    frame = pd.read_csv(GOLDEN / "swissmetro.csv.gz")
+    frame[["time", "cost"]] /= 100
+    formula = PRINTED["swissmetro"]["formula"]
+    fit = clogit(formula, frame, alternative="alt", base="swissmetro")
+    return list(fit.params.index), Panels(fit.data, np.arange(6768))
+
+
+@pytest.mark.parametrize("name", ["normal", "triangular", "uniform", "lognormal"])
+def test_a_coefficient_of_time_as_estimated_by_biogeme(name):
+    whole = PRINTED["swissmetro"]
+    asked, (terms, panels) = whole["laws"][name], swissmetro()
+    law, one = law_of(terms, {"time": asked["random"]}, {}), np.ones(6768)
+    # Equally spaced quantiles, the same for all.
+    standard = law.standard(np.tile((np.arange(128)[:, None] + 0.5) / 128, (6768, 1, 1)))
+    chosen = observed_sequences(panels)
+    data = MixedPanels(panels.cases, panels, law, standard, one, one, chosen=chosen)
+    theirs = {k: pd.Series(asked[k])[list(law.names)].to_numpy() for k in ("params", "iid", "HC0")}
+    llf, score, information = data.evaluated(theirs["params"])
+    assert llf == pytest.approx(asked["llf"], abs=asked["llf_atol"])
+    inverse = np.linalg.inv(information)
+    assert (np.abs(inverse @ score) < whole["step"] * theirs["iid"]).all()
+    sandwich = inverse @ data.meat(theirs["params"], inverse) @ inverse
+    for found, expected in ((inverse, theirs["iid"]), (sandwich, theirs["HC0"])):
+        np.testing.assert_allclose(np.sqrt(np.diag(found)), expected, rtol=whole["rtol"])

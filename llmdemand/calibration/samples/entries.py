@@ -19,6 +19,7 @@ from llmdemand.modeling.outcomes.frames import (
     market_frame,
     outcomes,
 )
+from llmdemand.modeling.outcomes.measured import WHOSE
 from llmdemand.modeling.outcomes.readable import among_readable
 from llmdemand.modeling.sample.sample import codes, column_names
 
@@ -75,6 +76,8 @@ def belief_rows(
         found = _readable(found, beliefs, dropped)
     elif lost := len(beliefs) - len(beliefs.usable):
         dropped.append(f"{lost:,} of {len(beliefs):,} LLM answers have no belief and are left out")
+    if found.reading in ("stated", "similarity"):
+        dropped.append(f"the LLM answers are {WHOSE[found.reading]}")
     frame = (
         market_frame(beliefs, found) if model == "clogit" else demand_frame(beliefs, focal, found)
     )

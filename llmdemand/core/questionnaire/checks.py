@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from llmdemand.core.questionnaire.fields import MOST_PRICES
+from llmdemand.core.questionnaire.measure import MEASURES
 from llmdemand.core.questionnaire.prompts import Variant, names, placeholders
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import reserved
@@ -46,6 +47,7 @@ def check(study: Questionnaire) -> None:
     _grids(study)
     _one_of("orders", study.orders, ORDERS)
     _one_of("mode", study.mode, MODES)
+    _measure(study)
     if not set(study.pinned) <= set(study.menu.ids) or len(set(study.pinned)) < len(study.pinned):
         raise StudyError(
             f"pinned is {list(study.pinned)}: name alternatives of {', '.join(study.menu.ids)}, "
@@ -179,6 +181,21 @@ def _written(form: str | None, conversion: str | None) -> str:
     return format(number, form or "")
 
 
+def _measure(study: Questionnaire) -> None:
+    _one_of("measure", study.measure, tuple(MEASURES))
+    if study.measure == "logprob":
+        return
+    for given, name in (
+        (study.sampling.branch, "sampling.branch"),
+        (study.sampling.thinking, "sampling.thinking"),
+    ):
+        if given:
+            raise StudyError(
+                f"measure is {study.measure!r} and {name} is set, which is about log-probabilities "
+                "of tokens: remove one"
+            )
+
+
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise StudyError(
@@ -194,6 +211,11 @@ def _question(study: Questionnaire) -> None:
         raise StudyError(
             f"orders, pinned and outside_offer are of choices; a {study.kind} is asked in "
             "ascending order: leave them out"
+        )
+    if study.measure not in ("logprob", "choice"):
+        raise StudyError(
+            f"measure is {study.measure!r}, which is of choices between alternatives: a "
+            f"{study.kind} is measured by 'logprob' or 'choice'"
         )
     if study.menu != study.question.menu():
         raise StudyError(f"the menu of a {study.kind} is the question's own: use question.menu()")

@@ -15,6 +15,7 @@ from llmdemand.core.questionnaire.content import digest
 from llmdemand.core.questionnaire.design import shuffled, williams
 from llmdemand.core.questionnaire.fields import decimal
 from llmdemand.core.questionnaire.fractions import kept
+from llmdemand.core.questionnaire.measure import asked_to_state
 from llmdemand.core.questionnaire.prompts import (
     DISCLOSURE,
     Variant,
@@ -70,6 +71,7 @@ class Questionnaire:
     pinned: tuple[str, ...] = ()
     question: Question | None = None
     weights: str = ""
+    measure: str = "logprob"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
@@ -362,6 +364,9 @@ class Questionnaire:
             **{k: v for k, v in cell.persona.items() if k != "id"},
         }
         texts = system.format(**fields), user.format(**fields)
+        if self.measure == "stated":
+            suffix = asked_to_state([self.menu[a].label for a in order])
+            texts = texts[0], f"{texts[1].rstrip()}\n\n{suffix}\n"
         if not disclosure or "disclosure" in (*names(system), *names(user)):
             return texts
         return disclosed(*texts, disclosure, self.mode)

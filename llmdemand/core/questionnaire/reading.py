@@ -28,7 +28,7 @@ PLAIN = (
 #: without them keeps its hash.
 DESIGN = (
     "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
-    "respondents thinking thinking_open weights"
+    "respondents thinking thinking_open weights measure"
 ).split()
 _TABLES = ["anchors", "alternatives", "sampling", "personas", "variants", "question"]
 _KINDS = {

@@ -125,6 +125,7 @@ def choices(
     require([alternative], known, "of alternatives (alternative=...)")
     require([weights, availability], known, "in the data")
     require([panel], known, "of respondents (panel=...)")
+    require([options.read], known, "of what the outcomes of a case sum to (read=...)")
     require(asked.columns, known, "to cluster by")
     apart([outcome], (generic, of_case, own))
     if read(of_case).offsets or read(own).offsets:
@@ -173,7 +174,8 @@ def choices(
     y = evaluate(outcome, frame)
     summed = None if options.read is None else frame[options.read].to_numpy(np.float64)[first]
     check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].array, summed)
-    of_cases = [*fixed, *personal, *asked.columns, *(c for c in (weights, panel) if c is not None)]
+    of_cases = [*fixed, *personal, *asked.columns]
+    of_cases += [c for c in (weights, panel, options.read) if c is not None]
     _check_constant(frame, of_cases, group, first)
     respondent = None
     if panel is not None:

@@ -25,11 +25,25 @@ from llmdemand.modeling.estimation.smooth import (
 )
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.ascent import ascend
-from llmdemand.modeling.optimum.em import expectation_maximisation, moved, running, split
+from llmdemand.modeling.optimum.em import expectation_maximisation, flat, moved, running, split
 from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.sample.columns import Data
 from llmdemand.modeling.sample.language import read
-from llmdemand.modeling.substitution.latent import LatentKernel, LatentPanels, divided, reordered
+from llmdemand.modeling.substitution.latent import (
+    ClassPanels,
+    LatentKernel,
+    LatentPanels,
+    divided,
+    reordered,
+)
+from llmdemand.modeling.substitution.pairwise import (
+    Answers,
+    PairwiseClasses,
+    by_pairs,
+    check_pairs,
+    counted,
+    said_of,
+)
 from llmdemand.modeling.substitution.panels import Panels
 from llmdemand.modeling.substitution.sequences import observed_sequences, sequences_of_beliefs
 
@@ -64,6 +78,8 @@ class Classes:
         Random starts.
     seed : int
         Of the starts and of panels from beliefs.
+    likelihood : str or None
+        ``sequence`` or ``pairwise``; None for pairwise where outcomes are corrected beliefs.
     """
 
     classes: int = 2
@@ -71,6 +87,7 @@ class Classes:
     sequences: int = 20
     starts: int = 10
     seed: int = 1
+    likelihood: Answers | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("classes", 2), ("sequences", 1), ("starts", 1)):
@@ -93,7 +110,7 @@ class Found:
         What the starts came to.
     higher : str
         What ran to infinity, where a start did so at a higher likelihood; empty if none did.
-    near : LatentPanels
+    near : ClassPanels
         The data in regressors of comparable scale.
     back : (K, K) array
         See `Cases.standardised`.
@@ -102,7 +119,7 @@ class Found:
     best: NewtonFit
     maxima: Maxima
     higher: str
-    near: LatentPanels
+    near: ClassPanels
     back: Array
 
 
@@ -131,7 +148,12 @@ def fit_latent(
         if options.separation == "raise":
             raise DesignError(message)
         warn(message, SeparationWarning)
-    notes = [result.maxima.note, result.higher, *_small(problem, result.best.params)]
+    notes = [
+        *said_of(found.cases, isinstance(problem, PairwiseClasses)),
+        result.maxima.note,
+        result.higher,
+        *_small(problem, result.best.params),
+    ]
     kernel = LatentKernel(asked.classes, len(terms))
     assert found.design.membership is not None
     names = term_names(terms, found.design.membership.terms, asked.classes)
@@ -161,7 +183,7 @@ def latent_panels(
     panel: str,
     case: str,
     **columns: Any,
-) -> tuple[Choices, LatentPanels]:
+) -> tuple[Choices, ClassPanels]:
     """The choices that a formula names, and the data of a latent class logit of them."""
     if read(asked.membership).offsets:
         raise UsageError(
@@ -171,11 +193,7 @@ def latent_panels(
     found = choices(
         formula, data, options, case=case, panel=panel, membership=asked.membership, **columns
     )
-    if found.cases.corrected:
-        raise UsageError(
-            "latent classes are of choices, or of beliefs in [0, 1]: corrected beliefs leave it; "
-            "use reading='pivot'"
-        )
+    pairwise = by_pairs(found.cases, asked.likelihood)
     assert found.respondent is not None and found.design.membership is not None
     if "const" not in found.design.membership.terms:
         raise UsageError(
@@ -186,25 +204,29 @@ def latent_panels(
     heads = panels.heads
     members = found.design.membership.matrix(found.frame.iloc[found.cases.start[heads]])
     notes = check_regressors(members, found.design.membership.terms, panels.people)
+    shared: tuple[Any, ...] = (
+        found.cases,
+        panels,
+        asked.classes,
+        members,
+        counted(panels, pairwise),
+        found.cases.weight[heads],
+        {name: codes[heads] for name, codes in found.cases.groups.items()},
+    )
+    if pairwise:
+        paired = PairwiseClasses(*shared)
+        said = (*found.notes, *notes, *check_pairs(panels, paired.size))
+        return replace(found, notes=said), paired
     chosen = (
         sequences_of_beliefs(panels, asked.sequences, asked.seed)
         if found.cases.fractional
         else observed_sequences(panels)
     )
-    problem = LatentPanels(
-        found.cases,
-        panels,
-        asked.classes,
-        members,
-        chosen,
-        found.cases.count[heads],
-        found.cases.weight[heads],
-        {name: codes[heads] for name, codes in found.cases.groups.items()},
-    )
+    problem = LatentPanels(*shared, chosen=chosen)
     return replace(found, notes=(*found.notes, *notes)), problem
 
 
-def searched(problem: LatentPanels, found: Choices, asked: Classes) -> Found:
+def searched(problem: ClassPanels, found: Choices, asked: Classes) -> Found:
     """The highest maximum that random starts lead to.
 
     Raises
@@ -231,7 +253,7 @@ def searched(problem: LatentPanels, found: Choices, asked: Classes) -> Found:
     if highest is not None:
         assert found.design.membership is not None
         members = found.design.membership.terms
-        why = _runs(*highest[1:], back, found.design.terms, members, problem.classes)
+        why = _runs(*highest[1:], back, found.design.terms, members, problem)
     if np.isnan(llf).all():
         raise DesignError(
             f"{found.outcome}: no maximum with {problem.classes} classes found from {asked.starts} "
@@ -247,17 +269,18 @@ def searched(problem: LatentPanels, found: Choices, asked: Classes) -> Found:
             f"{highest[0]:.8g}): {why}; what is reported is the highest maximum that exists, "
             "fewer classes or more choices of each respondent would be better"
         )
-    return Found(end, Maxima(end, llf, float(np.nanmax(llf))), higher, near, back)
+    reached = max(one.llf for one, gone in ends if gone is None)
+    return Found(end, Maxima(end, llf, reached), higher, near, back)
 
 
-def turned(params: Array, problem: LatentPanels, back: Array) -> Array:
+def turned(params: Array, problem: ClassPanels, back: Array) -> Array:
     """Parameters in the caller's units, from those in regressors of comparable scale."""
     beta, gamma = divided(params, problem.classes, problem.terms)
     return np.concatenate([(beta @ back.T).ravel(), gamma.ravel()])
 
 
 def best_of(
-    near: LatentPanels, starts: Sequence[Array]
+    near: ClassPanels, starts: Sequence[Array]
 ) -> list[tuple[NewtonFit, tuple[int, Array] | None]]:
     """Where starts end, in regressors of comparable scale, and what runs to infinity there."""
     found: list[tuple[NewtonFit, tuple[int, Array] | None]] = []
@@ -268,15 +291,18 @@ def best_of(
 
 
 def _end(
-    near: LatentPanels, start: Array, best: float
+    near: ClassPanels, start: Array, best: float
 ) -> tuple[NewtonFit, tuple[int, Array] | None]:
     """Where a start ends, and what runs to infinity there."""
+    if not isinstance(near, LatentPanels):
+        # Negative outcomes would give negative probabilities of classes: no expectation of them.
+        end = _climbed(near, start, best)
+        gone = flat(near, end)
+        return replace(end, converged=end.converged and gone is None), gone
     rough = expectation_maximisation(near, start)
     gone = running(near, rough.params)
     if gone is None:
-        end = ascend(near, rough.params, most=_STEPS)
-        if not end.converged and end.llf > best:
-            end = ascend(near, end.params)
+        end = _climbed(near, rough.params, best)
         gone = running(near, end.params)
         return replace(end, converged=end.converged and gone is None), gone
     # Newton's method has nowhere to go; the supremum is had near enough.
@@ -286,7 +312,12 @@ def _end(
     return end, running(near, rough.params) or gone
 
 
-def _order(problem: LatentPanels, params: Array) -> Any:
+def _climbed(near: ClassPanels, start: Array, best: float) -> NewtonFit:
+    end = ascend(near, start, most=_STEPS)
+    return ascend(near, end.params) if not end.converged and end.llf > best else end
+
+
+def _order(problem: ClassPanels, params: Array) -> Any:
     """Classes from the largest share to the smallest; of equal shares by their coefficients."""
     beta, _ = divided(params, problem.classes, problem.terms)
     return np.lexsort([*beta.T[::-1], -problem.mean_shares(params)])
@@ -298,14 +329,17 @@ def _runs(
     back: Array,
     terms: Sequence[str],
     members: Sequence[str],
-    classes: int,
+    problem: ClassPanels,
 ) -> str:
     """What runs to infinity, in words."""
+    classes, paired = problem.classes, isinstance(problem, PairwiseClasses)
     if place < classes:
         if not len(direction):
             return "a class that nobody belongs to (its share runs to zero)"
         names, moves = [f"{t} of a class" for t in terms], in_units(back, direction)
         what = "the choices of those who belong to one class are separated"
+        if paired and problem.corrected:
+            what = "coefficients of a class run away, as noise in corrected beliefs may let them"
     else:
         names = list(term_names([], members, classes))
         moves, what = direction, "who belongs where is separated"
@@ -315,9 +349,13 @@ def _runs(
     return f"{what} ({going})"
 
 
-def _small(problem: LatentPanels, params: Array) -> list[str]:
+def _small(problem: ClassPanels, params: Array) -> list[str]:
     """Classes of few respondents."""
-    size = problem.count @ problem.posterior(params)
+    if isinstance(problem, LatentPanels):
+        belong = problem.posterior(params)
+    else:
+        belong = problem.shares_of_classes(params)
+    size = problem.count @ belong
     few = [f"class {c + 1} ({n:.1f})" for c, n in enumerate(size) if n < _FEW]
     if not few:
         return []

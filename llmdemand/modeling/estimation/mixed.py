@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,14 @@ from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.draws import given_draws, uniform_draws
 from llmdemand.modeling.substitution.laws import Law, Space, law_of
 from llmdemand.modeling.substitution.mixed import MixedKernel, MixedPanels
-from llmdemand.modeling.substitution.pairwise import PairwisePanels
+from llmdemand.modeling.substitution.pairwise import (
+    Answers,
+    PairwisePanels,
+    by_pairs,
+    check_pairs,
+    counted,
+    said_of,
+)
 from llmdemand.modeling.substitution.panels import Panels
 from llmdemand.modeling.substitution.respondents import Respondents
 from llmdemand.modeling.substitution.sequences import observed_sequences, sequences_of_beliefs
@@ -39,9 +46,7 @@ from llmdemand.modeling.substitution.starts import starts_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Mixed", "MixedLikelihood", "Mixing", "fit_mixed"]
-
-MixedLikelihood = Literal["sequence", "pairwise"]
+__all__ = ["Mixed", "Mixing", "fit_mixed"]
 
 _ROUGH = 64  # draws by which starts are compared
 _FIRST, _MOST = 256, 16384  # draws that a search for enough begins and ends with
@@ -52,11 +57,6 @@ _POPULATION = 1024
 _SKEWED = 2.58  # skewness of tastes, in standard errors, that is said: one in a hundred by chance
 _NOTHING = 1e-6  # of a log-odds: a coefficient that moves none by more
 _ONE = 1e-3  # of a standard error: two ends of a search are one
-_FROM_BELIEFS = (
-    "sequence quasi-likelihood: sequences of choices drawn from beliefs of separate calls; several "
-    "questions in one conversation break it"
-)
-_FROM_PAIRS = "pairwise quasi-likelihood: its value is no log-likelihood of whole sequences"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Mixing:
     price: str = "price"
     draws: int | Array | None = 500
     sequence: DrawSequence = "sobol"
-    likelihood: MixedLikelihood | None = None
+    likelihood: Answers | None = None
     sequences: int = 20
     starts: int = 3
     seed: int = 1
@@ -107,8 +107,6 @@ class Mixing:
                 "random={'price': 'lognormal-', 'brand': 'normal'}"
             )
         choose(self.space, Space, "space")
-        if self.likelihood is not None:
-            choose(self.likelihood, MixedLikelihood, "likelihood")
         for name, least in (("sequences", 2), ("starts", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
@@ -158,9 +156,7 @@ def fit_mixed(
         price=mixing.price,
     )
     panels = Panels(found.cases, found.respondent)
-    pairwise = (mixing.likelihood or ("pairwise" if found.cases.corrected else "sequence")) != (
-        "sequence"
-    )
+    pairwise = by_pairs(found.cases, mixing.likelihood)
     notes = check_mixed(panels, law, pairwise=pairwise)
     problem = _problem(panels, law, mixing, pairwise=pairwise)
     candidates = _candidates(
@@ -171,7 +167,7 @@ def fit_mixed(
     best = maxima.best
     refuse_vanished(whole, best.params)
     notes = [
-        *([_FROM_PAIRS] if pairwise else [_FROM_BELIEFS] if found.cases.fractional else []),
+        *said_of(found.cases, pairwise),
         said,
         maxima.note,
         *notes,
@@ -187,12 +183,10 @@ def fit_mixed(
 def _problem(panels: Panels, law: Law, mixing: Mixing, *, pairwise: bool) -> Respondents:
     """The data, without draws as yet."""
     heads, cases = panels.heads, panels.cases
-    count, weights = cases.count[heads], cases.weight[heads]
+    count, weights = counted(panels, pairwise), cases.weight[heads]
     clusters = {name: codes[heads] for name, codes in cases.groups.items()}
     none = np.empty((panels.people, 0, len(law.random)))
     if pairwise:
-        # Who has no pair of situations counts for nobody.
-        count = np.where(panels.tasks > 1, count, 0.0)
         return PairwisePanels(cases, panels, law, none, count, weights, clusters)
     chosen = (
         sequences_of_beliefs(panels, mixing.sequences, mixing.seed)
@@ -218,34 +212,19 @@ def check_mixed(panels: Panels, law: Law, *, pairwise: bool = False) -> list[str
     ------
     DesignError
         Where they cannot be told.
-    UsageError
-        For sequences of corrected beliefs.
     """
     cases, people = panels.cases, panels.people
-    if cases.corrected and not pairwise:
-        raise UsageError(
-            "corrected beliefs leave [0, 1], so that no sequences of choices can be drawn from "
-            "them: use likelihood='pairwise'"
-        )
-    once = int((panels.tasks == 1).sum())
-    if pairwise and people - once <= law.size:
-        raise DesignError(
-            f"{people - once} of {people} respondents answered two situations or more, and there "
-            f"are {law.size} parameters: a pairwise likelihood sees spreads in pairs of answers "
-            "of one respondent; ask each of them several times"
-        )
+    notes = check_pairs(panels, law.size) if pairwise else []
     if people <= law.size:
         raise DesignError(
             f"{people} respondents for {law.size} parameters of means and spreads: the spread of "
             "tastes is a difference between respondents; ask more of them, or let fewer "
             "coefficients vary"
         )
-    notes = []
-    if once:
+    once = int((panels.tasks == 1).sum())
+    if once and not pairwise:
         notes.append(
-            f"{once} of {people} respondents answered one situation and carry nothing"
-            if pairwise
-            else f"{once} of {people} respondents answered one situation: of them the spread of "
+            f"{once} of {people} respondents answered one situation: of them the spread of "
             "tastes shows in the curve of shares alone, which tells little"
         )
     x = cases.x
@@ -307,7 +286,7 @@ def _drawn(problem: Respondents, mixing: Mixing, size: int) -> Respondents:
     u = uniform_draws(
         problem.panels.people, size, len(problem.law.random), mixing.sequence, mixing.seed
     )
-    return replace(problem, standard=problem.law.standard(u))
+    return replace(problem, standard=problem.law.standard(u, out=u))
 
 
 def _population(law: Law, seed: int) -> Array:

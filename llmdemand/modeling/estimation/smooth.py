@@ -18,6 +18,7 @@ from llmdemand.modeling.likelihood.kernels import Kernel
 from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence
+from llmdemand.modeling.substitution.pairwise import Paired
 from llmdemand.modeling.substitution.smooth import Smooth
 from llmdemand.modeling.variance.covariance import covariance
 
@@ -180,12 +181,19 @@ def estimate_smooth(
     Raises
     ------
     UsageError
-        For Firth's penalty; for leverage-adjusted covariances; for iid with sampling weights.
+        For Firth's penalty; for leverage-adjusted covariances; for iid with sampling weights and
+        of pairs.
     DesignError
         For covariances that do not exist.
     """
     asked = options.asked()
     check_options(options, kind)
+    if asked.kind == "iid" and isinstance(data, Paired):
+        raise UsageError(
+            "pairs of one respondent's situations are no independent observations, so that iid "
+            "standard errors of a pairwise likelihood have no meaning: leave vcov out (clustered "
+            "by respondent), or use {'pairs': column}"
+        )
     estimated = covariance(data, best.params, best.information, asked, options.ssc)
     source = Source(
         found.design,

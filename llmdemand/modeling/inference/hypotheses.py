@@ -24,7 +24,7 @@ from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.printed import Printed, with_notes
-from llmdemand.modeling.substitution.latent import LatentPanels
+from llmdemand.modeling.substitution.latent import ClassPanels
 from llmdemand.modeling.substitution.mixed import MixedKernel
 from llmdemand.modeling.substitution.nested import NestedCases
 from llmdemand.modeling.variance.noise import Quiet, refuse_quiet
@@ -239,7 +239,7 @@ def lr_test(restricted: Fitted, full: Fitted) -> TestResult:
     from scipy import stats
 
     small, large = fit_of(restricted), fit_of(full)
-    counts = [f.data.classes if isinstance(f.data, LatentPanels) else 1 for f in (small, large)]
+    counts = [f.data.classes if isinstance(f.data, ClassPanels) else 1 for f in (small, large)]
     if counts[0] != counts[1]:
         raise UsageError(
             f"models of {counts[0]} and {counts[1]} classes: with fewer classes some coefficients "

@@ -11,7 +11,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.fit import Fit, need_likelihood
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
-from llmdemand.modeling.substitution.latent import LatentPanels
+from llmdemand.modeling.substitution.latent import ClassPanels
 from llmdemand.modeling.substitution.smooth import situations
 
 __all__ = ["constants", "df_model", "llr", "llr_pvalue"]
@@ -87,7 +87,7 @@ def llr_pvalue(fit: Fit) -> float:
     """
     from scipy import stats
 
-    if isinstance(fit.data, LatentPanels):
+    if isinstance(fit.data, ClassPanels):
         raise UsageError(
             "with one class the coefficients of the others mean nothing, so the likelihood ratio "
             "has no chi-squared law: compare numbers of classes with class_numbers"

@@ -31,6 +31,7 @@ from llmdemand.modeling.outcomes.frames import (
     market_frame,
     outcomes,
 )
+from llmdemand.modeling.outcomes.measured import check_reading
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.variance.vcov import SSC
@@ -65,7 +66,7 @@ class Demand(LogitResults):
     prices : tuple of float
         The price grid of the data.
     reading : str
-        ``final`` or ``pivot``: whose choice, see `fit_demand`.
+        ``final`` or ``pivot``: whose choice, see `fit_demand`; else the panel's measure.
     results : LogitResults or None
         The fit underneath, where it can be asked more than a logit, such as for individual
         tastes.
@@ -111,6 +112,9 @@ class Demand(LogitResults):
         what = {
             ("belief", "final"): "belief corrected by the final choice",
             ("choice", "final"): "final choice",
+            ("belief", "stated"): "stated probability (not model belief)",
+            ("belief", "similarity"): "similarity to anchor statements (not model belief)",
+            ("choice", "similarity"): "choice of the text",
         }.get((self.outcome, self.reading), f"{self.outcome} at the pivot")
         return f"Demand for {self.alternative}, outcome {what}, price in {self.unit}"
 
@@ -170,7 +174,8 @@ def fit_demand(
         ``final``: the choice of the whole answer, and belief corrected by it, which is unbiased
         for it whatever the text goes on to say; of all runs. ``pivot``: choice and belief at the
         pivot, which take an answer that changes its mind for what it said first. By default
-        final where whole answers exist: see `default_reading`.
+        final where whole answers exist: see `default_reading`. Panels of ``stated`` probabilities
+        and of ``similarity`` have one reading, their measure, of all usable runs.
     coefficient : str
         Of the correction: ``one``, ``tuned`` or ``every-name``: see `corrected.corrected`.
     weights : str, optional
@@ -225,6 +230,7 @@ def fit_demand(
     check_system(model, own)
     reading = default_reading(panel) if reading is None and statuses is None else reading
     reading = reading or "pivot"
+    check_reading(panel, reading)
     if statuses is None:
         statuses = ("ok",)
         if outcome == "choice" and reading == "pivot" and panel.usable.empty:
@@ -245,7 +251,7 @@ def fit_demand(
     if outcome == "choice":
         frame = frame.iloc[np.flatnonzero(found.choice.any(axis=1))]
     if frame.empty or (outcome == "belief" and not found.believed):
-        raise DesignError(_nothing(panel))
+        raise DesignError(_nothing(panel, outcome))
     _tell_of_certainty(frame, outcome)
     asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
     if asked is None and model not in ("mixed", "latent"):  # theirs is by respondent
@@ -309,7 +315,13 @@ def _resting_on(fit: Fit, found: Outcomes) -> Fit:
     return replace(fit, df=float(df), notes=(*fit.notes, *found.notes))
 
 
-def _nothing(panel: Panel) -> str:
+def _nothing(panel: Panel, outcome: str) -> str:
+    if outcome == "choice" and len(panel.usable):
+        return (
+            f"none of the {len(panel)} runs has a choice: the panel's measure is "
+            f"{panel.measure!r}; fit its outcome 'belief', or ask the same study for choices "
+            "(measure 'choice' or 'logprob')"
+        )
     counts = panel.statuses[panel.statuses > 0].to_dict()
     return (
         f"no usable run among {len(panel)} (statuses: {counts}): demand cannot be fitted; "
@@ -317,6 +329,10 @@ def _nothing(panel: Panel) -> str:
         + (
             "; without log-probabilities only choice can be fitted (outcome 'choice')"
             if counts.get("no_logprobs")
+            else "; the texts are to be measured first: by_similarity, `llmdemand similarity PANEL`"
+            if counts.get("unmeasured")
+            else "; this model states no usable percentages"
+            if panel.study.measure == "stated"
             else ""
         )
     )

@@ -22,7 +22,8 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.modeling.sample.sample import Data
 from llmdemand.modeling.spelled import spelled
-from llmdemand.modeling.substitution.latent import LatentPanels, divided
+from llmdemand.modeling.substitution.latent import ClassPanels, LatentPanels, divided
+from llmdemand.modeling.substitution.pairwise import Answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,8 +73,19 @@ class LatentResults(LogitResults):
     respondents: tuple[Any, ...] = field(default=(), repr=False)
 
     @property
-    def _panels(self) -> LatentPanels:
-        assert isinstance(self.data, LatentPanels)
+    def _panels(self) -> ClassPanels:
+        assert isinstance(self.data, ClassPanels)
+        return self.data
+
+    @property
+    def _sequences(self) -> LatentPanels:
+        """The data, for what needs the probability of all that a respondent chose."""
+        if not isinstance(self.data, LatentPanels):
+            raise UsageError(
+                "who belongs to which class is told by the probability of all that a respondent "
+                "chose, which a pairwise likelihood has not: class_shares() tells how many belong "
+                "to each; for more fit beliefs in [0, 1] (reading='pivot') by sequences"
+            )
         return self.data
 
     @property
@@ -117,12 +129,17 @@ class LatentResults(LogitResults):
         pandas.DataFrame, (I, C)
             ``pi_c(z_i) P_i(choices | beta_c) / sum_d pi_d(z_i) P_i(choices | beta_d)``; for
             beliefs averaged over the sequences drawn from them.
+
+        Raises
+        ------
+        UsageError
+            For a pairwise likelihood, which has no probability of all that a respondent chose.
         """
         import pandas as pd
 
         index = pd.Index(self.respondents, name="respondent")
         columns = pd.Index(range(1, self.classes + 1), name="class")
-        found = self._panels.posterior(np.asarray(self.params, np.float64))
+        found = self._sequences.posterior(np.asarray(self.params, np.float64))
         return pd.DataFrame(found, index=index, columns=columns)
 
     def individual(self) -> pd.DataFrame:
@@ -170,14 +187,22 @@ class LatentResults(LogitResults):
 
     @property
     def entropy_r2(self) -> float:
-        """How well classes are told apart: ``1 - sum_ic -p log p / (I log C)``, 1 if exactly."""
-        return self._panels.entropy_r2(np.asarray(self.params, np.float64))
+        """How well classes are told apart: ``1 - sum_ic -p log p / (I log C)``, 1 if exactly.
+
+        Raises
+        ------
+        UsageError
+            See `posterior`.
+        """
+        return self._sequences.entropy_r2(np.asarray(self.params, np.float64))
 
     @property
     def _about(self) -> str:
         shares = self._panels.mean_shares(np.asarray(self.params, np.float64))
         listed = ", ".join(f"{s:.3f}" for s in shares)
-        return f"{self.classes} classes of {listed}; entropy R2 {self.entropy_r2:.3f}"
+        known = isinstance(self.data, LatentPanels)
+        apart = f"; entropy R2 {self.entropy_r2:.3f}" if known else ""
+        return f"{self.classes} classes of {listed}{apart}"
 
 
 @spelled(FitOptions, Options())
@@ -191,6 +216,8 @@ def lclogit(
     sequences: int = 20,
     starts: int = 10,
     seed: int = 1,
+    likelihood: Answers | None = None,
+    read: str | None = None,
     case: str = "case",
     alternative: str = "alternative",
     base: str | None = None,
@@ -217,6 +244,8 @@ def lclogit(
         Random starts; the highest maximum is taken, and what the others came to is said.
     seed : int
         Of starts, and of panels drawn from beliefs.
+    likelihood, read
+        For fractional outcomes, and for corrected beliefs: see `mixlogit`.
     **options
         See `llmdemand.modeling.models.logit.fraclogit`; robust covariances are clustered by
         respondent.
@@ -250,6 +279,13 @@ def lclogit(
     second derivatives. For beliefs the log-likelihood of M panels of choices drawn from them is
     taken, with weight 1/M, as in `mixlogit`.
 
+    By pairs ``sum_(s<t) sum_(a, c) b_sa b_tc log P_st(a, c) / (T - 1)`` is maximised, with ``P_st
+    = sum_k pi_k(z) p_s(beta_k) p_t(beta_k)``, which corrected beliefs outside [0, 1] leave
+    unbiased. Negative outcomes leave no probabilities of classes to expect, so that its starts go
+    up by Newton's method alone; it has no upper bound then, so that the highest maximum inside is
+    the estimate. `posterior`, `individual` and `entropy_r2` are refused: who belongs where is
+    told by the probability of all that a respondent chose.
+
     Bootstraps and jackknives refit from the estimate, so that classes keep their numbers.
 
     Examples
@@ -269,12 +305,12 @@ def lclogit(
     >>> fit.posterior().shape, fit.class_shares().estimate.round(1).tolist()
     ((80, 2), [0.8, 0.2])
     """
-    asked = Classes(classes, membership, sequences, starts, seed)
+    asked = Classes(classes, membership, sequences, starts, seed, likelihood)
     fit, respondents = fit_latent(
         formula,
         data,
         asked,
-        Options.of(data=data, **options),
+        Options.of(data=data, read=read, **options),
         panel=panel,
         case=case,
         alternative=alternative,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.mixed import MixedLikelihood, Mixing, fit_mixed
+from llmdemand.modeling.estimation.mixed import Mixing, fit_mixed
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models import heterogeneity
 from llmdemand.modeling.models.logit import FitOptions
@@ -16,6 +16,7 @@ from llmdemand.modeling.sample.sample import Data
 from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.laws import Space
+from llmdemand.modeling.substitution.pairwise import Answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def mixlogit(
     sequences: int = 20,
     starts: int = 3,
     seed: int = 1,
-    likelihood: MixedLikelihood | None = None,
+    likelihood: Answers | None = None,
     read: str | None = None,
     case: str = "case",
     alternative: str = "alternative",

@@ -101,11 +101,6 @@ def fit_system(
     # Runs keep their names, so that nothing depends on the order of the panel's rows.
     more: dict[str, Any] = {"panel": panel, "case": "run_id"}
     if model == "latent":
-        if how.pop("read", None) is not None:
-            raise UsageError(
-                "latent classes are of choices, or of beliefs in [0, 1], which beliefs corrected "
-                "by the final choice leave: use reading='pivot', or model='mixed'"
-            )
         return lclogit(formula, rows, **asked, **more, **how)
     asked.setdefault("random", {"price": "normal"})
     return mixlogit(formula, rows, **asked, **more, **how)

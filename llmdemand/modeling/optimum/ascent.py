@@ -48,7 +48,7 @@ def ascend(data: Smooth, start: Array, *, most: int = _MAX_ITERATIONS) -> Newton
     beta = np.array(start, np.float64)
     value, score, information = data.evaluated(beta)
     converged, iterations = False, 0
-    while np.isfinite(value) and iterations < most:
+    while np.isfinite(value) and np.isfinite(information).all() and iterations < most:
         iterations += 1
         step, maximum = _step(information, score)
         promised = float(score @ step)

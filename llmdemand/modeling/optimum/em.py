@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.optimum.newton import newton
+from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence
-from llmdemand.modeling.substitution.latent import LatentPanels, divided
+from llmdemand.modeling.substitution.latent import ClassPanels, LatentPanels, divided
 from llmdemand.modeling.substitution.panels import Panels
 
-__all__ = ["EM", "expectation_maximisation", "maximised", "running", "split"]
+__all__ = ["EM", "expectation_maximisation", "flat", "maximised", "moved", "running", "split"]
 
 _GAIN = 1e-3  # of a log-likelihood, below which an M step goes no further
 _NOTHING = 1e-6  # probability below which a respondent does not belong to a class
+_FLAT = 1e-4  # information below which a direction is held for one without a maximum
+_Data = TypeVar("_Data", bound=ClassPanels)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def expectation_maximisation(
     return EM(params, np.array(path))
 
 
-def maximised(data: LatentPanels, params: Array, posterior: Array, outcomes: Array) -> Array:
+def maximised(data: ClassPanels, params: Array, posterior: Array, outcomes: Array) -> Array:
     """The M step from these coefficients."""
     beta, gamma = divided(params, data.classes, data.terms)
     found = [
@@ -91,7 +94,7 @@ def maximised(data: LatentPanels, params: Array, posterior: Array, outcomes: Arr
     return np.concatenate(found)
 
 
-def class_cases(data: LatentPanels, belongs: Array, outcomes: Array) -> Cases:
+def class_cases(data: ClassPanels, belongs: Array, outcomes: Array) -> Cases:
     """The choices of a class: outcomes given it, counted as often as respondents belong to it."""
     who = data.panels.respondent
     w = belongs[who]
@@ -100,7 +103,7 @@ def class_cases(data: LatentPanels, belongs: Array, outcomes: Array) -> Cases:
     return replace(data.cases, y=y, count=data.count[who], weight=data.weights[who]).weighted(w)
 
 
-def membership_cases(data: LatentPanels, posterior: Array) -> Cases:
+def membership_cases(data: ClassPanels, posterior: Array) -> Cases:
     """Belonging as a choice: a case for each respondent, an alternative for each class."""
     people, q = data.members.shape
     x = np.zeros((people, data.classes, (data.classes - 1) * q))
@@ -156,12 +159,54 @@ def running(data: LatentPanels, params: Array) -> tuple[int, Array] | None:
     return None
 
 
-def split(data: LatentPanels, starts: int, seed: int, plain: Array) -> Sequence[Array]:
+def flat(data: ClassPanels, end: NewtonFit) -> tuple[int, Array] | None:
+    """The same of a pairwise likelihood, by where it has no curvature left.
+
+    Parameters
+    ----------
+    data : ClassPanels
+        In regressors of comparable scale.
+    end : NewtonFit
+        Where an ascent ended.
+
+    Returns
+    -------
+    place, direction
+        See `running`.
+
+    Notes
+    -----
+    A direction in which a standard error would be more than a hundred, in log-odds by standard
+    deviation of the regressors, holds no maximum. Corrected beliefs leave no other sign: their
+    likelihood may rise without bound, and what respondents chose has no probability.
+    """
+    c, k, q = data.classes, data.terms, data.members.shape[1]
+    empty = np.flatnonzero(data.scale.sum() * data.mean_shares(end.params) < 1.0)
+    if len(empty):
+        return int(empty[0]), np.empty(0)
+    triangle = np.linalg.qr(data.members, mode="r") / np.sqrt(len(data.members))
+    back = np.eye(data.size)
+    for d in range(c - 1):
+        at = slice(c * k + d * q, c * k + (d + 1) * q)
+        back[at, at] = np.linalg.inv(triangle)
+    if np.isfinite(end.information).all():
+        values, vectors = np.linalg.eigh(back.T @ end.information @ back)
+        if values[0] > _FLAT:
+            return None
+        away = vectors[:, 0] * (np.sign(vectors[:, 0] @ np.linalg.solve(back, end.params)) or 1.0)
+    else:
+        away = np.linalg.solve(back, end.params)
+    place = min(int(np.abs(away).argmax()) // k, c)
+    away = np.where(np.abs(away) > 0.05 * np.abs(away).max(), away, 0.0)
+    return place, away[place * k : (place + 1) * k] if place < c else (back @ away)[c * k :]
+
+
+def split(data: ClassPanels, starts: int, seed: int, plain: Array) -> Sequence[Array]:
     """Random starts: parts of the respondents, and coefficients about those of one logit.
 
     Parameters
     ----------
-    data : LatentPanels
+    data : ClassPanels
         In regressors of comparable scale.
     starts : int
         How many.
@@ -186,19 +231,10 @@ def split(data: LatentPanels, starts: int, seed: int, plain: Array) -> Sequence[
         posterior[np.arange(people), part] += 0.9
         outcomes = posterior[data.panels.respondent][data.cases.sets.case]
         start = np.concatenate([np.tile(plain, c), gamma])
-        found.append(maximised(data, start, posterior, outcomes * _outcomes(data)[:, None]))
+        found.append(maximised(data, start, posterior, outcomes * data.outcomes()[:, None]))
     return found
 
 
-def _outcomes(data: LatentPanels) -> Array:
-    """Outcomes averaged over the sequences, by row."""
-    y = np.zeros(len(data.cases.y))
-    for block, chosen in zip(data.panels.blocks, data.chosen, strict=True):
-        there = block.rows >= 0
-        y[block.rows[there]] = chosen.mean(axis=1)[there]
-    return y
-
-
-def moved(data: LatentPanels, cases: Cases) -> LatentPanels:
-    """The same sequences with other regressors of the same rows."""
+def moved(data: _Data, cases: Cases) -> _Data:
+    """The same answers with other regressors of the same rows."""
     return replace(data, cases=cases, panels=Panels(cases, data.panels.respondent))

@@ -6,12 +6,12 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmdemand.core.panel import WHOLE, Panel
-from llmdemand.errors import UsageError, choose
+from llmdemand.core.panel import USABLE, WHOLE, Panel
+from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
     Coefficient,
@@ -21,6 +21,7 @@ from llmdemand.modeling.outcomes.corrected import (
     indicators,
 )
 from llmdemand.modeling.outcomes.labelled import corrected_final
+from llmdemand.modeling.outcomes.measured import WHOSE, Reading, check_reading, own_reading
 from llmdemand.modeling.outcomes.stopped import augmented
 
 if TYPE_CHECKING:
@@ -38,10 +39,6 @@ __all__ = [
     "readings",
 ]
 
-#: Whose choice: that of the ``final`` word of the whole answer, or that of its ``pivot``.
-Reading = Literal["final", "pivot"]
-#: In words, by reading.
-WHOSE = {"final": "the choice of the whole answer", "pivot": "the choice at the pivot"}
 #: The column that says what the corrected beliefs of a run sum to.
 READ = "read"
 _NAMES = 4  # after the pivot: later ones correct next to nothing
@@ -121,17 +118,21 @@ class Outcomes:
     def plain(self) -> bool:
         """Whether belief is what it is at the pivot: none changes its mind, all are read whole."""
         changed = self.changes or self.weight is not None or (self.read != 1).any()
-        return self.reading == "pivot" or not changed
+        return self.reading != "final" or not changed
 
 
 def default_reading(panel: Panel) -> Reading:
     """``final`` where whole answers exist, all or with a known probability; else ``pivot``.
+
+    Of stated probabilities and of similarity that measure.
 
     >>> from llmdemand import load_study, simulate
     >>> default_reading(simulate(load_study("pampers"), "synthetic", runs=1, seed=1))
     'final'
     """
     frame = panel.frame
+    if (own := own_reading(panel)) is not None:
+        return own
     stopped = frame["final_status"] == "stopped"
     known = not stopped.any() or WHOLE in frame.columns
     return "final" if known and (frame["final_status"] == "read").any() else "pivot"
@@ -209,6 +210,9 @@ def outcomes(
         read it or, where people have labelled a sample, as they would; of all rows, as leaving
         some out would select on what they say: those without a pivot or a usable belief enter
         by their choice, those whose final choice is unread by what their belief corrects.
+        ``stated``, ``similarity``: what that measure says of the runs that can be used, with the
+        choice of their text, where one is read; nothing is corrected. The only reading of such
+        panels, and none of others.
     statuses : sequence of str
         Rows that enter under ``pivot``, of those that have a choice.
     coefficient : str
@@ -221,13 +225,15 @@ def outcomes(
     ------
     UsageError
         For an unknown reading; for ``final`` where answers were stopped with an unknown
-        probability.
+        probability; for one that the panel's measure does not have.
     """
     reading = default_reading(panel) if reading is None else reading
-    choose(reading, Reading, "reading")
+    check_reading(panel, reading)
     frame, ids = panel.frame, panel.study.menu.ids
-    if reading == "pivot":
-        kept = (frame["status"].isin(list(statuses)) & frame["choice"].notna()).to_numpy()
+    if reading != "final":
+        own = reading != "pivot"
+        kept = frame["status"].isin(list(USABLE if own else statuses)).to_numpy()
+        kept = kept & (own | frame["choice"].notna().to_numpy())
         rows = frame[kept]
         return Outcomes(
             _with_fields(panel, rows),
@@ -325,8 +331,8 @@ def demand_frame(
         raise UsageError(
             f"alternative {name!r} has no price: use one of {', '.join(panel.study.prices)}"
         )
-    found = outcomes(panel) if found is None else found
-    more = {} if found.reading == "pivot" else {READ: found.read}
+    found = outcomes(panel, own_reading(panel) or "pivot") if found is None else found
+    more = {READ: found.read} if found.reading == "final" else {}
     return found.frame.assign(
         belief=found.belief[:, place],
         choice=found.choice[:, place],
@@ -344,8 +350,8 @@ def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
     import pandas as pd
 
     menu = panel.study.menu
-    found = outcomes(panel) if found is None else found
-    more = {} if found.reading == "pivot" else {READ: found.read}
+    found = outcomes(panel, own_reading(panel) or "pivot") if found is None else found
+    more = {READ: found.read} if found.reading == "final" else {}
     parts = [
         found.frame.assign(
             case=np.arange(len(found.frame)),

@@ -20,7 +20,8 @@ from llmdemand.modeling.sample.columns import Data
 from llmdemand.modeling.sample.sample import NA, WeightsType
 from llmdemand.modeling.scoring.validation import mean_of
 from llmdemand.modeling.spelled import spelled
-from llmdemand.modeling.substitution.latent import LatentPanels, divided
+from llmdemand.modeling.substitution.latent import ClassPanels, LatentPanels, divided
+from llmdemand.modeling.substitution.pairwise import Answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ class ClassNumbers(Printed):
         return with_notes([head, table, f"best by {chosen}"], self.notes)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """BIC, and beside it the log score of respondents left out with its standard error.
+        """BIC, where there is one, and the log score of respondents left out with its error.
 
         Parameters
         ----------
@@ -104,9 +105,12 @@ class ClassNumbers(Printed):
 
             ax = plt.subplots(layout="constrained")[1]
         classes = self.table.index.to_numpy()
-        ax.plot(classes, self.table["bic"], "o-", color=COLOURS[0], label="BIC (low is good)")
-        ax.set(xlabel="classes", ylabel="BIC", xticks=classes, title="Number of classes")
-        other = ax.twinx()
+        ax.set(xlabel="classes", xticks=classes, title="Number of classes")
+        other = ax
+        if self.table["bic"].notna().any():
+            ax.plot(classes, self.table["bic"], "o-", color=COLOURS[0], label="BIC (low is good)")
+            ax.set_ylabel("BIC")
+            other = ax.twinx()
         other.errorbar(
             classes,
             self.table["log_score"],
@@ -117,7 +121,7 @@ class ClassNumbers(Printed):
             label="held-out log score (high is good)",
         )
         other.set_ylabel("log score per choice of respondents left out")
-        handles = [h for a in (ax, other) for h in a.get_legend_handles_labels()[0]]
+        handles = [h for a in dict.fromkeys((ax, other)) for h in a.get_legend_handles_labels()[0]]
         ax.legend(handles=handles, frameon=False, fontsize=8)
         return ax
 
@@ -134,6 +138,8 @@ def class_numbers(
     sequences: int = 20,
     starts: int = 10,
     seed: int = 1,
+    likelihood: Answers | None = None,
+    read: str | None = None,
     case: str = "case",
     alternative: str = "alternative",
     base: str | None = None,
@@ -144,8 +150,10 @@ def class_numbers(
 
     Parameters
     ----------
-    formula, data, membership, panel, sequences, starts, seed, case, alternative, base, availability
+    formula, data, membership, panel, sequences, starts, seed, likelihood, read
         See `llmdemand.modeling.models.latent.lclogit`; `seed` is also that of the folds.
+    case, alternative, base, availability
+        See `llmdemand.modeling.models.multinomial.clogit`.
     classes : int or sequence of int
         The largest number, or all of them.
     folds : int
@@ -176,6 +184,10 @@ def class_numbers(
     the estimate of all and from two random starts, and takes the highest maximum, or the
     supremum where coefficients run to infinity: it, too, predicts.
 
+    By pairs it is the log-likelihood of pairs of situations of the respondents left out, each
+    situation counted once, which corrected beliefs outside [0, 1] leave unbiased; criteria, which
+    need a likelihood, and the entropy R2 are left open (NaN).
+
     A likelihood ratio between numbers of classes has no chi-squared law.
 
     Examples
@@ -195,14 +207,14 @@ def class_numbers(
     """
     import pandas as pd
 
-    asked = Classes(2, membership, sequences, starts, seed)
+    asked = Classes(2, membership, sequences, starts, seed, likelihood)
     numbers = _numbers(classes)
     whose = case if panel is None else panel
     found, problem = latent_panels(
         formula,
         data,
         asked,
-        Options(vcov="HC0", **options),
+        Options(vcov="HC0", read=read, **options),
         panel=whose,
         case=case,
         alternative=alternative,
@@ -223,7 +235,9 @@ def class_numbers(
             problems[c] = why
     table = pd.DataFrame.from_dict(rows, orient="index", columns=_COLUMNS, dtype=np.float64)
     said = []
-    if problem.fractional:
+    if not isinstance(problem, LatentPanels):
+        said.append("pairwise quasi-likelihood: no criteria; compare log scores")
+    elif problem.fractional:
         said.append("quasi-likelihood: AIC, BIC and CAIC are descriptive")
     if problem.weights_vary:
         said.append("sampling weights: AIC, BIC and CAIC have no meaning")
@@ -272,7 +286,7 @@ def _folds(people: int, folds: int, seed: int) -> Codes:
 
 
 def _row(
-    problem: LatentPanels, found: Choices, one: Found, fold: Codes, seed: int
+    problem: ClassPanels, found: Choices, one: Found, fold: Codes, seed: int
 ) -> tuple[dict[str, float], str]:
     """A row of the table, and why it lacks a log score."""
     params, llf, size = one.best.params, one.best.llf, problem.size
@@ -281,13 +295,16 @@ def _row(
     row = {
         "parameters": float(size),
         "llf": llf,
-        "aic": 2 * size - 2 * llf,
-        "bic": size * np.log(people) - 2 * llf,
-        "caic": size * (np.log(people) + 1) - 2 * llf,
-        "entropy_r2": problem.entropy_r2(params),
         "smallest": float(problem.mean_shares(params).min()),
         "agreed": float(np.mean(one.maxima.llf >= top - 1e-6 * (1 + abs(top)))),
     }
+    if isinstance(problem, LatentPanels):
+        row |= {
+            "aic": 2 * size - 2 * llf,
+            "bic": size * np.log(people) - 2 * llf,
+            "caic": size * (np.log(people) + 1) - 2 * llf,
+            "entropy_r2": problem.entropy_r2(params),
+        }
     try:
         scores, limits = _held_out(one, fold, seed)
     except DesignError as error:
@@ -308,13 +325,14 @@ def _held_out(one: Found, fold: Codes, seed: int) -> tuple[Array, int]:
     Where such a fit has no maximum its supremum predicts; in how many folds comes second.
     """
     near, scores, limits = one.near, np.empty(len(fold)), 0
+    bounded = isinstance(near, LatentPanels)  # by pairs there may be no supremum
     beta, gamma = divided(one.best.params, near.classes, near.terms)
     warm = np.concatenate([np.linalg.solve(one.back, beta.T).T.ravel(), gamma.ravel()])
     for k in range(int(fold.max()) + 1):
         out = fold == k
         rest = near.weighted((~out).astype(np.float64))
         starts = [warm, *split(rest, 2, seed, warm[: near.terms])] if near.classes > 1 else [warm]
-        ends = [(e, gone) for e, gone in best_of(rest, starts) if e.converged or gone is not None]
+        ends = [(e, gone) for e, gone in best_of(rest, starts) if e.converged or (bounded and gone)]
         if not ends:
             raise DesignError(f"no log score: without fold {k + 1} the likelihood is flat")
         best, gone = max(ends, key=lambda end: end[0].llf)

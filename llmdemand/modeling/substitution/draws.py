@@ -8,13 +8,30 @@ from typing import Literal
 import numpy as np
 
 from llmdemand.errors import UsageError, choose
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, Codes
 
 __all__ = ["Sequence", "given_draws", "uniform_draws"]
 
 Sequence = Literal["sobol", "halton", "mlhs"]
 _LEAST = 2.0**-40  # an open interval: the normal law has no quantile of 0
 _MOST_SOBOL = 21201  # dimensions that scipy has direction numbers for
+_BITS = 30  # of a coordinate of Sobol's sequence
+_TOGETHER = 1 << 13  # points that are made at once
+#: Coefficients of the primitive polynomial and first direction numbers of the dimensions after the
+#: first: Joe & Kuo (2008), "Constructing Sobol sequences with better two-dimensional projections".
+_JOE_KUO = (
+    (0, (1,)),
+    (1, (1, 3)),
+    (1, (1, 3, 1)),
+    (2, (1, 1, 1)),
+    (1, (1, 1, 3, 3)),
+    (4, (1, 3, 5, 13)),
+    (2, (1, 1, 5, 5, 17)),
+    (4, (1, 1, 5, 5, 5)),
+    (7, (1, 1, 7, 11, 19)),
+    (11, (1, 1, 5, 1, 1)),
+    (13, (1, 1, 1, 3, 11)),
+)
 
 
 def uniform_draws(
@@ -54,6 +71,8 @@ def uniform_draws(
         rng = np.random.default_rng(seed)
         cell = np.tile(np.arange(size, dtype=np.float64)[:, None], (people, 1, dims))
         points = (rng.permuted(cell, axis=1) + rng.random((people, 1, dims))) / size
+    elif kind == "sobol" and dims <= len(_JOE_KUO) + 1:
+        points = _sobol(people * size, dims, seed)
     else:
         from scipy.stats import qmc
 
@@ -66,8 +85,54 @@ def uniform_draws(
             points = make(dims, scramble=True, rng=np.random.default_rng(seed)).random(
                 people * size
             )
-        points = points.reshape(people, size, dims)
+    points = points.reshape(people, size, dims)
     return np.clip(points, _LEAST, 1 - 2.0**-53, out=points)
+
+
+def _sobol(size: int, dims: int, seed: int) -> Array:
+    """What ``scipy.stats.qmc.Sobol(dims, rng=default_rng(seed)).random(size)`` is, bit for bit.
+
+    That class is loaded with all of scipy.stats, which takes more memory than any fit.
+    """
+    directions, shift = _scrambled(_directions(dims), np.random.default_rng(seed).spawn(1)[0])
+    points = np.empty((size, dims))
+    points[0], last = shift, shift
+    for first in range(1, size, _TOGETHER):
+        n = np.arange(first, min(first + _TOGETHER, size))
+        # Point n differs from the one before by the direction of its lowest bit (Gray's code).
+        steps = directions[np.frexp((n & -n).astype(np.float64))[1] - 1]
+        steps[0] ^= last
+        found = np.bitwise_xor.accumulate(steps, axis=0)
+        points[first : first + len(n)], last = found, found[-1]
+    points *= 2.0**-_BITS
+    return points
+
+
+def _directions(dims: int) -> Codes:
+    """Direction numbers, (bits, dims)."""
+    found = np.ones((_BITS, dims), np.int64)
+    for d, (polynomial, numbers) in enumerate(_JOE_KUO[: dims - 1], start=1):
+        m, degree = list(numbers), len(numbers)
+        for k in range(degree, _BITS):
+            new = m[k - degree] ^ (m[k - degree] << degree)
+            for i in range(1, degree):
+                if polynomial >> (degree - 1 - i) & 1:
+                    new ^= m[k - i] << i
+            m.append(new)
+        found[:, d] = m
+    return found << np.arange(_BITS - 1, -1, -1)[:, None]
+
+
+def _scrambled(directions: Codes, rng: np.random.Generator) -> tuple[Codes, Codes]:
+    """Directions after a random linear scrambling, and a shift (Matousek 1998)."""
+    dims, places = directions.shape[1], np.arange(_BITS - 1, -1, -1)
+    shift = rng.integers(2, size=(dims, _BITS), dtype=np.uint32).astype(np.int64) @ (
+        1 << np.arange(_BITS)
+    )
+    matrix = np.tril(rng.integers(2, size=(dims, _BITS, _BITS), dtype=np.uint32).astype(np.int64))
+    matrix[:, np.arange(_BITS), np.arange(_BITS)] = 1
+    bits = directions.T[:, None, :] >> places[:, None] & 1  # (dims, bits, directions)
+    return ((matrix @ bits % 2) << places[:, None]).sum(axis=1).T, shift
 
 
 def given_draws(draws: Array, people: int, dims: int) -> Array:

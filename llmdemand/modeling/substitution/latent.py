@@ -15,7 +15,14 @@ from llmdemand.modeling.substitution.laws import Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
 from llmdemand.modeling.substitution.respondents import People
 
-__all__ = ["LatentKernel", "LatentPanels", "class_shares", "divided", "reordered"]
+__all__ = [
+    "ClassPanels",
+    "LatentKernel",
+    "LatentPanels",
+    "class_shares",
+    "divided",
+    "reordered",
+]
 
 _HELD = 1 << 20  # numbers of one piece of work
 
@@ -67,14 +74,11 @@ def reordered(params: Array, classes: int, terms: int, order: Codes) -> Array:
 
 
 @dataclass(frozen=True)
-class LatentPanels(People):
-    """Sequences of choices of I respondents, each of whom belongs to one of C classes.
+class ClassPanels(People):
+    """Choice situations of I respondents, each of whom belongs to one of C classes.
 
-    ``P_i(seq) = sum_c pi_c(z_i) prod_t p_(t, y_t)(beta_c)`` with ``pi_c`` a multinomial logit in
-    the respondent's covariates (Bhat 1997; Greene & Hensher 2003), and the log-likelihood is
-    ``sum_i w_i sum_m 1/M log P_i(sequence m)`` over the M sequences of each respondent: one of
-    observed choices, or several drawn from beliefs. The parameters are the K coefficients of each
-    class, class by class, then the Q of belonging to each class but the first.
+    The parameters are the K coefficients of each class, class by class, then the Q of belonging
+    to each class but the first.
 
     Attributes
     ----------
@@ -84,8 +88,6 @@ class LatentPanels(People):
         C.
     members : (I, Q) array
         Regressors of belonging to a class, the constant among them.
-    chosen : tuple of (n, M, T * J) arrays
-        The sequences, block by block.
     count, weights : (I,) arrays
         Frequency and sampling weights of the respondents.
     clusters : mapping of str to (I,) int array
@@ -95,7 +97,6 @@ class LatentPanels(People):
     panels: Panels
     classes: int
     members: Array
-    chosen: tuple[Array, ...]
     count: Array
     weights: Array
     clusters: Mapping[str, Codes] = field(default_factory=dict)
@@ -117,6 +118,45 @@ class LatentPanels(People):
     def mean_shares(self, params: Numbers) -> Numbers:
         """Class shares averaged over the respondents, (C,)."""
         return np.asarray(self.scale @ self.shares_of_classes(params) / self.scale.sum())
+
+    def shares(self, params: Array) -> Array:
+        """Fitted probabilities by row: averages over the classes, before any choice."""
+        beta, _ = divided(params, self.classes, self.terms)
+        v = self.cases.x @ beta.T
+        if self.cases.offset is not None:
+            v += self.cases.offset[:, None]
+        row = self.panels.respondent[self.cases.sets.case]
+        return np.asarray((self.cases.sets.shares(v) * self.shares_of_classes(params)[row]).sum(1))
+
+    def outcomes(self) -> Array:
+        """Outcomes by row, (R,), that starts are made of."""
+        return self.cases.y
+
+    def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
+        """Covariates of these respondents."""
+        return {"members": self.members[used]}
+
+
+@dataclass(frozen=True)
+class LatentPanels(ClassPanels):
+    """Sequences of choices of respondents in classes.
+
+    ``P_i(seq) = sum_c pi_c(z_i) prod_t p_(t, y_t)(beta_c)`` with ``pi_c`` a multinomial logit in
+    the respondent's covariates (Bhat 1997; Greene & Hensher 2003), and the log-likelihood is
+    ``sum_i w_i sum_m 1/M log P_i(sequence m)`` over the M sequences of each respondent: one of
+    observed choices, or several drawn from beliefs.
+
+    Attributes
+    ----------
+    chosen : tuple of (n, M, T * J) arrays
+        The sequences, block by block.
+    """
+
+    chosen: tuple[Array, ...] = field(kw_only=True)
+
+    def outcomes(self) -> Array:
+        """Outcomes averaged over the sequences, by row."""
+        return self._frequencies(self.chosen)
 
     def _pieces(self) -> Iterator[tuple[Block, Array]]:
         wide = len(Pairs.of(self.terms).left) + 4 * self.classes
@@ -194,15 +234,6 @@ class LatentPanels(People):
             hessian += part
         return llf, scores, -(hessian + hessian.T) / 2
 
-    def shares(self, params: Array) -> Array:
-        """Fitted probabilities by row: averages over the classes, before any choice."""
-        beta, _ = divided(params, self.classes, self.terms)
-        v = self.cases.x @ beta.T
-        if self.cases.offset is not None:
-            v += self.cases.offset[:, None]
-        row = self.panels.respondent[self.cases.sets.case]
-        return np.asarray((self.cases.sets.shares(v) * self.shares_of_classes(params)[row]).sum(1))
-
     def posterior(self, params: Array) -> Array:
         """Probability of each class given what each respondent chose, (I, C).
 
@@ -243,10 +274,7 @@ class LatentPanels(People):
 
     def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
         """Covariates and sequences of these respondents."""
-        return {
-            "members": self.members[used],
-            "chosen": self._sequences_of(self.chosen, used),
-        }
+        return {**super()._of(used), "chosen": self._sequences_of(self.chosen, used)}
 
 
 @dataclass(frozen=True)

@@ -99,15 +99,15 @@ class Law:
         mirrored = self.loads[:, 1:][:, columns].any(axis=1)
         return np.where(mirrored, -params, params)
 
-    def standard(self, uniform: Array) -> Array:
-        """Standard draws from points of the unit cube, (..., Q)."""
+    def standard(self, uniform: Array, out: Array | None = None) -> Array:
+        """Standard draws from points of the unit cube, (..., Q); into `out`, if given."""
         from scipy.special import ndtri
 
-        found = np.empty_like(uniform)
+        found = np.empty_like(uniform) if out is None else out
         for q, k in enumerate(self.random):
             u = uniform[..., q]
             if self.laws[k] in _NORMAL:
-                found[..., q] = ndtri(u)
+                ndtri(u, out=found[..., q])
             elif self.laws[k].endswith("uniform"):
                 found[..., q] = 2 * u - 1
             else:

@@ -54,11 +54,7 @@ class MixedPanels(Respondents):
 
     def _drawn(self) -> Cases:
         """The choice situations with the frequencies of the sequences for outcomes."""
-        y = np.empty(len(self.cases.y))
-        for block, chosen in zip(self.panels.blocks, self.chosen, strict=True):
-            there = block.rows >= 0
-            y[block.rows[there]] = chosen.mean(axis=1)[there]
-        return replace(self.cases, y=y)
+        return replace(self.cases, y=self._frequencies(self.chosen))
 
     def saturated(self) -> float:
         """The log-likelihood of a perfect fit, 0, where choices were observed.

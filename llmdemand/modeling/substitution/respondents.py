@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self, TypeVar
@@ -18,7 +19,7 @@ from llmdemand.modeling.substitution.laws import Law, Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
 from llmdemand.modeling.substitution.smooth import Underlying
 
-__all__ = ["People", "Respondents", "in_parallel"]
+__all__ = ["People", "Respondents", "in_parallel", "pieces_of"]
 
 _HELD = 1 << 17  # numbers of one piece of work: what stays in a processor's cache
 _Part = TypeVar("_Part")
@@ -42,6 +43,11 @@ class People(Underlying):
     count: Array
     weights: Array
     clusters: Mapping[str, Codes]
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """P, the number of parameters."""
 
     @property
     def nobs(self) -> float:
@@ -84,6 +90,17 @@ class People(Underlying):
         The information (P, P) is minus the Hessian of the whole, weights included.
         """
 
+    def added(
+        self, parts: Iterable[tuple[Codes, Array, Array, Array]]
+    ) -> tuple[Array, Array, Array]:
+        """What `summed` gives, of respondents, their log-likelihoods, scores and a Hessian."""
+        llf, scores = np.empty(self.panels.people), np.empty((self.panels.people, self.size))
+        hessian = np.zeros((self.size, self.size))
+        for who, value, score, second in parts:  # in one order
+            llf[who], scores[who] = value, score
+            hessian += second
+        return llf, scores, -(hessian + hessian.T) / 2
+
     def _all(self, params: Array) -> tuple[Array, Array, Array]:
         key = params.tobytes()
         if key not in self._kept:
@@ -100,7 +117,8 @@ class People(Underlying):
     def evaluated(self, params: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient and information."""
         llf, scores, information = self._all(params)
-        return float(self.scale @ llf), self.scale @ scores, information
+        with np.errstate(invalid="ignore"):
+            return float(self.scale @ llf), self.scale @ scores, information
 
     def llf(self, params: Array) -> float:
         """Log-likelihood of the respondents' answers."""
@@ -129,6 +147,14 @@ class People(Underlying):
             some[used[block.who]] for block, some in zip(self.panels.blocks, chosen, strict=True)
         ]
         return tuple(some for some in found if len(some))
+
+    def _frequencies(self, chosen: tuple[Array, ...]) -> Array:
+        """Outcomes averaged over the sequences, by row."""
+        y = np.empty(len(self.cases.y))
+        for block, some in zip(self.panels.blocks, chosen, strict=True):
+            there = block.rows >= 0
+            y[block.rows[there]] = some.mean(axis=1)[there]
+        return y
 
     def weighted(self, factor: Array) -> Self:
         """Each respondent counted `factor` times; those counted 0 times leave."""
@@ -190,13 +216,8 @@ class Respondents(People):
         wide : int
             Numbers that are held for each draw besides the utilities.
         """
-        size, found = self.standard.shape[1], []
-        for b, block in enumerate(self.panels.blocks):
-            each = max(1, _HELD // ((block.x.shape[1] + wide) * size))
-            for first in range(0, len(block.who), each):
-                some = slice(first, first + each)
-                found.append((b, some, block[some]))
-        return found
+        size = self.standard.shape[1]
+        return pieces_of(self.panels.blocks, lambda block: (block.x.shape[1] + wide) * size)
 
     def tastes(self, params: Array, block: Block) -> tuple[Array, Array, Array]:
         """Features (n, 1 + Q, S), ``eta`` and ``beta`` (n, K, S) of a block's respondents."""
@@ -222,10 +243,33 @@ class Respondents(People):
         return {"standard": self.standard[used]}
 
 
+def pieces_of(
+    blocks: Sequence[Block], numbers: Callable[[Block], int]
+) -> list[tuple[int, slice, Block]]:
+    """Some respondents at a time: the block's number, which of it, and themselves.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        All respondents.
+    numbers : function of a block
+        Numbers that are held for each of its respondents.
+    """
+    found = []
+    for b, block in enumerate(blocks):
+        each = max(1, _HELD // numbers(block))
+        for first in range(0, len(block.who), each):
+            some = slice(first, first + each)
+            found.append((b, some, block[some]))
+    return found
+
+
 def in_parallel(work: Callable[[_Part], _Found], parts: list[_Part]) -> list[_Found]:
     """The work on each part, in order, by as many threads as there are processors."""
     threads = min(len(parts), processors())
     if threads < 2:
         return [work(part) for part in parts]
+    # A thread begins with numpy's own settings of what is warned of, unless it is given ours.
+    ours = [copy_context() for _ in parts]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))
+        return list(pool.map(lambda own, part: own.run(work, part), ours, parts))

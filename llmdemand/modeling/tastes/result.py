@@ -125,7 +125,12 @@ class Tastes(OneLine):
 
     def summary(self) -> str:
         """Table, correlations and notes."""
-        whose = {"final": "of the whole answer", "pivot": "at the pivot"}[self.reading]
+        whose = {
+            "final": "of the whole answer",
+            "pivot": "at the pivot",
+            "stated": "as stated, which is not model belief",
+            "similarity": "by similarity to anchor statements, which is not model belief",
+        }[self.reading]
         lines = [
             f"Tastes of {self.respondents:,} respondents: demand for {self.alternative}, "
             f"{self.outcome} {whose}, price in {self.unit}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.questionnaire.measure import CALLED
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.modeling.models.demand import Demand
@@ -41,7 +42,7 @@ def demand_curve(report: Findings, ax: Axes | None = None) -> Axes:
     """Share by price: cell means, fitted curves and 95 % bands of both outcomes."""
     ax, panel = style.new_axes(ax), report.panel
     for outcome in ("belief", "choice"):
-        means = _means(report, outcome)
+        means, name = _means(report, outcome), _called(panel, outcome)
         colour, marker = style.COLOUR[outcome], style.MARKER[outcome]
         if len(means):
             # Hollow squares around full circles: both are seen where they agree.
@@ -53,7 +54,7 @@ def demand_curve(report: Findings, ax: Axes | None = None) -> Axes:
                 means,
                 marker,
                 color=colour,
-                label=f"{outcome}, mean of runs",
+                label=f"{name}, mean of runs",
                 zorder=3,
                 **fill,
             )
@@ -66,7 +67,7 @@ def demand_curve(report: Findings, ax: Axes | None = None) -> Axes:
             curve["estimate"],
             ls=style.DASH[outcome],
             color=colour,
-            label=f"{outcome}, logit",
+            label=f"{name}, logit",
         )
         ax.fill_between(
             curve["price"], curve["lower"], curve["upper"], color=colour, alpha=0.18, lw=0
@@ -91,7 +92,8 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
     """
     ax, panel = style.new_axes(ax), _panel(report)
     frame, plain = _runs(report)
-    title = "Belief of every run, and choices"
+    called = _called(panel, "belief")
+    title = f"{called.capitalize()} of every run, and choices"
     if frame.empty:
         style.nothing(ax, "no run with a belief: there is nothing to draw")
         return style.finish(ax, title=title, x=style.price_label(panel), y=_share(panel))
@@ -110,12 +112,12 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
         alpha=0.35,
         rasterized=len(frame) > _MANY,
     )
-    run = "belief, run" if plain else "corrected, run"
+    run = f"{called}, run" if plain else "corrected, run"
     ax.plot([], [], "o", color=style.COLOUR["belief"], ms=3, mew=0, alpha=0.6, label=run)
     means, shares = _means(report, "belief"), _means(report, "choice")
     edge: dict[str, Any] = {"mec": "w", "mew": 0.7, "zorder": 4}
     dark = style.INK["belief"]
-    ax.plot(means.index - 0.08 * gap, means, "D", color=dark, ms=6, label="belief, mean", **edge)
+    ax.plot(means.index - 0.08 * gap, means, "D", color=dark, ms=6, label=f"{called}, mean", **edge)
     ax.plot(
         shares.index + 0.36 * gap,
         shares,
@@ -308,6 +310,11 @@ def _means(report: Any, outcome: str) -> pd.Series[float]:
         frame = frame.iloc[:0]
     sums = frame.groupby("price")[[outcome, "read"]].sum(min_count=1)
     return (sums[outcome] / sums["read"].where(sums["read"] > 0)).dropna()
+
+
+def _called(panel: Panel, outcome: str) -> str:
+    """What an outcome is called: that which is no model belief by its measure."""
+    return CALLED.get(panel.study.measure, outcome) if outcome == "belief" else outcome
 
 
 def _spread(place: Any) -> Any:

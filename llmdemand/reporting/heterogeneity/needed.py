@@ -16,6 +16,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.frames import WHOSE, Reading, default_reading, outcomes
+from llmdemand.modeling.outcomes.measured import needs_choices
 from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.tastes.answers import Model, people_of
 from llmdemand.modeling.tastes.fitting import Fitted, fit
@@ -203,6 +204,7 @@ def spread_needed(
         raise UsageError(f"truth={truth}: a known spread is a positive number")
     panel.unweighted("the spread of tastes")
     reading = _reading(panel, reading)
+    needs_choices(panel, "spread_needed")
     said = outcomes(panel, reading)
     name = panel.study.focal if alternative is None else alternative
     pools = {

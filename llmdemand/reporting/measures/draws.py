@@ -134,7 +134,10 @@ class Pool:
         asked = np.bincount(index, minlength=len(cells)).astype(float)
         member = (prices[:, None] == price).astype(float)
         values = {o: placed(usable[o]) for o in OUTCOMES}
-        return cls(values, price, member, asked, read, found.reading, redrawn, found.stopping)
+        notes = found.stopping
+        if np.isnan(values["choice"]).all() and found.reading in ("stated", "similarity"):
+            notes = (f"the panel has no choices: its measure is {panel.measure!r}",)
+        return cls(values, price, member, asked, read, found.reading, redrawn, notes)
 
     def sums(self, outcome: str) -> list[Array]:
         """The sums by price of the whole pool, one row each: see `_parts`."""

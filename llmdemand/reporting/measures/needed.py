@@ -106,7 +106,8 @@ class RunsNeeded(OneLine):
             f"{WHOSE[self.reading]}"
         ]
         for outcome, row in self.table.iterrows():
-            lines.append(f"  {outcome:<6}  {_runs(row, self.pool)}")
+            own = self.reading in ("stated", "similarity") and math.isnan(self.values[str(outcome)])
+            lines.append(f"  {outcome:<6}  {'no choices' if own else _runs(row, self.pool)}")
         low, high = self.ratio_range
         if not math.isnan(self.ratio):
             ends = " to ".join("?" if math.isnan(r) else f"{r:.3g}" for r in (low, high))
@@ -257,7 +258,7 @@ def needed_of(draws: Draws, target: Target, tolerance: float, confidence: float)
 
 def _lacking(pool: Pool) -> tuple[str, ...]:
     """Cells that are in no closed form although answers of them were stopped, not lost."""
-    if not pool.notes:
+    if pool.redrawn is None:
         return ()
     few = int(np.isnan(pool.within("choice")[1]).sum())
     text = (

@@ -19,6 +19,7 @@ from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.outcomes.frames import WHOSE, Reading
+from llmdemand.modeling.outcomes.measured import needs_choices
 from llmdemand.reporting.measures.heldout import Aim, Drawn, Pool, by_price, draw
 
 __all__ = ["Prediction", "prediction"]
@@ -186,6 +187,7 @@ def prediction(
     ['log_score', 'belief', 'choice']
     """
     _check(runs, replications, seed)
+    needs_choices(panel, "prediction")
     pool = Pool.of(panel, reading)
     exact = None if truth is None else by_price(pool, truth)
     known = pool.whole if exact is None else exact

@@ -11,6 +11,7 @@ import pandas as pd
 
 from llmdemand.belief.audit import MUCH, position, remedy, snapshots, thoughts
 from llmdemand.belief.equivalence import check_equivalence
+from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Outcome, fit_demand
@@ -116,7 +117,7 @@ def quality(panel: Panel) -> Quality:
     if ok.empty:
         nan = float("nan")
         return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False, *thoughts(panel))
-    same = check_equivalence(panel)
+    same = check_equivalence(panel) if panel.measure == "logprob" else None
     first = ok["order"].str.split(">").str[0]
     hits, _, locked = position(ok)
     focal_first = (first == panel.study.focal).to_numpy()
@@ -137,14 +138,14 @@ def quality(panel: Panel) -> Quality:
         locked,
         *thoughts(panel),
         _average(whole["final_status"] == "unread", whole),
-        same.final_pvalue,
-        same.final_chi2_pvalue,
+        float("nan") if same is None else same.final_pvalue,
+        float("nan") if same is None else same.final_chi2_pvalue,
         _shift(panel),
     )
 
 
 def _shift(panel: Panel) -> Shift:
-    if default_reading(panel) == "pivot":
+    if default_reading(panel) != "final":
         return Shift()
     found = []
     for reading in ("pivot", "final"):
@@ -190,6 +191,8 @@ def why_nothing(panel: Panel) -> tuple[str, bool]:
     ok, runs = panel.usable, len(panel)
     if not runs:
         return "the panel has no rows: ask a model with `llmdemand simulate` first", True
+    if ok.empty and panel.study.measure in ("stated", "similarity"):
+        return usable_words(panel), True
     if ok.empty and (panel.frame["status"] == "no_logprobs").any():
         return (
             f"none of the {runs} answers has log-probabilities, from which belief is read; ask a "
@@ -283,6 +286,8 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
         What was found, what it means and what to do; empty for a sound panel.
     """
     found, said = quality(panel), _drift(panel)
+    if not panel.usable.empty and (words := usable_words(panel)):
+        said.append(f"The outcome belief is {words}.")
     usable = len(panel.usable)
     if usable and found.readable < FEW:
         said.append(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from llmdemand.core.panel import WHOLE, Panel
+from llmdemand.core.panel import USABLE, WHOLE, Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.models.demand import fit_demand
@@ -69,7 +69,7 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
         inside, outside = here & known, ~here & known
         parts = [(chosen[part].to_numpy(float), weight[part]) for part in (inside, outside)]
         shares = [float(np.average(y, weights=w)) if len(y) else math.nan for y, w in parts]
-        base = frame if reading == "final" else frame[frame["status"].isin(["ok", status])]
+        base = frame if reading == "final" else frame[frame["status"].isin([*USABLE, status])]
         rows[status] = {
             "runs": int(here.sum()),
             "read": int(inside.sum()),
@@ -100,8 +100,9 @@ def _equal(parts: Sequence[tuple[Array, Array]]) -> float:
 
 def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
     """Price coefficient of belief from some rows; NaN where there is none."""
-    if reading == "pivot":  # the belief of any status that has one
-        usable = rows[f"belief_{panel.study.watched}"].notna() & rows["choice"].notna()
+    if reading != "final":  # the belief of any status that has one
+        usable = rows[f"belief_{panel.study.watched}"].notna()
+        usable &= (reading != "pivot") | rows["choice"].notna()
         rows = rows.assign(status=rows["status"].where(~usable, "ok"))
     try:
         with warnings.catch_warnings():

@@ -17,6 +17,7 @@ from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.outcomes.frames import WHOSE, Outcomes, Reading, outcomes
+from llmdemand.modeling.outcomes.measured import own_reading
 from llmdemand.reporting.measures.spread import (
     cells_of,
     in_errors,
@@ -223,6 +224,12 @@ def variance(
         raise UsageError(
             f"confidence={confidence}, replications={replications}, seed={seed}: give a "
             "confidence between 0 and 1, at least one replication, and a seed from 0"
+        )
+    if (own := own_reading(panel)) is not None:
+        raise DesignError(
+            f"the panel's measure is {own!r}, and choices are not drawn from such probabilities: "
+            "the variance of one says nothing of the other; see check_coherence, or "
+            "`llmdemand lab measures`"
         )
     found = outcomes(panel, reading)
     if found.labels and found.weight is not None:

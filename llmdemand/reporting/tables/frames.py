@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmdemand.core.questionnaire.measure import MEASURES
 from llmdemand.modeling.tables.etable import etable
 from llmdemand.reporting.measures.precision import PUBLISHED
 from llmdemand.reporting.measures.selection import MARKED
@@ -212,8 +213,10 @@ def quality_table(report: Findings) -> pd.DataFrame:
     thoughts = []
     if q.thoughts:
         thoughts.append((f"{q.thoughts} thoughts that were cut", percent(q.thought_cut)))
+    measure = report.panel.study.measure
     return pd.DataFrame(
         [
+            *([] if measure == "logprob" else [("measure", f"{measure}: {MEASURES[measure]}")]),
             *_final_choices(report),
             ("runs", f"{len(report.panel)}: {statuses}"),
             *thoughts,

@@ -25,9 +25,11 @@ __all__ = ["all_tables", "is_published", "label", "save_tables"]
 
 def label(report: Findings) -> str:
     """What kind of demand the report is about."""
-    if report.panel.provenance.get("backend") == "synthetic":
-        return "reconstruction"
-    return report.panel.study.label
+    own, study = report.panel.provenance.get("backend") == "synthetic", report.panel.study
+    found = "reconstruction" if own else study.label
+    if study.measure == "logprob":
+        return found
+    return f"{found}, measure: {study.measure}" if found else f"measure: {study.measure}"
 
 
 def is_published(report: Findings) -> bool:

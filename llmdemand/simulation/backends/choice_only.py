@@ -13,7 +13,7 @@ from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.openai import OpenAIBackend
 
-__all__ = ["ChoiceOnlyBackend"]
+__all__ = ["ChoiceOnlyBackend", "ChoiceOnlyServer"]
 
 
 class ChoiceOnlyBackend:
@@ -65,9 +65,9 @@ class ChoiceOnlyBackend:
         self._wants_request = len(inspect.signature(ask).parameters) > 2
 
     @classmethod
-    def server(cls, **options: Any) -> _ChoiceOnlyServer:
+    def server(cls, **options: Any) -> ChoiceOnlyServer:
         """An OpenAI-compatible server that is asked for text alone, reasoning models too."""
-        return _ChoiceOnlyServer(**options)
+        return ChoiceOnlyServer(**options)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -102,7 +102,7 @@ class ChoiceOnlyBackend:
         """Nothing is open."""
 
 
-class _ChoiceOnlyServer(OpenAIBackend):
+class ChoiceOnlyServer(OpenAIBackend):
     """Chat Completions without log-probabilities."""
 
     name = "choice_only"

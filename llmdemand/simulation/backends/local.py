@@ -8,7 +8,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -358,6 +358,16 @@ class LocalBackend:
 
     @cached_property
     def _server(self) -> Any:
+        return self.engine()
+
+    def engine(self, change: Callable[[Any], None] | None = None) -> Any:
+        """The engine with this model; `change` is given its parameters first.
+
+        Raises
+        ------
+        BackendError
+            If it cannot be loaded.
+        """
         import xllamacpp
 
         params = xllamacpp.CommonParams()
@@ -371,6 +381,8 @@ class LocalBackend:
         # The engine insists on a port: loopback, a random key, and no pages.
         params.api_keys, params.port = [self._key], 0
         params.ui = params.endpoint_slots = False
+        if change is not None:
+            change(params)
         try:
             with _quiet():
                 return xllamacpp.Server(params)

@@ -85,6 +85,11 @@ def backend_named(name: str, study: Study, **options: Any) -> Backend:
         from llmdemand.simulation.backends.local import LocalBackend
 
         return LocalBackend(**given)
+    if name == "openai" and study.measure != "logprob":
+        from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
+
+        # Nothing is read of log-probabilities, which reasoning models do not have.
+        return ChoiceOnlyBackend.server(**given)
     if name == "openai":
         from llmdemand.simulation.backends.openai import OpenAIBackend
 

@@ -18,6 +18,7 @@ from llmdemand.simulation.backends.known.beliefs import Beliefs
 from llmdemand.simulation.backends.known.consumer import Consumer, uniform
 from llmdemand.simulation.backends.known.nests import Nests
 from llmdemand.simulation.backends.known.numbers import NumberConsumer
+from llmdemand.simulation.backends.known.stating import Stating
 from llmdemand.simulation.backends.known.tokens import Pivot, drawn, frame, word_count
 from llmdemand.simulation.backends.known.truth import beyond_logit, over_design
 from llmdemand.simulation.backends.known.wording import Wording
@@ -111,6 +112,8 @@ class SyntheticBackend:
         ``p(s) = (1 - U) q(s)^T / sum_t q(t)^T``, so that ``p(s)^(1/T)`` is in
         proportion to q: tempering gives the truth back. Otherwise q is recorded,
         and the temperature changes nothing.
+    stated_step, stated_sharpness : float
+        How percentages are stated, where the study asks for them: see `Stating`.
     latency : float
         Mean seconds that an answer takes, between half and one and a half of it
         by the run's seed. No answer depends on it: it is not in `settings`.
@@ -184,6 +187,8 @@ class SyntheticBackend:
         verbose: bool = False,
         subwords: bool = False,
         raw_logprobs: bool = False,
+        stated_step: float = 5.0,
+        stated_sharpness: float = 1.0,
         latency: float = 0.0,
     ) -> None:
         given = {k: v for k, v in locals().items() if k != "self"}
@@ -218,6 +223,7 @@ class SyntheticBackend:
         # The alternative of which the law tells the share; the others divide the rest.
         self._first = study.focal if study.question is None else study.menu.ids[0]
         self._study, self._latency = study, latency
+        self._stating = Stating(stated_step, stated_sharpness)
         compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
         numbers = study.question is not None
         self._usual = bool(compared) and rival_slope is None and constants is None and not numbers
@@ -418,6 +424,8 @@ class SyntheticBackend:
         top, wording = request.sampling.top_logprobs, self._wording
         if kind < refusal + no_pivot:
             tokens = frame(wording.refusal if kind < refusal else wording.no_pivot, top)
+        elif self._study.measure == "stated":
+            tokens = frame(self._stated(request), top)
         else:
             tokens = self._choosing(request, kind < refusal + no_pivot + mismatch)
         usage = {
@@ -426,6 +434,15 @@ class SyntheticBackend:
         }
         text = b"".join([token.data for token in tokens]).decode()
         return Response(tokens, text, "stop", None, self._model, usage)
+
+    def _stated(self, request: Request) -> tuple[str, ...]:
+        """The lines of percentages: of the belief by which the same run would have chosen."""
+        import numpy as np
+
+        p, split = self._law(request)
+        rng, menu = np.random.default_rng(request.seed), self._study.menu
+        beliefs = self._beliefs.drawn(p, split, self._study.focal, rng, request.seed)
+        return (self._stating.text(beliefs, {a: menu[a].label for a in request.order}),)
 
     def _choosing(self, request: Request, mismatch: bool) -> tuple[Token, ...]:
         """Preamble, pivot, and what follows."""

@@ -1,6 +1,7 @@
 """Latent classes from a formula and a table: what is found, in what order, and what is refused."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,16 @@ import pytest
 import llmdemand as ld
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.estimation.estimate import SeparationWarning
+
+
+@pytest.fixture(scope="module")
+def corrected(segments):
+    """Beliefs of 200 people corrected by what is 0 in the mean, and a fit of them."""
+    frame = segments.corrected(segments.beliefs)
+    assert frame["choice"].min() < 0
+    options = {"membership": "income", **segments.options}
+    fit = ld.lclogit(segments.formula, frame, read="read", **options)
+    return SimpleNamespace(frame=frame, options=options, fit=fit)
 
 
 @pytest.mark.parametrize("kind", ["fit", "belief"])
@@ -121,15 +132,70 @@ def test_what_cannot_be_fitted_is_told(segments, options, message):
         ld.lclogit(segments.formula, frame, **{"panel": "person", "starts": 1, **options})
 
 
-def test_corrected_beliefs_have_no_sequences(segments):
-    from llmdemand.modeling.estimation.latent import Classes, fit_latent
-    from llmdemand.modeling.estimation.options import Options
+def test_corrected_beliefs_are_fitted_by_pairs(segments, corrected):
+    fit = corrected.fit
+    truth = np.concatenate([segments.truth.ravel(), [-0.8, 1.0]])
+    assert (np.abs(fit.params - truth) < 3.5 * fit.bse).all()
+    assert fit.vcov == "CRV1 (clusters: person)" and fit.bse["price[1]"] < 0.2
+    assert any("pairwise quasi-likelihood" in note for note in fit.notes)
+    for options, match in (
+        ({"likelihood": "sequence"}, "use likelihood='pairwise'"),
+        ({"likelihood": "tripel"}, "likelihood"),
+        ({"panel": "person", "starts": 1, "vcov": "iid"}, "no independent observations"),
+        ({"read": "raed"}, "no column 'raed'.*read="),
+    ):
+        with pytest.raises((DesignError, UsageError), match=match):
+            ld.lclogit(segments.formula, corrected.frame, **{"read": "read", **options})
 
-    with pytest.raises(UsageError, match="corrected beliefs"):
-        options = Options(read="read")
-        fit_latent(
-            segments.formula, segments.beliefs.assign(read=1.0), Classes(), options, panel="person"
-        )
+
+def test_noise_that_leaves_no_maximum_is_told(segments):
+    """Four situations of forty people, each belief blurred by three times what it can be."""
+    found = 0
+    for seed in range(4):
+        frame = segments.corrected(segments.market(40, 4, beliefs=True, seed=seed), seed, 3.0)
+        try:
+            fit = ld.lclogit(segments.formula, frame, read="read", panel="person", starts=2)
+            assert np.isfinite(fit.bse).all()
+        except DesignError as error:
+            found += "no maximum with 2 classes" in str(error)
+    assert found
+
+
+def test_pairs_agree_with_sequences(segments):
+    options = {"membership": "income", "likelihood": "pairwise", **segments.options}
+    pairs = ld.lclogit(segments.formula, segments.beliefs, **options)
+    assert (np.abs(pairs.params - segments.belief.params) < 3.3 * pairs.bse).all()
+    assert pairs.llnull == pytest.approx(
+        ld.clogit(segments.formula, segments.beliefs).llnull, rel=1e-12
+    )
+
+
+def test_the_order_of_rows_changes_no_bit_of_pairs(segments, corrected):
+    moved = corrected.frame.sample(frac=1, random_state=5)
+    again = ld.lclogit(segments.formula, moved, read="read", **corrected.options)
+    assert (corrected.fit.params == again.params).all()
+    assert (corrected.fit.cov == again.cov).all(axis=None)
+    assert corrected.fit.llf == again.llf
+
+
+def test_who_answered_once_carries_nothing_to_pairs(segments, corrected):
+    frame, options = corrected.frame, {**corrected.options, "starts": 1}
+    first = frame["person"].lt(20) & frame["case"].mod(8).ne(0)
+    fit = ld.lclogit(segments.formula, frame[~first], read="read", **options)
+    rest = ld.lclogit(segments.formula, frame[frame["person"] >= 20], read="read", **options)
+    np.testing.assert_allclose(fit.params, rest.params, rtol=1e-6)
+    assert any("20 of 200 respondents answered one situation" in n for n in fit.notes)
+    with pytest.raises(DesignError, match="pairs of answers of one respondent"):
+        ld.lclogit(segments.formula, frame[frame["case"] % 8 == 0], read="read", **options)
+
+
+def test_a_membership_that_runs_to_infinity_is_told(segments, corrected):
+    """Income tells who belongs where without fail."""
+    sure = corrected.frame["member"] - 0.5
+    frame = corrected.frame.assign(income=sure)
+    frame["choice"] = segments.beliefs["choice"]
+    with pytest.raises(DesignError, match=r"share\[2\]:income to [+-]inf"):
+        ld.lclogit(segments.formula, frame, read="read", **corrected.options)
 
 
 def test_separated_data_are_refused(segments):

@@ -183,3 +183,15 @@ def test_respondents_who_answered_once_are_said(segments):
     cases = segments.choices["case"].nunique()
     assert any(f"{cases} of {cases} respondents answered one situation" in n for n in fit.notes)
     assert not any("answered one situation" in n for n in segments.fit.notes)
+
+
+def test_what_pairs_answer_and_what_they_do_not(segments):
+    frame = segments.corrected(segments.market(80, beliefs=True))
+    fit = ld.lclogit(segments.formula, frame, panel="person", starts=2, read="read")
+    assert fit.class_shares().estimate.sum() == pytest.approx(1)
+    assert fit.elasticity(alternative="a").se > 0
+    assert fit.of_class(2).willingness_to_pay("quality").se > 0
+    assert "entropy" not in str(fit.summary())
+    for ask in (fit.posterior, fit.individual, lambda: fit.entropy_r2):
+        with pytest.raises(UsageError, match="which a pairwise likelihood has not"):
+            ask()

@@ -79,6 +79,16 @@ def test_latent(panel, rows):
     assert demand.fit.posterior().shape == (PEOPLE, 2)
 
 
+def test_latent_classes_of_beliefs_corrected_by_the_final_choice(panel):
+    changing = SyntheticBackend(panel.study, mismatch_rate=0.1, persona_slope_sd=0.15)
+    demand = ld.fit_demand(
+        ld.simulate(panel.study, changing, runs=1, seed=1), model="latent", classes=2, starts=2
+    )
+    assert demand.reading == "final" and demand.fit.data.corrected
+    assert "pairwise" in " ".join(demand.notes)
+    assert demand.fit.class_shares().estimate.sum() == pytest.approx(1)
+
+
 def test_rows_of_a_panel_may_stand_in_any_order(panel):
     from llmdemand import Panel
 
@@ -104,6 +114,4 @@ def test_what_is_refused(panel):
     changing = ld.simulate(
         panel.study, SyntheticBackend(panel.study, mismatch_rate=0.1), runs=1, seed=1
     )
-    with pytest.raises(UsageError, match="use reading='pivot', or model='mixed'"):
-        ld.fit_demand(changing, model="latent")
     assert "pairwise" in " ".join(ld.fit_demand(changing, model="mixed", draws=32).notes)

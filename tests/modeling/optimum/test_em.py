@@ -32,7 +32,7 @@ def sample(people=80, tasks=6, *, beliefs=False, seed=1, truth=TRUTH):
     panels = Panels(cases, np.repeat(np.arange(people), tasks))
     chosen = sequences_of_beliefs(panels, 10) if beliefs else observed_sequences(panels)
     members = np.column_stack([np.ones(people), z])
-    return LatentPanels(cases, panels, 2, members, chosen, np.ones(people), np.ones(people))
+    return LatentPanels(cases, panels, 2, members, np.ones(people), np.ones(people), chosen=chosen)
 
 
 @pytest.mark.parametrize("beliefs", [False, True])

@@ -5,6 +5,8 @@ import pytest
 
 import llmdemand as ld
 from llmdemand.errors import UsageError
+from llmdemand.modeling.estimation.conditional import fit_conditional
+from llmdemand.modeling.estimation.options import Options
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,23 @@ def test_beliefs_and_too_many_classes_are_told(segments):
 def test_impossible_options(segments, options, message):
     with pytest.raises(UsageError, match=message):
         ld.class_numbers(segments.formula, segments.choices, panel="person", **options)
+
+
+def test_corrected_beliefs_have_a_held_out_score_and_no_criteria(segments):
+    frame = segments.corrected(segments.market(100, beliefs=True))
+    found = ld.class_numbers(
+        segments.formula, frame, classes=2, panel="person", folds=2, starts=2, read="read"
+    )
+    assert found.table[["aic", "bic", "caic", "entropy_r2"]].isna().all(axis=None)
+    assert found.best == {"log_score": 2}
+    assert "no criteria" in str(found) and len(found.plot().containers) == 1
+    # One class by pairs: the log score of single situations, of the people left out.
+    place = np.empty(100, int)
+    place[np.random.default_rng(1).permutation(100)] = np.arange(100) % 2
+    fold, total = place[frame["person"]], 0.0
+    for k in range(2):
+        rest, out = frame[fold != k], frame[fold == k]
+        fit = fit_conditional(segments.formula, rest, Options(read="read"))
+        p = ld.LogitResults.of(fit).predict(out).to_numpy()
+        total += (out["choice"] * np.log(p)).sum()
+    assert found.table.loc[1, "log_score"] == pytest.approx(total / 800, rel=1e-6)

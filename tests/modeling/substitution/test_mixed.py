@@ -1,6 +1,9 @@
 """The simulated likelihood of a mixed logit, and its derivatives, on small data."""
 
 import os
+import subprocess
+import sys
+import warnings
 from dataclasses import replace
 from itertools import product
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from llmdemand.errors import UsageError
 from llmdemand.modeling.likelihood.cases import Cases
@@ -277,6 +281,23 @@ def test_expected_log_likelihoods_of_beliefs_are_those_of_choices():
             y = kind.ravel() + np.array([e, -e, f, -f])
             corrected += data(y).scores(at)[0] / 8
     np.testing.assert_allclose(corrected, truth, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("dims", "size"), [(1, 2), (3, 1000), (12, 20_000), (13, 64)])
+def test_sobol_points_are_those_of_scipy(dims, size):
+    """Ours are made without loading scipy.stats, its own beyond 12 dimensions."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The balance properties")
+        theirs = qmc.Sobol(dims, rng=np.random.default_rng(5)).random(2 * size)
+    assert (uniform_draws(2, size, dims, seed=5).reshape(-1, dims) == theirs).all()
+
+
+def test_a_fit_of_default_draws_loads_no_more_of_scipy_than_it_needs():
+    code = (
+        "import sys; from llmdemand.modeling.substitution.draws import uniform_draws; "
+        "uniform_draws(3, 8, 2); sys.exit('scipy.stats' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_sequences_have_the_probabilities_of_their_beliefs():

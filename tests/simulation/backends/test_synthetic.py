@@ -447,6 +447,8 @@ def test_every_option_but_latency_is_in_the_settings_or_the_model():
         "verbose": True,
         "subwords": True,
         "raw_logprobs": True,
+        "stated_step": 1.0,
+        "stated_sharpness": 2.0,
     }
     assert {*options, "dissimilarity", "latency"} == set(SyntheticBackend.__init__.__kwdefaults__)
     named = set()

@@ -1,0 +1,1 @@
+"""Probabilities without log-probabilities: what models state, what their texts resemble."""

@@ -1,0 +1,1 @@
+"""Commands on measures that are not model belief."""

@@ -1,0 +1,31 @@
+"""The audit of measures that are not model belief."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmdemand.cli.output import print_json, records, say
+
+if TYPE_CHECKING:
+    from llmdemand.belief.measures.coherence import Coherence
+    from llmdemand.core.panel import Panel
+
+
+def audit_measure(panel: Panel, choices: Path | None, as_json: bool) -> None:
+    """The audit of a panel whose probabilities are not those of tokens."""
+    from llmdemand.belief.measures.coherence import check_coherence
+    from llmdemand.core.panel import Panel
+    from llmdemand.core.questionnaire.measure import MEASURES
+
+    found = check_coherence(panel, None if choices is None else Panel.read(choices))
+    if as_json:
+        print_json(_facts(found))
+        return
+    say(f"measure: {found.measure}, {MEASURES[found.measure]}\n{found.summary()}")
+
+
+def _facts(found: Coherence) -> dict[str, Any]:
+    plain = {k: v for k, v in vars(found).items() if k not in ("prices", "own")}
+    own = None if found.own is None else records(found.own.reset_index())
+    return {**plain, "prices": records(found.prices), "own": own}
