@@ -57,8 +57,11 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.mixed import mixlogit
     from llmdemand.modeling.models.multinomial import clogit, mnlogit
     from llmdemand.modeling.models.nested import nlogit
+    from llmdemand.modeling.models.numbers import number_precision, ologit, quantity_demand
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.modeling.models.tastes import tastes
+    from llmdemand.modeling.numbers.quantity import QuantityDemand
+    from llmdemand.modeling.numbers.rating import RatingDemand
     from llmdemand.modeling.partworths.result import PartWorths
     from llmdemand.modeling.quantities.quantity import Quantity
     from llmdemand.modeling.scoring.classes import class_numbers
@@ -109,6 +112,8 @@ _HOMES = {
     "PriceWarning": "core.questionnaire.checks",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantities.quantity",
+    "QuantityDemand": "modeling.numbers.quantity",
+    "RatingDemand": "modeling.numbers.rating",
     "RecordedBackend": "simulation.backends.recorded",
     "Report": "reporting.compare",
     "Response": "belief.tokens",
@@ -157,11 +162,14 @@ _HOMES = {
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
     "nlogit": "modeling.models.nested",
+    "number_precision": "modeling.models.numbers",
+    "ologit": "modeling.models.numbers",
     "paired_panel": "calibration.paired",
     "plan": "reporting.measures.plan",
     "plan_sample": "calibration.sample_plan",
     "precision": "reporting.measures.precision",
     "prediction": "reporting.measures.prediction",
+    "quantity_demand": "modeling.models.numbers",
     "read_answers": "belief.files",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
@@ -201,6 +209,8 @@ __all__ = [
     "PriceWarning",
     "Prices",
     "Quantity",
+    "QuantityDemand",
+    "RatingDemand",
     "RecordedBackend",
     "Report",
     "Response",
@@ -249,11 +259,14 @@ __all__ = [
     "mnlogit",
     "new_study",
     "nlogit",
+    "number_precision",
+    "ologit",
     "paired_panel",
     "plan",
     "plan_sample",
     "precision",
     "prediction",
+    "quantity_demand",
     "read_answers",
     "read_batch",
     "read_response",

@@ -31,10 +31,10 @@ ALLOWED = {
 FLOORS = {
     "core": [
         "cell line menu processors resources sampling sheets written",
-        "experiment",
+        "experiment people",
         "questionnaire starter",
         "study",
-        "panel",
+        "exchange panel",
         "glossary panels",
     ],
     "belief": [
@@ -57,7 +57,7 @@ FLOORS = {
         "variance",
         "estimation",
         "quantities",
-        "markets tastes",
+        "markets numbers tastes",
         "inference",
         "scoring",
         "partworths",

@@ -194,7 +194,7 @@ def audit(panel: Panel) -> Audit:
     chosen = frame[frame["choice"].notna()]
     hits, orders, locked = position(chosen)
     by_tokens = panel.study.measure == "logprob"
-    focal = panel.study.focal
+    focal = panel.study.watched
     return Audit(
         statuses,
         tokens,
@@ -282,7 +282,7 @@ def snapshots(panel: Panel) -> pd.DataFrame:
     >>> len(snapshots(simulate(load_study("pampers"), "synthetic", runs=1)))
     1
     """
-    chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.focal
+    chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.watched
     rows = chosen.assign(
         chosen=(chosen["choice"] == focal).astype(float),
         model=chosen["model"].astype(object).fillna("").astype(str),

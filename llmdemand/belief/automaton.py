@@ -33,7 +33,8 @@ Rules
 * Of mentions within each other the one that began first counts ("Brand B", not "B").
 * A number decides at once where a label is due (at the beginning of a sentence, after
   "option", "pick" or an opening bracket); elsewhere once what follows shows that it is no
-  price, unit or count; never after a currency sign or within a decimal.
+  price, unit or count; never after a currency sign or within a decimal. Where every
+  alternative is a number, number words are numbers too, and "buy" points at one.
 * In a JSON object keys decide nothing, nor do values of "reason" and the like.
 * What cannot be read (half a character without its bytes, a vocabulary's glyphs) is
   ``unplaced``: it may decide or not.
@@ -60,8 +61,16 @@ from llmdemand.belief.prefix import fields
 from llmdemand.belief.prefix.clauses import AFTER_NO, context
 from llmdemand.belief.prefix.gates import Gates
 from llmdemand.belief.prefix.state import OPEN, Form, State, in_quote, in_word
-from llmdemand.belief.words import CLOSERS, KNOWN, ORDINARY, UNITS
-from llmdemand.core.menu import Menu, fold
+from llmdemand.belief.words import (
+    APART,
+    CLOSERS,
+    COUNTED,
+    KNOWN,
+    ORDINARY,
+    PICKS,
+    UNITS,
+)
+from llmdemand.core.menu import NUMBERS, Menu, fold
 
 __all__ = ["AMBIGUOUS", "NEUTRAL", "OFF", "UNPLACED", "Automaton", "Place"]
 
@@ -133,20 +142,27 @@ class Automaton:
         self.thoughts = self._gates.closed_by_itself
         # What the answer is like when it begins, at once or after an anchor.
         self._fresh = State(pointed=answer_first)
+        # Where every alternative is a number, "two" is as "2", and "buy 2" says how many.
+        self.counts = menu.numeric
+        self._picks = PICKS | COUNTED if self.counts else PICKS
+        self._apart = APART if self.counts else frozenset[str]()
         self._forms = tuple(
             Form(
                 form if len(form) == 1 else " ".join(fold(form).split()),
                 index,
                 alternative.whole,
                 len(form) == 1 and form.isalpha(),
-                form.isdigit(),
+                form.isdigit() or (self.counts and _begins_with_number(form)),
+                form.isdigit() or (self.counts and fold(form) in NUMBERS),
             )
             for index, alternative in enumerate(menu)
             for form in alternative.forms
         )
         firsts = {first_word(f.text.casefold()) for f in self._forms}
         self._firsts = frozenset(firsts)
-        self._prefixes = frozenset(w[:k] for w in KNOWN | firsts for k in range(len(w) + 1))
+        self._prefixes = frozenset(
+            w[:k] for w in KNOWN | self._picks | self._apart | firsts for k in range(len(w) + 1)
+        )
         self._places: dict[State, Place] = {}
         self._marks = _MARKS.difference(*(f.text for f in self._forms))
         self.start = self._place(self._fresh._replace(gate=self._gates.first))
@@ -230,7 +246,8 @@ class Automaton:
         if state.gate != OPEN:
             return self._gates.wait(state, c, self._fresh), -1
         active, settled, decided = self._advance(state, c, raw)
-        after = context(state, c, active, settled, self._prefixes, self._firsts)
+        words = self._prefixes, self._firsts, self._picks, self._apart
+        after = context(state, c, active, settled, *words)
         if state.field or c == "{":
             after = fields.moved(state, after, c)
         return self._gates.watch(state, after, c, self._fresh), decided
@@ -245,9 +262,9 @@ class Automaton:
         for f, n in state.active:
             form = self._forms[f]
             if n == len(form.text):
-                if form.number and _is_amount(state, c):
+                if form.bare and _is_amount(state, c):
                     continue
-                if form.number and _is_held(state, c):
+                if form.bare and _is_held(state, c):
                     active.append((f, n))
                 elif edge and self._may_close(state, form, c) and n >= self._length(settled):
                     settled = f
@@ -294,9 +311,11 @@ class Automaton:
         if len(alternatives) > 1:
             return -1
         for form, n in active:
-            if form.number and (not state.before.isalnum() or not _is_label(state)):
+            complete = n == len(form.text) and not form.bare
+            if form.number and not (complete or (state.before.isalnum() and _is_label(state))):
                 continue
-            if form.whole:
+            # "O" begins more words than "one".
+            if form.whole or (form.number and not form.text[0].isdigit()):
                 if n == len(form.text):
                     return form.alternative
             elif not self._is_ordinary(state, form, n):
@@ -309,7 +328,8 @@ class Automaton:
             if form.text not in "AI" or state.pointed:
                 return False
             return form.text == "I" or state.initial
-        last = form.text[:n].rsplit(" ", 1)[-1]
+        # Of the points of a scale the words in the middle are no words by themselves.
+        last = form.text[:n] if self.counts else form.text[:n].rsplit(" ", 1)[-1]
         if n < len(form.text) and last in ORDINARY:
             return True
         return n == 1 < len(form.text) and one_is_little(form.text[0])
@@ -341,6 +361,10 @@ class Automaton:
         if len(left) > 1 or open_ or early or whole:
             return AMBIGUOUS
         return left.pop()
+
+
+def _begins_with_number(form: str) -> bool:
+    return form[0].isdigit() or first_word(fold(form)) in NUMBERS
 
 
 def _can_begin(character: str, pending: bytes) -> bool:

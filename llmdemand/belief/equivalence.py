@@ -170,7 +170,7 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
     import pandas as pd
     from scipy import stats
 
-    name = panel.study.focal if alternative is None else alternative
+    name = panel.study.watched if alternative is None else alternative
     panel.study.menu.index(name)
     if panel.study.measure != "logprob":
         raise DesignError(

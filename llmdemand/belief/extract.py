@@ -24,6 +24,7 @@ STOPPED = "pivot"
 #: Finish reason of requests that failed: nothing came back.
 FAILED = "failed"
 _SUM_TOLERANCE = 1e-3
+_NUMBER = re.compile(r"[\W_]*(\d+(?:[.,]\d+)*)")
 _WORDS = re.compile(r"\s*\S+")
 _REFUSAL = re.compile(
     r"""(?ix) ^\W* (?: sorry\b
@@ -234,8 +235,10 @@ class Extractor:
             return self._unlisted(choice, index, text, total - lost, final, mismatch)
         unlisted += tail if power == 1 else tempered_tail(tail, names, values, token.data, power)
         lower, upper = bounds(tempered, weight, unlisted)
+        status = "ok" if decided >= self._low_mass else "low_mass"
+        another = self._another_number(begun, chosen, response)
         return Belief(
-            "ok" if decided >= self._low_mass else "low_mass",
+            "unread" if another else status,
             choice,
             tuple([m / weight for m in tempered]),
             lower,
@@ -248,8 +251,19 @@ class Extractor:
             final,
             mismatch,
             token.data in names,
+            another,
             later=later,
         )
+
+    def _another_number(self, begun: int, chosen: int, response: Response) -> str:
+        """What is wrong where the number at the pivot goes on: "10" on a scale to 5, "2.5"."""
+        if not self._automaton.counts or response.finish_reason == STOPPED:
+            return ""
+        text = b"".join([t.data for t in response.tokens[begun:]]).decode(errors="replace")
+        found = _NUMBER.match(text)
+        if found is None or found[1] in self.menu.alternatives[chosen].forms:
+            return ""
+        return f"the number that begins at the pivot goes on to {found[1]}, which is no answer"
 
     def _masses(
         self, place: Place, names: Sequence[bytes], values: Sequence[float], hollow: bool

@@ -36,6 +36,13 @@ PICKS = frozenset(
     "pick picks picked picking choose chooses chose choosing select selects selected selecting "
     "number".split()
 )
+# The same where every alternative is a number.
+COUNTED = frozenset(
+    "buy buys buying purchase purchasing get order ordering take taking want need rate rating "
+    "score answer say maybe perhaps probably just only about around roughly".split()
+)
+# "4 out of 5", "from 1 to 5": the numbers after these are those of the scale.
+APART = frozenset("of from to between than".split())
 CURRENCY = frozenset("$\u20ac\u00a3\u00a5\uffe5\u20b9\u20a9\u00a2")
 # A number before one of these is a price or a share.
 UNITS = frozenset("%\u00b0") | CURRENCY

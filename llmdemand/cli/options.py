@@ -281,3 +281,11 @@ def backend_of(name: str | None, study: Study, **options: Any) -> Backend:
     if "prices" in options:
         options["prices"] = price_list(options["prices"])
     return backend_named(name, study, **options)
+
+
+def pairs(given: list[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` options by name."""
+    found = dict(one.split("=", 1) for one in given if "=" in one)
+    if len(found) < len(given):
+        raise UsageError(f"--{option}: give NAME=VALUE, each name once, found {' '.join(given)}")
+    return found

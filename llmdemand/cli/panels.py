@@ -20,6 +20,7 @@ from llmdemand.cli.options import (
     StorePath,
     Thinking,
     ThinkingOpen,
+    pairs,
     study_of,
 )
 from llmdemand.cli.output import (
@@ -34,7 +35,13 @@ from llmdemand.cli.output import (
     statuses,
     warnings_as_lines,
 )
-from llmdemand.cli.reports import compared, kept_responses, print_report, result_folder
+from llmdemand.cli.reports import (
+    compared,
+    kept_responses,
+    print_numbers,
+    print_report,
+    result_folder,
+)
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +74,8 @@ def fit(
     model: Annotated[
         str,
         typer.Option(
-            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, latent"
+            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, "
+            "latent; quantities and ratings have their own, count and ordered."
         ),
     ] = "logit",
     vcov: Annotated[
@@ -111,11 +119,16 @@ def fit(
     read = Panel.read(panel)
     options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
     if nest:
-        options["nests"] = {name: some.split(",") for name, some in _pairs(nest, "nest").items()}
+        options["nests"] = {name: some.split(",") for name, some in pairs(nest, "nest").items()}
     if random:
-        options["random"] = _pairs(random, "random")
+        options["random"] = pairs(random, "random")
     if classes is not None:
         options["classes"] = classes
+    if read.study.question is not None:
+        known = {"alternative": alternative, "formula": formula, "reading": reading, **options}
+        with warnings_as_lines():
+            print_numbers(read, outcome, known, price, cost, as_json=as_json)
+        return
     with warnings_as_lines():
         demand = fit_demand(
             read,
@@ -146,14 +159,6 @@ def fit(
         out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
     if against:
         err().print(against, markup=False, highlight=False)
-
-
-def _pairs(given: list[str], option: str) -> dict[str, str]:
-    """``NAME=VALUE`` options by name."""
-    found = dict(one.split("=", 1) for one in given if "=" in one)
-    if len(found) < len(given):
-        raise UsageError(f"--{option}: give NAME=VALUE, each name once, found {' '.join(given)}")
-    return found
 
 
 def _facts(found: LogitResults) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.cli.output import err, out
-from llmdemand.errors import UsageError
+from llmdemand.cli.output import err, out, print_json, records
+from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
@@ -101,3 +101,52 @@ def print_files(folder: Path) -> None:
     out().print(
         f"results in {folder}/: report.html, panel.parquet, tables/, figures/", highlight=False
     )
+
+
+def print_numbers(
+    panel: Panel,
+    outcome: str,
+    options: dict[str, Any],
+    price: list[float] | None,
+    cost: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the fit of a question of numbers, and what belief gains over choice."""
+    from llmdemand.modeling.models.numbers import number_precision, of_numbers
+
+    model, formula = options.pop("model"), options.pop("formula")
+    if cost is not None and panel.study.kind == "rating":
+        raise UsageError("--cost is of quantities: ratings are no purchases, leave it out")
+    fit: Any = of_numbers(panel, outcome, model, formula, **options)  # type: ignore[arg-type]
+    asked: dict[str, Callable[[], Any]] = {"expected": fit.expected}
+    if price:
+        asked["elasticity"] = lambda: fit.elasticity(price)
+    if panel.study.kind == "rating":
+        asked["top_box"] = fit.top_box
+    if cost is not None:
+        asked["optimal_price"] = lambda: fit.optimal_price(cost)
+    if panel.usable[f"belief_{panel.study.watched}"].notna().any():
+        asked["precision"] = lambda: number_precision(panel, formula=fit.data.formula)
+    found, lacking = {}, []
+    for name, made in asked.items():
+        try:
+            found[name] = made()
+        except DesignError as error:  # of a small panel not all can be had
+            lacking.append(f"no {name.replace('_', ' ')}: {error}")
+    truth = panel.provenance.get("truth", {}).get("slope") if fit.data.formula == "price" else None
+    if as_json:
+        terms = records(fit.tidy().rename_axis("term").reset_index())
+        facts = {k: getattr(fit, k) for k in ("kind", "nobs", "dropped", "vcov", "llf")}
+        named: dict[str, Any] = {"outcome": outcome, "alternative": fit.alternative}
+        named |= {"unit": fit.unit, "fit": {**facts, "notes": list(fit.notes)}, "terms": terms}
+        named |= {} if truth is None else {"truth": {"price": truth}}
+        tables = {k: q.table.rename_axis("term").reset_index() for k, q in found.items()}
+        tables = {k: t if k == "precision" else t.drop(columns="term") for k, t in tables.items()}
+        print_json({**named, "lacking": lacking, **{k: records(t) for k, t in tables.items()}})
+        return
+    told = [] if truth is None else [f"known truth: a price coefficient of {truth:.5g}"]
+    for text in [fit.summary(), *told, *map(str, found.values())]:
+        out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
+    for text in lacking:
+        err().print(f"note: {text}", markup=False, highlight=False)

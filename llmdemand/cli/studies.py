@@ -1,4 +1,4 @@
-"""``llmdemand studies``: list, show, new."""
+"""``llmdemand studies``: list, show, new, export, import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmdemand.cli.app import App, app
-from llmdemand.cli.options import AsJson, Outside, RespondentId, Respondents, StudyName, study_of
+from llmdemand.cli.options import (
+    AsJson,
+    Outside,
+    RespondentId,
+    Respondents,
+    StudyName,
+    pairs,
+    study_of,
+)
 from llmdemand.cli.output import out, print_json, say
 from llmdemand.errors import UsageError
 
@@ -118,6 +126,87 @@ def new(
     )
 
 
+@studies.command()
+def export(
+    study: StudyName,
+    path: Annotated[Path, typer.Option("--out", help="The JSON file to write.")],
+    to: Annotated[str, typer.Option("--to", help="The format: [b]edsl[/b].")] = "edsl",
+    respondents: Respondents = None,
+    respondent_id: RespondentId = None,
+) -> None:
+    """Write a study for another tool: a job of EDSL, which `edsl.Jobs.from_dict` reads.
+
+    Example: [b]llmdemand studies export coffee-packs --to edsl --out coffee.json[/b]
+    """
+    import json
+
+    from llmdemand.core.exchange.edsl import to_edsl
+
+    if to != "edsl":
+        raise UsageError(f"--to {to}: the one format is edsl")
+    chosen = study_of(study, respondents, respondent_id)
+    made = to_edsl(chosen)
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            json.dump(made.data, file, indent=1, ensure_ascii=False)
+    except FileExistsError:
+        raise UsageError(f"{path} exists: give another path, or remove it first") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror})") from None
+    say(f"{path}: {len(made.data['scenarios'])} scenarios, {len(made.data['agents'])} agents")
+    for note in made.notes:
+        say(f"note: {note}")
+
+
+@studies.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="JSON of an EDSL Jobs or Survey object.")],
+    path: Annotated[Path, typer.Option("--out", help="The TOML file to write.")],
+    question: Annotated[
+        str | None, typer.Option("--question", help="Which question, where there are several.")
+    ] = None,
+    scenarios: Annotated[
+        Path | None, typer.Option("--scenarios", help="JSON of a ScenarioList, for a survey.")
+    ] = None,
+    agents: Annotated[
+        Path | None, typer.Option("--agents", help="JSON of an AgentList, for a survey.")
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option("--price", help="ID=FIELD: the scenarios' field of an option's price."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="[b]rating[/b]: options are points of a scale.")
+    ] = None,
+    outside: Annotated[
+        str | None, typer.Option("--outside", help="The option that is no purchase.")
+    ] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Unit of prices.")] = "currency units",
+) -> None:
+    """Write a study from a question of an EDSL survey.
+
+    Example: [b]llmdemand studies import coffee.json --out coffee.toml[/b]
+    """
+    from llmdemand.core.exchange.imported import from_edsl
+    from llmdemand.core.exchange.toml import write_study
+
+    found = from_edsl(
+        file,
+        question=question,
+        scenarios=scenarios,
+        agents=agents,
+        prices=pairs(price, "price") if price else None,
+        kind=kind,
+        outside=outside,
+        unit=unit,
+        name=path.stem,
+    )
+    write_study(found.study, path)
+    say(f"{path}: {design(found.study)}")
+    for note in found.notes:
+        say(f"note: {note}")
+
+
 def design(study: Study) -> str:
     """A study in one line."""
     grid = study.prices[study.focal]
@@ -138,6 +227,6 @@ def design(study: Study) -> str:
         cells += f" of {study.full_size}"
     return (
         f"{study.title or study.name}{label}: {cells}{personas}; price of "
-        f"{study.menu[study.focal].label} {min(grid):g} to {max(grid):g} {study.unit}{own}; "
+        f"{study.priced(study.focal).label} {min(grid):g} to {max(grid):g} {study.unit}{own}; "
         f"{study.runs} run{'s' if study.runs > 1 else ''} per cell"
     )

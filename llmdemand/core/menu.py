@@ -11,7 +11,13 @@ from typing import Any
 
 from llmdemand.errors import MenuError
 
-__all__ = ["Alternative", "Menu", "MenuWarning", "fold"]
+__all__ = ["NUMBERS", "Alternative", "Menu", "MenuWarning", "fold"]
+
+#: Numbers in words, from 0 on.
+NUMBERS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
+).split()
 
 # Typographic apostrophe and hyphens, as people and models mix them.
 _PLAIN = str.maketrans({"\u2019": "'", "\u2010": "-", "\u2011": "-"})
@@ -83,6 +89,16 @@ class Alternative:
                     f"form {form!r} of alternative {self.id!r} needs a letter or digit and no "
                     "surrounding space (leading space is handled for you)"
                 )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for TOML and parquet metadata."""
+        return {
+            "id": self.id,
+            "label": self.label,
+            "forms": list(self.forms),
+            "outside": self.outside,
+            "whole": self.whole,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +188,11 @@ class Menu:
         """The alternatives that are bought, without outside options."""
         return tuple(a for a in self.alternatives if not a.outside)
 
+    @property
+    def numeric(self) -> bool:
+        """Whether the alternatives are numbers, in digits and words: quantities, ratings."""
+        return all(map(_is_number, self.alternatives))
+
     def index(self, id: str) -> int:
         """Position of an alternative.
 
@@ -183,8 +204,13 @@ class Menu:
         if id not in self._index:
             from llmdemand.errors import nearest
 
+            asked = (
+                ", numbers; what is asked here is of studies that ask for a choice (see "
+                "quantity_demand and ologit)"
+            )
             raise MenuError(
                 f"no alternative {id!r}{nearest(id, self.ids)}: the menu has {', '.join(self.ids)}"
+                + (asked if self.numeric else "")
             )
         return self._index[id]
 
@@ -199,16 +225,13 @@ class Menu:
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain data, for TOML and parquet metadata."""
-        return [
-            {
-                "id": a.id,
-                "label": a.label,
-                "forms": list(a.forms),
-                "outside": a.outside,
-                "whole": a.whole,
-            }
-            for a in self.alternatives
-        ]
+        return [a.to_dict() for a in self.alternatives]
+
+
+def _is_number(alternative: Alternative) -> bool:
+    """Whether one number, and its word if it has a short one, are among the forms."""
+    values = [int(form) for form in alternative.forms if form.isdecimal()]
+    return len(values) == 1 and set(NUMBERS[values[0] : values[0] + 1]) <= set(alternative.forms)
 
 
 def _as_id(label: str) -> str:

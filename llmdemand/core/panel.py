@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.study import Study
-from llmdemand.errors import PanelError, nearest
+from llmdemand.errors import PanelError, UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,6 +183,21 @@ class Panel(OneLine):
         """Number of runs by status, every status listed."""
         return self.frame["status"].value_counts().reindex(list(STATUSES), fill_value=0)
 
+    def unweighted(self, what: str) -> None:
+        """Refuse what makes nothing of the study's sampling weights.
+
+        Raises
+        ------
+        UsageError
+            If the study has weights.
+        """
+        if self.study.weights:
+            raise UsageError(
+                f"{what} makes nothing of sampling weights, and the study has "
+                f"{self.study.weights!r}: to look at its respondents as they are, take them off by "
+                "replace(panel, study=replace(panel.study, weights=''))"
+            )
+
     def long(self, *, filled: bool = False) -> pd.DataFrame:
         """One row per run and alternative: ``run_id, cell, alternative, price, belief, chosen``.
 
@@ -202,7 +217,9 @@ class Panel(OneLine):
 
         parts = []
         for alternative in self.study.menu.ids:
-            price = self.frame.get(f"price_{alternative}")
+            # Of a question of numbers the price is the product's, whatever the answer.
+            of = alternative if self.study.question is None else self.study.focal
+            price = self.frame.get(f"price_{of}")
             part = self.frame[[*_head(self.study), *_varied(self.study)]].assign(
                 alternative=alternative,
                 price=(0.0 if filled else float("nan")) if price is None else price,

@@ -109,6 +109,12 @@ class Study(OneLine, Questionnaire):
         Whether answers begin within a thought, as the prompt's template opens it.
     pinned : tuple of str
         Further alternatives that stand last in every option order, as the menu lists them.
+    question : Question or None
+        Asks for a number, a quantity or a point of a scale, of which the menu is made; None
+        asks which alternative is chosen. Templates then know ``{scale}``, the possible answers.
+    weights : str
+        Persona field that says for how many people each stands: sampling weights of every
+        fit; empty for none.
     measure : str
         What the probabilities are: ``logprob`` (model belief), ``stated`` (the model is asked for
         percentages, after the study's own question), ``similarity`` (its text is compared with
@@ -141,16 +147,21 @@ class Study(OneLine, Questionnaire):
         """Plain data from which `from_dict` makes an equal study."""
         return plain_data(self)
 
-    def with_respondents(self, table: str | Path | pd.DataFrame, id: str = ID) -> Study:
+    def with_respondents(
+        self, table: str | Path | pd.DataFrame, id: str = ID, **quotas: Any
+    ) -> Study:
         """The same study, answered by the model as each of these respondents.
 
         Parameters
         ----------
         table : path or DataFrame
-            A CSV or parquet file or a data frame, one row per respondent: see
+            A CSV or parquet file or a data frame, one row per respondent, or EDSL agents: see
             `llmdemand.core.questionnaire.respondents.read_respondents`. Columns fill the templates.
         id : str
             The column that identifies respondents.
+        **quotas
+            ``quota``, or ``margins``, ``size`` and ``seed``: how many respondents of each kind
+            are asked; see `read_respondents`.
 
         Returns
         -------
@@ -173,7 +184,7 @@ class Study(OneLine, Questionnaire):
         (32, '35')
         """
         cluster = "persona_id" if self.cluster == "cell" else self.cluster
-        people = read_respondents(table, id)
+        people = read_respondents(table, id, **quotas)
         return replace(self, personas=people, respondents=True, cluster=cluster)
 
     @classmethod

@@ -212,6 +212,11 @@ def compare(
     if reading is not None:
         given["reading"] = reading
     _check(given, cost)
+    if panel.study.question is not None:
+        raise UsageError(
+            f"compare is of studies that ask for a choice, {panel.study.name!r} asks for a "
+            f"{panel.study.kind}: use number_precision (on the command line `llmdemand fit`)"
+        )
     of = default_reading(panel) if reading is None else reading
     choose(of, Reading, "reading")
     parts, bar = Parts(panel), _steps(progress)

@@ -100,7 +100,7 @@ def compare_branching(panel: Panel, alternative: str | None = None) -> Branching
         raise DesignError(
             "the panel has no branches: simulate the study with sampling.branch = true"
         )
-    chosen = alternative or panel.study.focal
+    chosen = alternative or panel.study.watched
     _ = panel.study.menu[chosen]
     frame = panel.frame
     ids = list(panel.study.menu.ids)

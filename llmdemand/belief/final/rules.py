@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from llmdemand.belief.final.lexicon import language_of
+from llmdemand.belief.final.numbers import only_number, prepared
 from llmdemand.belief.final.objects import read_object
 from llmdemand.belief.final.reading import FinalChoice, Setting
 from llmdemand.belief.final.scan import clauses, plain
@@ -60,14 +61,23 @@ class Rules:
         -------
         FinalChoice
         """
+        found = self._read(text, menu, setting)
+        if found.choice is None and menu.numeric and "{" not in text:
+            number = only_number(prepared(_answer(text) or ""), menu)
+            found = found if number is None else FinalChoice(number, "name", text.strip())
+        return found
+
+    def _read(self, text: str, menu: Menu, setting: Setting) -> FinalChoice:
         answer = _answer(text)
         if answer is None:
             return FinalChoice(None, "thought")
         if not answer.strip():
             return FinalChoice(None, "empty")
+        if menu.numeric:
+            answer = prepared(answer)
         if "{" in answer:
             value_setting = replace(setting, anchors=(), cut=False)
-            found = read_object(answer, lambda value: self.read(value, menu, value_setting))
+            found = read_object(answer, lambda value: self._read(value, menu, value_setting))
             if found is not None:
                 return found
         cased, folded = plain(answer)

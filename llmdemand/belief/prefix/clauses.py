@@ -40,15 +40,19 @@ def context(
     settled: int,
     prefixes: frozenset[str],
     firsts: frozenset[str],
+    picks: frozenset[str] = PICKS,
+    apart: frozenset[str] = frozenset(),
 ) -> State:
     """The state after one character that moved the begun forms to `active`, `settled`.
 
     `prefixes` are the beginnings of all words that matter, `firsts` the first words of
-    the menu's forms.
+    the menu's forms, `picks` the words after which a number is a label,
+    `apart` those after which it is none.
     """
     if c.isalnum() or (c == "'" and in_word(state)):
         return _inside_word(state, c, active, settled, prefixes)
-    state = _word_ended(state, firsts)
+    ended = state.word
+    state = _word_ended(state, firsts, picks)
     frame, negated, initial = state.frame, state.negated, state.initial
     sentence = c in "!?\n" or (c.isspace() and state.before == ".")
     dash = c == "-" and state.before.isspace()
@@ -60,7 +64,7 @@ def context(
     # White space, and only white space, keeps "option A" and "no Pampers" together.
     space = c.isspace()
     amount = state.amount if space and state.amount == _PRICED else 0
-    if c in CURRENCY:
+    if c in CURRENCY or (space and ended and ended in apart):
         amount = _PRICED
     elif c in ".,:/" and state.before.isdigit():
         amount = _DECIMAL
@@ -103,7 +107,7 @@ def _inside_word(
     )
 
 
-def _word_ended(state: State, firsts: frozenset[str]) -> State:
+def _word_ended(state: State, firsts: frozenset[str], picks: frozenset[str]) -> State:
     """Apply the word that ends here, if one does."""
     if not in_word(state):
         return state
@@ -133,6 +137,6 @@ def _word_ended(state: State, firsts: frozenset[str]) -> State:
         negated=negated,
         pair=pair,
         pointed=word in POINTERS,
-        picked=word in PICKS,
+        picked=word in picks,
         initial=False,
     )

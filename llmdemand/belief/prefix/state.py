@@ -33,7 +33,8 @@ class Form(NamedTuple):
     alternative: int
     whole: bool
     letter: bool
-    number: bool
+    number: bool  # begins with a number
+    bare: bool  # is a number
 
 
 class State(NamedTuple):

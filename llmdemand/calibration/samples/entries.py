@@ -70,6 +70,7 @@ def belief_rows(
                 "name the column with belief=..."
             )
         return beliefs
+    beliefs.unweighted("calibration")
     found = outcomes(beliefs, reading or default_reading(beliefs), silent=True)
     if found.reading == "final":
         found = _readable(found, beliefs, dropped)

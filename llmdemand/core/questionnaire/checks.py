@@ -99,6 +99,7 @@ def check(study: Questionnaire) -> None:
             f"temperature is {study.sampling.temperature}: use a positive number (at 0 choice is "
             "the most likely answer, while belief still is that of temperature 1)"
         )
+    _question(study)
     _arms(study)
     _personas(study)
     _templates(study)
@@ -204,6 +205,35 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         )
 
 
+def _question(study: Questionnaire) -> None:
+    """Of questions of numbers: the menu is theirs, and stands in ascending order."""
+    if study.question is None:
+        return
+    if study.orders != "fixed" or study.pinned or study.outside_offer or not study.outside_last:
+        raise StudyError(
+            f"orders, pinned and outside_offer are of choices; a {study.kind} is asked in "
+            "ascending order: leave them out"
+        )
+    if study.measure not in ("logprob", "choice"):
+        raise StudyError(
+            f"measure is {study.measure!r}, which is of choices between alternatives: a "
+            f"{study.kind} is measured by 'logprob' or 'choice'"
+        )
+    if study.attributes or study.conjoint is not None:
+        raise StudyError(
+            f"a {study.kind} question has no attributes: ask for a choice between alternatives "
+            "that have them, or leave [attributes] and [conjoint] out"
+        )
+    if study.menu != study.question.menu():
+        raise StudyError(f"the menu of a {study.kind} is the question's own: use question.menu()")
+    unpriced = [a.id for a in study.question.products if a.id not in study.prices]
+    if unpriced or len(study.prices) > len(study.question.products):
+        raise StudyError(
+            f"prices are of {', '.join(study.prices)}: give one for each product, "
+            f"{', '.join(a.id for a in study.question.products)}"
+        )
+
+
 def _own_ids(ids: Sequence[str | None], what: str) -> None:
     if not all(ids) or len(set(ids)) < len(ids):
         raise StudyError(f"every {what} needs an 'id' of its own, found {list(ids)}: rename one")
@@ -223,6 +253,7 @@ def _arms(study: Questionnaire) -> None:
 
 def _personas(study: Questionnaire) -> None:
     _own_ids([p.get("id") for p in study.personas], "persona")
+    _weights(study)
     filled = _design_fields(study)
     for persona in study.personas:
         missing = set(study.personas[0]) ^ set(persona)
@@ -238,10 +269,32 @@ def _personas(study: Questionnaire) -> None:
             )
 
 
+def _weights(study: Questionnaire) -> None:
+    if not study.weights:
+        return
+    known = list(study.personas[0]) if study.personas else []
+    if study.weights not in known or study.weights == "id":
+        raise StudyError(
+            f"weights is {study.weights!r}{nearest(study.weights, known)}, and the personas have "
+            f"{', '.join(known) or 'no fields'}: name the field that holds their weights"
+        )
+    for persona in study.personas:
+        try:
+            value = float(persona.get(study.weights, ""))
+        except ValueError:
+            value = math.nan
+        if not (value > 0 and math.isfinite(value)):
+            raise StudyError(
+                f"persona {persona['id']!r} has the weight {persona.get(study.weights)!r}: give a "
+                "positive number, or leave that persona out"
+            )
+
+
 def _design_fields(study: Questionnaire) -> set[str]:
     """What templates other than offers are filled with; attributes are checked by themselves."""
+    asked = set() if study.question is None else {"scale"}
     levels = {x.column(a) for x in study.attributes for a in study.prices}
-    return {"offers", "unit", "disclosure", *(f"price_{a}" for a in study.prices), *levels}
+    return {"offers", "unit", "disclosure", *asked, *(f"price_{a}" for a in study.prices), *levels}
 
 
 def _templates(study: Questionnaire) -> None:

@@ -15,7 +15,7 @@ from llmdemand.core.experiment.conjoint import Conjoint, designed
 from llmdemand.core.experiment.inspection import DesignReport, inspected
 from llmdemand.core.experiment.listed import listed
 from llmdemand.core.experiment.space import PRICE, Space
-from llmdemand.core.menu import Menu
+from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.questionnaire.content import digest
 from llmdemand.core.questionnaire.design import shuffled, williams
 from llmdemand.core.questionnaire.fields import decimal
@@ -29,6 +29,7 @@ from llmdemand.core.questionnaire.prompts import (
     offered,
     scaled,
 )
+from llmdemand.core.questionnaire.question import Question
 from llmdemand.core.questionnaire.respondents import prices_of
 from llmdemand.core.sampling import Sampling
 from llmdemand.errors import StudyError
@@ -76,6 +77,8 @@ class Questionnaire:
     thinking: tuple[str, ...] = ()
     thinking_open: bool = False
     pinned: tuple[str, ...] = ()
+    question: Question | None = None
+    weights: str = ""
     measure: str = "logprob"
     attributes: tuple[Attribute, ...] = ()
     conjoint: Conjoint | None = None
@@ -116,6 +119,20 @@ class Questionnaire:
             **tags,
             "thinking_open": self.thinking_open,
         }
+
+    @property
+    def kind(self) -> str:
+        """What is asked: ``choice``, or a number: ``quantity`` or ``rating``."""
+        return "choice" if self.question is None else self.question.kind
+
+    @property
+    def watched(self) -> str:
+        """The alternative in which belief is audited: the focal one, or the largest number."""
+        return self.focal if self.question is None else self.menu.ids[-1]
+
+    def priced(self, id: str) -> Alternative:
+        """What has this id and a price: of the menu, or a product that the question is about."""
+        return self.menu[id] if self.question is None else self.question.product(id)
 
     @property
     def thoughts(self) -> str:
@@ -425,12 +442,14 @@ class Questionnaire:
         wording = self.wording(cell.variant)
         system, user, offer = wording.system or "", wording.user or "", wording.offer or ""
         shown = {a: scaled(p, wording.price_scale) for a, p in cell.prices.items()}
+        if self.question is not None:
+            order = tuple(a.id for a in self.question.products)
         offers = [
             offered(
                 offer,
                 a,
                 cell.persona,
-                label=self.menu[a].label,
+                label=self.priced(a).label,
                 price=shown[a],
                 **self._levels_of(cell, a),
             )
@@ -444,6 +463,7 @@ class Questionnaire:
             "offers": self.separator.join(offers),
             "unit": self.unit,
             "disclosure": disclosure,
+            **({} if self.question is None else {"scale": self.question.scale}),
             **{f"price_{a}": p for a, p in shown.items()},
             **{f"{x}_{a}": v for a in shown for x, v in self._levels_of(cell, a).items()},
             **{k: v for k, v in cell.persona.items() if k != "id"},

@@ -15,6 +15,7 @@ from llmdemand.core.menu import Alternative, Menu
 from llmdemand.core.questionnaire.experiments import read_attributes, read_conjoint
 from llmdemand.core.questionnaire.fields import only_known, price_grid, texts, typed
 from llmdemand.core.questionnaire.prompts import Variant
+from llmdemand.core.questionnaire.question import Question, read_question
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.respondents import named_table
 from llmdemand.core.sampling import Sampling, Thinking
@@ -31,9 +32,9 @@ PLAIN = (
 #: without them keeps its hash.
 DESIGN = (
     "price_scale outside_offer outside_last pinned arms disclosure points design_seed "
-    "respondents thinking thinking_open measure"
+    "respondents thinking thinking_open weights measure"
 ).split()
-_TABLES = ["anchors", "alternatives", "sampling", "personas", "variants", "attributes", "conjoint"]
+_TABLES = "anchors alternatives sampling personas variants attributes conjoint question".split()
 _KINDS = {
     "runs": int,
     "answer_first": bool,
@@ -90,7 +91,7 @@ def arguments(
     given = [k for k in (*PLAIN, *DESIGN) if k in data and k not in _TEXTS]
     found = {k: typed(data[k], _KINDS.get(k, str), k) for k in given}
     found |= {k: texts(data[k], k) for k in _TEXTS if k in data}
-    menu, prices, price_fields = _menu(data["alternatives"])
+    menu, prices, price_fields, question = _menu(data["alternatives"], data.get("question", {}))
     attributes = read_attributes(data.get("attributes", {}))
     personas = data.get("personas", [])
     if isinstance(personas, str | Mapping):
@@ -103,6 +104,7 @@ def arguments(
         **found,
         "anchors": texts(data.get("anchors", ()), "anchors"),
         "menu": menu,
+        "question": question,
         "prices": prices,
         "price_fields": price_fields,
         "sampling": _sampling(data.get("sampling", {})),
@@ -140,10 +142,14 @@ def plain_data(study: Questionnaire) -> dict[str, Any]:
     [30.0]
     """
     data = {k: getattr(study, k) for k in PLAIN if getattr(study, k) != ""}
+    asked = study.question
+    listed = study.menu.to_dict() if asked is None else [a.to_dict() for a in asked.products]
     data["alternatives"] = [
         {**a, **({"price": _price(study, a["id"])} if a["id"] in study.prices else {})}
-        for a in study.menu.to_dict()
+        for a in listed
     ]
+    if asked is not None:
+        data["question"] = asked.to_dict()
     data["anchors"] = list(study.anchors)
     sampling = {**asdict(study.sampling), "stop": list(study.sampling.stop)}
     # What is off by default is left out, so that a study without it keeps its hash.
@@ -173,8 +179,10 @@ def _price(study: Questionnaire, alternative: str) -> list[float] | dict[str, st
     return list(study.prices[alternative])
 
 
-def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, str]]:
-    """The menu, the price grids, and the persona fields of prices that have no grid."""
+def _menu(
+    entries: Any, asked: Any
+) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, str], Question | None]:
+    """The menu, the price grids, the persona fields of prices that have no grid, the question."""
     alternatives: list[Alternative] = []
     prices: dict[str, tuple[float, ...]] = {}
     price_fields: dict[str, str] = {}
@@ -200,7 +208,9 @@ def _menu(entries: Any) -> tuple[Menu, dict[str, tuple[float, ...]], dict[str, s
             prices[id] = ()
         else:
             prices[id] = price_grid(price, id)
-    return Menu(tuple(alternatives)), prices, price_fields
+    question = read_question(asked, tuple(alternatives))
+    menu = Menu(tuple(alternatives)) if question is None else question.menu()
+    return menu, prices, price_fields, question
 
 
 def _sampling(entry: Any) -> Sampling:

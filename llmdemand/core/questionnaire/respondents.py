@@ -11,6 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmdemand.core.people.agents import ID, agents_table, is_agents
+from llmdemand.core.people.quotas import drawn, margins_of, replicated
 from llmdemand.core.questionnaire.fields import decimal, only_known, typed
 from llmdemand.errors import StudyError, nearest
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ID", "named_table", "prices_of", "read_respondents", "reserved"]
 
-#: Column that identifies a respondent, unless another one is named.
-ID = "respondent_id"
+#: As which column rows are numbered where the table has none of that name.
+ROW = "row"
 
 # As spreadsheets, pandas, R and Stata write a missing value.
 _MISSING = frozenset(["", ".", "NA", "NaN", "nan"])
@@ -37,7 +39,13 @@ _PANEL = frozenset(
 
 
 def read_respondents(
-    table: str | Path | Traversable | pd.DataFrame, id: str = ID
+    table: str | Path | Traversable | pd.DataFrame | Mapping[str, Any] | list[Any],
+    id: str = ID,
+    *,
+    quota: str | None = None,
+    margins: Any = None,
+    size: int | None = None,
+    seed: int = 0,
 ) -> tuple[dict[str, str], ...]:
     """The rows of a table of respondents as personas.
 
@@ -45,9 +53,16 @@ def read_respondents(
     ----------
     table : path or DataFrame
         A CSV file (commas, UTF-8), a parquet file or a data frame: one row per respondent,
-        one column per field.
+        one column per field. Or agents of EDSL: an AgentList, its dictionary or JSON file; see
+        `agents.agents_table`.
     id : str
-        The column that identifies them.
+        The column that identifies them. ``row`` numbers the rows of a table that has no such
+        column, as ``AgentList.to_csv`` writes it.
+    quota : str, optional
+        Column that says how many respondents of each kind are asked: see `quotas.replicated`.
+    margins, size, seed : optional
+        Draw `size` of the respondents such that margins are met: a mapping, or a CSV file with
+        the columns ``field, level, share``: see `quotas.drawn`.
 
     Returns
     -------
@@ -70,7 +85,10 @@ def read_respondents(
     """
     if not isinstance(id, str) or not id:
         raise StudyError(f"the id column is {id!r}: give its name")
-    where, names, rows = _table(table)
+    where, names, rows = _table(table, id)
+    if id == ROW and ROW not in names:
+        rows = ([str(k), *row] for k, row in enumerate(rows, 1))
+        names = [ROW, *names]
     for name in names:
         if not name.strip() or names.count(name) > 1:
             what = "has no name" if not name.strip() else f"{name!r} is there twice"
@@ -105,7 +123,15 @@ def read_respondents(
         found.append({"id": own, **{name: person[name] for name in others}})
     if not found:
         raise StudyError(f"{where}: the table has no rows: give one row per respondent")
-    return tuple(found)
+    people: tuple[dict[str, str], ...] = tuple(found)
+    if margins is not None or size is not None:
+        if margins is None or size is None or quota is not None:
+            raise StudyError(
+                "margins and size are given together, and without a quota column: margins say the "
+                "shares, size how many respondents are drawn"
+            )
+        return drawn(people, margins_of(margins), size, seed)
+    return people if quota is None else replicated(people, quota)
 
 
 def named_table(
@@ -118,21 +144,34 @@ def named_table(
     """
     if isinstance(entry, str):
         entry = {"file": entry}
-    only_known(entry, ["file", "id"], "field of personas")
+    only_known(entry, ["file", "id", "quota", "margins", "size", "seed"], "field of personas")
     if "file" not in entry:
         raise StudyError('personas names no table: write personas = { file = "people.csv" }')
     file = typed(entry["file"], str, "personas.file")
     id = typed(entry.get("id", ID), str, "personas.id")
+    kinds = {"quota": str, "size": int, "seed": int}
+    options = {k: typed(entry[k], kinds[k], f"personas.{k}") for k in kinds.keys() & entry}
+    margins = entry.get("margins")
+    if isinstance(margins, str):
+        margins = _beside(margins, folder, "personas.margins", allow_outside=allow_outside)
+    table = _beside(file, folder, "personas.file", allow_outside=allow_outside)
+    return read_respondents(table, id, margins=margins, **options)
+
+
+def _beside(
+    file: str, folder: Path | Traversable, what: str, *, allow_outside: bool
+) -> Path | Traversable:
+    """A file that a study names; see `named_table` for those outside of its folder."""
     outside = Path(file).is_absolute() or ".." in Path(file).parts
     if isinstance(folder, Path):
         outside = not (folder / file).resolve().is_relative_to(folder.resolve())
     if outside and not allow_outside:
         raise StudyError(
-            f"personas.file is {file!r}, which lies outside of the study's folder {folder}: put "
+            f"{what} is {file!r}, which lies outside of the study's folder {folder}: put "
             "the table beside the study, or allow it with --allow-outside (allow_outside=True)"
         )
     # A Traversable joins no absolute path.
-    return read_respondents(Path(file) if Path(file).is_absolute() else folder.joinpath(file), id)
+    return Path(file) if Path(file).is_absolute() else folder.joinpath(file)
 
 
 def prices_of(
@@ -182,10 +221,12 @@ def reserved(alternatives: Iterable[str]) -> set[str]:
     return set(_PANEL) | {f"{kind}_{a}" for kind in kinds for a in alternatives}
 
 
-def _table(table: Any) -> tuple[str, list[str], Iterator[list[str]]]:
+def _table(table: Any, id: str) -> tuple[str, list[str], Iterator[list[str]]]:
     """What it is called in messages, its columns, and its rows as texts."""
     if hasattr(table, "columns") and hasattr(table, "iloc"):
         return "the table of respondents", [str(c) for c in table.columns], _cells(table)
+    if is_agents(table):
+        return agents_table(table, id)
     if isinstance(table, str):
         table = Path(table)
     if not isinstance(table, Path | Traversable):
@@ -193,10 +234,15 @@ def _table(table: Any) -> tuple[str, list[str], Iterator[list[str]]]:
             f"a table of respondents is a path or a data frame, found {type(table).__name__}"
         )
     suffix = Path(table.name).suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise StudyError(f"{table}: a table of respondents is a .csv or a .parquet file")
+    if suffix not in (".csv", ".parquet", ".json"):
+        raise StudyError(
+            f"{table}: a table of respondents is a .csv or a .parquet file, or a .json file of "
+            "EDSL agents"
+        )
     if not table.is_file():
         raise StudyError(f"{table}: no such file; give the path of a table of respondents")
+    if suffix == ".json":
+        return agents_table(table, id)
     names, rows = (_csv if suffix == ".csv" else _parquet)(table)
     return str(table), names, rows
 

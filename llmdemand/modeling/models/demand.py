@@ -19,6 +19,7 @@ from llmdemand.modeling.estimation.estimate import VarianceWarning
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options, Separation, Vcov, named_vcov
+from llmdemand.modeling.models.numbers import NUMBERS, of_numbers
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.models.systems import SYSTEMS, check_system, fit_system
 from llmdemand.modeling.outcomes.corrected import Coefficient
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Demand", "fit_demand"]
 
 Outcome = Literal["belief", "choice"]
-Model = Literal["logit", "clogit", "mnlogit", "nested", "mixed", "latent"]
+Model = Literal["logit", "clogit", "mnlogit", "nested", "mixed", "latent", "count", "ordered"]
 
 # Within-cell share of the variance below which runs of a prompt count as one.
 _NEARLY_CONSTANT = 0.001
@@ -135,6 +136,7 @@ def fit_demand(
     statuses: Sequence[str] | None = None,
     reading: Reading | None = None,
     coefficient: Coefficient = "one",
+    weights: str | None = None,
     **own: Any,
 ) -> Demand:
     """Fit demand to the runs of a panel.
@@ -159,6 +161,8 @@ def fit_demand(
         coefficient, a constant for each. ``mnlogit``: all alternatives, each with
         coefficients of its own. ``nested``: as ``clogit``, in nests. ``mixed`` and ``latent``:
         as ``clogit``, with tastes that differ between respondents by a law, or by classes.
+        A study that asks for a number is fitted by its own model, ``count`` or ``ordered``: see
+        `quantity_demand` and `ologit`, whose results these are.
     vcov : str or mapping, optional
         By default clustered by the study's own cluster column where it has personas;
         else by cell where the outcome hardly varies between the runs of a prompt
@@ -177,6 +181,8 @@ def fit_demand(
         and of ``similarity`` have one reading, their measure, of all usable runs.
     coefficient : str
         Of the correction: ``one``, ``tuned`` or ``every-name``: see `corrected.corrected`.
+    weights : str, optional
+        Column of sampling weights; the study's own ``weights`` by default, ``""`` for none.
     **own
         Options of the model: ``nests`` (by default all alternatives that are bought in one) and
         ``dissimilarity`` of ``nested``, ``random`` (by default ``{"price": "normal"}``) and the
@@ -186,6 +192,7 @@ def fit_demand(
     Returns
     -------
     Demand
+        Of a study of numbers a `QuantityDemand` or a `RatingDemand`.
 
     Raises
     ------
@@ -211,6 +218,13 @@ def fit_demand(
     """
     if outcome not in get_args(Outcome):
         raise UsageError(f"outcome {outcome!r}: use 'belief' or 'choice'")
+    if panel.study.question is not None or model in NUMBERS.values():
+        told: dict[str, Any] = {"alternative": alternative, "vcov": vcov, "cov_type": cov_type}
+        told |= {"cov_kwds": cov_kwds, "ssc": ssc, "separation": separation, **own}
+        told |= {"statuses": statuses, "reading": reading, "coefficient": coefficient}
+        told |= {} if weights is None else {"weights": weights}
+        # Their own result, which answers what is asked of every demand.
+        return of_numbers(panel, outcome, model, formula, **told)  # type: ignore[return-value]
     if model not in get_args(Model):
         raise UsageError(
             f"model {model!r}{nearest(str(model), get_args(Model))}: use "
@@ -247,7 +261,9 @@ def fit_demand(
         asked = _default_vcov(frame, outcome, panel.study.cluster)
     if formula is None:
         formula = _default_formula(panel, frame, model)
-    options = Options.of(asked, ssc=ssc, separation=separation, read=read)
+    weights = panel.study.weights if weights is None else weights
+    weighted: dict[str, Any] = {"weights": weights, "weights_type": "sampling"} if weights else {}
+    options = Options.of(asked, ssc=ssc, separation=separation, read=read, **weighted)
     menu, results = panel.study.menu, None
     binary = outcome == "choice" and not counted
     if model == "logit":
@@ -264,6 +280,7 @@ def fit_demand(
             fit = fit_conditional(f"{outcome} ~ {formula}", long, options, base=base)
         elif model in SYSTEMS:
             how = {"vcov": asked, "ssc": ssc, "separation": separation, "base": base, "read": read}
+            how |= weighted
             results = fit_system(model, f"{outcome} ~ {formula}", long, panel.study, own, **how)
             fit = results
         else:

@@ -202,6 +202,7 @@ def spread_needed(
         raise UsageError(f"replications={replications}: draw once or more")
     if truth is not None and not 0 < truth < math.inf:
         raise UsageError(f"truth={truth}: a known spread is a positive number")
+    panel.unweighted("the spread of tastes")
     reading = _reading(panel, reading)
     needs_choices(panel, "spread_needed")
     said = outcomes(panel, reading)

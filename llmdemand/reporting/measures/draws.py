@@ -93,6 +93,7 @@ class Pool:
         DesignError
             Without usable runs, or with one price.
         """
+        panel.unweighted("drawing runs")
         found = outcomes(panel, reading)
         if not found.believed and choice_only and found.reading == "pivot":
             found = outcomes(panel, statuses=("no_logprobs",))

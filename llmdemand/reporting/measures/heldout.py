@@ -71,6 +71,7 @@ class Pool:
         DesignError
             No usable run, one price, or choices that labels correct.
         """
+        panel.unweighted("prediction of held-out choices")
         frame = panel.frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
         ordered, focal = Panel(frame, panel.study, panel.provenance), panel.study.focal
         found = outcomes(ordered, reading)

@@ -13,6 +13,7 @@ from scipy import stats
 from llmdemand.core.panel import USABLE, WHOLE, Panel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.models.demand import fit_demand
 from llmdemand.modeling.outcomes.frames import Reading, default_reading, outcomes
 from llmdemand.reporting.measures.draws import Pool
 
@@ -60,7 +61,7 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
     reading, frame = reading or default_reading(panel), panel.frame
     entering = set(outcomes(panel, reading).frame["status"])
     known = frame["final_choice"].notna()
-    chosen = frame["final_choice"] == panel.study.focal
+    chosen = frame["final_choice"] == panel.study.watched
     weight = 1 / frame[WHOLE].to_numpy(float) if WHOLE in frame else np.ones(len(frame))
     rows = {}
     for status in panel.statuses[panel.statuses > 0].index:
@@ -100,13 +101,15 @@ def _equal(parts: Sequence[tuple[Array, Array]]) -> float:
 def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
     """Price coefficient of belief from some rows; NaN where there is none."""
     if reading != "final":  # the belief of any status that has one
-        usable = rows[f"belief_{panel.study.focal}"].notna()
+        usable = rows[f"belief_{panel.study.watched}"].notna()
         usable &= (reading != "pivot") | rows["choice"].notna()
         rows = rows.assign(status=rows["status"].where(~usable, "ok"))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             some = Panel(rows, panel.study, panel.provenance)
+            if some.study.question is not None:
+                return fit_demand(some, "belief", reading=reading).price_sensitivity
             fit = Pool.of(some, reading).fit("belief")
     except DesignError:
         return math.nan

@@ -17,6 +17,7 @@ from llmdemand.simulation.backend import Request, Traits
 from llmdemand.simulation.backends.known.beliefs import Beliefs
 from llmdemand.simulation.backends.known.consumer import Consumer, Levels, uniform
 from llmdemand.simulation.backends.known.nests import Nests
+from llmdemand.simulation.backends.known.numbers import NumberConsumer
 from llmdemand.simulation.backends.known.stating import Stating
 from llmdemand.simulation.backends.known.tokens import Pivot, drawn, frame, word_count
 from llmdemand.simulation.backends.known.truth import beyond_logit, over_design
@@ -211,7 +212,7 @@ class SyntheticBackend:
         slope = usual[0] if slope is None else slope
         indifference = usual[1] if indifference is None else indifference
         _check(latency, refusal_rate, no_pivot_rate, mismatch_rate)
-        self.consumer = Consumer(
+        self.consumer: Consumer | NumberConsumer = _of_numbers(study, given) or Consumer(
             study.menu,
             study.focal,
             slope,
@@ -231,11 +232,14 @@ class SyntheticBackend:
             persona_slope_law,
             worths,
         )
+        # The alternative of which the law tells the share; the others divide the rest.
+        self._first = study.focal if study.question is None else study.menu.ids[0]
         self._study, self._latency = study, latency
         self._stating = Stating(stated_step, stated_sharpness)
         compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
-        self._usual = bool(compared) and rival_slope is None and constants is None
-        market = bool(self._usual or nested or worths) or constants is not None
+        numbers = study.question is not None
+        self._usual = bool(compared) and rival_slope is None and constants is None and not numbers
+        market = numbers or bool(self._usual or nested or worths) or constants is not None
         market = market or persona_constant_sd > 0
         self._beliefs = Beliefs(icc, 0.0 if split_icc is None and not market else split_icc)
         self._pivot = Pivot(hesitation, unlisted, raw_logprobs)
@@ -251,22 +255,18 @@ class SyntheticBackend:
     def _curve(self) -> str:
         """Where the shares come from, in the words that name the model."""
         consumer = self.consumer
+        if isinstance(consumer, NumberConsumer):
+            what = "log E q = log(n / 2) +" if consumer.kind == "quantity" else "logit P(y > k) ="
+            more = "" if consumer.kind == "quantity" else " - cut_k"
+            term = f"{_short(consumer.slope)} * (price - {_short(consumer.indifference)})"
+            return f"{what} {term}{more}"
         if consumer.constants is not None:
             terms = [f"{a} {_short(v)}" for a, v in consumer.constants.items()]
-            return f"utility {', '.join(terms)}, price {_short(consumer.slope)}{self._worths()}"
+            return f"utility {', '.join(terms)}, price {_short(consumer.slope)}{_worths(consumer)}"
         where = " where rivals cost their mean" if self._usual else ""
         indifference = _short(consumer.indifference)
         own = f"logit p = {_short(consumer.slope)} * (price - {indifference}){where}"
-        return own + self._worths()
-
-    def _worths(self) -> str:
-        """Utilities of levels, in the words that name the model."""
-        told = [
-            f"{x} {f'{level:g}' if isinstance(level, float) else level} {_short(u)}"
-            for x, worths in self.consumer.part_worths.items()
-            for level, u in worths.items()
-        ]
-        return f", {', '.join(told)}" if told else ""
+        return own + _worths(consumer)
 
     def _differing(self, given: Mapping[str, Any], outside: float) -> dict[str, Any]:
         """Settings; options at rest are left out, so that a new one renames no old answer."""
@@ -321,7 +321,22 @@ class SyntheticBackend:
         float
             The mean of belief and of choice in such a cell.
         """
+        if isinstance(self.consumer, NumberConsumer):
+            raise UsageError("probability is of a choice; of numbers see truth(prices)")
         return self.consumer.probability(price, order=order, persona=persona)
+
+    def expected(self, at: Cell | Mapping[str, float]) -> float:
+        """The true mean of a quantity or rating; `at` as in `truth`.
+
+        Raises
+        ------
+        UsageError
+            For a study of choices.
+        """
+        prices, _, persona, _ = self._where(at, None)
+        if not isinstance(self.consumer, NumberConsumer):
+            raise UsageError("expected is of quantities and ratings; of choices see truth(prices)")
+        return self.consumer.mean(prices, persona)
 
     def truth(
         self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
@@ -369,6 +384,8 @@ class SyntheticBackend:
         {'pampers': -9.86, 'huggies': 6.76}
         """
         prices, order, persona, levels = self._where(at, order)
+        if isinstance(self.consumer, NumberConsumer):
+            raise UsageError("elasticities are of shares; of numbers see backend.expected(prices)")
         shares = self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
         responses = self.consumer.responses(prices, shares, persona)
         return {j: {k: prices[k] * r for k, r in row.items()} for j, row in responses.items()}
@@ -379,6 +396,8 @@ class SyntheticBackend:
 
         Besides, ``beyond_logit`` says what this consumer has that a plain logit has not.
         """
+        if isinstance(self.consumer, NumberConsumer):
+            return self.consumer.over_design(self._study)
         words = beyond_logit(self.consumer, self._rates[2])
         return {**over_design(self._study, self.consumer), "beyond_logit": words}
 
@@ -444,7 +463,7 @@ class SyntheticBackend:
 
         rng = np.random.default_rng(request.seed)
         p, split = self._law(request)
-        shares = self._beliefs.drawn(p, split, self._study.focal, rng, request.seed)
+        shares = self._beliefs.drawn(p, split, self._first, rng, request.seed)
         wording, sampling, top = self._wording, request.sampling, request.sampling.top_logprobs
         preamble = wording.preambles[rng.integers(len(wording.preambles))]
         tokens, preceded = list(frame(preamble, top)), bool(preamble)
@@ -496,6 +515,33 @@ def published(grid: Sequence[float]) -> tuple[float, float]:
     if low == high:
         return -0.535, float(low)
     return round(-8.025 / (high - low), 12), round(low + 0.32 * (high - low), 12)
+
+
+def _worths(consumer: Consumer) -> str:
+    """Utilities of levels, in the words that name the model."""
+    told = [
+        f"{x} {f'{level:g}' if isinstance(level, float) else level} {_short(u)}"
+        for x, worths in consumer.part_worths.items()
+        for level, u in worths.items()
+    ]
+    return f", {', '.join(told)}" if told else ""
+
+
+def _of_numbers(study: Study, given: Mapping[str, Any]) -> NumberConsumer | None:
+    """The consumer of a question of numbers, None of a choice; options of choices are refused."""
+    if study.question is None:
+        return None
+    defaults = SyntheticBackend.__init__.__kwdefaults__ or {}
+    own = ["outside", "split_icc", "order_effect", "round_price_uptick", "rival_slope"]
+    own += ["constants", "nests", "dissimilarity", "persona_constant_sd"]
+    wrong = [k for k in own if given[k] != defaults[k]]
+    wrong += ["persona_slope_law"] if given["persona_slope_law"] != "normal" else []
+    if wrong:
+        raise UsageError(
+            f"{wrong[0]} is of consumers who choose between alternatives; this study asks for a "
+            f"{study.kind}: leave it out"
+        )
+    return NumberConsumer.of(study, given)
 
 
 def _check(

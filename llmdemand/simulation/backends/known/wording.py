@@ -13,6 +13,7 @@ from llmdemand.simulation.backends.known.consumer import uniform
 __all__ = ["Wording"]
 
 _SHORT = ((), ("I", "'d", " choose"), ("I", " would", " go", " with"), ("My", " choice", ":"))
+_NUMBERS = ((), ("I", "'d", " choose"), ("My", " choice", ":"), ("I", " pick"))
 _LONG = (
     "Looking at the shelf and thinking about what my family needs this week , I 'd go for",
     "Thanks for asking ! Diapers or not , I compare prices first . Having done that , I pick",
@@ -78,10 +79,11 @@ class Wording:
         verbose: bool = False,
         subwords: bool = False,
     ) -> None:
-        self._menu, self._verbose = study.menu, verbose
+        self._study, self._menu, self._verbose = study, study.menu, verbose
         self.preambles = _preambles(preambles, study)
         self.labels = tuple(
-            {a.id: _pieces(space + a.forms[0], subwords) for a in study.menu} for space in ("", " ")
+            {a.id: _pieces(space + _spoken(study, k), subwords) for k, a in enumerate(study.menu)}
+            for space in ("", " ")
         )
         self.refusal, self.no_pivot = _words(_REFUSAL, True), _words(_NO_PIVOT, True)
         automaton = Automaton(study.menu, answer_first=study.answer_first, anchors=study.anchors)
@@ -93,7 +95,8 @@ class Wording:
         if not (self._verbose or mismatch):
             return (".",)
         others = [a for a in self._menu.ids if a != chosen]
-        other = self._menu[others[int(uniform("other", seed) * len(others))]].forms[0]
+        other = others[int(uniform("other", seed) * len(others))]
+        other = _spoken(self._study, self._menu.index(other))
         ending: tuple[str, ...] = (".",)
         if self._verbose:
             ending = _words(_ON[int(uniform("verbose", seed) * len(_ON))], False, other)
@@ -122,6 +125,13 @@ class Wording:
         return place, bool(words)
 
 
+def _spoken(study: Study, place: int) -> str:
+    """How an alternative is called: by its first form, or by its number."""
+    if study.question is not None:
+        return str(study.question.values[place])
+    return study.menu.alternatives[place].forms[0]
+
+
 def _preambles(given: str | Sequence[Sequence[str]], study: Study) -> tuple[tuple[str, ...], ...]:
     """The preambles as token texts, the study's anchor at the end of each."""
     offers = " , ".join(a.forms[0] for a in study.menu.inside)
@@ -129,7 +139,8 @@ def _preambles(given: str | Sequence[Sequence[str]], study: Study) -> tuple[tupl
     if len(study.menu.inside) < 2:
         texts = texts[:-1]
     long = tuple(_words(text, True) for text in texts)
-    named = {"short": _SHORT, "long": long, "mixed": _SHORT + long, "none": ((),)}
+    short = _SHORT if study.question is None else _NUMBERS
+    named = {"short": short, "long": long, "mixed": short + long, "none": ((),)}
     if isinstance(given, str):
         if given not in named:
             raise UsageError(

@@ -1,0 +1,1 @@
+"""Studies as other tools hold them."""

@@ -1,0 +1,1 @@
+"""People as tables hold them: agents of other tools, and quotas."""

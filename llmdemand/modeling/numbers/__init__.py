@@ -1,0 +1,1 @@
+"""Quantities and ratings: regressions of what is expected, and what follows from them."""
