@@ -438,7 +438,7 @@ def test_a_cell_with_one_respondent_is_refused_by_its_price_and_side(data):
 
 def test_an_llm_that_answered_as_the_humans_alone_is_refused(data):
     humans, beliefs = data
-    with pytest.raises(DesignError, match="LLM respondents beyond them"):
+    with pytest.raises(DesignError, match="no LLM respondents beyond the humans"):
         calibrate(humans, beliefs[beliefs["respondent_id"].isin(humans["respondent_id"])])
 
 
