@@ -220,10 +220,10 @@ def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
         return humans.to_numpy(), llm.to_numpy()
     found = _text(humans), _text(llm)
     own, other = (dict.fromkeys(ids.tolist()) for ids in found)
-    strangers = {_plain_id(i): i for i in other if i not in own}
-    for name in own:
-        twin = strangers.get(_plain_id(name)) if name not in other else None
-        if twin is not None:
+    lone = [name for name in own if name not in other]
+    strangers = {_plain_id(i): i for i in other if i not in own} if lone else {}
+    for name in lone:
+        if (twin := strangers.get(_plain_id(name))) is not None:
             raise DesignError(
                 f"respondent {name!r} of the humans and {twin!r} of the beliefs are not the same "
                 "name but look like one person's (zeros in front, spaces, capitals): write "

@@ -45,6 +45,8 @@ class Joined:
         First row of each cell in `rows`.
     keep_h, keep_p : int arrays
         Where the rows stood in the frames that were joined.
+    keep_as_humans : int array
+        Of the LLM's answers as humans.
     whole : bool
         Whether every human answer is here.
     told : pair of Told
@@ -66,6 +68,7 @@ class Joined:
     begin: Codes
     keep_h: Codes
     keep_p: Codes
+    keep_as_humans: Codes
     whole: bool
     told: tuple[Told, Told]
 
@@ -166,6 +169,7 @@ def join(
         begin,
         keep_h,
         keep_p[pool],
+        keep_p[~pool],
         bool(found.all()),
         told,
     )

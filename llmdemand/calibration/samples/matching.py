@@ -14,7 +14,10 @@ from llmdemand.modeling.arrays import Array, Codes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Told", "as_often", "own_beliefs", "unmatched"]
+__all__ = ["Told", "as_often", "by_place", "own_beliefs", "told_of", "unmatched"]
+
+
+_COMPARED = 20_000  # respondents of a pool that are compared with the humans
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ def own_beliefs(
     """
     (people, row, start), size = humans, _size(humans[1], llm[1])
     if given is not None:
-        return given.to_numpy(np.float64), np.ones(len(start), bool)
+        return np.asarray(given, np.float64), np.ones(len(start), bool)
     key = people.astype(np.int64) * size + row
-    known, mean = _means(llm[0], llm[1], belief.to_numpy(np.float64), size)
+    known, mean = _means(llm[0], llm[1], np.asarray(belief, np.float64), size)
     place = np.searchsorted(known, key)
     hit = known[np.minimum(place, len(known) - 1)] == key
     f = np.full(len(key), np.nan)
@@ -93,7 +96,12 @@ def as_often(
     pool : bool array
         Which of its rows are of no human.
     """
-    size, values = _size(humans[1], llm[1]), belief.to_numpy(np.float64)
+    size, values = _size(humans[1], llm[1]), np.asarray(belief, np.float64)
+    pool = pool & _some(llm[0], pool)
+    human = np.zeros(1 + int(max(llm[0].max(), humans[0].max())), bool)
+    human[humans[0]] = True
+    near = pool | human[llm[0]]
+    llm, values, pool = (llm[0][near], llm[1][near]), values[near], pool[near]
     keys = llm[0].astype(np.int64) * size + llm[1]
     asked = np.isin(keys, humans[0].astype(np.int64) * size + humans[1])
     turn = _turns(keys)
@@ -110,6 +118,29 @@ def as_often(
     if given is not None:
         sides[0] = Told(*humans, given, 0)
     return sides[0], sides[1]
+
+
+def told_of(respondent: Codes, first: Codes, start: Codes, f: Array) -> Told:
+    """Beliefs by case as what was told once: of one side, from its cases."""
+    sizes = np.diff(np.append(start, len(f)))
+    row = np.repeat(first - start, sizes) + np.arange(len(f))
+    people, size = np.repeat(respondent, sizes), _size(row)
+    known, mean = _means(people, row, f, size)
+    return Told(*_split(known, size), mean, 1)
+
+
+def by_place(told: Told, place: Codes) -> Told:
+    """Means over all cells, by the place that a row of the cells has in its choice set."""
+    size = _size(place)
+    known, mean = _means(told.respondent, place[told.row], told.belief, size)
+    return Told(*_split(known, size), mean, told.answers)
+
+
+def _some(people: Codes, pool: Any) -> Any:
+    """Rows of every so manyeth respondent of the pool, where there are very many."""
+    known = int(np.count_nonzero(np.bincount(people[pool], minlength=1)))
+    step = max(known // _COMPARED, 1)
+    return people % step == 0
 
 
 def _size(*rows: Codes) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmdemand.calibration.samples.asked import Asked, asked_alike
 from llmdemand.calibration.samples.choice_sets import CASE
 from llmdemand.calibration.samples.entries import (
     TASK,
@@ -18,7 +19,7 @@ from llmdemand.calibration.samples.entries import (
     complete,
 )
 from llmdemand.calibration.samples.joining import Joined, join
-from llmdemand.calibration.samples.matching import Told
+from llmdemand.calibration.samples.matching import Told, told_of
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, choose
 from llmdemand.modeling.arrays import Array, Codes
@@ -91,6 +92,8 @@ class Pairs:
         What was left out, in sentences.
     told : pair of Told
         What the LLM said as humans and as the pool, as often on either side.
+    asked : Asked
+        What the records say of how it was asked.
     """
 
     humans: Sample
@@ -105,6 +108,7 @@ class Pairs:
     pool_frame: pd.DataFrame = field(repr=False)
     dropped: tuple[str, ...]
     told: tuple[Told, Told]
+    asked: Asked
 
     @property
     def design(self) -> Design:
@@ -119,7 +123,16 @@ class Pairs:
 
     def with_beliefs(self, humans: Array, pool: Array) -> Pairs:
         """The same people with other beliefs, row by row."""
-        return replace(self, humans=replace(self.humans, f=humans), pool=replace(self.pool, f=pool))
+        sides = replace(self.humans, f=humans), replace(self.pool, f=pool)
+        own, other = (told_of(s.respondent, s.first, s.start, s.f) for s in sides)
+        return replace(self, humans=sides[0], pool=sides[1], told=(own, other))
+
+    def describe_row(self, row: int) -> str:
+        """A row of the cells in words."""
+        part = self.rows.iloc[row]
+        return ", ".join(
+            f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in part.items()
+        )
 
     def describe(self, cell: int) -> str:
         """A cell in words: ``price 35``.
@@ -213,6 +226,9 @@ def pair(
             (joined.people_p, joined.start_p),
         )
     )
+    pool_frame = llm.iloc[keep_p[joined.keep_p]].reset_index(drop=True)
+    human_frame = humans.iloc[keep_h[joined.keep_h]].reset_index(drop=True)
+    as_humans = human_frame if own else llm.iloc[keep_p[joined.keep_as_humans]]
     return Pairs(
         Sample(
             who_h,
@@ -237,10 +253,11 @@ def pair(
         model,
         outcome,
         cluster,
-        humans.iloc[keep_h[joined.keep_h]].reset_index(drop=True),
-        llm.iloc[keep_p[joined.keep_p]].reset_index(drop=True),
+        human_frame,
+        pool_frame,
         tuple(dropped),
         joined.told,
+        asked_alike(as_humans, pool_frame),
     )
 
 

@@ -512,7 +512,7 @@ def test_frames_in_the_wrong_place_are_refused(data, synthetic_panel):
         ({"design": {30: 1, 35: 1, 40: 1, 45: "1"}}, "weights must be numbers"),
         ({"lam": "best"}, "lam='best'"),
         ({"lam": None}, "lam=None"),
-        ({"lam": 1.1}, "lam=1.1"),
+        ({"lam": np.inf}, "lam=inf"),
         ({"lam": -0.1}, "lam=-0.1"),
         ({"lam": np.nan}, "lam=nan"),
         ({"alpha": 0.0}, "alpha=0"),
