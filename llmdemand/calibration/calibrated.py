@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmdemand.calibration.checks.laws import WARN
+from llmdemand.calibration.checks.options import BALANCE, NOT_STATED, few_humans
 from llmdemand.calibration.estimates import Calibrated
+from llmdemand.calibration.moments.tuning import FEW
 from llmdemand.core.line import OneLine
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
@@ -42,12 +45,18 @@ class CalibratedDemand(OneLine, Calibrated):
         What was checked and what cannot be: ``assumption, verdict, evidence``.
     imbalance : float
         p-value of the test that both sides' beliefs have the same mean scores.
+    laws : SameLaw
+        Beliefs of humans and pool, compared by cell; `plot_beliefs` shows them.
+    leak : Leak
+        Whether belief knows the humans' answers, as far as the data say.
     notes : tuple of str
         What a reader has to know besides.
     ci : str
         How the table's intervals were made.
     alpha : float
         One minus their level.
+    prompt : str or None
+        Whose answers chose prompt and model, as stated.
     moments : Moments
         The data.
     """
@@ -96,19 +105,36 @@ class CalibratedDemand(OneLine, Calibrated):
         return np.array(rows)
 
     def verdict(self) -> str:
-        """What calibration brought, in a sentence."""
+        """What calibration brought, in a sentence; and what makes that doubtful, in more."""
         t = self.tuning
         if t.lam == 0:
-            return (
+            said = (
                 f"The LLM brings nothing for the {self.target.label}: the calibrated estimate is "
                 f"that of the {t.humans:,} humans."
             )
-        low, high = (float(v) for v in self.tuning.table.to_numpy(float)[3, 1:])
-        return (
-            f"{t.humans:,} humans and {t.llm:,} LLM respondents are as precise for the "
-            f"{self.target.label} as {t.n_eff:,.0f} humans: {t.saved:,.0f} saved "
-            f"({100 * (1 - self.alpha):g} % interval {low:,.0f} to {high:,.0f})."
-        )
+        else:
+            low, high = (float(v) for v in t.table.to_numpy(float)[3, 1:])
+            word = "saved" if t.saved >= 0 else "saved (it costs more than it brings)"
+            said = (
+                f"{t.humans:,} humans and {t.llm:,} LLM respondents are as precise for the "
+                f"{self.target.label} as {t.n_eff:,.0f} humans: {t.saved:,.0f} {word} "
+                f"({100 * (1 - self.alpha):g} % interval {low:,.0f} to {high:,.0f})."
+            )
+        return " ".join([said, *self.warnings])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the result doubtful, in sentences: shown wherever the verdict is."""
+        said = []
+        if self.laws.p < WARN or self.imbalance < BALANCE:
+            said.append("WARNING: beliefs differ between humans and pool by more than chance.")
+        if self.leak.warned:
+            said.append("WARNING: belief may know the answers of these humans.")
+        if self.tuning.humans < FEW:
+            said.append(f"WARNING: {few_humans(self.tuning.humans)}.")
+        if self.prompt is None:
+            said.append(NOT_STATED)
+        return tuple(said)
 
     def summary(self) -> str:
         """Verdict, the four estimates, lambda and its kin, coefficients and assumptions."""
@@ -178,3 +204,9 @@ class CalibratedDemand(OneLine, Calibrated):
         from llmdemand.calibration.figures import demand
 
         return demand(self, ax)
+
+    def plot_beliefs(self, ax: Axes | None = None) -> Axes:
+        """What the LLM said as the humans and as its further respondents, by cell."""
+        from llmdemand.calibration.figures import laws
+
+        return laws(self.laws.table, self.laws.p, ax)

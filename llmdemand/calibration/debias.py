@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from llmdemand.calibration.samples.entries import belief_rows
+from llmdemand.calibration.checks.assumptions import Evidence, assumptions
+from llmdemand.calibration.checks.laws import WARN, SameLaw, compare_laws
+from llmdemand.calibration.checks.leakage import UNCHECKED
+from llmdemand.calibration.checks.options import (
+    NOT_STATED,
+    CalibrationWarning,
+    Prompt,
+    check_options,
+)
+from llmdemand.calibration.moments.statistic import (
+    Rows,
+    Statistic,
+    Tuning,
+    best_weights,
+    by_influence,
+    by_jackknife,
+    numbers,
+    weighs,
+)
+from llmdemand.calibration.moments.tuning import effective, lost, widened
+from llmdemand.calibration.samples.asked import Asked, asked_alike
+from llmdemand.calibration.samples.entries import belief_rows, columns_of, complete
+from llmdemand.calibration.samples.joining import Joined, join
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.outcomes.frames import Reading
-from llmdemand.modeling.sample.sample import require
+from llmdemand.modeling.sample.sample import NA, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["Debiased", "Tuning", "debias"]
-
-Tuning = Literal["full", "diagonal", "none"]
-Statistic = Callable[["pd.DataFrame", str], Any]
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,11 +60,17 @@ class Debiased(OneLine):
     omega : pandas.DataFrame
         Weights on the LLM's correction.
     df : float
-        Degrees of freedom: humans less one.
+        Degrees of freedom: humans less one, less the weights that were tuned.
     humans, llm : int
         Respondents.
     errors : str
         How contributions of respondents were found.
+    assumptions : pandas.DataFrame
+        What was checked and what cannot be: ``assumption, verdict, evidence``.
+    laws : SameLaw
+        Beliefs of humans and pool, compared by cell.
+    notes : tuple of str
+        What a reader has to know besides.
     """
 
     table: pd.DataFrame
@@ -53,14 +80,29 @@ class Debiased(OneLine):
     humans: int
     llm: int
     errors: str
+    assumptions: pd.DataFrame
+    laws: SameLaw
+    notes: tuple[str, ...]
 
     def summary(self) -> str:
-        """Table and how it was made."""
-        return (
+        """Table, how it was made, and assumptions."""
+        parts = [
             f"Predict-then-debias: {self.humans:,} humans, {self.llm:,} LLM respondents, "
-            f"{self.errors}, t with {self.df:g} degrees of freedom\n\n"
-            + self.table.to_string(float_format=lambda v: f"{v:.5g}")
-        )
+            f"{self.errors}, t with {self.df:g} degrees of freedom",
+            self.table.to_string(float_format=lambda v: f"{v:.5g}"),
+            "assumptions\n"
+            + "\n".join(
+                f"  {r['verdict']:<17} {r['assumption']}: {r['evidence']}"
+                for r in self.assumptions.to_dict("records")
+            ),
+        ]
+        return "\n\n".join(parts) + "".join(f"\nnote: {n}" for n in self.notes)
+
+    def plot_beliefs(self, ax: Axes | None = None) -> Axes:
+        """What the LLM said as the humans and as its further respondents, by cell."""
+        from llmdemand.calibration.figures import laws
+
+        return laws(self.laws.table, self.laws.p, ax)
 
     def __str__(self) -> str:
         return self.summary()
@@ -83,7 +125,10 @@ def debias(
     influence: Statistic | None = None,
     tune: Tuning = "diagonal",
     groups: int = 200,
+    na: NA = "raise",
+    prompt_chosen_on: Prompt | None = None,
     alpha: float = 0.05,
+    reps: int = 999,
     seed: int = 1,
 ) -> Debiased:
     """Estimate any statistic of human answers with the help of beliefs.
@@ -93,7 +138,9 @@ def debias(
     statistic : callable
         ``statistic(frame, column)``: one number or a Series of numbers, computed from the rows
         of a frame with `column` as the outcome. It is called with humans' outcomes, with their
-        beliefs, and with the beliefs of the pool.
+        beliefs, and with the beliefs of the pool. With a third argument named ``weights`` it is
+        given a weight for each row, and the pool is weighted to the design of the humans;
+        without one both sides have to be asked by one design, or they are refused.
     humans : pandas.DataFrame
     beliefs : Panel or pandas.DataFrame
         As in `llmdemand.calibration.ppi.calibrate`; rows of `beliefs` whose respondent is no
@@ -101,22 +148,30 @@ def debias(
     outcome, belief, cluster : str
         Columns.
     on : sequence of str
-        Columns that, with the respondent, say which belief belongs to which human answer;
-        not needed if `humans` has the column `belief`.
+        Columns that make the design: with the respondent they say which belief belongs to which
+        human answer, and both sides are weighted alike by their values. Empty if everybody was
+        asked the same.
     focal, reading : str, optional
         Of a panel: whose demand, and whose choice; see `calibrate`.
     influence : callable, optional
-        ``influence(frame, column)``: (rows, P) contributions to the error of the statistic, which
-        sum to zero (the influence function over the number of rows). Without it respondents
-        are left out in groups (jackknife), which needs no formula but a statistic that is
-        smooth in the data (a mean, a coefficient; not a median).
+        ``influence(frame, column)``, or with ``weights``: (rows, P) contributions to the error of
+        the statistic, which sum to zero (the influence function over the number of rows). Without
+        it respondents are left out in groups (jackknife), which needs no formula but a statistic
+        that is smooth in the data (a mean, a coefficient; not a median).
     tune : str
         ``diagonal`` (each number has its own weight on the LLM), ``full`` (each may use the
         corrections of all; for many humans), ``none`` (weight 1).
     groups : int
         Groups of the jackknife, at most.
-    alpha, seed : float, int
-        One minus the confidence level; seed of the division into groups.
+    na : str
+        ``raise``, or ``drop`` rows with missing values and human answers without a belief.
+    prompt_chosen_on : str, optional
+        ``others``, ``nobody`` or ``these``; see `calibrate`.
+    alpha : float
+        One minus the confidence level.
+    reps, seed : int
+        Permutations that compare both sides' beliefs; their seed, and that of the division into
+        groups.
 
     Returns
     -------
@@ -125,17 +180,23 @@ def debias(
     Raises
     ------
     DesignError
-        Missing columns or values, humans without a belief of their own, no pool, a statistic
-        that is not finite.
+        Missing columns or values, respondents under other names on the two sides, humans without
+        a belief of their own, no pool, cells with fewer than 2 respondents, a pool that was asked
+        by another design, a statistic that is not finite.
     UsageError
         For impossible options.
+
+    Warns
+    -----
+    CalibrationWarning
+        If beliefs of humans and pool differ in distribution.
 
     Notes
     -----
     ``theta = theta_n - Omega (gamma_n - gamma_N)``: theta_n the statistic of humans, gamma that of
     beliefs. ``Omega = C (V_n + V_N)^-1`` minimises the variance ``S - Omega C' - C Omega' + Omega
-    (V_n + V_N) Omega'``. Valid for every LLM; for a mean it is PPI++ (Kluger et al. 2025, arXiv
-    2501.18577).
+    (V_n + V_N) Omega'``, which is multiplied by ``1 + 2 k / n`` for k tuned weights, with t(n - 1 -
+    k). Valid for every LLM; for a mean it is PPI++ (Kluger et al. 2025, arXiv 2501.18577).
 
     Examples
     --------
@@ -145,38 +206,180 @@ def debias(
     >>> bool(found.table["se"].iloc[0] < found.table["humans_only_se"].iloc[0])
     True
     """
+    _check(tune, groups)
+    check_options("tuned", alpha, reps, seed, prompt_chosen_on)
+    says: list[str] = []
+    llm = belief_rows(beliefs, "logit", cluster, focal, reading, says)
+    joined, h, pool, asked = _sides(humans, llm, outcome, belief, cluster, list(on), na, says)
+    design = _design(statistic, h, pool, joined, list(on))
+    theta_n, gamma_n, gamma_pool = (
+        numbers(statistic, rows, column, what, weights)
+        for rows, column, what, weights in (
+            (h, outcome, "humans", None),
+            (h, belief, "beliefs of humans", None),
+            (pool, belief, "beliefs of the pool", design),
+        )
+    )
+    if influence is None:
+        rng = np.random.default_rng(seed)
+        parts = by_jackknife(statistic, (h, pool), (outcome, belief), groups, rng)
+        errors = "jackknife over respondents"
+    else:
+        _same(statistic, influence)
+        size, within = len(theta_n), weighs(statistic)
+        parts = (
+            by_influence(influence, h, outcome, size, None, within=False),
+            by_influence(influence, h, belief, size, None, within),
+            by_influence(influence, pool, belief, size, design, within),
+        )
+        errors = "influence function, summed by respondent"
+    laws = compare_laws(*joined.told, _names(joined), reps=reps, seed=seed)
+    if laws.p < WARN:
+        warnings.warn(laws.warning, CalibrationWarning, stacklevel=2)
+    table, cov, omega, df = _estimate((theta_n, gamma_n, gamma_pool), parts, h.people, tune, alpha)
+    if prompt_chosen_on is None:
+        says.append(NOT_STATED)
+    found = Evidence(
+        h.people,
+        len(h.who),
+        cluster,
+        tuple(says),
+        ("holds", f"by {', '.join(on)}" if on else "everybody was asked the same"),
+        None,
+        None,
+        laws,
+        asked,
+        UNCHECKED,
+        prompt_chosen_on,
+    )
+    return Debiased(
+        table, cov, omega, df, h.people, pool.people, errors, assumptions(found), laws, tuple(says)
+    )
+
+
+def _check(tune: Any, groups: int) -> None:
+    if tune not in get_args(Tuning):
+        raise UsageError(
+            f"tune={tune!r}{nearest(str(tune), get_args(Tuning))}: use 'diagonal', 'full' or 'none'"
+        )
+    if groups < 10:
+        raise UsageError(f"groups={groups}: a jackknife needs at least 10, better 200")
+
+
+def _same(statistic: Statistic, influence: Statistic) -> None:
+    if weighs(statistic) != weighs(influence):
+        raise UsageError("give weights to both statistic and influence, or to neither")
+
+
+def _sides(
+    humans: pd.DataFrame,
+    llm: pd.DataFrame,
+    outcome: str,
+    belief: str,
+    cluster: str,
+    on: list[str],
+    na: NA,
+    says: list[str],
+) -> tuple[Joined, Rows, Rows, Asked]:
+    """Humans with their beliefs, and the pool, joined as everywhere in calibration."""
+    left, right = columns_of(humans, llm)
+    require([cluster, outcome, *on], left, "among the humans")
+    require([cluster, belief, *on], right, "among the beliefs")
+    own = belief in left and belief != outcome
+    frames, kept = [], []
+    for name, frame, columns in (
+        ("humans", humans, [cluster, *on, outcome, *([belief] if own else [])]),
+        ("beliefs", llm, [cluster, *on, belief]),
+    ):
+        read = plain(frame[list(dict.fromkeys(columns))].reset_index(drop=True))
+        for column in {outcome, belief} & set(read.columns):
+            if read[column].dtype.kind not in "fiub":
+                raise DesignError(f"column {column!r} holds {read[column].dtype}, not numbers")
+        read, rows = complete(read, name, na, says)
+        frames.append(read)
+        kept.append(rows)
+    joined = join(
+        frames[0], frames[1], on, cluster=cluster, belief=belief, own=own, na=na, dropped=says
+    )
+    h = humans.iloc[kept[0][joined.keep_h]].reset_index(drop=True).assign(**{belief: joined.f})
+    p = llm.iloc[kept[1][joined.keep_p]].reset_index(drop=True)
+    asked = asked_alike(h if own else llm.iloc[kept[1][joined.keep_as_humans]], p)
+    who = [np.unique(v, return_inverse=True)[1] for v in (joined.people_h, joined.people_p)]
+    return joined, Rows(h, who[0], joined.cell_h), Rows(p, who[1], joined.cell_p), asked
+
+
+def _design(
+    statistic: Statistic, h: Rows, pool: Rows, joined: Joined, on: list[str]
+) -> Array | None:
+    """The humans' design; refused where the pool's is another and the statistic has no weights."""
+    cells = len(joined.begin)
+    counts = np.array([np.bincount(side.cell, minlength=cells) for side in (h, pool)])
+    people = [_people(side, cells) for side in (h, pool)]
+    for name, count in zip(("humans", "LLM respondents"), people, strict=True):
+        if (lone := np.flatnonzero(count < 2)).size:
+            raise DesignError(
+                f"the cell {_names(joined)[lone[0]]} has {count[lone[0]]} of the {name}, at least "
+                f"2 are needed ({lone.size} of {cells} cells are so): ask both sides the same "
+                f"{', '.join(on)}, or name with on=... the columns that make the design"
+            )
+    if weighs(statistic):
+        return h.shares(cells)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    apart = np.abs(shares[0] - shares[1])
+    # Counts that cannot be divided alike differ by one answer.
+    if apart.max() > 1.001 * np.sum(1 / counts.sum(axis=1)):
+        worst = int(np.argmax(apart))
+        raise DesignError(
+            f"the pool was asked by another design than the humans: {_names(joined)[worst]} in "
+            f"{100 * shares[0, worst]:.3g} % of the humans' answers and "
+            f"{100 * shares[1, worst]:.3g} % of the pool's. Give the statistic a third argument, "
+            "weights, and use it for every row (statistic(rows, outcome, weights)), or leave rows "
+            "of the pool out"
+        )
+    return None
+
+
+def _people(side: Rows, cells: int) -> Any:
+    pairs = np.unique(np.column_stack([side.cell, side.who]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=cells)
+
+
+def _names(joined: Joined) -> list[str]:
+    return [
+        ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
+        or "all"
+        for row in joined.rows.to_dict("records")
+    ]
+
+
+def _estimate(
+    values: Sequence[pd.Series[float]],
+    parts: tuple[Array, Array, Array],
+    n: int,
+    tune: Tuning,
+    alpha: float,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, float]:
+    """Table, covariance, weights on the LLM, degrees of freedom."""
     import pandas as pd
     from scipy import stats
 
-    _check(tune, groups, alpha, seed)
-    rows = belief_rows(beliefs, "logit", cluster, focal, reading, [])
-    h, pool = _sides(humans, rows, outcome, belief, cluster, list(on))
-    values = [
-        _numbers(statistic(rows, column), what)
-        for rows, column, what in (
-            (h, outcome, "humans"),
-            (h, belief, "beliefs of humans"),
-            (pool, belief, "beliefs of the pool"),
-        )
-    ]
+    r, q, p = parts
     names = list(values[0].index)
-    rng = np.random.default_rng(seed)
-    if influence is None:
-        r, q = _jackknife(statistic, h, (outcome, belief), cluster, groups, rng)
-        (p,) = _jackknife(statistic, pool, (belief,), cluster, groups, rng)
-        errors = "jackknife over respondents"
-    else:
-        r, q = (_by_respondent(influence, h, c, cluster, len(names)) for c in (outcome, belief))
-        p = _by_respondent(influence, pool, belief, cluster, len(names))
-        errors = "influence function, summed by respondent"
-    s, c, v = r.T @ r, r.T @ q, q.T @ q + p.T @ p
-    omega = _omega(c, v, tune)
     theta_n, gamma_n, gamma_pool = (x.to_numpy(np.float64) for x in values)
+    s, c, v = r.T @ r, r.T @ q, q.T @ q + p.T @ p
+    omega = best_weights(c, v, tune)
+    tuned = {"none": 0, "diagonal": 1, "full": len(names)}[tune] if omega.any() else 0
+    if tuned > n - 4:
+        raise DesignError(
+            f"{tuned} weights cannot be tuned on {n} humans: use tune='diagonal' or 'none'"
+        )
     estimate = theta_n - omega @ (gamma_n - gamma_pool)
-    cov = s - omega @ c.T - c @ omega.T + omega @ v @ omega.T
+    least = s - omega @ c.T - c @ omega.T + omega @ v @ omega.T
+    cov, df = least * widened(n, tuned), lost(n, tuned)
     se, alone = np.sqrt(np.diag(cov)), np.sqrt(np.diag(s))
-    n = h[cluster].nunique()
-    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * se
+    half = float(stats.t.ppf(1 - alpha / 2, df)) * se
+    ratio = np.diag(s) / np.diag(least)
+    worth = [effective(n, x, tuned) if tuned else n * x for x in ratio.tolist()]
     table = pd.DataFrame(
         {
             "estimate": estimate,
@@ -186,132 +389,9 @@ def debias(
             "humans_only": theta_n,
             "humans_only_se": alone,
             "llm_only": gamma_pool,
-            "n_eff": n * (alone / se) ** 2,
+            "n_eff": worth,
         },
         index=names,
     )
-    return Debiased(
-        table,
-        pd.DataFrame(cov, index=names, columns=names),
-        pd.DataFrame(omega, index=names, columns=names),
-        float(n - 1),
-        n,
-        pool[cluster].nunique(),
-        errors,
-    )
-
-
-def _check(tune: Any, groups: int, alpha: float, seed: int) -> None:
-    if tune not in get_args(Tuning):
-        raise UsageError(
-            f"tune={tune!r}{nearest(str(tune), get_args(Tuning))}: use 'diagonal', 'full' or 'none'"
-        )
-    if groups < 10:
-        raise UsageError(f"groups={groups}: a jackknife needs at least 10, better 200")
-    if not 0 < alpha < 1 or seed < 0:
-        raise UsageError(f"alpha={alpha:g}, seed={seed}: give alpha as 0.05, and a seed from 0 on")
-
-
-def _sides(
-    humans: pd.DataFrame,
-    beliefs: pd.DataFrame,
-    outcome: str,
-    belief: str,
-    cluster: str,
-    on: list[str],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Humans with their beliefs, and the pool."""
-    left, right = list(map(str, humans.columns)), list(map(str, beliefs.columns))
-    require([cluster, outcome], left, "among the humans")
-    require([cluster, belief], right, "among the beliefs")
-    h = humans.reset_index(drop=True).assign(**{cluster: humans[cluster].astype(str).to_numpy()})
-    p = beliefs.reset_index(drop=True).assign(**{cluster: beliefs[cluster].astype(str).to_numpy()})
-    if belief not in left:
-        require(on, left, "among the humans (on=...)")
-        require(on, right, "among the beliefs (on=...)")
-        keys = [cluster, *on]
-        mean = p.groupby(keys, as_index=False, observed=True)[belief].mean()
-        h = h.merge(mean, how="left", on=keys)
-        lost = h[belief].isna()
-        if lost.any():
-            who = h.loc[lost, cluster].iloc[0]
-            raise DesignError(
-                f"{int(lost.sum()):,} human answers have no belief of their own (the first: "
-                f"respondent {who!r}): ask the LLM as every human, at the same {', '.join(on)}"
-            )
-    pool = p[~p[cluster].isin(set(h[cluster]))].reset_index(drop=True)
-    if pool.empty:
-        raise DesignError("no LLM respondents beyond the humans: there is nothing to gain from")
-    for frame, columns in ((h, [outcome, belief]), (pool, [belief])):
-        for column in columns:
-            values = frame[column].to_numpy(np.float64)
-            if not np.isfinite(values).all():
-                raise DesignError(f"column {column!r} has missing or infinite values: mend them")
-    return h, pool
-
-
-def _numbers(value: Any, what: str) -> pd.Series[float]:
-    import pandas as pd
-
-    found = value if isinstance(value, pd.Series) else pd.Series(np.atleast_1d(value))
-    if found.index.dtype.kind in "iu" and len(found) == 1:
-        found.index = pd.Index(["statistic"])
-    found = found.astype(float)
-    if not np.isfinite(found.to_numpy()).all():
-        raise DesignError(f"the statistic of the {what} is not finite: {found.to_dict()}")
-    return found
-
-
-def _jackknife(
-    statistic: Statistic,
-    rows: pd.DataFrame,
-    columns: Sequence[str],
-    cluster: str,
-    groups: int,
-    rng: np.random.Generator,
-) -> list[Array]:
-    """Contributions of groups of respondents, (G, P), for each outcome column."""
-    import pandas as pd
-
-    codes, known = pd.factorize(rows[cluster])
-    size = min(groups, len(known))
-    if size < 2:
-        raise DesignError(f"{len(known)} respondent: errors need at least 2")
-    group = (rng.permutation(len(known)) % size)[codes]
-    found: list[list[Array]] = [[] for _ in columns]
-    for g in range(size):
-        kept = rows[group != g]
-        for place, column in enumerate(columns):
-            value = _numbers(statistic(kept, column), "rows without a group of respondents")
-            found[place].append(np.asarray(value, np.float64))
-    factor = np.sqrt((size - 1) / size)
-    return [factor * (np.mean(f, axis=0) - np.array(f)) for f in found]
-
-
-def _by_respondent(
-    influence: Statistic, rows: pd.DataFrame, column: str, cluster: str, size: int
-) -> Array:
-    import pandas as pd
-
-    given = np.asarray(influence(rows, column), np.float64).reshape(len(rows), -1)
-    if given.shape[1] != size or not np.isfinite(given).all():
-        raise DesignError(
-            f"influence gave {given.shape[1]} columns, finite: {bool(np.isfinite(given).all())}; "
-            f"the statistic has {size} numbers"
-        )
-    codes, known = pd.factorize(rows[cluster])
-    n = len(known)
-    found = np.column_stack([np.bincount(codes, c, n) for c in given.T])
-    return np.asarray((found - found.mean(axis=0)) * np.sqrt(n / (n - 1)))
-
-
-def _omega(c: Array, v: Array, tune: Tuning) -> Array:
-    if tune == "none":
-        return np.eye(len(c))
-    if tune == "full":
-        return np.asarray(c @ np.linalg.pinv(v, hermitian=True))
-    spread = np.diag(v)
-    known = spread > 0
-    weight = np.zeros(len(c))
-    weight[known] = np.diag(c)[known] / spread[known]
-    return np.diag(weight)
+    framed = pd.DataFrame(cov, index=names, columns=names)
+    return table, framed, pd.DataFrame(omega, index=names, columns=names), df

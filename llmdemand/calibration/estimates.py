@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llmdemand.calibration.checks.laws import SameLaw
+from llmdemand.calibration.checks.leakage import Leak
+from llmdemand.calibration.checks.options import Prompt
 from llmdemand.calibration.moments.moments import Moments
+from llmdemand.calibration.moments.tuning import RhoLaw
 from llmdemand.calibration.target import Target
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
@@ -110,30 +114,42 @@ class Calibration:
     lam : float
         Weight on the LLM's correction; 0 ignores the LLM.
     lam_raw : float
-        Before it was brought into [0, 1]; NaN where belief does not vary.
+        Before it was brought to 0 or more, and to where the objective stays concave; NaN where
+        belief does not vary.
     rule : str
         ``tuned``, ``aipw`` or ``fixed``.
     rho : float
-        PPI correlation of the target: of the humans' contributions to it with outcome and
-        with belief.
+        PPI correlation of the target (of the humans' contributions to it with outcome and with
+        belief), less what tuning gains from noise: ``1 - (1 - rho_raw^2)(n - 1)/(n - 2)``.
+    rho_raw : float
+        As it is in the sample.
     humans, llm : int
         n and N, respondents.
     n_eff : float
-        ``n`` times the variance of humans alone over the calibrated one, both with the
-        derivative of the target at the humans' estimate: humans that would be as precise.
+        Humans that would be as precise: ``n`` times the variance of humans alone over the
+        calibrated one, both with the derivative of the target at the humans' estimate, less what
+        tuning costs (`llmdemand.calibration.moments.tuning.effective`). It may be below n.
+    weights : int
+        How many weights were tuned to these humans: 1, or 0 where lambda is 0 or was given.
     table : pandas.DataFrame
-        ``lambda``, ``rho``, ``n_eff`` and ``humans saved``, with ``estimate, lower,
-        upper``: percentiles of a bootstrap of respondents, the derivative of the target held.
+        ``lambda``, ``rho``, ``n_eff`` and ``humans saved``, with ``estimate, lower, upper``. The
+        interval of rho is Fisher's, with a jackknife's error and a t law; that of n_eff follows
+        from it.
+    law : RhoLaw
+        The sampling law of rho, for plans.
     """
 
     lam: float
     lam_raw: float
     rule: str
     rho: float
+    rho_raw: float
     humans: int
     llm: int
     n_eff: float
+    weights: int
     table: pd.DataFrame
+    law: RhoLaw
 
     @property
     def saved(self) -> float:
@@ -151,9 +167,12 @@ class Calibrated(LogitFit):
     fits: dict[str, LogitFit] = field(repr=False)
     assumptions: pd.DataFrame = field(repr=False)
     imbalance: float
+    laws: SameLaw
+    leak: Leak
     notes: tuple[str, ...]
     ci: str
     alpha: float
+    prompt: Prompt | None
     moments: Moments = field(repr=False)
 
     @property

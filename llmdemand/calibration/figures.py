@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.estimates import Calibrated
     from llmdemand.calibration.power import Mix
 
-__all__ = ["LEGEND", "demand", "differences", "estimates", "new_axes", "respondents"]
+__all__ = ["LEGEND", "demand", "differences", "estimates", "laws", "new_axes", "respondents"]
 
 #: Humans, LLM, both, and what is no estimate: colours that the colour-blind tell apart.
 COLOUR = {
@@ -36,6 +36,7 @@ LEGEND: dict[str, Any] = {
     "columnspacing": 1.2,
     "labelspacing": 0.3,
 }
+_CELLS = 12
 _DASH = {"humans only": ":", "LLM only": "--", "calibrated": "-", "naive pooling": "-."}
 
 
@@ -204,3 +205,38 @@ def respondents(
     y = "cost" if axis == "cost" else "effective humans"
     said = f"for {goal:,.0f} effective humans" if axis == "cost" else "for the budget"
     return _named(ax, f"Whom to ask {said}", "humans", y)
+
+
+def laws(table: pd.DataFrame, p: float, ax: Axes | None = None) -> Axes:
+    """Belief by cell as humans and as further respondents: medians, quartiles, outer tenths.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `llmdemand.calibration.checks.laws.SameLaw`. Of more than 12 cells those with the
+        largest gaps are drawn.
+    p : float
+        p-value of equal laws.
+    ax : matplotlib Axes, optional
+        Where; new axes by default.
+    """
+    ax = new_axes(ax)
+    if len(table) > _CELLS:
+        table = table.loc[table["largest_gap"].nlargest(_CELLS).index.sort_values()]
+    for shift, side, colour, label in (
+        (-0.13, "humans", COLOURS[6], "as the humans"),
+        (0.13, "pool", COLOURS[1], "as further respondents"),
+    ):
+        for place, row in enumerate(table.to_dict("records")):
+            x = [place + shift] * 2
+            ax.plot(x, [row[f"{side}_0.1"], row[f"{side}_0.9"]], color=colour, lw=1)
+            ax.plot(x, [row[f"{side}_0.25"], row[f"{side}_0.75"]], color=colour, lw=4, alpha=0.6)
+            ax.plot(
+                x[:1], [row[f"{side}_0.5"]], "o", color=colour, ms=6, mfc="w",
+                label=label if place == 0 else None,
+            )  # fmt: skip
+    ax.set_xticks(range(len(table)), [str(c) for c in table.index])
+    if len(table) > 4:
+        ax.tick_params(axis="x", rotation=60)
+    title = f"Beliefs of both sides (equal laws: p = {p:.2g})"
+    return _named(ax, title, "cell", "belief: median, quartiles, tenths")

@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
-from llmdemand.calibration.estimates import Calibration, LogitFit
-from llmdemand.calibration.moments.assumptions import Prompt, assumptions
-from llmdemand.calibration.moments.moments import Moments, Parts, Scores
+from llmdemand.calibration.checks.assumptions import Evidence, assumptions
+from llmdemand.calibration.checks.laws import WARN, SameLaw, compare_laws
+from llmdemand.calibration.checks.leakage import Leak, leak
+from llmdemand.calibration.checks.options import (
+    BALANCE,
+    PRICE_ONLY,
+    CalibrationWarning,
+    Lam,
+    Prompt,
+    check_options,
+    few_humans,
+)
+from llmdemand.calibration.checks.population import imbalance
+from llmdemand.calibration.estimates import Calibration
+from llmdemand.calibration.fits import fit_of, llm_only, pooled, table_of
+from llmdemand.calibration.moments.moments import Moments
+from llmdemand.calibration.moments.tuning import (
+    FEW,
+    Contributions,
+    effective,
+    intervals,
+    lost,
+    widened,
+)
+from llmdemand.calibration.prompts import best_prompt, check_prompts
 from llmdemand.calibration.samples.entries import Model
 from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
-from llmdemand.errors import UsageError
-from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.outcomes.frames import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CalibrationWarning", "Lam", "calibrate", "calibrate_moments", "check_options"]
-
-Lam = Literal["tuned", "aipw"] | float
-_FLAT = 1e-12  # of the humans' variance: belief does not move with respondents
-_GROUPS = 2000
-#: Variance of a probability below which it is one number.
-FLAT = 1e-20
-PRICE_ONLY = (
-    "belief does not vary between respondents of the same price: it cannot stand in for any human, "
-    "lambda is 0 and the estimate that of humans alone; ask the LLM as each respondent (personas)"
-)
-
-
-class CalibrationWarning(UserWarning):
-    """Beliefs that cannot help, or an assumption that the data contradict."""
+__all__ = ["CalibrationWarning", "calibrate", "calibrate_moments"]
 
 
 def calibrate(
@@ -61,6 +66,7 @@ def calibrate(
     attribute: str | None = None,
     na: Literal["raise", "drop"] = "raise",
     prompt_chosen_on: Prompt | None = None,
+    prompts: Sequence[str] | None = None,
     reading: Reading | None = None,
     alpha: float = 0.05,
     reps: int = 999,
@@ -96,7 +102,7 @@ def calibrate(
         the regressors as random.
     lam : str or float
         ``tuned``; ``aipw`` (``N / (n + N)``, for beliefs that predict humans without bias); or a
-        number in [0, 1].
+        number from 0.
     price : str
         The price column.
     belief, case, alternative, base : str
@@ -111,7 +117,10 @@ def calibrate(
     prompt_chosen_on : str, optional
         ``others``, ``nobody`` or ``these``: on whose answers prompt and model were chosen.
         ``these`` is refused: beliefs that were fitted to the same answers look better than
-        they are.
+        they are. What is not stated is a warning in the verdict.
+    prompts : sequence of str, optional
+        Columns of beliefs, one for each prompt (or model) that was tried: the best for the target
+        is chosen here, by cross-fitting, so that no human's answer chooses their own belief.
     reading : str, optional
         Of a panel: ``final``, belief corrected by the choice of the whole answer, which may leave
         [0, 1], of all its rows (where some are unread, the share among the others at the same
@@ -120,7 +129,8 @@ def calibrate(
     alpha : float
         One minus the confidence level.
     reps, seed : int
-        Bootstrap of lambda, rho, n_eff and humans saved.
+        Permutations of respondents, by which both sides' beliefs are compared, and the folds of
+        `prompts`.
 
     Returns
     -------
@@ -130,16 +140,19 @@ def calibrate(
     ------
     DesignError
         Outcomes other than 0/1, beliefs outside [0, 1], humans without a belief of their own,
-        respondents that are not on both sides, no LLM respondents beyond the humans, cells with
-        fewer than 2 respondents, separated humans, no finite estimate.
+        respondents that are not on both sides or under other names, an LLM that was asked by
+        other prompts or models on the two sides, no LLM respondents beyond the humans, cells
+        with fewer than 2 respondents, separated humans, no finite estimate.
     UsageError
         For impossible options.
 
     Warns
     -----
     CalibrationWarning
-        If belief does not vary between respondents of a price (it then saves nobody), or the
-        two sides' beliefs differ so much that they are hardly samples of one population.
+        If belief does not vary between respondents of a price (it then saves nobody), the two
+        sides' beliefs differ in distribution or mean so much that they are hardly samples of
+        one population, belief is more spread among the humans than the pool allows (a leak), or
+        there are fewer than 30 humans.
 
     Notes
     -----
@@ -148,10 +161,13 @@ def calibrate(
     is never clipped. The covariance is ``A^-1 [S - lambda (C + C') + lambda^2 (V_n + V_N)] A^-1``,
     S, C, V sums over respondents of scores centred in their cell (prices held fixed); intervals
     use t with n - 1 degrees of freedom. With g the derivative of the target times ``A^-1``,
-    ``lambda = g'C g / g'(V_n + V_N) g``, brought into [0, 1], and ``rho = g'C g / sqrt(g'S g g'V_n
-    g)``. Whatever the LLM does, the estimate tends to the humans' own: an LLM that is wrong
-    costs precision, not validity (Angelopoulos, Duchi & Zrnic 2023, arXiv 2311.01453; for
-    LLM respondents Hullman, Broska, Sun & Shaw 2026, arXiv 2602.15785).
+    ``lambda = g'C g / g'(V_n + V_N) g``, at least 0, and ``rho = g'C g / sqrt(g'S g g'V_n g)``. A
+    tuned lambda above 0 costs: the covariance is multiplied by ``1 + 2/n``, intervals use t(n - 2),
+    and rho and n_eff are those without what a fitted weight gains from noise
+    (`llmdemand.calibration.moments.tuning`). Whatever the LLM does, the estimate tends to the
+    humans' own: an LLM that is wrong costs precision, not validity (Angelopoulos, Duchi & Zrnic
+    2023, arXiv 2311.01453; for LLM respondents Hullman, Broska, Sun & Shaw 2026, arXiv
+    2602.15785).
 
     Examples
     --------
@@ -164,22 +180,32 @@ def calibrate(
     True
     """
     check_options(lam, alpha, reps, seed, prompt_chosen_on)
-    pairs = pair(
-        humans,
-        beliefs,
-        formula,
-        model=model,
-        cluster=cluster,
-        belief=belief,
-        case=case,
-        alternative=alternative,
-        base=base,
-        focal=focal,
-        na=na,
-        reading=reading,
+    columns = [belief] if prompts is None else check_prompts(prompts, prompt_chosen_on)
+    tried = {
+        column: pair(
+            humans,
+            beliefs,
+            formula,
+            model=model,
+            cluster=cluster,
+            belief=column,
+            case=case,
+            alternative=alternative,
+            base=base,
+            focal=focal,
+            na=na,
+            reading=reading,
+        )
+        for column in columns
+    }
+    pairs, notes = tried[columns[0]], list[str]()
+    asked = Target.of(
+        target, at, price, focal, attribute, pairs.design, list(pairs.fit.params.index)
     )
-    terms = list(pairs.fit.params.index)
-    asked = Target.of(target, at, price, focal, attribute, pairs.design, terms)
+    if prompts is not None:
+        pairs, said = best_prompt(tried, asked, design, seed)
+        prompt_chosen_on = "cross-fitted"
+        notes.append(said)
     return calibrate_moments(
         Moments(pairs, design),
         asked,
@@ -188,6 +214,7 @@ def calibrate(
         alpha=alpha,
         reps=reps,
         seed=seed,
+        notes=tuple(notes),
     )
 
 
@@ -201,10 +228,13 @@ def calibrate_moments(
     reps: int = 999,
     seed: int = 1,
     notes: tuple[str, ...] = (),
+    told: Moments | None = None,
 ) -> CalibratedDemand:
-    """Calibrate data that are joined already; parameters as in `calibrate`."""
-    import pandas as pd
+    """Calibrate data that are joined already; parameters as in `calibrate`.
 
+    `told` are the same people with the beliefs that the LLM stated, where those that calibrate were
+    made from them: what is checked of an LLM is checked of those.
+    """
     if not moments.sampled:
         moments.check_cells()
     _ = moments.share  # an impossible design is refused before anything is computed
@@ -212,59 +242,50 @@ def calibrate_moments(
     n, more = pairs.humans.respondents, pairs.pool.respondents
     plain = moments.solve(moments.parts(0.0), "from the humans alone")
     scores = moments.scores(plain)
-    alone = _fit(moments, moments.parts(0.0), plain, scores.meat(0.0), n - 1, "humans only")
+    alone = fit_of(moments, moments.parts(0.0), plain, scores.meat(0.0), n - 1, "humans only")
     direction = np.linalg.solve(
         np.linalg.inv(moments.bread(moments.parts(0.0), plain)), target.gradient(alone)
     )
-    weights = scores.along(direction)
-    raw, rho = _tuned(*weights)
-    spread = moments.spread(pairs.humans)
+    found = Contributions(*scores.along(direction))
     says = [*notes, *pairs.dropped]
-    if not np.isfinite(raw):
-        warnings.warn(
-            PRICE_ONLY,
-            CalibrationWarning,
-            stacklevel=3,
-        )
-        says.append("belief does not vary between respondents of a price: it saves no humans")
-    value, rule = _lam(lam, raw, n, more)
-    if rule == "tuned" and np.isfinite(raw) and not 0 <= raw <= 1:
-        says.append(
-            f"lambda was {raw:.3g} and is brought to {value:g}: outside [0, 1] a maximum is not "
-            "guaranteed"
-        )
+    tuning = _tuning(found, lam, moments.most(plain), alpha, says)
+    value, weights = tuning.lam, tuning.weights
     parts = moments.parts(value)
     params = moments.solve(parts, "from the calibrated cell means")
     meat = (moments.scores(params) if moments.sampled else scores).meat(value)
-    fit = _fit(moments, parts, params, meat, n - 1, "calibrated")
+    fit = fit_of(moments, parts, params, meat * widened(n, weights), lost(n, weights), "calibrated")
     fits = {
         "humans only": alone,
-        "LLM only": _llm_only(moments, scores),
+        "LLM only": llm_only(moments, scores),
         "calibrated": fit,
-        "naive pooling": _pooled(moments, scores),
+        "naive pooling": pooled(moments, scores),
     }
-    table, ci = _table(fits, target, n, more, alpha)
-    left = weights[0] - value * weights[1]
-    n_eff = n * float(weights[0] @ weights[0] / (left @ left + value**2 * weights[2] @ weights[2]))
-    tuning = Calibration(
-        value,
-        raw,
-        rule,
-        rho,
-        n,
-        more,
-        n_eff,
-        _intervals(weights, lam, n_eff, rho, alpha, reps, seed),
+    table, ci = table_of(fits, target, n, more, alpha)
+    stated = moments if told is None else told
+    stated_scores = scores if told is None else stated.scores(plain)
+    laws = compare_laws(
+        *stated.told,
+        stated.row_names,
+        direction=stated.moves(direction),
+        reps=reps,
+        seed=seed,
     )
-    balance = _imbalance(moments, scores, plain)
-    if balance < 0.001:
-        warnings.warn(
-            "the LLM's beliefs for the humans and for its further respondents differ by more than "
-            f"chance (p = {balance:.2g}): the two are hardly samples of one population, and the "
-            "calibrated estimate leans on the assumption that they are; compare their covariates",
-            CalibrationWarning,
-            stacklevel=3,
-        )
+    balance = imbalance(stated, stated_scores, plain)
+    leaked = leak(Contributions(*stated_scores.along(direction)), reps=reps, seed=seed)
+    _warn(found, balance, laws, leaked, n)
+    evidence = Evidence(
+        n,
+        len(pairs.humans.cell),
+        pairs.cluster,
+        pairs.dropped,
+        moments.asked_design,
+        float(np.sqrt(moments.spread(pairs.humans))),
+        balance,
+        laws,
+        pairs.asked,
+        leaked,
+        prompt,
+    )
     return CalibratedDemand(
         fit.params,
         fit.cov,
@@ -277,203 +298,89 @@ def calibrate_moments(
         target=target,
         tuning=tuning,
         fits=fits,
-        assumptions=pd.DataFrame(assumptions(moments, balance, spread, prompt)),
+        assumptions=assumptions(evidence),
         imbalance=balance,
+        laws=laws,
+        leak=leaked,
         notes=tuple(dict.fromkeys(says)),
         ci=ci,
         alpha=alpha,
+        prompt=prompt,
         moments=moments,
     )
 
 
-def check_options(lam: Any, alpha: float, reps: int, seed: int, prompt: Any) -> None:
-    """Raise `UsageError` for impossible options of a calibration."""
-    if isinstance(lam, str):
-        if lam not in ("tuned", "aipw"):
-            raise UsageError(f"lam={lam!r}: use 'tuned', 'aipw' or a number from 0 to 1")
-    elif not isinstance(lam, Real) or not 0 <= float(lam) <= 1:
-        raise UsageError(f"lam={lam}: use a number from 0 (humans alone) to 1, or 'tuned'")
-    if not isinstance(alpha, Real) or not 0 < float(alpha) < 1:
-        raise UsageError(f"alpha={alpha!r}: give one minus the confidence level, as 0.05")
-    whole = isinstance(reps, Integral) and isinstance(seed, Integral)
-    if not whole or reps < 2 or seed < 0:
-        raise UsageError(
-            f"reps={reps!r}, seed={seed!r}: give whole numbers, at least 2 draws and a seed from 0"
+def _tuning(
+    found: Contributions, lam: Lam, most: float, alpha: float, says: list[str]
+) -> Calibration:
+    """lambda, what it brought, and how sure that is; what has to be said of it."""
+    n, more, raw = found.n, len(found.pool), found.best
+    value, rule = _lam(lam, raw, n, more, most)
+    if found.flat:
+        says.append("belief does not vary between respondents of a price: it saves no humans")
+    elif rule == "tuned" and raw < 0:
+        says.append(
+            f"lambda was {raw:.3g} and is brought to 0: belief goes against the answers, and the "
+            "estimate is that of humans alone"
         )
-    if prompt not in (None, "others", "nobody", "these"):
-        raise UsageError(f"prompt_chosen_on={prompt!r}: use 'others', 'nobody' or 'these'")
-    if prompt == "these":
-        raise UsageError(
-            "prompt_chosen_on='these': a prompt that was chosen on these humans' answers fits them "
-            "better than it fits others, and intervals would be too short; calibrate with humans "
-            "whose answers were not looked at (split them first)"
+    elif rule == "tuned" and raw > most:
+        says.append(
+            f"lambda was {raw:.3g} and is brought to {value:.3g}: beyond, a maximum is not "
+            "guaranteed with design='sampled'"
         )
+    elif rule == "tuned" and raw > 1:
+        says.append(
+            f"lambda is {raw:.3g}: beliefs vary less than the answers that they predict, and are "
+            "stretched; the objective is concave at any lambda where both sides share cells"
+            if most == np.inf
+            else f"lambda is {raw:.3g}: beliefs vary less than the answers that they predict"
+        )
+    weights = int(rule == "tuned" and value > 0)
+    ratio = found.ratio(value)
+    n_eff = effective(n, ratio) if weights else n * ratio
+    rho = found.corrected_rho
+    return Calibration(
+        value,
+        raw,
+        rule,
+        rho,
+        found.rho,
+        n,
+        more,
+        n_eff,
+        weights,
+        intervals(found, value, rule, n_eff, rho, most, alpha),
+        found.law,
+    )
 
 
-def _tuned(r: Array, q: Array, pool: Array) -> tuple[float, float]:
-    """The best lambda, NaN where belief does not vary, and the PPI correlation."""
-    s, c, v, v_pool = r @ r, r @ q, q @ q, pool @ pool
-    if not v + v_pool > _FLAT * s or not v > 0:
-        return float("nan"), 0.0
-    return float(c / (v + v_pool)), float(c / np.sqrt(s * v)) if s > 0 else 0.0
-
-
-def _lam(lam: Lam, raw: float, n: int, more: int) -> tuple[float, str]:
+def _lam(lam: Lam, raw: float, n: int, more: int, most: float) -> tuple[float, str]:
     if lam == "tuned":
-        return (float(min(max(raw, 0.0), 1.0)) if np.isfinite(raw) else 0.0), "tuned"
+        return (float(min(max(raw, 0.0), most)) if np.isfinite(raw) else 0.0), "tuned"
     if lam == "aipw":
         return more / (n + more), "aipw"
     return float(lam), "fixed"
 
 
-def _fit(
-    moments: Moments, parts: Parts, params: Array, meat: Array, df: float, name: str
-) -> LogitFit:
-    import pandas as pd
-
-    bread = moments.bread(parts, params)
-    terms = moments.pairs.fit.params.index
-    cov = pd.DataFrame(bread @ meat @ bread.T, index=terms, columns=terms)
-    frame, weights = _cases(moments)
-    return LogitFit(
-        pd.Series(params, index=terms),
-        cov,
-        float(df),
-        moments.pairs.design,
-        frame,
-        weights,
-        f"{moments.pairs.outcome} ({name})",
-    )
-
-
-def _cases(moments: Moments) -> tuple[pd.DataFrame, Array]:
-    """The cases that quantities average over: the cells, or the humans' own."""
-    pairs = moments.pairs
-    if moments.sampled:
-        assert pairs.fit.frame is not None
-        return pairs.fit.frame, pairs.fit.weights
-    frame = pairs.rows
-    if not pairs.outside:
-        sizes = np.diff(np.append(pairs.begin, len(frame)))
-        name = pairs.design.group  # type: ignore[attr-defined]
-        frame = frame.assign(**{name: np.repeat(np.arange(len(sizes)), sizes)})
-    return frame, moments.share
-
-
-def _llm_only(moments: Moments, scores: Scores) -> LogitFit:
-    parts = moments.llm_parts
-    params = moments.solve(parts, "from the LLM alone")
-    own = moments.scores(params).pool if moments.sampled else scores.pool
-    return _fit(moments, parts, params, own.T @ own, len(own) - 1, "LLM only")
-
-
-def _pooled(moments: Moments, scores: Scores) -> LogitFit:
-    parts, share = moments.pooled_parts, moments.human_share
-    params = moments.solve(parts, "from humans and LLM pooled")
-    found = moments.scores(params) if moments.sampled else scores
-    meat = share**2 * found.r.T @ found.r + (1 - share) ** 2 * found.pool.T @ found.pool
-    df = len(found.r) + len(found.pool) - 1
-    return _fit(moments, parts, params, meat, df, "naive pooling")
-
-
-def _table(
-    fits: Mapping[str, LogitFit], target: Target, n: int, more: int, alpha: float
-) -> tuple[pd.DataFrame, str]:
-    """The four estimates of the target, and how their intervals were made."""
-    import pandas as pd
-
-    count = {"humans only": n, "LLM only": more, "calibrated": n, "naive pooling": n + more}
-    note = {
-        "humans only": "valid",
-        "LLM only": "a statement about the LLM, not about people",
-        "calibrated": f"valid, sharpened by {more:,} LLM respondents",
-        "naive pooling": "WARNING: biased unless the LLM answers as humans do",
-    }
-    rows, ci = {}, ""
-    for name, fit in fits.items():
-        found = target.quantity(fit, alpha)
-        row = found.table.iloc[0]
-        rows[name] = {
-            **{k: float(row[k]) for k in ("estimate", "se", "lower", "upper")},
-            "respondents": count[name],
-            "note": note[name],
-        }
-        ci = found.ci if name == "calibrated" else ci
-    return pd.DataFrame(rows).T.astype(
-        dict.fromkeys(("estimate", "se", "lower", "upper"), float) | {"respondents": int}
-    ), ci
-
-
-def _intervals(
-    weights: tuple[Array, Array, Array],
-    lam: Lam,
-    n_eff: float,
-    rho: float,
-    alpha: float,
-    reps: int,
-    seed: int,
-) -> pd.DataFrame:
-    """lambda, rho, n_eff and humans saved, with percentiles over drawn respondents.
-
-    Respondents are drawn as they are, in random groups where a side has more than 2,000.
-    """
-    import pandas as pd
-
-    r, q, pool = weights
-    n, more = len(r), len(pool)
-    rng = np.random.default_rng(seed)
-    human = _drawn_sums([r * r, r * q, q * q, r, q], reps, rng)
-    llm = _drawn_sums([pool * pool, pool], reps, rng)
-    s = human[:, 0] - human[:, 3] ** 2 / n
-    c = human[:, 1] - human[:, 3] * human[:, 4] / n
-    v = human[:, 2] - human[:, 4] ** 2 / n
-    v_pool = llm[:, 0] - llm[:, 1] ** 2 / more
-    with np.errstate(invalid="ignore", divide="ignore"):
-        flat = ~(v + v_pool > _FLAT * s)
-        raw = np.where(flat, 0.0, c / (v + v_pool))
-        correlation = np.where(flat, 0.0, c / np.sqrt(s * v))
-        value = np.clip(raw, 0, 1) if lam == "tuned" else np.full(reps, _lam(lam, 0.0, n, more)[0])
-        left = s - 2 * value * c + value**2 * (v + v_pool)
-        drawn = {"lambda": value, "rho": correlation, "n_eff": n * s / left}
-    # Rounding would show as minus nothing saved.
-    drawn["n_eff"] = np.round(drawn["n_eff"], 9)
-    drawn["humans saved"] = drawn["n_eff"] - n
-    found, _ = _lam(lam, _tuned(*weights)[0], n, more)
-    estimate = {"lambda": found, "rho": rho, "n_eff": n_eff, "humans saved": n_eff - n}
-    ends = {k: np.nanquantile(d, [alpha / 2, 1 - alpha / 2]) for k, d in drawn.items()}
-    return pd.DataFrame(
-        {k: {"estimate": estimate[k], "lower": ends[k][0], "upper": ends[k][1]} for k in estimate}
-    ).T
-
-
-def _drawn_sums(columns: list[Array], reps: int, rng: np.random.Generator) -> Array:
-    """Sums over bootstrap samples, (reps, columns)."""
-    values = np.column_stack(columns)
-    size = len(values)
-    if size > _GROUPS:
-        group = rng.permutation(size) % _GROUPS
-        values = np.column_stack([np.bincount(group, c, _GROUPS) for c in values.T])
-    counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=reps)
-    return np.asarray(counts @ values)
-
-
-def _imbalance(moments: Moments, scores: Scores, params: Array) -> float:
-    """p-value of equal mean scores of belief on both sides."""
-    from scipy import stats
-
-    # In units of what humans differ by: free of the scale of regressors, and rounding is small.
-    unit = np.sqrt(np.diag(scores.r.T @ scores.r))
-    unit[unit == 0] = 1.0
-    gap = moments.imbalance(params) / unit
-    cov = (scores.q.T @ scores.q + scores.pool.T @ scores.pool) / np.outer(unit, unit)
-    values, vectors = np.linalg.eigh(cov)
-    kept = values > max(1e-10 * float(values.max()), _FLAT)
-    if not kept.any():  # every respondent of a price is told alike: any difference is no chance
-        return 1.0 if float(gap @ gap) < _FLAT else 0.0
-    along = vectors[:, kept].T @ gap
-    wald, k = float(np.sum(along**2 / values[kept])), int(kept.sum())
-    df = min(len(scores.q), len(scores.pool)) - 1
-    if df < k:
-        return float(stats.chi2.sf(wald, k))
-    # Hotelling's law: the limit is too sure of a covariance that few respondents give.
-    return float(stats.f.sf(wald * (df + 1 - k) / (k * df), k, df + 1 - k))
+def _warn(found: Contributions, balance: float, laws: SameLaw, leaked: Leak, n: int) -> None:
+    """Warn the caller of `calibrate` of what may make the result wrong."""
+    said = []
+    if found.flat:
+        said.append(PRICE_ONLY)
+    if balance < BALANCE and laws.p >= WARN:
+        said.append(
+            "the LLM's beliefs for the humans and for its further respondents differ by more than "
+            f"chance (p = {balance:.2g}): the two are hardly samples of one population, and the "
+            "calibrated estimate leans on the assumption that they are; compare their covariates"
+        )
+    if laws.p < WARN:
+        said.append(laws.warning)
+    if leaked.warned:
+        said.append(
+            "belief may know the answers of these humans (a leak, or a prompt that was tuned on "
+            f"them): {leaked.evidence}"
+        )
+    if n < FEW:
+        said.append(few_humans(n))
+    for text in said:
+        warnings.warn(text, CalibrationWarning, stacklevel=4)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
-from llmdemand.calibration.moments.moments import Moments
-from llmdemand.calibration.moments.rectified import logit_data
-from llmdemand.calibration.ppi import (
-    FLAT,
+from llmdemand.calibration.checks.options import (
     PRICE_ONLY,
     CalibrationWarning,
     Lam,
-    calibrate_moments,
     check_options,
 )
+from llmdemand.calibration.moments.moments import Moments
+from llmdemand.calibration.moments.rectified import logit_data
+from llmdemand.calibration.ppi import calibrate_moments
 from llmdemand.calibration.samples.samples import Pairs, Sample, pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Link", "cross_fitted", "recalibrated"]
 
 Link = Literal["logit", "identity"]
+_FLAT = 1e-20  # variance of a probability below which it is one number
 
 
 def recalibrated(
@@ -119,7 +119,7 @@ def recalibrated(
         + (f" with {', '.join(covariates)}" if covariates else "")
         + "; 'LLM only' is the LLM after that"
     ]
-    if not covariates and Moments(pairs, design).spread(pairs.humans) < FLAT:
+    if not covariates and Moments(pairs, design).spread(pairs.humans) < _FLAT:
         # Predictions then differ between folds alone, which says nothing about persons.
         warnings.warn(PRICE_ONLY, CalibrationWarning, stacklevel=2)
         notes.append("belief does not vary between respondents of a price: lambda is 0")
@@ -135,6 +135,7 @@ def recalibrated(
         reps=reps,
         seed=seed,
         notes=tuple(notes),
+        told=Moments(pairs, design),
     )
 
 

@@ -29,15 +29,18 @@ class SamplePlan(OneLine):
     Attributes
     ----------
     table : pandas.DataFrame
-        Rows ``humans alone`` and ``humans and LLM`` (the best mix); where a pilot tells how
-        uncertain rho is, also the best mixes at both ends of its interval: ``rho, humans, llm,
-        llm_answers_as`` (humans and others whom the LLM answers as), ``cost, n_eff, se``.
+        Rows ``humans alone`` and ``humans and LLM`` (the best mix); of a pilot, which tells how
+        uncertain rho is, also the best mixes at its estimate and at both ends of its interval:
+        ``rho, humans, llm, llm_answers_as`` (humans and others whom the LLM answers as), ``cost,
+        n_eff, se``.
     best, alone : Mix
         The cheapest (or, on a budget, most precise) mix, and humans alone.
     curve : pandas.DataFrame
         ``humans, llm, cost, n_eff`` over the number of humans: the figure.
     rho, threshold : float
-        PPI correlation of the target, and the one above which the LLM pays.
+        PPI correlation that is planned with, and the one above which the LLM pays.
+    assurance : float or None
+        Confidence with which a pilot's rho is at least that; None if rho was given.
     pays : bool
         Whether the best mix has LLM respondents.
     goal : float
@@ -67,6 +70,7 @@ class SamplePlan(OneLine):
     se: float
     target: str
     gamma: float
+    assurance: float | None = None
 
     def verdict(self) -> str:
         """Whether the LLM pays, in a sentence."""
@@ -76,6 +80,11 @@ class SamplePlan(OneLine):
             if math.isfinite(self.threshold)
             else f"an LLM respondent costs {self.gamma:.3g} humans, and pays at no correlation"
         )
+        if self.assurance is not None:
+            compared += (
+                f"; with {100 * self.assurance:g} % assurance rho is at least that, the pilot's "
+                f"estimate is {self.table['rho'].iloc[2]:.3g}"
+            )
         short = "" if self.reached else " The budget does not reach the goal."
         if not self.pays:
             return f"Ask humans alone, {self.alone.humans:,}: {compared}.{short}"
@@ -120,6 +129,7 @@ def plan_sample(
     target_se: float | None = None,
     n_eff: float | None = None,
     budget: float | None = None,
+    assurance: float = 0.8,
     fewest: int = 30,
 ) -> SamplePlan:
     """Plan a sample of humans and language-model respondents.
@@ -138,6 +148,11 @@ def plan_sample(
         Or: the number of humans to whose precision it should come.
     budget : float, optional
         What may be spent. Alone: as precise as it allows. With a goal: whether it suffices.
+    assurance : float
+        Of a pilot: the confidence with which the plan reaches what it promises. Its rho is an
+        estimate; the plan takes the one that rho is at least with this confidence, and for
+        `target_se` the variance per human that it is at most. At 0.5 it plans with the middle of
+        what is likely, and falls short half of the time.
     fewest : int
         Humans at the least: with fewer than about 30 intervals from t laws are a hope.
 
@@ -154,8 +169,10 @@ def plan_sample(
     -----
     n humans cost ``n (cost_human + cost_llm)``, as the LLM has to answer for each of them too, and
     N more LLM respondents ``N cost_llm``; they are worth ``n (n + N) / (n + (1 - rho^2) N)`` humans
-    (see `power.effective_n`). Published correlations of LLMs with people gave gains of 0 to 14
-    per cent: a pilot of 50 to 100 humans is worth more than a guess.
+    (see `power.effective_n`). The worth of a mix grows with rho, so that the plan for a rho which
+    the truth exceeds with confidence a reaches its effective humans with confidence a. Published
+    correlations of LLMs with people gave gains of 0 to 14 per cent: a pilot of 50 to 100 humans is
+    worth more than a guess.
 
     Examples
     --------
@@ -169,9 +186,13 @@ def plan_sample(
 
     if pilot is None and rho is None:
         raise UsageError("give a pilot (a calibration on some humans) or rho=...")
+    if not 0 < assurance < 1:
+        raise UsageError(f"assurance={assurance}: give a number between 0 and 1, as 0.8")
+    assured = None
     if rho is None:
         assert pilot is not None
-        rho = pilot.rho
+        assured = assurance
+        rho = _assured_rho(pilot, assurance)
     if target_se is not None and n_eff is not None:
         raise UsageError("give target_se or n_eff, not both")
     if target_se is not None and pilot is None:
@@ -185,6 +206,7 @@ def plan_sample(
     one = math.nan
     if pilot is not None:
         one = float(pilot.table["se"].iloc[0]) * math.sqrt(pilot.tuning.humans)
+        one *= _upper_scale(pilot.tuning.humans, assurance)
     goal = (one / target_se) ** 2 if target_se is not None else n_eff
     common = {"cost_human": cost_human, "cost_llm": cost_llm, "fewest": fewest}
 
@@ -195,6 +217,7 @@ def plan_sample(
     rows = [("humans alone", math.nan, alone), ("humans and LLM", rho, best)]
     if pilot is not None:
         low, high = (float(v) for v in pilot.tuning.table.to_numpy(float)[1, 1:])
+        rows += [("  at the pilot's rho", pilot.rho, solve(max(pilot.rho, 0.0)))]
         rows += [("  if rho is lower", low, solve(max(low, 0.0)))]
         rows += [("  if rho is higher", high, solve(max(high, 0.0)))]
     table = pd.DataFrame(
@@ -227,7 +250,20 @@ def plan_sample(
         one / math.sqrt(best.n_eff),
         "target" if pilot is None else pilot.target.label,
         cost_llm / cost_human,
+        assured,
     )
+
+
+def _assured_rho(pilot: CalibratedDemand, assurance: float) -> float:
+    """The correlation that a pilot's is at least, with that confidence; 0 if none is."""
+    return max(pilot.tuning.law.quantile(1 - assurance), 0.0) if pilot.rho else 0.0
+
+
+def _upper_scale(n: int, assurance: float) -> float:
+    """How much larger than a pilot's the standard deviation of a human may be, at most."""
+    from scipy import stats
+
+    return math.sqrt((n - 1) / float(stats.chi2.ppf(1 - assurance, n - 1)))
 
 
 def _curve(

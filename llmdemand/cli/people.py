@@ -61,7 +61,7 @@ def calibrate(
         str | None,
         typer.Option(
             "--lambda",
-            help="[b]tuned[/b], [b]aipw[/b], or a number from 0 to 1; tuned by default, aipw with "
+            help="[b]tuned[/b], [b]aipw[/b], or a number from 0; tuned by default, aipw with "
             "--recalibrate.",
         ),
     ] = None,
@@ -86,7 +86,17 @@ def calibrate(
     na: Annotated[str, typer.Option(help="Missing values: [b]raise[/b] or [b]drop[/b].")] = "raise",
     prompt_chosen_on: Annotated[
         str | None,
-        typer.Option(help="Whose answers chose the prompt: [b]others[/b], [b]nobody[/b]."),
+        typer.Option(
+            help="Whose answers chose the prompt: [b]others[/b], [b]nobody[/b]; a warning without."
+        ),
+    ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt",
+            help="Column with the beliefs of one of several prompts, of which the best is chosen "
+            "by cross-fitting; repeated.",
+        ),
     ] = None,
     reading: Annotated[
         str | None,
@@ -107,7 +117,10 @@ def calibrate(
     """
     if folder is not None:
         result_folder(folder)
-    people, answers = read_table(humans, "humans"), read_beliefs(beliefs)
+    people = read_table(humans, "humans", cluster)
+    answers = read_beliefs(beliefs, cluster)
+    if prompts and recalibrate:
+        raise UsageError("--prompt is for a calibration without --recalibrate")
     with warnings_as_lines():
         found = _calibrated(
             people,
@@ -130,6 +143,7 @@ def calibrate(
             prompt_chosen_on=prompt_chosen_on,
             reading=reading,
             seed=seed,
+            **({"prompts": prompts} if prompts else {}),
         )
         people_found = _compared(
             found,
@@ -158,8 +172,8 @@ def calibrate(
         say(f"\nFiles in {folder}/: report.html (the page to open), tables/, figures/")
 
 
-def read_table(path: Path, what: str) -> pd.DataFrame:
-    """A CSV or parquet file.
+def read_table(path: Path, what: str, cluster: str = "respondent_id") -> pd.DataFrame:
+    """A CSV or parquet file; respondents with zeros in front, as 007, stay text.
 
     Raises
     ------
@@ -174,13 +188,19 @@ def read_table(path: Path, what: str) -> pd.DataFrame:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pd.read_parquet(path)
         if path.suffix.lower() in (".csv", ".txt", ".tsv"):
-            return pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
+            sep = "\t" if path.suffix.lower() == ".tsv" else ","
+            frame = pd.read_csv(path, sep=sep)
+            if cluster in frame.columns and frame[cluster].dtype.kind in "iuf":
+                ids = pd.read_csv(path, sep=sep, usecols=[cluster], dtype=str)[cluster]
+                if ids.str.fullmatch("0[0-9]+").any():
+                    frame[cluster] = ids
+            return frame
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
         raise UsageError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
     raise UsageError(f"{path}: {what} are read from .csv or .parquet files")
 
 
-def read_beliefs(path: Path) -> pd.DataFrame | Panel:
+def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | Panel:
     """A panel where the file is one, else a table."""
     from llmdemand.core.panel import Panel
     from llmdemand.errors import PanelError
@@ -195,7 +215,7 @@ def read_beliefs(path: Path) -> pd.DataFrame | Panel:
             raise PanelError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
         if b"llmdemand" in metadata:
             return Panel.read(path)
-    return read_table(path, "beliefs")
+    return read_table(path, "beliefs", cluster)
 
 
 def _lam(text: str | None, recalibrate: bool) -> Any:
@@ -206,7 +226,7 @@ def _lam(text: str | None, recalibrate: bool) -> Any:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"--lambda {text!r}: give tuned, aipw or a number from 0 to 1") from None
+        raise UsageError(f"--lambda {text!r}: give tuned, aipw or a number from 0") from None
 
 
 def _calibrated(
@@ -267,6 +287,12 @@ def _plain(people: People) -> dict[str, Any]:
         "coefficients": records(found.tidy().rename_axis("term").reset_index()),
         "assumptions": records(found.assumptions),
         "imbalance_p": found.imbalance,
+        "beliefs": {
+            "p": found.laws.p,
+            "parts": found.laws.parts,
+            "table": records(found.laws.table.rename_axis("cell").reset_index()),
+        },
+        "warnings": list(found.warnings),
         "notes": list(found.notes),
         "discrepancy": None
         if people.discrepancy is None

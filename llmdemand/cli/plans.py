@@ -41,6 +41,10 @@ def plan(
     n_eff: Annotated[
         float | None, typer.Option(help="Or: humans to whose precision it should come.")
     ] = None,
+    assurance: Annotated[
+        float | None,
+        typer.Option(help="Of --humans: confidence that the plan keeps its promise; 0.8."),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for table and figure of a sample plan.")
     ] = None,
@@ -91,6 +95,7 @@ def plan(
             target_se=target_se,
             n_eff=n_eff,
             budget=budget,
+            **({} if assurance is None else {"assurance": assurance}),
         )
         _print_sample_plan(chosen, as_json)
         return
@@ -99,6 +104,7 @@ def plan(
         "--cost-llm": cost_llm,
         "--target-se": target_se,
         "--n-eff": n_eff,
+        "--assurance": assurance,
         "--out": folder,
     }
     odd = [name for name, value in given.items() if value is not None]

@@ -14,6 +14,7 @@ from scipy import optimize, stats
 import llmdemand as ld
 from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.moments.rectified import Combined, logit_data
+from llmdemand.calibration.moments.tuning import Contributions, effective
 from llmdemand.calibration.paired import paired_panel
 from llmdemand.calibration.power import effective_n
 from llmdemand.calibration.ppi import CalibrationWarning, calibrate
@@ -128,8 +129,9 @@ def test_at_lambda_zero_a_panel_of_travellers_is_the_conditional_logit():
     assert "27 of 720 LLM answers have no belief" in pivot.notes[0]
     assert "belief is corrected by the final choices" in found.notes[0]
     tuned = calibrate(half, panel, "choice ~ price", **options)
-    assert 0 <= tuned.lam <= 1
-    assert tuned.n_eff >= tuned.tuning.humans == 88
+    assert tuned.lam >= 0
+    assert tuned.n_eff > 84
+    assert tuned.tuning.humans == 88
 
 
 def test_the_llm_alone_and_naive_pooling_are_fractional_logits():
@@ -211,7 +213,8 @@ def test_an_llm_that_knows_the_answers_has_the_lambda_of_pooling(more):
     assert found.lam == pytest.approx(q @ q / (q @ q + pool @ pool), rel=1e-9)
     assert found.rho == pytest.approx(1.0)
     assert found.lam == pytest.approx(more / (1 + more), abs=0.15 / (1 + more))
-    assert found.n_eff == pytest.approx(n / (1 - found.lam), rel=1e-9)
+    assert found.n_eff == pytest.approx(effective(n, 1 / (1 - found.lam)), rel=1e-9)
+    assert found.tuning.table.loc["rho"].tolist() == pytest.approx([1, 1, 1])
 
 
 def test_an_llm_that_knows_nothing_of_people_is_worth_no_humans():
@@ -331,11 +334,15 @@ def by_hand(humans, beliefs, lam, share=None, direction=(0.0, 1.0)):
     g = bread(estimate(0.0)) @ np.asarray(direction)
     tuned = (g @ c_ @ g) / (g @ (v_n + v_pool) @ g)
     rho = (g @ c_ @ g) / np.sqrt((g @ s @ g) * (g @ v_n @ g))
-    lam = min(max(tuned, 0.0), 1.0) if lam == "tuned" else lam
+    fitted, lam = lam == "tuned", max(tuned, 0.0) if lam == "tuned" else lam
     params = estimate(lam)
-    a = bread(params)
-    cov = a @ (s - lam * (c_ + c_.T) + lam**2 * (v_n + v_pool)) @ a
-    n_eff = len(people) * (g @ s @ g) / (g @ (s - lam * (c_ + c_.T) + lam**2 * (v_n + v_pool)) @ g)
+    a, n = bread(params), len(people)
+    meat = s - lam * (c_ + c_.T) + lam**2 * (v_n + v_pool)
+    cov = a @ meat @ a * (1 + 2 / n if fitted else 1)
+    ratio = (g @ s @ g) / (g @ meat @ g)
+    # Without what one fitted weight gains from noise, and with what it adds to the variance.
+    gain = ((n - 4) * (ratio - 1) - 1) / (n - 1)
+    n_eff = n * (1 + gain) / (1 + 1 / (n - 3)) if fitted else n * ratio
     return params, cov, tuned, rho, n_eff
 
 
@@ -357,11 +364,14 @@ def test_it_is_what_the_docstring_says(lam, design):
     np.testing.assert_allclose(found.params, params, rtol=1e-8)
     np.testing.assert_allclose(found.cov, cov, rtol=1e-7)
     assert found.tuning.lam_raw == pytest.approx(tuned, rel=1e-8)
-    assert found.rho == pytest.approx(rho, rel=1e-8)
+    assert found.tuning.rho_raw == pytest.approx(rho, rel=1e-8)
+    n = found.tuning.humans
+    assert found.rho**2 == pytest.approx(1 - (1 - rho**2) * (n - 1) / (n - 2), rel=1e-8)
     assert found.n_eff == pytest.approx(n_eff, rel=1e-8)
     table = found.table.loc["calibrated"]
     assert table["se"] == pytest.approx(np.sqrt(cov[1, 1]), rel=1e-7)
-    half = stats.t.ppf(0.975, found.tuning.humans - 1) * np.sqrt(cov[1, 1])
+    df = n - 2 if lam == "tuned" else n - 1
+    half = stats.t.ppf(0.975, df) * np.sqrt(cov[1, 1])
     assert table["upper"] - table["estimate"] == pytest.approx(half, rel=1e-7)
 
 
@@ -427,7 +437,13 @@ def test_n_eff_is_the_closed_form_where_both_sides_have_one_variance():
     ]
     found = calibrate(humans, pd.concat([beliefs, *copies]), reps=2)
     assert 0 < found.tuning.lam_raw < 1
-    assert found.n_eff == pytest.approx(effective_n(found.rho, 400, 1200), rel=2e-3)
+    ratio = effective_n(found.tuning.rho_raw, 400, 1200) / 400
+    assert found.n_eff == pytest.approx(effective(400, ratio), rel=2e-3)
+    low, high = found.tuning.table.loc["n_eff", ["lower", "upper"]]
+    ends = found.tuning.table.loc["rho", ["lower", "upper"]]
+    assert [low, high] == pytest.approx(
+        [effective_n(r, 400, 1200) / (1 + 1 / 397) for r in ends], rel=2e-3
+    )
 
 
 @pytest.mark.parametrize("target", ["price", "share", "elasticity", "wtp"])
@@ -438,11 +454,14 @@ def test_the_tuned_lambda_makes_the_variance_of_its_target_least(target):
     assert 0.05 < tuned.lam < 1
     grid = np.linspace(0, 1, 11)
     others = [calibrate(humans, beliefs, target=target, at=at, lam=v, reps=2) for v in grid]
-    assert all(o.n_eff <= tuned.n_eff * (1 + 1e-12) for o in others)
+    same = calibrate(humans, beliefs, target=target, at=at, lam=tuned.lam, reps=2)
+    assert all(o.n_eff <= same.n_eff * (1 + 1e-12) for o in others)
+    assert tuned.n_eff < same.n_eff  # what is tuned costs
     # Where estimates move with lambda so do the derivatives that errors are made of.
     se = [o.table.loc["calibrated", "se"] for o in others]
-    assert tuned.table.loc["calibrated", "se"] <= min(se) * 1.03
-    assert tuned.table.loc["calibrated", "se"] < max(se) / 1.02
+    assert same.table.loc["calibrated", "se"] <= min(se) * 1.03
+    assert same.table.loc["calibrated", "se"] < max(se) / 1.02
+    np.testing.assert_allclose(tuned.bse / same.bse, np.sqrt(1 + 2 / tuned.tuning.humans))
 
 
 def test_lambda_is_tuned_to_what_is_asked_for():
@@ -540,17 +559,54 @@ def test_bootstrap_refits_spread_as_the_covariance_says():
     np.testing.assert_allclose(spread, found.bse, rtol=0.15)  # Monte Carlo: 5 %
 
 
-def test_intervals_of_lambda_rho_and_n_eff_are_drawn_with_a_seed():
+def test_intervals_of_lambda_rho_and_n_eff_hold_their_estimates():
     humans, beliefs = complete(answers=1)
-    one, same, other = (calibrate(humans, beliefs, reps=199, seed=s) for s in (1, 1, 2))
-    pd.testing.assert_frame_equal(one.tuning.table, same.tuning.table)
-    assert not one.tuning.table.equals(other.tuning.table)
-    table = one.tuning.table
+    found = calibrate(humans, beliefs, reps=2)
+    table, n = found.tuning.table, found.tuning.humans
     assert (table["lower"] < table["estimate"]).all()
     assert (table["estimate"] < table["upper"]).all()
-    np.testing.assert_allclose(
-        table.loc["humans saved"], table.loc["n_eff"] - one.tuning.humans, rtol=1e-12
+    np.testing.assert_allclose(table.loc["humans saved"], table.loc["n_eff"] - n, rtol=1e-12)
+    wide = calibrate(humans, beliefs, alpha=0.5, reps=2).tuning.table
+    assert (wide["upper"] - wide["lower"] < table["upper"] - table["lower"]).all()
+
+
+def test_the_error_of_rho_is_that_of_leaving_each_human_out():
+    """Fisher's z again and again without one of the humans."""
+    rng = np.random.default_rng(3)
+    r = rng.normal(size=40)
+    q = r + rng.normal(size=40) ** 2
+    r, q, pool = r - r.mean(), q - q.mean(), rng.normal(size=200)
+    law = Contributions(r, q, pool).law
+    zs = [np.arctanh(np.corrcoef(np.delete(r, i), np.delete(q, i))[0, 1]) for i in range(40)]
+    assert law.z == pytest.approx(np.arctanh(np.corrcoef(r, q)[0, 1]))
+    assert law.se == pytest.approx(np.sqrt(39 / 36 * np.sum((zs - np.mean(zs)) ** 2)))
+    assert 0 < law.df < 38
+    assert law.quantile(0.975) == pytest.approx(
+        np.tanh(law.z + stats.t.ppf(0.975, law.df) * law.se)
     )
+
+
+def test_a_lambda_above_one_stretches_beliefs_that_vary_too_little():
+    """The same beliefs drawn to the middle: the same estimate with a larger lambda."""
+    humans, beliefs = complete(humans=200, llm=400, answers=1)
+    flat = beliefs.assign(belief=0.5 + 0.05 * (beliefs["belief"] - 0.5))
+    one, other = calibrate(humans, beliefs, reps=2), calibrate(humans, flat, reps=2)
+    assert other.lam == pytest.approx(20 * one.lam)
+    agree(one, other, 1e-8)
+    assert other.n_eff == pytest.approx(one.n_eff) and one.n_eff > 210
+    assert "vary less than the answers" in " ".join(other.notes)
+    fixed = calibrate(humans, flat, lam=other.lam, reps=2)
+    np.testing.assert_allclose(fixed.params, other.params, rtol=1e-9)
+
+
+def test_of_sampled_rows_lambda_stays_where_a_maximum_is_guaranteed():
+    humans, beliefs = complete(humans=200, llm=400, answers=1)
+    flat = beliefs.assign(belief=beliefs["belief"].mean() + 0.1 * (beliefs["belief"] - 0.5))
+    found = calibrate(humans, flat, design="sampled", reps=2)
+    most = found.moments.most(found.fits["humans only"].params.to_numpy())
+    assert 1 <= most < np.inf
+    assert found.lam == min(max(found.tuning.lam_raw, 0), most)
+    assert found.moments.bread(found.moments.parts(most), found.params.to_numpy())[1, 1] > 0
 
 
 # What must not matter -----------------------------------------------------------------------

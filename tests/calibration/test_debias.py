@@ -29,7 +29,8 @@ def test_for_a_mean_it_is_the_closed_form(data):
     variance = cov[0, 0] / n - lam * cov[0, 1] / n
     assert found.omega.iloc[0, 0] == pytest.approx(lam)
     assert found.table["estimate"].iloc[0] == pytest.approx(estimate)
-    assert found.table["se"].iloc[0] == pytest.approx(np.sqrt(variance))
+    assert found.table["se"].iloc[0] == pytest.approx(np.sqrt(variance * (1 + 2 / n)))
+    assert found.df == n - 2
 
 
 def test_the_influence_function_of_a_mean_gives_the_same(data):
@@ -62,7 +63,9 @@ def test_logit_coefficients_are_nearly_those_of_calibrate(data):
     assert row["estimate"] == pytest.approx(known["estimate"], abs=0.25 * known["se"])
     assert row["se"] == pytest.approx(known["se"], rel=0.08)
     full = debias(coefficients, data.humans, data.beliefs, tune="full", **options)
-    assert (full.table["se"] <= found.table["se"] + 1e-12).all()
+    # Two weights for each number cost more than one.
+    cost = np.sqrt((1 + 4 / 150) / (1 + 2 / 150))
+    assert (full.table["se"] <= cost * found.table["se"] + 1e-12).all()
     one = debias(coefficients, data.humans, data.beliefs, tune="none", **options)
     assert np.array_equal(one.omega, np.eye(2))
 
@@ -73,18 +76,19 @@ def test_a_useless_llm_costs_nothing(data):
     assert found["estimate"] == found["humans_only"] and found["n_eff"] == pytest.approx(150)
 
 
+@pytest.mark.filterwarnings("ignore:the LLM's beliefs for the humans:llmdemand.CalibrationWarning")
 def test_intervals_keep_their_promise_roughly():
-    """The truth from three million humans; a hundred samples of 150."""
+    """The truth from three million humans; sixty samples of 150."""
     rng, truth = np.random.default_rng(0), 0.0
     z = rng.standard_normal(3_000_000)
     price = rng.choice([30.0, 35.0, 40.0, 45.0], size=len(z))
     truth = (1 / (1 + np.exp(0.25 * (price - 37) - 2 * z))).mean()
     hits = 0
-    for seed in range(100):
+    for seed in range(60):
         data = paired_panel(humans=150, llm=300, answers=1, seed=seed)
-        row = debias(mean, data.humans, data.beliefs, groups=20).table.iloc[0]
+        row = debias(mean, data.humans, data.beliefs, groups=20, reps=2).table.iloc[0]
         hits += row["lower"] <= truth <= row["upper"]
-    assert 88 <= hits <= 100
+    assert 52 <= hits <= 60
 
 
 def test_what_cannot_be_is_refused(data):

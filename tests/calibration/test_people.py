@@ -64,7 +64,39 @@ def test_the_command_gives_the_numbers_of_the_function(files, monkeypatch, capsy
     estimates = {row["estimator"]: row["estimate"] for row in found["estimates"]}
     assert estimates == pytest.approx(people.calibration.table["estimate"].to_dict())
     assert found["verdict"] == people.calibration.verdict()
-    assert len(found["assumptions"]) == 7
+    assert len(found["assumptions"]) == 9
+    assert found["beliefs"]["p"] == people.calibration.laws.p
+    assert "it is not stated whose answers chose" in found["warnings"][-1]
+    code, out, _ = run(monkeypatch, capsys, *words, "--prompt-chosen-on", "nobody", "--json")
+    assert not any("not stated" in w for w in json.loads(out)["warnings"])
+
+
+def test_zeros_in_front_of_respondents_stay(files, monkeypatch, capsys, data):
+    spelled = [
+        f.assign(respondent_id=f["respondent_id"].str[1:].str.zfill(4))
+        for f in (data.humans, data.beliefs)
+    ]
+    spelled[0].to_csv("humans.csv", index=False)
+    words = ["calibrate", "humans.csv", "beliefs.csv", "--json"]
+    spelled[1].to_csv("beliefs.csv", index=False)
+    code, out, _ = run(monkeypatch, capsys, *words)
+    assert code == 0 and json.loads(out)["estimates"]
+    # An export that lost them is refused, in a line.
+    spelled[1].assign(respondent_id=spelled[1]["respondent_id"].astype(int)).to_csv(
+        "beliefs.csv", index=False
+    )
+    code, _, err = run(monkeypatch, capsys, *words)
+    assert code == 2 and "look like one person's" in err and "Traceback" not in err
+
+
+def test_prompts_from_the_command_line(files, monkeypatch, capsys, data):
+    noise = np.random.default_rng(1).random(len(data.beliefs))
+    data.beliefs.assign(other=noise).to_parquet("beliefs.parquet")
+    words = ["calibrate", "humans.csv", "beliefs.parquet", "--prompt", "belief"]
+    code, out, _ = run(monkeypatch, capsys, *words, "--prompt", "other")
+    assert code == 0 and "chosen by the other humans" in out
+    code, _, err = run(monkeypatch, capsys, *words)
+    assert code == 2 and "at least two" in err
 
 
 def test_out_writes_page_tables_and_figures(files, monkeypatch, capsys):
@@ -169,6 +201,6 @@ def test_the_page_on_people_alone_is_whole_and_loads_nothing(people, tmp_path):
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     for words in ("What is the share at 37 of people?", "naive pooling", "llmdemand calibrate a b"):
         assert words in page
-    assert page.count("<img") == 4 and "prediction-powered inference" in page
+    assert page.count("<img") == 5 and "prediction-powered inference" in page
     for id_ in re.findall(r'href="#([^"]+)"', page):
         assert f'id="{id_}"' in page

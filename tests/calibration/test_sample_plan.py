@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from llmdemand import calibrate, paired_panel, plan_sample
 from llmdemand.calibration.power import effective_n, least_rho
@@ -22,7 +23,8 @@ def pilot():
 
 def test_the_plan_reaches_its_standard_error_and_no_cheaper_number_of_humans_does(pilot):
     plan = plan_sample(pilot, **COSTS, target_se=0.02)
-    one = pilot.table.loc["humans only", "se"] * math.sqrt(100)
+    spread = math.sqrt(99 / stats.chi2.ppf(0.2, 99))  # of a pilot: with 80 % assurance
+    one = pilot.table.loc["humans only", "se"] * math.sqrt(100) * spread
     assert plan.se == pytest.approx(0.02, rel=1e-3)
     assert plan.goal == pytest.approx((one / 0.02) ** 2)
     assert plan.table.loc["humans alone", "se"] <= 0.02
@@ -36,8 +38,8 @@ def test_the_plan_reaches_its_standard_error_and_no_cheaper_number_of_humans_doe
 def test_a_pilot_has_rows_for_both_ends_of_its_rho(pilot):
     table = plan_sample(pilot, **COSTS, target_se=0.02).table
     ends = pilot.tuning.table.loc["rho", ["lower", "upper"]]
-    assert table["rho"].iloc[2:].tolist() == pytest.approx(ends.tolist())
-    assert table["cost"].iloc[2] > table["cost"].iloc[1] > table["cost"].iloc[3]
+    assert table["rho"].iloc[3:].tolist() == pytest.approx(ends.tolist())
+    assert table["cost"].iloc[3] > table["cost"].iloc[1] > table["cost"].iloc[4]
 
 
 def test_a_budget_is_spent_and_never_exceeded():

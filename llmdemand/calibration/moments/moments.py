@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from llmdemand.calibration.moments.drawing import drawn
 from llmdemand.calibration.moments.rectified import logit_data, solve
+from llmdemand.calibration.samples.matching import Told, by_place
 from llmdemand.calibration.samples.samples import Pairs, Sample
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
@@ -151,6 +153,48 @@ class Moments:
         count = np.bincount(side.cell, minlength=self._cells)
         return np.asarray((self.share / count)[side.cell])
 
+    @property
+    def asked_design(self) -> tuple[str, str]:
+        """Verdict and evidence of one price design on both sides."""
+        if self.sampled:
+            return (
+                "not stated",
+                "design='sampled': regressors are taken for draws from one law on both sides",
+            )
+        fewest = int(min(side.min() for side in self._people))
+        return (
+            "holds",
+            f"{self._cells} cells, weighted alike; at least {fewest} respondents in each",
+        )
+
+    # --- what the LLM said ------------------------------------------------------------------
+
+    @property
+    def told(self) -> tuple[Told, Told]:
+        """What the LLM said as either side, by cell; of sampled rows by place in the choice set."""
+        if not self.sampled:
+            return self.pairs.told
+        sizes = np.diff(np.append(self.pairs.begin, len(self.pairs.rows)))
+        place = np.arange(len(self.pairs.rows)) - np.repeat(self.pairs.begin, sizes)
+        one, other = (by_place(t, place) for t in self.pairs.told)
+        return one, other
+
+    def moves(self, direction: Array) -> Array | None:
+        """How much one belief of a human in each row of `told` moves a target."""
+        if self.sampled:
+            return None
+        count = np.bincount(self.pairs.humans.cell, minlength=self._cells)
+        sizes = np.diff(np.append(self.pairs.begin, len(self.pairs.rows)))
+        return np.asarray((self._x @ direction) * np.repeat(self.share / count, sizes))
+
+    @property
+    def row_names(self) -> list[str]:
+        """Of the rows of `told`."""
+        if self.sampled:
+            sizes = np.diff(np.append(self.pairs.begin, len(self.pairs.rows)))
+            return [f"alternative {k + 1}" for k in range(int(sizes.max()))]
+        return [self.pairs.describe_row(k) for k in range(len(self.pairs.rows))]
+
     # --- means and likelihoods --------------------------------------------------------------
 
     @cached_property
@@ -233,6 +277,20 @@ class Moments:
         information = np.sum([c * p.information(params) for c, p in parts], axis=0)
         return np.asarray(np.linalg.inv(information))
 
+    def most(self, params: Array) -> float:
+        """The lambda up to which the objective is surely concave.
+
+        Where both sides share cells its second derivatives do not depend on lambda: inf. Of
+        sampled rows they are ``(1 - lambda) H_n + lambda H_N``: half of the lambda at which that
+        is singular at these coefficients, and at least 1.
+        """
+        if not self.sampled:
+            return float("inf")
+        _, f, pool = self._three
+        root = np.linalg.inv(np.linalg.cholesky(f.information(params)))
+        least = float(np.linalg.eigvalsh(root @ pool.information(params) @ root.T).min())
+        return max(1.0, 0.5 / (1 - least)) if least < 1 else float("inf")
+
     def scores(self, params: Array) -> Scores:
         """Contributions by respondent at these coefficients.
 
@@ -297,17 +355,17 @@ class Moments:
         from dataclasses import replace
 
         pairs = self.pairs
-        drawn = replace(pairs, humans=_drawn(pairs.humans, rng), pool=_drawn(pairs.pool, rng))
+        new = replace(pairs, humans=drawn(pairs.humans, rng), pool=drawn(pairs.pool, rng))
         design = self.design
         if not self.sampled:
             # The common design stays what it was.
             empty = [
                 (np.bincount(s.cell, minlength=self._cells) == 0).any()
-                for s in (drawn.humans, drawn.pool)
+                for s in (new.humans, new.pool)
             ]
             if any(empty):
                 raise DesignError("a drawn sample has no respondent in some cell")
-        found = Moments(drawn, design)
+        found = Moments(new, design)
         if not self.sampled:
             found.__dict__["share"] = self.share
         return found
@@ -322,30 +380,3 @@ def _people(side: Sample, cells: int) -> Array:
     seen = np.zeros(size, bool)
     seen[key] = True
     return np.asarray(seen.reshape(cells, -1).sum(axis=1), np.float64)
-
-
-def _drawn(side: Sample, rng: np.random.Generator) -> Sample:
-    """A bootstrap sample of respondents, each drawn one a respondent of its own."""
-    order = np.argsort(side.respondent, kind="stable")
-    counts = np.bincount(side.respondent, minlength=side.respondents)
-    begin = np.cumsum(counts) - counts
-    who = rng.integers(side.respondents, size=side.respondents)
-    cases = order[_ranges(begin[who], counts[who])]
-    sizes = np.diff(np.append(side.start, len(side.f)))
-    rows = _ranges(side.start[cases], sizes[cases])
-    new = sizes[cases]
-    return Sample(
-        np.repeat(np.arange(side.respondents), counts[who]),
-        side.cell[cases],
-        (np.cumsum(new) - new).astype(np.intp),
-        side.f[rows],
-        side.respondents,
-        side.first[cases],
-        None if side.y is None else side.y[rows],
-    )
-
-
-def _ranges(begin: Codes, size: Codes) -> Codes:
-    """``begin[0], begin[0] + 1, ...`` for each range, one after the other."""
-    shift = np.repeat(begin - np.concatenate([[0], np.cumsum(size)[:-1]]), size)
-    return np.asarray(np.arange(int(size.sum())) + shift, np.intp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -207,17 +208,43 @@ def check_beliefs(values: Any, name: str, where: str) -> None:
 
 
 def respondent_ids(humans: Any, llm: Any) -> tuple[Any, Any]:
-    """Respondents of both sides in one type: numbers if both are whole numbers, else text."""
+    """Respondents of both sides in one type: numbers if both are whole numbers, else text.
+
+    Raises
+    ------
+    DesignError
+        If a human and an LLM respondent are named alike but not the same, as ``007`` and 7:
+        they would be taken for two people.
+    """
     whole = [s.dtype.kind in "iu" for s in (humans, llm)]
     if all(whole):
         return humans.to_numpy(), llm.to_numpy()
-    return _text(humans), _text(llm)
+    found = _text(humans), _text(llm)
+    own, other = (dict.fromkeys(ids.tolist()) for ids in found)
+    lone = [name for name in own if name not in other]
+    strangers = {_plain_id(i): i for i in other if i not in own} if lone else {}
+    for name in lone:
+        if (twin := strangers.get(_plain_id(name))) is not None:
+            raise DesignError(
+                f"respondent {name!r} of the humans and {twin!r} of the beliefs are not the same "
+                "name but look like one person's (zeros in front, spaces, capitals): write "
+                "respondents alike on both sides, or different ones differently; read_csv(..., "
+                "dtype={'respondent_id': str}) keeps zeros in front"
+            )
+    return found
 
 
 def _text(ids: Any) -> Any:
     # 7.0, as a CSV file with a gap gives it, is respondent 7; also among objects or categories.
     whole = ids.map(lambda v: int(v) if isinstance(v, float) and v % 1 == 0 else v)
     return whole.astype(str).to_numpy(object)
+
+
+def _plain_id(name: str) -> str:
+    """What is left of a name when spreadsheets have had their way with it."""
+    plain = name.strip().casefold()
+    number = re.fullmatch(r"0*([0-9]+)(\.0*)?", plain)
+    return number[1] if number else plain
 
 
 def shown(value: Any) -> Any:

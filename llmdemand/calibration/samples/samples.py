@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.calibration.samples.choice_sets import CASE, case_starts, check_sums, sorted_cases
+from llmdemand.calibration.samples.asked import Asked, asked_alike
+from llmdemand.calibration.samples.choice_sets import CASE
 from llmdemand.calibration.samples.entries import (
     TASK,
     Model,
@@ -17,9 +17,9 @@ from llmdemand.calibration.samples.entries import (
     check_outcomes,
     columns_of,
     complete,
-    respondent_ids,
 )
-from llmdemand.calibration.samples.matching import own_beliefs, unmatched
+from llmdemand.calibration.samples.joining import Joined, join
+from llmdemand.calibration.samples.matching import Told, told_of
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, choose
 from llmdemand.modeling.arrays import Array, Codes
@@ -29,7 +29,7 @@ from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.sample.formula import split, variables, without_offsets
-from llmdemand.modeling.sample.sample import NA, codes, plain, require
+from llmdemand.modeling.sample.sample import NA, plain, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +90,10 @@ class Pairs:
         The rows, for checks of balance.
     dropped : tuple of str
         What was left out, in sentences.
+    told : pair of Told
+        What the LLM said as humans and as the pool, as often on either side.
+    asked : Asked
+        What the records say of how it was asked.
     """
 
     humans: Sample
@@ -102,7 +106,9 @@ class Pairs:
     cluster: str
     human_frame: pd.DataFrame = field(repr=False)
     pool_frame: pd.DataFrame = field(repr=False)
-    dropped: tuple[str, ...] = ()
+    dropped: tuple[str, ...]
+    told: tuple[Told, Told]
+    asked: Asked
 
     @property
     def design(self) -> Design:
@@ -117,7 +123,16 @@ class Pairs:
 
     def with_beliefs(self, humans: Array, pool: Array) -> Pairs:
         """The same people with other beliefs, row by row."""
-        return replace(self, humans=replace(self.humans, f=humans), pool=replace(self.pool, f=pool))
+        sides = replace(self.humans, f=humans), replace(self.pool, f=pool)
+        own, other = (told_of(s.respondent, s.first, s.start, s.f) for s in sides)
+        return replace(self, humans=sides[0], pool=sides[1], told=(own, other))
+
+    def describe_row(self, row: int) -> str:
+        """A row of the cells in words."""
+        part = self.rows.iloc[row]
+        return ", ".join(
+            f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in part.items()
+        )
 
     def describe(self, cell: int) -> str:
         """A cell in words: ``price 35``.
@@ -191,143 +206,59 @@ def pair(
         # Corrected beliefs may leave [0, 1], so that their mean is right.
         if belief in frame and not (name == "beliefs" and isinstance(beliefs, Panel)):
             check_beliefs(frame[belief], belief, name)
-    h_ids, p_ids = respondent_ids(h[cluster], p[cluster])
-    if model == "clogit":
-        h, h_ids, order_h = sorted_cases(h, h_ids, case, alternative)
-        p, p_ids, order_p = sorted_cases(p, p_ids, llm_case, alternative)
-        for name, frame in (("humans", h), ("beliefs", p)):
-            if belief in frame:
-                check_sums(frame, belief, name)
-        keep_h, keep_p = keep_h[order_h], keep_p[order_p]
-    everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
-    people_h, people_p = everyone[: len(h)], everyone[len(h) :]
-    start_h, start_p = case_starts(h), case_starts(p)
-    cell_h, cell_p, rows, begin, first_h, first_p = _cells(
-        h, p, start_h, start_p, named, alternative if model == "clogit" else None
+    joined = join(
+        h,
+        p,
+        named,
+        cluster=cluster,
+        belief=belief,
+        own=own,
+        cases=(case, llm_case),
+        alternative=alternative if model == "clogit" else None,
+        na=na,
+        dropped=dropped,
     )
-    is_human = np.zeros(len(first), bool)
-    is_human[people_h] = True
-    if own:
-        f = h[belief].to_numpy(np.float64)
-    else:
-        f, found = own_beliefs(
-            h,
-            p,
-            people_h,
-            people_p,
-            cell_h,
-            cell_p,
-            start_h,
-            start_p,
-            is_human,
-            belief,
+    fit = _human_fit(joined, formula, outcome, model, alternative, base)
+    (who_h, n_h), (who_p, n_p) = (
+        _dense(people[start])
+        for people, start in (
+            (joined.people_h, joined.start_h),
+            (joined.people_p, joined.start_p),
         )
-        if not found.all():
-            h, lost = unmatched(
-                h,
-                h_ids,
-                p_ids,
-                is_human,
-                people_p,
-                found,
-                start_h,
-                cluster,
-                rows,
-                begin,
-                cell_h,
-                na,
-            )
-            dropped.append(lost)
-            kept = np.repeat(found, np.diff(np.append(start_h, len(f))))
-            f, people_h, keep_h = f[kept], people_h[kept], keep_h[kept]
-            cell_h, first_h, start_h = cell_h[found], first_h[found], case_starts(h)
-    pool_rows = ~is_human[people_p]
-    if not pool_rows.any():
-        raise DesignError(
-            "the LLM answered as the humans alone: calibration gains from LLM respondents beyond "
-            f"them. Ask it as further respondents, each with a {cluster!r} of their own"
-        )
-    pool_cases = pool_rows[start_p]
-    pool_frame = p[pool_rows].reset_index(drop=True)
-    fit = _human_fit(
-        h, h_ids if na == "raise" else None, people_h, formula, outcome, model, alternative, base
     )
-    resp_h, n_h = _dense(people_h[start_h])
-    resp_p, n_p = _dense(people_p[start_p][pool_cases])
-    y = h[outcome].to_numpy(np.float64)
+    pool_frame = llm.iloc[keep_p[joined.keep_p]].reset_index(drop=True)
+    human_frame = humans.iloc[keep_h[joined.keep_h]].reset_index(drop=True)
+    as_humans = human_frame if own else llm.iloc[keep_p[joined.keep_as_humans]]
     return Pairs(
-        Sample(resp_h, cell_h, start_h, f, n_h, first_h, y),
         Sample(
-            resp_p,
-            cell_p[pool_cases],
-            case_starts(pool_frame),
-            pool_frame[belief].to_numpy(np.float64),
-            n_p,
-            first_p[pool_cases],
+            who_h,
+            joined.cell_h,
+            joined.start_h,
+            joined.f,
+            n_h,
+            joined.first_h,
+            joined.h[outcome].to_numpy(np.float64),
         ),
-        rows,
-        begin,
+        Sample(
+            who_p,
+            joined.cell_p,
+            joined.start_p,
+            joined.p[belief].to_numpy(np.float64),
+            n_p,
+            joined.first_p,
+        ),
+        joined.rows,
+        joined.begin,
         fit,
         model,
         outcome,
         cluster,
-        humans.iloc[keep_h].reset_index(drop=True),
-        llm.iloc[keep_p[pool_rows]].reset_index(drop=True),
+        human_frame,
+        pool_frame,
         tuple(dropped),
+        joined.told,
+        asked_alike(as_humans, pool_frame),
     )
-
-
-def _frame(ids: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({"id": ids})
-
-
-def _cells(
-    h: pd.DataFrame,
-    p: pd.DataFrame,
-    start_h: Codes,
-    start_p: Codes,
-    named: Sequence[str],
-    alternative: str | None,
-) -> tuple[Codes, Codes, pd.DataFrame, Codes, Codes, Codes]:
-    """Cells of equal regressors: their numbers on both sides, their rows, where these begin."""
-    import pandas as pd
-
-    columns = [*([alternative] if alternative else []), *named]
-    both = pd.concat([h[columns], p[columns]], ignore_index=True)
-    start = np.concatenate([start_h, len(h) + start_p])
-    row_code, _ = codes(both, columns)
-    if alternative is None:
-        cell, first = codes(both, columns)
-    else:
-        sizes = np.diff(np.append(start, len(both)))
-        place = np.arange(len(both)) - np.repeat(start, sizes)
-        wide = np.full((len(start), int(sizes.max())), -1, np.int64)
-        wide[np.repeat(np.arange(len(start)), sizes), place] = row_code
-        names = [f"r{k}" for k in range(wide.shape[1])]
-        cell, first = codes(pd.DataFrame(wide, columns=names), names)
-    # Cells in the order of their variables, so that tables read well.
-    begin_all = start[first]
-    ends = np.append(start, len(both))
-    pieces = [np.arange(ends[c], ends[c + 1]) for c in first] if alternative else []
-    order = (
-        np.lexsort([both[v].iloc[begin_all].to_numpy() for v in reversed(named)])
-        if named and not alternative and all(both[v].dtype.kind in "fiub" for v in named)
-        else np.arange(len(first))
-    )
-    rank = np.empty(len(first), np.intp)
-    rank[order] = np.arange(len(first))
-    cell = rank[cell]
-    if alternative:
-        chosen = np.concatenate([pieces[c] for c in order])
-        begin = np.cumsum([0, *(len(pieces[c]) for c in order)])[:-1].astype(np.intp)
-    else:
-        chosen, begin = begin_all[order], np.arange(len(first))
-    rows = both.iloc[chosen].reset_index(drop=True)
-    at = begin[cell]
-    n = len(start_h)
-    return cell[:n], cell[n:], rows, begin, at[:n], at[n:]
 
 
 def _dense(values: Codes) -> tuple[Codes, int]:
@@ -336,19 +267,12 @@ def _dense(values: Codes) -> tuple[Codes, int]:
 
 
 def _human_fit(
-    h: pd.DataFrame,
-    ids: Any,
-    people: Codes,
-    formula: str,
-    outcome: str,
-    model: Model,
-    alternative: str,
-    base: str | None,
+    joined: Joined, formula: str, outcome: str, model: Model, alternative: str, base: str | None
 ) -> LogitResults:
     """Humans alone by the modeling layer, which also checks formula, outcomes and regressors."""
-    frame = h.assign(**{"respondent of calibration": people})
+    frame = joined.h.assign(**{"respondent of calibration": joined.people_h})
     common: Any = {"vcov": {"CRV1": "respondent of calibration"}, "separation": "raise"}
-    if len(np.unique(people)) < 2:
+    if len(np.unique(joined.people_h)) < 2:
         raise DesignError("one human: the error between respondents needs at least 2")
     if model == "clogit":
         return clogit(formula, frame, case=CASE, alternative=alternative, base=base, **common)

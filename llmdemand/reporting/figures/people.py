@@ -41,6 +41,12 @@ PEOPLE_FIGURES: dict[str, tuple[Callable[..., Axes], str, Callable[[Any], bool]]
         "Demand of humans, of the LLM, and calibrated, with 95 % bands and shares by price.",
         lambda r: _has(r, "calibration") and r.people.calibration.moments.pairs.outside,
     ),
+    "people-beliefs": (
+        _of("calibration", lambda found, ax: found.plot_beliefs(ax)),
+        "What the LLM said as the humans and as its further respondents: calibration leans on that "
+        "the two are alike.",
+        lambda r: _has(r, "calibration"),
+    ),
     "discrepancy": (
         _of("discrepancy", lambda found, ax: found.plot(ax)),
         "Share of the LLM minus share of humans, with intervals.",

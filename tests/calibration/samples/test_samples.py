@@ -438,7 +438,7 @@ def test_a_cell_with_one_respondent_is_refused_by_its_price_and_side(data):
 
 def test_an_llm_that_answered_as_the_humans_alone_is_refused(data):
     humans, beliefs = data
-    with pytest.raises(DesignError, match="LLM respondents beyond them"):
+    with pytest.raises(DesignError, match="no LLM respondents beyond the humans"):
         calibrate(humans, beliefs[beliefs["respondent_id"].isin(humans["respondent_id"])])
 
 
@@ -512,7 +512,7 @@ def test_frames_in_the_wrong_place_are_refused(data, synthetic_panel):
         ({"design": {30: 1, 35: 1, 40: 1, 45: "1"}}, "weights must be numbers"),
         ({"lam": "best"}, "lam='best'"),
         ({"lam": None}, "lam=None"),
-        ({"lam": 1.1}, "lam=1.1"),
+        ({"lam": np.inf}, "lam=inf"),
         ({"lam": -0.1}, "lam=-0.1"),
         ({"lam": np.nan}, "lam=nan"),
         ({"alpha": 0.0}, "alpha=0"),
