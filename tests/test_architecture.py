@@ -49,7 +49,7 @@ FLOORS = {
         "files",
     ],
     "modeling": [
-        "arrays printed spelled",
+        "arrays printed spelled verbatim",
         "sample likelihood outcomes",
         "substitution",
         "optimum",

@@ -63,7 +63,13 @@ from llmdemand.cli.output import (
     statuses,
     told,
 )
-from llmdemand.cli.reports import compared, kept_responses, print_files, print_report
+from llmdemand.cli.reports import (
+    compared,
+    kept_responses,
+    print_files,
+    print_report,
+    refuse_other_results,
+)
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -351,10 +357,13 @@ def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
     real, real_note = _study_report(households, local, runs, seed, folder)
     print_report(real, real_note)
     write_page(
-        [(truth, truth_note), (real, real_note)],
+        [(real, real_note), (truth, truth_note)],
         folder / "report.html",
         command=command,
-        responses=[None, kept_responses(real.panel, folder / "panel.parquet")],
+        responses=[
+            kept_responses(report.panel, place / "panel.parquet")
+            for report, place in ((real, folder), (truth, folder / "known-truth"))
+        ],
     )
     print_files(folder)
 
@@ -363,6 +372,7 @@ def _study_report(
     study: Study, backend: Backend, runs: int | None, seed: int, folder: Path, **options: Any
 ) -> tuple[Report, str]:
     """Simulate into a folder, compare, save everything but the page."""
+    refuse_other_results(folder, study, backend.model)
     if runs is None and backend.name == "synthetic":
         runs = _SYNTHETIC_RUNS
     panel = _simulated(study, backend, runs, seed, folder / "responses.sqlite", **options)

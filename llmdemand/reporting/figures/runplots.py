@@ -65,7 +65,7 @@ def se_by_runs(report: Findings | Precision, ax: Axes | None = None) -> Axes:
         style.nothing(ax, "no spread: one draw is all there is")
         return style.finish(ax, title="Precision by runs", x="runs per cell", y=y)
     if guided:
-        ax.plot([], [], color=style.GUIDE, lw=0.9, label=r"$\sigma/\sqrt{n}$, closed form")
+        ax.plot([], [], color=style.GUIDE, lw=0.9, label="one-run SE / √n, closed form")
     style.run_axis(ax, table["runs"])
     ax.set_yscale("log")
     style.decimal_axis(ax.yaxis, min(seen), max(seen))

@@ -269,3 +269,22 @@ def test_large_panels_are_drawn_as_images_into_small_files(report):
 def test_a_falling_index_spreads_evenly():
     place = figures._spread(np.arange(64))
     assert sorted(place) == pytest.approx(np.arange(64) / 64)
+
+
+def test_names_are_shown_as_they_were_written_and_are_no_mathematics(report):
+    """``$5 100% menu $`` cannot be parsed; ``US$ plan, $2`` is garbled where it is."""
+    study = report.panel.study
+    named = [
+        dataclasses.replace(a, label="$5 100% menu $" if a.id == study.focal else a.label)
+        for a in study.menu
+    ]
+    menu = dataclasses.replace(study.menu, alternatives=tuple(named))
+    priced = dataclasses.replace(study, menu=menu, unit="US$ plan, $2 each")
+    found = dataclasses.replace(
+        report, panel=Panel(report.panel.frame, priced, report.panel.provenance)
+    )
+    for name in available(found):
+        ax = FIGURES[name][0](found)
+        ax.get_figure().draw_without_rendering()
+    drawn = render(found, "demand", "svg").decode()
+    assert "$5 100% menu $ (US$ plan, $2 each)" in drawn

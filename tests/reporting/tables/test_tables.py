@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from llmdemand import compare, load_study, simulate
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import STATUSES, Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.tables import frames, tables
 from llmdemand.reporting.tables.table import Table, render
@@ -73,6 +73,19 @@ def test_columns_that_a_narrow_terminal_goes_without_are_named(report):
     text = " ".join(printed(report, 80).split())
     assert "Not shown in 80 columns: SE model, log score, bias" in text
     assert "Not shown" not in printed(report, 140)
+
+
+def test_many_statuses_leave_the_questions_their_column(report):
+    many = {name: 1234 + k for k, name in enumerate(STATUSES)}
+    messy = dataclasses.replace(report.quality, statuses=many)
+    text = printed(dataclasses.replace(report, quality=messy), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    lines = text.splitlines()
+    table = lines[lines.index("Data quality") : lines.index("Demand from all usable runs")]
+    asked = " ".join(line[:30] for line in table)
+    assert "readable answers" in asked and "runs" in asked, asked
+    said = " ".join(" ".join(table).split())
+    assert all(name in said for name in STATUSES), "no status is cut"
 
 
 def test_the_files_are_named_where_the_folder_is(report):
