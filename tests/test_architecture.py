@@ -84,7 +84,7 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-        "measures people truth",
+        "measures people simulator truth",
         "heterogeneity",
         "findings parts",
         "tables",

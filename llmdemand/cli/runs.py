@@ -360,6 +360,7 @@ def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
         [(real, real_note), (truth, truth_note)],
         folder / "report.html",
         command=command,
+        letters="BA",
         responses=[
             kept_responses(report.panel, place / "panel.parquet")
             for report, place in ((real, folder), (truth, folder / "known-truth"))

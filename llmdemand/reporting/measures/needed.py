@@ -58,8 +58,8 @@ class RunsNeeded(OneLine):
     cost : pandas.DataFrame or None
         One row per outcome: ``runs, answers, tokens, usd`` of that many runs in all cells, at
         the panel's own tokens per run, and ``source`` of the runs (``draws``; ``closed form``
-        where the pool is too small; ``unknown`` where that is over 20 times the pool). None when the panel counts no tokens; dollars are
-        NaN where prices are unknown.
+        where the pool is too small; ``unknown`` where that is over 20 times the pool). None
+        when the panel counts no tokens; dollars are NaN where prices are unknown.
     reading : str
         ``final`` or ``pivot``: whose choice it is.
     notes : tuple of str

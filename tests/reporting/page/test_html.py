@@ -36,6 +36,7 @@ BELIEFS = [
 MASSES = ["decided_mass", "undecided_mass", "tail_mass"]
 SECTIONS = [
     "answer",
+    "market",
     "design",
     "quality",
     "demand",
@@ -189,7 +190,10 @@ def test_a_broken_panel_is_a_page_that_says_so(broken, tmp_path, kind):
         assert "follow the position" in report.verdict()
     report.to_html(tmp_path / "report.html")
     page = Page(tmp_path / "report.html")
-    assert [id_ for level, id_ in page.headings if level == 2] == SECTIONS
+    # There is nothing to simulate without an estimate that is finite.
+    simulated = any(not d.separated for d in report.demands)
+    sections = [s for s in SECTIONS if simulated or s != "market"]
+    assert [id_ for level, id_ in page.headings if level == 2] == sections
     for sentence in (report.verdict(), *report.problems):
         words = re.sub(r"\W+", " ", sentence).strip()
         assert words in re.sub(r"\W+", " ", page.said)
@@ -352,14 +356,28 @@ try {
   const shown = () => items.filter(i => !i.hidden && i.getBoundingClientRect().height > 0);
   if (form) {
     result.form = !form.hidden;
+    const output = () => form.querySelector("output").textContent;
+    const more = document.querySelector("button.more");
+    result.first = shown().length;
+    result.said = output();
+    more.click();
+    result.second = shown().length;
+    result.focus = items.indexOf(document.activeElement);
+    while (!more.hidden) more.click();
     result.all = shown().length;
+    form.text.value = "a";
+    form.text.dispatchEvent(new Event("input", { bubbles: true }));
+    while (!more.hidden) more.click();
+    const has = i => i.querySelector(".said").textContent.toLowerCase().includes("a");
+    result.searched = [shown().length, shown().every(has), items.filter(has).length];
+    form.reset(); await wait();
     for (const select of form.querySelectorAll("select")) {
       const value = select.options[select.options.length - 1].value;
       select.value = value;
       select.dispatchEvent(new Event("change", { bubbles: true }));
+      while (!more.hidden) more.click();
       const fits = i => i.dataset[select.name] === value;
-      result[select.name] = [shown().length, shown().every(fits), items.filter(fits).length,
-        form.querySelector("output").textContent];
+      result[select.name] = [shown().length, shown().every(fits), items.filter(fits).length, output()];
       form.reset(); await wait();
     }
     result.again = shown().length;
@@ -368,6 +386,7 @@ try {
     form.order.selectedIndex = 1; form.dispatchEvent(new Event("change"));
     result.none = shown().length > 0 || !document.querySelector(".none").hidden;
     form.reset(); await wait();
+    while (!more.hidden) more.click();
     const token = document.querySelector(".said .t[tabindex='0']");
     if (token) {
       const item = token.closest("li"), all = [...item.querySelectorAll(".said .t")];
@@ -454,11 +473,15 @@ def test_in_a_browser_filters_work_and_nothing_overflows(good, tmp_path, width):
     assert found["problems"] == []
     assert found["width"] == width and found["page"] <= width
     assert found["wide"] == [] and found["regions"]
-    assert found["form"] and found["all"] == found["again"] == 60
-    for name in ("price", "status", "order"):
+    assert found["form"] and found["first"] == found["again"] == 10 and found["second"] == 20
+    assert found["said"] == "10 of 60 answers shown" and found["focus"] == 10
+    assert found["all"] == 60
+    for name in ("price", "status", "order", "chosen", "against"):
         count, fits, expected, said = found[name]
-        assert fits and 0 < count == expected < 60
-        assert said == f"{count} of 60 answers shown"
+        assert fits and 0 < count == expected <= 60
+        assert said.startswith(f"{count} of {count} answers shown")
+    count, fits, expected = found["searched"]
+    assert fits and 0 < count == expected
     assert found["none"]
     assert found["stops"] == 1 and found["moved"] and found["pressed"] == "true"
     assert found["detail"].startswith("Token 2, ") and "probability 0." in found["detail"]
