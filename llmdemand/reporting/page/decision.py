@@ -124,10 +124,11 @@ def _spent(report: Findings) -> Tile:
     if cost is None or not math.isfinite(cost.tokens):
         note = "no tokens counted"
         return {"name": "What it cost", "value": f"{answers:,} answers", "note": note}
-    tokens = f"{answers * cost.tokens:,.0f} tokens in {answers:,} answers"
+    tokens, asked = f"{answers * cost.tokens:,.0f} tokens", f"in {answers:,} answers"
     if math.isfinite(cost.usd):
-        return {"name": "What it cost", "value": f"${answers * cost.usd:,.2f}", "note": tokens}
-    return {"name": "What it cost", "value": "no money", "note": f"{tokens}; no price is recorded"}
+        money = f"${answers * cost.usd:,.2f}"
+        return {"name": "What it cost", "value": money, "note": f"{tokens} {asked}"}
+    return {"name": "What it cost", "value": tokens, "note": f"{asked}; no price is recorded"}
 
 
 def _usable(report: Findings) -> Tile:

@@ -71,6 +71,7 @@ _TABLES = {
 }
 _FIGURES = {
     "precision": "precision",
+    "precision-choice": "precision",
     "runs-needed": "needed",
     "prediction": "prediction",
     "calibration": "prediction",
@@ -137,7 +138,7 @@ def write_page(
 
 def write(path: str | Path, *, title: str, sections: list[Row], command: str) -> None:
     """Fill the template and write the file."""
-    usual = {"market": None, "folded": False, "numbers": []}
+    usual: Row = {"market": None, "folded": False, "numbers": []}
     write_file(
         path,
         "report.html",

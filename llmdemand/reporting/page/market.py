@@ -101,8 +101,8 @@ def market_page(
     >>> "http://" in text.replace("http://www.w3.org", "")
     False
     """
-    own = alternative or getattr(fit, "alternative", "")
-    words = Words(labels or {}, unit or getattr(fit, "unit", "units of price"), own)
+    own = alternative or str(getattr(fit, "alternative", ""))
+    words = Words(labels or {}, unit or str(getattr(fit, "unit", "units of price")), own)
     data = embedded(fit, words, price=price, cost=cost)
     named = title or f"Demand for {data['labels'][data['focal']]}"
     summary = fit.summary().to_html()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.quantities.intervals import Fit, ready
 from llmdemand.modeling.quantities.prices import price_column, priced, with_price
 from llmdemand.modeling.quantities.scene import Scene
@@ -71,7 +71,7 @@ class Moves:
     """
 
     base: Array
-    rows: Array
+    rows: Codes
     slope: Array | None
     grid: Array | None = None
     x: Array | None = None
@@ -150,27 +150,28 @@ def moves(scene: Scene, control: Control) -> Moves:
         low, high = control.seen
         ends = moved(scene, control, low), moved(scene, control, high)
     for end in ends:
-        if scene.members is not None and not np.array_equal(end.members, scene.members):
+        same = scene.members is None or np.array_equal(np.asarray(end.members), scene.members)
+        if not same:
             raise DesignError(f"membership of classes depends on {control.column!r}")
     first, last = (end.x for end in ends)
     touched = np.flatnonzero((first != last).any(axis=1) | (first != scene.x).any(axis=1))
     base = _base(scene, control)
-    slope = (last - first)[touched] / (high - low) if high > low else None
-    line = slope is not None
-    grid = _grid(scene, control, low, high)
-    if line:
-        scale = np.abs(np.stack([first, last])).max() + _ROUNDING
+    if high > low:
+        slope = (last - first)[touched] / (high - low)
+        there = first[touched] + slope * (base[touched, None] - low)
+        line = _close(scene.x[touched], there)
         for value in (low + part * (high - low) for part in (0.19, 0.5, 0.78)):
             there = first[touched] + slope * (value - low)
-            line &= bool(
-                (np.abs(moved(scene, control, value).x[touched] - there) <= _ROUNDING * scale).all()
-            )
-        there = first[touched] + slope * (base[touched, None] - low)
-        line &= bool((np.abs(scene.x[touched] - there) <= _ROUNDING * scale).all())
-    if line:
-        return Moves(base, touched, slope)
+            line = line and _close(moved(scene, control, value).x[touched], there)
+        if line:
+            return Moves(base, touched, slope)
+    grid = _grid(scene, control, low, high)
     table = [moved(scene, control, float(v)).x[touched] for v in grid]
     return Moves(base, touched, None, grid, np.stack(table))
+
+
+def _close(x: Array, line: Array) -> bool:
+    return bool((np.abs(x - line) <= _ROUNDING * (1 + np.abs(line).max(initial=0))).all())
 
 
 def _grid(scene: Scene, control: Control, low: float, high: float) -> Array:

@@ -222,7 +222,7 @@ def _merged(scene: Scene) -> Scene:
         place.append(first.setdefault(known, case))
     kept, group = np.unique(place, return_inverse=True)
     found = _subset(scene, kept)
-    return replace(found, weight=np.bincount(group, scene.weight), _kept={})
+    return replace(found, weight=np.bincount(group, scene.weight).astype(np.float64), _kept={})
 
 
 def _per_row(scene: Scene) -> int:

@@ -103,14 +103,16 @@ def progress_bar(title: str, total: int, show: bool) -> Iterator[Progress]:
             return Text(f"{task.speed:.3g}/s," if task.speed else "")
 
     # Where the terminal is narrow words are cut, and never the count.
-    cut = {"no_wrap": True, "overflow": "ellipsis"}
+    def cut(ratio: int) -> Column:
+        return Column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+
     columns = [
-        TextColumn("{task.description}", table_column=Column(ratio=1, **cut)),
+        TextColumn("{task.description}", table_column=cut(1)),
         BarColumn(bar_width=20),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
         Rate(table_column=Column(no_wrap=True)),
         TimeRemainingColumn(compact=True),
-        TextColumn("left  {task.fields[words]}", table_column=Column(ratio=3, **cut)),
+        TextColumn("left  {task.fields[words]}", table_column=cut(3)),
     ]
     with Bar(*columns, console=Console(stderr=True), expand=True) as bar:
         state = Progress(total, bar, bar.add_task(title, total=total, words=""))

@@ -377,7 +377,8 @@ try {
       select.dispatchEvent(new Event("change", { bubbles: true }));
       while (!more.hidden) more.click();
       const fits = i => i.dataset[select.name] === value;
-      result[select.name] = [shown().length, shown().every(fits), items.filter(fits).length, output()];
+      const seen = shown();
+      result[select.name] = [seen.length, seen.every(fits), items.filter(fits).length, output()];
       form.reset(); await wait();
     }
     result.again = shown().length;

@@ -217,8 +217,9 @@ const wait = ms => new Promise(done => setTimeout(done, ms));
 const place = document.querySelector(".market"), result = { width: innerWidth };
 const said = () => place.querySelector(".answer").textContent;
 const row = k => [...place.querySelectorAll("tbody tr")[k].children].map(c => c.textContent);
-const click = words => [...place.querySelectorAll("button")].find(b => b.textContent === words).click();
-const knob = words => [...place.querySelectorAll(".knob")].find(k => k.textContent.startsWith(words));
+const all = what => [...place.querySelectorAll(what)];
+const click = words => all("button").find(b => b.textContent === words).click();
+const knob = words => all(".knob").find(k => k.textContent.startsWith(words));
 const put = async (input, value) => { input.value = value;
   input.dispatchEvent(new Event("input")); await wait(150); };
 try {
