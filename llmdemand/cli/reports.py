@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.cli.output import err, out
-from llmdemand.errors import PanelError, UsageError
+from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
     from llmdemand.core.panel import Panel
-    from llmdemand.core.study import Study
     from llmdemand.reporting.compare import Report
 
 
@@ -48,32 +47,6 @@ def result_folder(folder: Path) -> Path:
     if any(parent.exists() and not parent.is_dir() for parent in folder.parents):
         raise UsageError(f"--out {folder} lies below a file: give another folder")
     return folder
-
-
-def refuse_other_results(folder: Path, study: Study, model: str) -> None:
-    """A folder holds the results of one study and one model: others are not overwritten.
-
-    Raises
-    ------
-    UsageError
-        If its panel is that of another study or model.
-    """
-    from llmdemand.core.panel import Panel
-
-    path = result_folder(folder) / "panel.parquet"
-    if not path.exists():
-        return
-    try:
-        found = Panel.read(path)
-    except PanelError as error:
-        raise UsageError(f"--out {folder}: {error}; give another folder") from None
-    asked = str(found.provenance.get("model", model))
-    if (found.study.name, asked) != (study.name, model):
-        raise UsageError(
-            f"--out {folder} holds the results of {found.study.name}, answered by {asked}: they "
-            f"are not overwritten by those of {study.name}, answered by {model}; give another "
-            "folder"
-        )
 
 
 def kept_responses(

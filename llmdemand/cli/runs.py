@@ -58,6 +58,7 @@ from llmdemand.cli.output import (
     err,
     out,
     print_json,
+    refuse_other_study,
     refuse_overwriting,
     say,
     statuses,
@@ -68,7 +69,7 @@ from llmdemand.cli.reports import (
     kept_responses,
     print_files,
     print_report,
-    refuse_other_results,
+    result_folder,
 )
 from llmdemand.errors import UsageError
 
@@ -213,6 +214,7 @@ def simulate(
         measure=measure,
     )
     refuse_overwriting(path)
+    refuse_other_study(path, chosen)
     kept = store or path.with_suffix(".responses.sqlite")
     refuse_overwriting(path, kept)
     if kept.is_dir():
@@ -373,7 +375,7 @@ def _study_report(
     study: Study, backend: Backend, runs: int | None, seed: int, folder: Path, **options: Any
 ) -> tuple[Report, str]:
     """Simulate into a folder, compare, save everything but the page."""
-    refuse_other_results(folder, study, backend.model)
+    refuse_other_study(result_folder(folder) / "panel.parquet", study, backend.model)
     if runs is None and backend.name == "synthetic":
         runs = _SYNTHETIC_RUNS
     panel = _simulated(study, backend, runs, seed, folder / "responses.sqlite", **options)

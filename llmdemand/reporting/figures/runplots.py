@@ -69,7 +69,7 @@ def se_by_runs(
         style.nothing(ax, "no spread: one draw is all there is, or nothing varies")
         return style.finish(ax, title=title, x="runs per cell", y=y)
     if guided:
-        ax.plot([], [], color=style.GUIDE, lw=0.9, label="one-run SE / √n, closed form")
+        ax.plot([], [], color=style.GUIDE, lw=0.9, label="closed form")
     style.run_axis(ax, table["runs"])
     ax.set_yscale("log")
     style.decimal_axis(ax.yaxis, min(seen), max(seen))
@@ -85,9 +85,9 @@ def _uncertainties(ax: Axes, part: pd.DataFrame, name: str, alone: bool) -> list
     if alone:
         look = {"ls": "-.", "marker": "x", "color": style.GUIDE}
         kinds = (
-            ("spread", "spread of draws", {}),
-            ("se_robust", "robust SE of a draw", {"ls": ":", "mfc": "w"}),
-            ("se_model", "model's SE of a draw", look),
+            ("spread", "spread", {}),
+            ("se_robust", "robust SE", {"ls": ":", "mfc": "w"}),
+            ("se_model", "model's SE", look),
         )
     seen: list[float] = []
     for column, words, more in kinds:
@@ -120,7 +120,9 @@ def within_by_runs(report: Findings | RunsNeeded | Precision, ax: Axes | None = 
     reach, confidence = found.reach, found.confidence
     for place, (outcome, part) in enumerate(reach.groupby("outcome", sort=False)):
         name, enough = str(outcome), float(table["runs"].get(outcome, np.nan))
-        word = f"{enough:.0f} runs" if np.isfinite(enough) else f"more than {found.pool - 1} runs"
+        word = f"{enough:.0f} run{'s' * (enough > 1)}"
+        if not np.isfinite(enough):
+            word = f"more than {found.pool - 1} runs"
         if np.isnan(aims[name]):
             word = "no estimate to reach"
         ax.plot(

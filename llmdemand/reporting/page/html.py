@@ -59,6 +59,7 @@ _PEOPLE = (
 _TABLES = {
     "quality": "quality",
     "selection": "quality",
+    "switches": "quality",
     "precision": "precision",
     "runs_needed": "needed",
     "cost": "needed",

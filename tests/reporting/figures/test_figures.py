@@ -158,9 +158,9 @@ def test_the_three_kinds_of_uncertainty_have_a_panel_by_outcome(report):
         axes = runplots.se_by_runs(report, outcome=outcome)
         part = table[table["outcome"] == outcome]
         for words, column in (
-            ("spread of draws", "spread"),
-            ("robust SE of a draw", "se_robust"),
-            ("model's SE of a draw", "se_model"),
+            ("spread", "spread"),
+            ("robust SE", "se_robust"),
+            ("model's SE", "se_model"),
         ):
             (line,) = lines(axes, words)
             assert line.get_ydata() == pytest.approx(part[column])
@@ -171,7 +171,7 @@ def test_personas_are_named_where_they_are_few():
     panel = simulate(load_study("pampers-households"), "synthetic", runs=1, seed=1)
     axes = figures.beliefs_by_price(panel)
     named = {t.get_text() for t in axes.texts}
-    assert named == {p.id for p in panel.study.personas}
+    assert named == {p["id"] for p in panel.study.personas}
     heights = sorted(t.xy[1] for t in axes.texts)
     assert min(np.diff(heights)) > 0.05, "names stand apart"
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from llmdemand import compare, load_study, simulate
+from llmdemand import SyntheticBackend, compare, load_study, simulate
 from llmdemand.core.panel import STATUSES, Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.tables import frames, tables
@@ -237,3 +237,19 @@ def test_an_unknown_worth_is_not_made_up(report):
     )
     worth = {t.name: t for t in tables.all_tables(without(report, variance=unknown))}["worth"]
     assert worth.notes == ("Why.",)
+
+
+def test_answers_that_change_their_mind_are_counted_by_where_they_go():
+    study = load_study("pampers")
+    panel = simulate(study, SyntheticBackend(study, mismatch_rate=0.2, verbose=True), runs=6)
+    found = compare(panel, runs=(1,), replications=5)
+    table = frames.switches(found)
+    assert int(table.to_numpy().sum()) == len(panel)
+    frame, label = panel.frame, {a.id: a.label for a in study.menu}
+    known = frame["choice"].notna() & frame["final_choice"].notna()
+    same = (frame["choice"] == frame["final_choice"])[known]
+    kept = sum(int(table.loc[x, x]) for x in label.values() if x in table.index)
+    assert kept == int(same.sum()) < len(panel)
+    assert "switches" in {t.name for t in tables.all_tables(found)}
+    quiet = compare(simulate(study, "synthetic", runs=2), runs=(1,), replications=5)
+    assert "switches" not in {t.name for t in tables.all_tables(quiet)}
