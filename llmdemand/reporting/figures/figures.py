@@ -256,9 +256,10 @@ FIGURES: dict[str, tuple[Callable[..., Any], str, Callable[[Any], bool]]] = {
     ),
     "precision": (
         partial(runplots.se_by_runs, outcome="belief"),
-        "Uncertainty of price sensitivity from belief by runs per cell. Spread: how far estimates "
-        "of different draws lie apart. Robust SE: what one fit says of itself. Model's SE: as if "
-        "every belief were a coin toss, which it is not.",
+        "Uncertainty of price sensitivity from belief by runs per cell: three answers to three "
+        "questions. Spread: how far estimates of other runs of the same prompts lie apart. Robust "
+        "SE: what one fit says of itself, as if prompts had been drawn anew, too. Model's SE: as "
+        "if every belief were a coin toss, which it is not.",
         lambda r: r.precision is not None,
     ),
     "precision-choice": (

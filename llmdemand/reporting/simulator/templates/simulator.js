@@ -277,8 +277,15 @@
 
     function curve(name) {
       var kind = state.curve === "profit" && state.cost[state.own] === null ? "revenue" : state.curve;
-      var all = points(), control = data.controls[state.own], W = 640, H = 320, L = 64, R = 12, T = 12, B = 46;
-      last.points = all;
+      last.points = points();
+      last.drawn = function () { draw(name, kind, last.points); };
+      last.drawn();
+    }
+
+    // As wide as there is room, so that letters keep their size on a phone.
+    function draw(name, kind, all) {
+      var control = data.controls[state.own], W = Math.max(280, Math.min(700, place.clientWidth - 32)), H = W < 450 ? 260 : 330;
+      var L = 56, R = 12, T = 12, B = 46;
       var low = all[0].price, high = all[all.length - 1].price, least = 0, most = kind === "share" ? 1 : 0;
       all.forEach(function (p) { least = Math.min(least, p[kind].lower); most = Math.max(most, p[kind].upper); });
       function X(p) { return L + (W - L - R) * (p - low) / (high - low || 1); }
@@ -305,12 +312,13 @@
         drawn("line", svg, { "class": "best", x1: X(last.best.price), x2: X(last.best.price), y1: T, y2: H - B });
         drawn("text", svg, { x: X(last.best.price) + 4, y: T + 12 }, "best price");
       }
+      var same = state.A.join() === state.B.join();
       ["A", "B"].forEach(function (letter, k) {
         var p = state[letter][state.own];
-        if (p < low || p > high) return;
+        if (p < low || p > high || (k && same)) return;
         var value = kind === "share" ? last.columns[k].shares[control.of].estimate : last.columns[k][kind].estimate;
         drawn("circle", svg, { "class": letter.toLowerCase(), cx: X(p), cy: Y(value), r: 6 });
-        drawn("text", svg, { x: X(p) + 9, y: Y(value) + (k ? 18 : -8) }, letter);
+        drawn("text", svg, { x: X(p) + 9, y: Y(value) + (k ? 18 : -8) }, same ? "A and B" : letter);
       });
       node("figcaption", figure, {}, kind.charAt(0).toUpperCase() + kind.slice(1) + " of " + name + " by its price, other values as in scenario " +
         state.edited + ", with " + level + " % band; shaded: prices that were not observed, where the formula alone speaks.");
@@ -346,6 +354,13 @@
       return rows.map(function (row) { return row.map(cell).join(","); }).join("\r\n") + "\r\n";
     }
 
+    var width = place.clientWidth;
+    function sized() {
+      if (last.drawn && place.clientWidth !== width) { width = place.clientWidth; last.drawn(); }
+    }
+    window.addEventListener("resize", sized);
+    // Within a folded part there is no width until it is opened.
+    if (window.ResizeObserver) new ResizeObserver(sized).observe(place);
     if (restore(decodeURIComponent(location.hash))) place.scrollIntoView();
     window.addEventListener("hashchange", function () { if (restore(decodeURIComponent(location.hash))) { fill(); show(); } });
     fill();
