@@ -523,7 +523,7 @@ def test_the_first_screen_answers_what_a_manager_asks(good):
     best = report.belief.optimal_price(18)
     for words in (
         f"Share of Pampers at {usual:g}",
-        f"{100 * report.belief.shares(usual, alternative='pampers').estimate.iloc[0]:.1f} %",
+        f"{100 * float(report.belief.shares(usual, alternative='pampers').estimate):.1f} %",
         "Price of the highest profit at unit cost 18",
         f"{float(best.estimate):.2f}",
         "Does it react to price? yes",
