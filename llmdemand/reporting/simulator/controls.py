@@ -156,16 +156,20 @@ def moves(scene: Scene, control: Control) -> Moves:
     first, last = (end.x for end in ends)
     touched = np.flatnonzero((first != last).any(axis=1) | (first != scene.x).any(axis=1))
     base = _base(scene, control)
+    levels = False
     if high > low:
         slope = (last - first)[touched] / (high - low)
         there = first[touched] + slope * (base[touched, None] - low)
         line = _close(scene.x[touched], there)
-        for value in (low + part * (high - low) for part in (0.19, 0.5, 0.78)):
-            there = first[touched] + slope * (value - low)
-            line = line and _close(moved(scene, control, value).x[touched], there)
+        try:
+            for value in (low + part * (high - low) for part in (0.19, 0.5, 0.78)):
+                there = first[touched] + slope * (value - low)
+                line = _close(moved(scene, control, value).x[touched], there) and line
+        except DesignError:  # it enters by its levels
+            line, levels = False, True
         if line:
             return Moves(base, touched, slope)
-    grid = _grid(scene, control, low, high)
+    grid = _grid(scene, control, low, high, levels)
     table = [moved(scene, control, float(v)).x[touched] for v in grid]
     return Moves(base, touched, None, grid, np.stack(table))
 
@@ -174,14 +178,16 @@ def _close(x: Array, line: Array) -> bool:
     return bool((np.abs(x - line) <= _ROUNDING * (1 + np.abs(line).max(initial=0))).all())
 
 
-def _grid(scene: Scene, control: Control, low: float, high: float) -> Array:
-    """Values at which a control is tabulated, those of the sample among them."""
+def _grid(scene: Scene, control: Control, low: float, high: float, alone: bool) -> Array:
+    """Values at which a control is tabulated: those of the sample, and others between them."""
     _, sample = ready(scene.fit, "a market simulator")
     column = control.column
     if control.alternative:
         column = price_column(scene.design, control.alternative, column, sample)[0]
     levels = np.unique(sample[column].to_numpy(np.float64))
     levels = levels[(levels >= low) & (levels <= high)]
+    if alone:
+        return levels
     even = np.linspace(low, high, _POINTS)
     return np.unique(np.concatenate([even, levels]).round(9)) if len(levels) <= 60 else even
 

@@ -28,7 +28,7 @@ from llmdemand.reporting.simulator.controls import Control, Moves, controls, mov
 
 __all__ = ["Words", "embedded"]
 
-_WORK = 20_000  # rows times tastes that a page computes with at once
+_WORK = 40_000  # rows times tastes that a page computes with at once
 _DRAWS, _LEAST_DRAWS = 2_000, 200  # tastes
 _NUMBERS = 120_000  # regressors
 

@@ -148,6 +148,17 @@ def test_prices_that_enter_by_a_curve_are_tabulated(fits, tmp_path):
 
 
 @needs_browser
+def test_prices_that_enter_by_levels_are_these_levels(market, tmp_path):
+    own = market[market["brand"] == "a"]
+    data = embedded(ld.logit("bought ~ C(price)", own))
+    levels = sorted(own["price"].unique())
+    assert data["controls"][0]["grid"] == levels
+    moves = "[m.stepped(0, 1.1, 1, 0.01), m.stepped(0, 1, -1, 0.01), m.stepped(0, 2, 10, 0.01)]"
+    (found,) = ask([(data, moves)], tmp_path)
+    assert found == [levels[1], levels[0], levels[-1]], "a key never stays on a level"
+
+
+@needs_browser
 def test_attributes_move_and_are_left_as_in_the_data(fits, market, tmp_path):
     fit = fits["clogit"]
     data = embedded(fit)
@@ -305,10 +316,10 @@ def test_the_simulator_is_driven(fits, tmp_path, width):
 @needs_browser
 def test_a_link_brings_both_scenarios_back(fits, tmp_path):
     ld.market_page(fits["nested"], tmp_path / "market.html", cost=COST)
-    link = "#simulator?A=1.5_2_2&B=1.25_2_3&c=0.5__&n=2000&own=1&y=profit&e=B"
+    link = "#simulator%3FA=1.5_2_2%26B=1.25_2_3&c=0.5__&n=2000&own=1&y=profit&e=B"  # by mail
     found = driven(tmp_path / "market.html", tmp_path, 800, link)
     assert "error" not in found and found["answer"].startswith("Best price of b")
     assert found["first"][1] != found["first"][2]
-    bad = "#simulator?A=1_2&B=x_y_z&n=-4&own=77&y=nothing&e=Z&&="
+    bad = "#simulator?A=1_2&B=x_y_z&n=-4&own=77&y=nothing&e=Z&&=%E0%A4%A"
     found = driven(tmp_path / "market.html", tmp_path, 800, bad)
     assert "error" not in found and found["answer"].startswith("Best price of a")

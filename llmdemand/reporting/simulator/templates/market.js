@@ -72,6 +72,13 @@
     return grid[best];
   };
 
+  // The value some steps on: of a control that has a grid, the next ones of it.
+  Market.prototype.stepped = function (c, value, by, step) {
+    var grid = this.data.controls[c].grid;
+    if (!grid) return value + by * step;
+    return grid[Math.min(grid.length - 1, Math.max(0, grid.indexOf(this.snapped(c, value)) + by))];
+  };
+
   Market.prototype.start = function () {
     var market = this;
     return this.data.controls.map(function (control, c) { return market.snapped(c, control.start); });

@@ -1,7 +1,7 @@
 "use strict";
 // The market simulator: two scenarios, the numbers of `llmdemandMarket`, a table, a curve.
 (function () {
-  var Market = window.llmdemandMarket, POINTS = 41;
+  var Market = window.llmdemandMarket, POINTS = 41, HEAVY = 100000; // of a curve; rows x tastes x coefficients from which it has half of them
 
   function node(tag, parent, options, words) {
     var made = document.createElement(tag);
@@ -51,6 +51,10 @@
       function list(values) { return values.map(function (v) { return v === null ? "" : v; }).join("_"); }
       return [id + "?A=" + list(state.A), "B=" + list(state.B), "c=" + list(state.cost), "n=" + state.size,
         "own=" + state.own, "y=" + state.curve, "e=" + state.edited].join("&");
+    }
+    // Mail programs encode what stands in a link; a link that was cut may not be decoded at all.
+    function fragment() {
+      try { return decodeURIComponent(location.hash); } catch (error) { return location.hash; }
     }
     function restore(hash) {
       var head = "#" + id + "?";
@@ -117,22 +121,23 @@
       return { range: range, field: field, hint: hint };
     }
     var inputs = data.controls.map(function (control, c) {
+      var step = (control.reach[1] - control.reach[0]) / 100;
+      var places = step ? Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(step)))) : 12;
       var words = control.of === null ? control.name
         : control.price ? "Price of " + control.label + " (" + data.unit + ")" : control.name + " of " + control.label;
       var made = knob(words, control.reach, function (value, source) {
         if (value === null && control.price) return;
         if (control.price && value < 0) value = 0;
-        if (source === made.range) value = Number(value.toPrecision(4));
+        if (source === made.range) value = Number(value.toFixed(places));
         state[state.edited][c] = market.snapped(c, value);
         fill(source); later();
       });
       if (made.range) {
-        var step = (control.reach[1] - control.reach[0]) / 100;
         made.range.addEventListener("keydown", function (event) {
           var by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
           if (!by) return;
           event.preventDefault();
-          made.range.value = Number(made.range.value) + by * step;
+          made.range.value = market.stepped(c, Number(made.range.value), by, step);
           made.range.dispatchEvent(new Event("input"));
         });
       }
@@ -262,9 +267,10 @@
     // ---- The curve ------------------------------------------------------------------------------
     function points() {
       var control = data.controls[state.own], low = control.reach[0], high = control.reach[1], found = [];
-      var grid = control.grid;
-      for (var k = 0; k < POINTS; k++) {
-        var p = grid ? grid[Math.round(k * (grid.length - 1) / (POINTS - 1))] : low + (high - low) * k / (POINTS - 1);
+      var grid = control.grid, many = market.rows * market.tastes * market.size > HEAVY ? 21 : POINTS;
+      if (grid) many = Math.min(many, grid.length);
+      for (var k = 0; k < many; k++) {
+        var p = grid ? grid[Math.round(k * (grid.length - 1) / (many - 1 || 1))] : low + (high - low) * k / (many - 1);
         var values = state[state.edited].slice();
         values[state.own] = p;
         var band = market.shareBands(values)[control.of], c = state.cost[state.own];
@@ -361,8 +367,8 @@
     window.addEventListener("resize", sized);
     // Within a folded part there is no width until it is opened.
     if (window.ResizeObserver) new ResizeObserver(sized).observe(place);
-    if (restore(decodeURIComponent(location.hash))) place.scrollIntoView();
-    window.addEventListener("hashchange", function () { if (restore(decodeURIComponent(location.hash))) { fill(); show(); } });
+    if (restore(fragment())) place.scrollIntoView();
+    window.addEventListener("hashchange", function () { if (restore(fragment())) { fill(); show(); } });
     fill();
     show();
     place.simulator = { market: market, state: function () { return state; }, written: written, csv: csv, last: last };
