@@ -36,6 +36,7 @@ __all__ = [
     "worth_table",
 ]
 
+_UNREAD = "(not read)"
 _METRICS = {"log_score": "log score", "brier": "Brier score", "rmse": "RMSE"}
 
 
@@ -257,12 +258,12 @@ def _final_choices(report: Findings) -> list[tuple[str, str]]:
 def switches(report: Findings) -> pd.DataFrame:
     """Answers by what they choose at the pivot (rows) and in the end (columns); counts.
 
-    Answers without a pivot, or whose end chooses nothing that can be read, are ``none`` there.
+    Answers without a pivot, or whose end chooses nothing that can be read, are ``(not read)`` there.
     """
     labels = {a.id: a.label for a in report.panel.study.menu}
     frame = report.panel.frame
-    first, last = (frame[k].map(labels).fillna("none") for k in ("choice", "final_choice"))
-    order = [*labels.values(), "none"]
+    first, last = (frame[k].map(labels).fillna(_UNREAD) for k in ("choice", "final_choice"))
+    order = [*labels.values(), _UNREAD]
     found = pd.crosstab(first, last)
     return found.reindex(
         index=[x for x in order if x in found.index],

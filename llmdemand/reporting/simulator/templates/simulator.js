@@ -351,11 +351,14 @@
         rows.push([control.name + (control.of === null ? "" : " of " + control.label), state.A[c] === null ? "as in the data" : state.A[c], "", "",
           state.B[c] === null ? "as in the data" : state.B[c], "", ""]);
       });
+      var name = data.controls[state.own].label, price = state.cost[state.own];
+      rows.push(["unit cost of " + name, price === null ? "" : price, "", "", price === null ? "" : price, "", ""]);
+      rows.push(["market size", state.size, "", "", state.size, "", ""]);
       data.labels.forEach(function (label, j) { add("share of " + label, columns.map(function (c) { return c.shares[j]; })); });
       ["volume", "revenue", "profit", "elasticity"].forEach(function (kind) {
-        add(kind + " of " + data.controls[state.own].label, columns.map(function (c) { return c[kind]; }));
+        add(kind + " of " + name, columns.map(function (c) { return c[kind]; }));
       });
-      rows.push([], ["price of " + data.controls[state.own].label, "share", "lower", "upper"]);
+      rows.push([], ["price of " + name, "share", "lower", "upper"]);
       last.points.forEach(function (p) { rows.push([p.price, p.share.estimate, p.share.lower, p.share.upper]); });
       return rows.map(function (row) { return row.map(cell).join(","); }).join("\r\n") + "\r\n";
     }
