@@ -258,7 +258,7 @@ def _final_choices(report: Findings) -> list[tuple[str, str]]:
 def switches(report: Findings) -> pd.DataFrame:
     """Answers by what they choose at the pivot (rows) and in the end (columns); counts.
 
-    Answers without a pivot, or whose end chooses nothing that can be read, are ``(not read)`` there.
+    Answers without a pivot, or whose end chooses nothing that can be read, are ``(not read)``.
     """
     labels = {a.id: a.label for a in report.panel.study.menu}
     frame = report.panel.frame
