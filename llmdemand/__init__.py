@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from llmdemand.reporting.measures.precision import Precision, precision
     from llmdemand.reporting.measures.prediction import prediction
     from llmdemand.reporting.measures.variance import variance
+    from llmdemand.reporting.page.market import market_page
     from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
     from llmdemand.simulation.backends.local import LocalBackend
@@ -158,6 +159,7 @@ _HOMES = {
     "load_study": "core.study",
     "logit": "modeling.models.logit",
     "lr_test": "modeling.inference.hypotheses",
+    "market_page": "reporting.page.market",
     "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
@@ -255,6 +257,7 @@ __all__ = [
     "load_study",
     "logit",
     "lr_test",
+    "market_page",
     "mixlogit",
     "mnlogit",
     "new_study",

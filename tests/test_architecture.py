@@ -49,7 +49,7 @@ FLOORS = {
         "files",
     ],
     "modeling": [
-        "arrays printed spelled",
+        "arrays printed spelled verbatim",
         "sample likelihood outcomes",
         "substitution",
         "optimum",
@@ -86,7 +86,7 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-        "measures people truth",
+        "measures people simulator truth",
         "heterogeneity",
         "findings parts",
         "tables",

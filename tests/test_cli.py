@@ -48,6 +48,32 @@ def test_replicate_synthetic_end_to_end_and_again(run, tmp_path):
     assert responses(tmp_path / "out" / "responses.sqlite") == 192, "nothing is asked twice"
 
 
+def test_results_of_another_study_or_model_are_not_overwritten(run, tmp_path):
+    first = ("replicate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "out")
+    assert run(*first)[0] == 0
+    kept = (tmp_path / "out" / "panel.parquet").read_bytes()
+    code, out, err = run(*first, "--study", "pampers-households")
+    assert (code, out) == (2, "")
+    assert "holds the study pampers" in err and "give another --out" in err
+    simulated = ("simulate", "pampers", "--backend", "synthetic", "--runs", 2)
+    assert run(*simulated)[0] == 0 and run(*simulated)[0] == 0, "the same study goes on"
+    other = tuple("pampers-households" if a == "pampers" else a for a in simulated)
+    code, _, err = run(*other)
+    assert code == 2 and "panel.parquet holds the study pampers: it is not overwritten" in err
+    assert responses(tmp_path / "panel.responses.sqlite") == 32
+    assert run(*other, "--out", "other.parquet")[0] == 0
+    code, _, err = run("compare", "other.parquet", "--replications", 5, "--out", "out")
+    assert code == 2 and "holds the study pampers" in err
+    assert (tmp_path / "out" / "panel.parquet").read_bytes() == kept
+
+
+def test_the_page_knows_the_store_of_its_own_run(run, tmp_path):
+    arguments = ("replicate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "out")
+    assert run(*arguments)[0] == 0
+    text = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "was not at hand" not in text and "candidates listed at the pivot" in text
+
+
 def test_simulate_fit_compare(run, tmp_path):
     code, out, _ = run(
         "simulate", "pampers", "--backend", "synthetic", "--runs", 10, "--out", "panel.parquet"

@@ -8,6 +8,7 @@ import numpy as np
 
 from llmdemand.errors import UsageError
 from llmdemand.modeling.quantities.quantity import COLOURS
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def _named(ax: Axes, title: str, x: str, y: str, columns: int = 2) -> Axes:
     if entries:
         ax.legend(ncols=columns, **LEGEND)
     ax.set_title(title, fontsize=11.5, pad=9 + rows * 14.2)
-    return ax
+    return verbatim(ax)
 
 
 def estimates(found: Calibrated, ax: Axes | None = None) -> Axes:

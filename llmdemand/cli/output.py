@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from llmdemand.errors import UsageError
+from llmdemand.errors import PanelError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from llmdemand.core.panel import Panel
+    from llmdemand.core.study import Study
 
 # Set once, by the options before the command.
 _quiet = False
@@ -107,6 +108,33 @@ def refuse_overwriting(path: Path, *others: Path) -> None:
                 raise UsageError(
                     f"--out {path} exists and is no panel: it is not overwritten, give another path"
                 )
+
+
+def refuse_other_study(path: Path, study: Study, model: str = "") -> None:
+    """A panel is overwritten by one of the same study, and of the same model if one is named.
+
+    Two studies under one name would leave one panel, and a store of answers to both.
+
+    Raises
+    ------
+    UsageError
+        If there is a panel of another study or model, or one that cannot be read.
+    """
+    from llmdemand.core.panel import Panel
+
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        found = Panel.read(path)
+    except PanelError as error:
+        raise UsageError(f"{error}: it is not overwritten, give another --out") from None
+    by = str(found.provenance.get("model", model)) if model else ""
+    if (found.study.name, by) != (study.name, model):
+        told, asked = ((f", answered by {m}" if m else "") for m in (by, model))
+        raise UsageError(
+            f"{path} holds the study {found.study.name}{told}: it is not overwritten by "
+            f"{study.name}{asked}, give another --out"
+        )
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from llmdemand.cli.output import (
     out,
     print_json,
     records,
+    refuse_other_study,
     refuse_overwriting,
     say,
     statuses,
@@ -392,9 +393,9 @@ def compare(
     from llmdemand.core.panel import Panel
     from llmdemand.reporting.tables.frames import by_outcome
 
-    if folder is not None:
-        result_folder(folder)
     read = Panel.read(panel)
+    if folder is not None:
+        refuse_other_study(result_folder(folder) / "panel.parquet", read.study)
     responses = kept_responses(read, panel, store) if folder or store else None
     report = compared(
         read, seed, tuple(runs or (1, 2, 3, 5, 10, 20)), replications, cost=cost, reading=reading

@@ -9,7 +9,14 @@ import typer
 
 from llmdemand.cli.app import app
 from llmdemand.cli.options import AsJson, Seed
-from llmdemand.cli.output import command_line, print_json, records, say, warnings_as_lines
+from llmdemand.cli.output import (
+    command_line,
+    print_json,
+    records,
+    refuse_other_study,
+    say,
+    warnings_as_lines,
+)
 from llmdemand.cli.reports import compared, result_folder
 from llmdemand.errors import DesignError, UsageError
 
@@ -117,10 +124,12 @@ def calibrate(
     """
     if folder is not None:
         result_folder(folder)
-    people = read_table(humans, "humans", cluster)
-    answers = read_beliefs(beliefs, cluster)
     if prompts and recalibrate:
         raise UsageError("--prompt is for a calibration without --recalibrate")
+    people = read_table(humans, "humans", cluster)
+    answers = read_beliefs(beliefs, cluster)
+    if folder is not None and (study := getattr(answers, "study", None)) is not None:
+        refuse_other_study(folder / "panel.parquet", study)
     with warnings_as_lines():
         found = _calibrated(
             people,

@@ -58,12 +58,19 @@ from llmdemand.cli.output import (
     err,
     out,
     print_json,
+    refuse_other_study,
     refuse_overwriting,
     say,
     statuses,
     told,
 )
-from llmdemand.cli.reports import compared, kept_responses, print_files, print_report
+from llmdemand.cli.reports import (
+    compared,
+    kept_responses,
+    print_files,
+    print_report,
+    result_folder,
+)
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -207,6 +214,7 @@ def simulate(
         measure=measure,
     )
     refuse_overwriting(path)
+    refuse_other_study(path, chosen)
     kept = store or path.with_suffix(".responses.sqlite")
     refuse_overwriting(path, kept)
     if kept.is_dir():
@@ -351,10 +359,14 @@ def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
     real, real_note = _study_report(households, local, runs, seed, folder)
     print_report(real, real_note)
     write_page(
-        [(truth, truth_note), (real, real_note)],
+        [(real, real_note), (truth, truth_note)],
         folder / "report.html",
         command=command,
-        responses=[None, kept_responses(real.panel, folder / "panel.parquet")],
+        letters="BA",
+        responses=[
+            kept_responses(report.panel, place / "panel.parquet")
+            for report, place in ((real, folder), (truth, folder / "known-truth"))
+        ],
     )
     print_files(folder)
 
@@ -363,6 +375,7 @@ def _study_report(
     study: Study, backend: Backend, runs: int | None, seed: int, folder: Path, **options: Any
 ) -> tuple[Report, str]:
     """Simulate into a folder, compare, save everything but the page."""
+    refuse_other_study(result_folder(folder) / "panel.parquet", study, backend.model)
     if runs is None and backend.name == "synthetic":
         runs = _SYNTHETIC_RUNS
     panel = _simulated(study, backend, runs, seed, folder / "responses.sqlite", **options)

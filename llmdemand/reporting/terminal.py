@@ -39,6 +39,8 @@ _SPARED = {
 }
 _LONG = 24  # cells beyond this many characters may be wrapped
 _GAP = 2  # between columns
+# "-0.53", "93 (81 to 102)", "0.1 to 0.4"; not "320: ok 250, refusal 70", which is a list of words.
+_NUMBER = r"[-~$]?\d[\d.,e%-]*( %)?( to -?\d\S*| [(\[].*[)\]])*"
 
 
 def print_report(
@@ -144,7 +146,7 @@ def _needs(text: pd.DataFrame, column: str) -> int:
 
 def _wraps(cells: pd.Series[str]) -> bool:
     """Sentences may be wrapped; numbers with their intervals never."""
-    return _width(cells) > _LONG and not cells.str.match(r"-?\d").all()
+    return _width(cells) > _LONG and not cells.str.fullmatch(_NUMBER).all()
 
 
 def _width(cells: pd.Series[str]) -> int:

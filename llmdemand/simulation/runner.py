@@ -154,7 +154,13 @@ class Runner:
         if len(self.missing) < self.total:
             self.missing.look_up(add_stored)
         try:
-            await stream(self.missing.calls(), self._answered, self.gate, self._admitted)
+            await stream(
+                self.missing.calls(),
+                self._answered,
+                self.gate,
+                self._admitted,
+                interrupted=self.progress.interrupted,
+            )
         except BudgetReached:
             # Calls that were under way have ended: their answers are in the account too.
             if self.ledger.broken:

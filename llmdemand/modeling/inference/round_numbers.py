@@ -21,6 +21,7 @@ from llmdemand.modeling.printed import Printed
 from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.sample.formula import Part, part
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ class RoundNumberTest(Printed):
             ylim=(0, 1),
         )
         ax.legend(frameon=False, fontsize=8)
-        return ax
+        return verbatim(ax)
 
 
 def round_number_test(

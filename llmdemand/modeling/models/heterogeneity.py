@@ -21,6 +21,7 @@ from llmdemand.modeling.substitution.moments import (
     linked,
     moments,
 )
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +206,7 @@ def plot_law(fit: Fit, coefficient: str | None = None, ax: Axes | None = None) -
     ax.set(xlabel=f"{money}{name}", ylabel="density", title=f"taste for {name}")
     ax.set_ylim(0, 1.25 * ax.get_ylim()[1])  # the legend covers nothing
     ax.legend(frameon=False, fontsize=8)
-    return ax
+    return verbatim(ax)
 
 
 def _range(law: Law, params: Array, k: int) -> tuple[float, float]:

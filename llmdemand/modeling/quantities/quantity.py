@@ -10,6 +10,7 @@ import numpy as np
 from llmdemand.core.line import OneLine
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +182,7 @@ class Quantity(OneLine):
         else:
             self._draw_bars(ax)
         ax.set_title(self.name)
-        return ax
+        return verbatim(ax)
 
     def _numeric(self, key: str) -> bool:
         return self.table[key].dtype.kind in "fiu"
@@ -227,7 +228,7 @@ class Quantity(OneLine):
         ax.set_yticks(range(len(wide.index)), [str(r) for r in wide.index])
         losing = self.name.startswith("diversion")
         ax.set(xlabel="to" if losing else "price of", ylabel="from" if losing else "share of")
-        ax.figure.colorbar(image, ax=ax, label=self._axis)
+        verbatim(ax.figure.colorbar(image, ax=ax, label=self._axis).ax)
 
     def _draw_bars(self, ax: Axes) -> None:
         shown = [k for k in self.keys if self.table[k].nunique() > 1] or list(self.keys[:1])

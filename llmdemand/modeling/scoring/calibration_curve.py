@@ -19,6 +19,7 @@ from llmdemand.modeling.optimum.separation import exists
 from llmdemand.modeling.printed import with_notes
 from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.scoring.predictions import Predicted, predicted
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ class Calibration(OneLine):
             ylim=(0, 1),
         )
         ax.legend(frameon=False, fontsize=8)
-        return ax
+        return verbatim(ax)
 
 
 def calibration(

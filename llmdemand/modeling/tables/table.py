@@ -10,6 +10,8 @@ from html import escape
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
+from llmdemand.modeling.tables.tex import escaped
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -205,21 +207,6 @@ def _markdown(table: Table) -> str:
     return "\n".join([*lines, *notes])
 
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{c: f"\\{c}" for c in "_%&#${}"},
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in text)
-
-
 def _tex_number(text: str) -> str:
     """A cell with numbers set as mathematics, so that minus signs are no hyphens."""
     if sign := re.fullmatch(r"(-?)inf \(separated\)", text):
@@ -230,19 +217,19 @@ def _tex_number(text: str) -> str:
         return f"${found[1]}" + (rf" \times 10^{{{int(found[2])}}}" if found[2] else "") + "$"
     if found := re.fullmatch(r"\((\d+(?:\.\d+)?)e([-+]\d+)\)", text):
         return rf"(${found[1]} \times 10^{{{int(found[2])}}}$)"
-    return _tex(text)
+    return escaped(text)
 
 
 def _latex(table: Table) -> str:
     def show(label: str, row: Sequence[Cell]) -> str:
         cells = [_tex_number(c.text) + (f"$^{{{c.stars}}}$" if c.stars else "") for c in row]
-        return " & ".join([_tex(label), *cells]) + r" \\"
+        return " & ".join([escaped(label), *cells]) + r" \\"
 
-    head = " & ".join(["", *map(_tex, table.names)]) + r" \\"
+    head = " & ".join(["", *map(escaped, table.names)]) + r" \\"
     width = len(table.names) + 1
 
     def across(lines: Sequence[str]) -> list[str]:
-        return [rf"\multicolumn{{{width}}}{{l}}{{{_tex(line)}}} \\" for line in lines]
+        return [rf"\multicolumn{{{width}}}{{l}}{{{escaped(line)}}} \\" for line in lines]
 
     lines = [rf"\begin{{tabular}}{{l{'r' * len(table.names)}}}", r"\toprule"]
     lines += [*across(table.above), *([r"\midrule"] if table.above else []), head.lstrip()]

@@ -8,6 +8,7 @@ import numpy as np
 
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.quantities.quantity import COLOURS
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,4 +67,4 @@ def distribution(
     ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # the legend covers nothing
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return verbatim(ax)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,7 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
     )
     run = f"{called}, run" if plain else "corrected, run"
     ax.plot([], [], "o", color=style.COLOUR["belief"], ms=3, mew=0, alpha=0.6, label=run)
+    _personas(ax, panel, frame)
     means, shares = _means(report, "belief"), _means(report, "choice")
     edge: dict[str, Any] = {"mec": "w", "mew": 0.7, "zorder": 4}
     dark = style.INK["belief"]
@@ -130,6 +132,34 @@ def beliefs_by_price(report: Findings | Panel, ax: Axes | None = None) -> Axes:
     # Corrected beliefs may leave [0, 1].
     ax.set_ylim(min(-0.02, frame["belief"].min() - 0.02), max(1.02, frame["belief"].max() + 0.02))
     return style.finish(ax, title=title, x=style.price_label(panel), y=_share(panel), columns=3)
+
+
+_PERSONAS = 10  # whose means are drawn and named
+_APART = 0.055  # between names, of the axis
+
+
+def _personas(ax: Axes, panel: Panel, frame: pd.DataFrame) -> None:
+    """The mean belief of each persona as a line with its name, where they are few."""
+    who = panel.frame["persona_id"].reindex(frame.index).fillna("").astype(str)
+    known = [p for p in who.unique() if p]
+    if not 1 < len(known) <= _PERSONAS:
+        return
+    means = frame["belief"].groupby([who, frame["price"]]).mean().unstack(level=0)
+    ends = means.ffill().iloc[-1].sort_values()
+    place = -1.0
+    for name in ends.index:
+        ax.plot(means.index, means[name], color=style.INK["belief"], lw=0.7, alpha=0.6, zorder=2)
+        place = max(float(ends[name]), place + _APART)
+        ax.annotate(
+            str(name),
+            (float(means.index[-1]), place),
+            xytext=(12, 0),
+            textcoords="offset points",
+            fontsize=10.5,
+            va="center",
+            color=style.INK["belief"],
+            annotation_clip=False,
+        )
 
 
 def elasticity_curve(report: Findings | Demand, ax: Axes | None = None) -> Axes:
@@ -225,8 +255,17 @@ FIGURES: dict[str, tuple[Callable[..., Any], str, Callable[[Any], bool]]] = {
         lambda r: bool(_estimated(r)),
     ),
     "precision": (
-        runplots.se_by_runs,
-        "Standard error of price sensitivity by runs per cell, with the closed form.",
+        partial(runplots.se_by_runs, outcome="belief"),
+        "Uncertainty of price sensitivity from belief by runs per cell: three answers to three "
+        "questions. Spread: how far estimates of other runs of the same prompts lie apart. Robust "
+        "SE: what one fit says of itself, as if prompts had been drawn anew, too. Model's SE: as "
+        "if every belief were a coin toss, which it is not.",
+        lambda r: r.precision is not None,
+    ),
+    "precision-choice": (
+        partial(runplots.se_by_runs, outcome="choice"),
+        "The same from choice. With few runs there is often no estimate, and such draws are in no "
+        "line: what is left are the lucky ones.",
         lambda r: r.precision is not None,
     ),
     "runs-needed": (
@@ -236,7 +275,8 @@ FIGURES: dict[str, tuple[Callable[..., Any], str, Callable[[Any], bool]]] = {
     ),
     "prediction": (
         runplots.score_by_runs,
-        "Log score of held-out choices by runs per cell, with two standard errors.",
+        "How well held-out choices are predicted, by runs per cell, with two standard errors: 0 is "
+        "a constant share, 1 the best function of price (log scores in nats: the table).",
         lambda r: getattr(r, "prediction", None) is not None,
     ),
     "calibration": (

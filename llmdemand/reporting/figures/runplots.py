@@ -22,18 +22,23 @@ __all__ = ["calibration", "score_by_runs", "se_by_runs", "within_by_runs"]
 
 # What is good of a score, and the words for it.
 _METRIC = {
+    "attainable": "share of the attainable\n(0: constant share, 1: best by price)",
     "log_score": "log score of a choice\n(mean log-likelihood, nats)",
     "brier": "Brier score of a choice\n(mean squared error)",
     "rmse": "RMSE of the demand curve\n(share)",
 }
 
 
-def se_by_runs(report: Findings | Precision, ax: Axes | None = None) -> Axes:
-    """Standard error of the price sensitivity by runs per cell, on log axes.
+def se_by_runs(
+    report: Findings | Precision, ax: Axes | None = None, outcome: str | None = None
+) -> Axes:
+    """Uncertainty of the price sensitivity by runs per cell, on log axes.
 
-    Full markers are the spread of the estimates over draws, hollow ones the mean robust
-    standard error that a fit reports; the grey lines are ``sigma / sqrt(n)``, ``sigma`` the
-    one-run standard error in the closed form. Draws without an estimate are in none of them.
+    Three kinds of it answer three questions. The *spread* is how far the estimates of draws
+    really lie apart. The *robust standard error* (HC1) is what a fit of one draw says of itself
+    on average. The *model's* (inverse information) takes every outcome for a coin toss: right for
+    choices, far too large for beliefs. The grey line is ``sigma / sqrt(n)``, ``sigma`` the one-run
+    standard error in the closed form. Draws without an estimate are in none of them.
 
     Parameters
     ----------
@@ -41,35 +46,58 @@ def se_by_runs(report: Findings | Precision, ax: Axes | None = None) -> Axes:
         What is drawn.
     ax : matplotlib Axes, optional
         Where; new axes by default.
+    outcome : str, optional
+        ``belief`` or ``choice``: all three kinds of one outcome. By default spread and robust
+        standard error of both.
     """
     ax, found = style.new_axes(ax), _part(report, "precision")
     if found is None:
         return style.nothing(ax, "no precision: there is nothing to draw")
     table, seen, guided = found.table, [], False
-    for outcome, part in table.groupby("outcome", sort=False):
-        name = str(outcome)
-        for column, words in (("spread", "spread"), ("se_robust", "robust SE")):
-            here = part[(part[column] > 0) & np.isfinite(part[column])]
-            if here.empty:
-                continue
-            seen += here[column].tolist()
-            look = style.line(name) | ({} if column == "spread" else {"ls": ":", "mfc": "w"})
-            ax.plot(here["runs"], here[column], label=f"{name}, {words}", **look)
-        sigma = float(found.needed["sigma"].get(name, np.nan))
+    if outcome is not None:
+        table = table[table["outcome"] == outcome]
+    for name, part in table.groupby("outcome", sort=False):
+        seen += _uncertainties(ax, part, str(name), outcome is not None)
+        sigma = float(found.needed["sigma"].get(str(name), np.nan))
         if np.isfinite(sigma) and sigma > 0:
             ends = np.array([part["runs"].min(), part["runs"].max()], float)
             ax.plot(ends, sigma / np.sqrt(ends), color=style.GUIDE, lw=0.9, zorder=1)
             guided = True
     y = "SE of price sensitivity\n" + _per_unit(report)
+    title = "Precision by runs" + ("" if outcome is None else f", {outcome}")
     if not seen:
-        style.nothing(ax, "no spread: one draw is all there is")
-        return style.finish(ax, title="Precision by runs", x="runs per cell", y=y)
+        style.nothing(ax, "no spread: one draw is all there is, or nothing varies")
+        return style.finish(ax, title=title, x="runs per cell", y=y)
     if guided:
-        ax.plot([], [], color=style.GUIDE, lw=0.9, label=r"$\sigma/\sqrt{n}$, closed form")
+        ax.plot([], [], color=style.GUIDE, lw=0.9, label="closed form")
     style.run_axis(ax, table["runs"])
     ax.set_yscale("log")
     style.decimal_axis(ax.yaxis, min(seen), max(seen))
-    return style.finish(ax, title="Precision by runs", x="runs per cell", y=y)
+    return style.finish(ax, title=title, x="runs per cell", y=y)
+
+
+def _uncertainties(ax: Axes, part: pd.DataFrame, name: str, alone: bool) -> list[float]:
+    """Lines of one outcome; the values drawn."""
+    kinds: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("spread", "spread", {}),
+        ("se_robust", "robust SE", {"ls": ":", "mfc": "w"}),
+    )
+    if alone:
+        look = {"ls": "-.", "marker": "x", "color": style.GUIDE}
+        kinds = (
+            ("spread", "spread", {}),
+            ("se_robust", "robust SE", {"ls": ":", "mfc": "w"}),
+            ("se_model", "model's SE", look),
+        )
+    seen: list[float] = []
+    for column, words, more in kinds:
+        here = part[(part[column] > 0) & np.isfinite(part[column])]
+        if here.empty:
+            continue
+        seen += here[column].tolist()
+        label = words if alone else f"{name}, {words}"
+        ax.plot(here["runs"], here[column], label=label, **style.line(name) | more)
+    return seen
 
 
 def within_by_runs(report: Findings | RunsNeeded | Precision, ax: Axes | None = None) -> Axes:
@@ -92,7 +120,9 @@ def within_by_runs(report: Findings | RunsNeeded | Precision, ax: Axes | None = 
     reach, confidence = found.reach, found.confidence
     for place, (outcome, part) in enumerate(reach.groupby("outcome", sort=False)):
         name, enough = str(outcome), float(table["runs"].get(outcome, np.nan))
-        word = f"{enough:.0f} runs" if np.isfinite(enough) else f"more than {found.pool - 1} runs"
+        word = f"{enough:.0f} run{'s' * (enough > 1)}"
+        if not np.isfinite(enough):
+            word = f"more than {found.pool - 1} runs"
         if np.isnan(aims[name]):
             word = "no estimate to reach"
         ax.plot(
@@ -146,7 +176,7 @@ def _mark_crossing(
 
 
 def score_by_runs(
-    report: Findings | Prediction, ax: Axes | None = None, metric: str = "log_score"
+    report: Findings | Prediction, ax: Axes | None = None, metric: str = "attainable"
 ) -> Axes:
     """A predictive score by runs, with two standard errors, and what is attainable.
 
@@ -155,7 +185,8 @@ def score_by_runs(
     report, ax
         See `se_by_runs`.
     metric : str
-        ``log_score``, ``brier`` or ``rmse``.
+        ``attainable``: the log score as a share of the way from that of a constant share to that
+        of the best function of price; ``log_score`` (nats), ``brier`` or ``rmse``.
     """
     ax, found = style.new_axes(ax), _part(report, "prediction")
     if found is None:
@@ -167,7 +198,7 @@ def score_by_runs(
             ax.plot([], [], label=f"{name}, no estimate", **style.line(name))
             continue
         beside = part["runs"] * 1.03 ** (place - 1)  # bars of equal scores stay apart
-        error = 2 * part[f"{metric}_se"].fillna(0.0)
+        error = 2 * _error(part, found, metric)
         ax.errorbar(beside, part[metric], error, label=name, lw=1.4, capsize=2, **style.line(name))
         some = part["fitted"] < 1
         if some.any():
@@ -188,12 +219,25 @@ def score_by_runs(
     return style.finish(ax, title=title, x="runs per cell", y=_METRIC[metric], columns=3)
 
 
+def _error(part: pd.DataFrame, found: Prediction, metric: str) -> pd.Series[float]:
+    """Monte Carlo standard errors; those of a share are those of the score, to its scale."""
+    if metric != "attainable":
+        return part[f"{metric}_se"].fillna(0.0)
+    return part["log_score_se"].fillna(0.0) / _scale(found)
+
+
+def _scale(found: Prediction) -> float:
+    return float(found.best["log_score"] - found.best["constant"])
+
+
 def _limit(ax: Axes, found: Prediction, metric: str) -> None:
     """The best that any function of price could reach."""
     if metric == "rmse":
         # What is held out shrinks as more runs are fitted, and its noise grows.
         floor = found.table[found.table["outcome"] == "belief"]
         ax.plot(floor["runs"], floor["rmse_floor"], color=style.GUIDE, lw=1.1, label="attainable")
+    elif metric == "attainable":
+        ax.axhline(1.0, color=style.GUIDE, lw=1.1, zorder=1, label="attainable")
     elif np.isfinite(best := float(found.best.get(metric, np.nan))):
         ax.axhline(best, color=style.GUIDE, lw=1.1, zorder=1, label="attainable")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmdemand.calibration.figures import LEGEND, new_axes
 from llmdemand.core.panel import Panel
+from llmdemand.modeling.verbatim import verbatim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def finish(ax: Axes, *, title: str, x: str, y: str, columns: int = 2) -> Axes:
             **LEGEND,
         )
     ax.set_title(title, loc="center", fontsize=_TITLE, pad=9 + rows * 1.42 * _TICK)
-    return ax
+    return verbatim(ax)
 
 
 def nothing(ax: Axes, why: str) -> Axes:
@@ -73,7 +74,7 @@ def nothing(ax: Axes, why: str) -> Axes:
     ax.text(
         0.5, 0.5, fill(why, 40), ha="center", va="center", fontsize=_LABEL, transform=ax.transAxes
     )
-    return ax
+    return verbatim(ax)
 
 
 def run_axis(ax: Axes, runs: Iterable[float]) -> None:

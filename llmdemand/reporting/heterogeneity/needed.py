@@ -21,6 +21,7 @@ from llmdemand.modeling.quantities.quantity import COLOURS
 from llmdemand.modeling.tastes.answers import Model, people_of
 from llmdemand.modeling.tastes.fitting import Fitted, fit
 from llmdemand.modeling.tastes.people import People
+from llmdemand.modeling.verbatim import verbatim
 from llmdemand.reporting.measures.draws import OUTCOMES
 from llmdemand.reporting.measures.needed import check_goal
 
@@ -136,7 +137,7 @@ class SpreadNeeded(OneLine):
         ax.minorticks_off()
         ax.set(xlabel="runs per prompt", ylabel=f"spread of {self.term} over respondents")
         ax.legend(ncols=3, **LEGEND)
-        return ax
+        return verbatim(ax)
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False))

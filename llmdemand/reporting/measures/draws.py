@@ -69,6 +69,16 @@ class Pool:
         """R, the most runs that a cell has."""
         return int(self.values["belief"].shape[1])
 
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(C, R): runs that say something, of belief or of choice."""
+        return np.isfinite(self.values["belief"]) | np.isfinite(self.values["choice"])
+
+    @property
+    def readable(self) -> float:
+        """Share of the runs asked that say something."""
+        return float(self.usable.sum() / self.asked.sum())
+
     @classmethod
     def of(
         cls,
@@ -201,7 +211,8 @@ def draw(
 ) -> Draws:
     """Draw n of a panel's runs per cell many times and fit both demand models to each draw.
 
-    Draws are without replacement; those of n + 1 runs hold those of n. Each draw has a random
+    Draws are without replacement, from the runs that can be read; those of n + 1 runs hold those
+    of n, and a cell with fewer readable runs gives all that it has. Each draw has a random
     stream of its own, so that results do not depend on how the work is cut up.
 
     Parameters
@@ -264,10 +275,12 @@ def _draw(
     if progress is not None:  # a bar that moves, at no price
         size = min(size, max(1, replications // 50))
     streams = np.random.SeedSequence(seed).spawn(replications)
+    lost = ~pool.usable
     for start in range(0, replications if tried else 0, size):
         chunk = streams[start : start + size]
+        # Runs that say nothing come last: n runs of a cell are n that can be read.
         order = np.stack(
-            [np.random.default_rng(s).random((cells, runs)).argsort(axis=1) for s in chunk]
+            [(np.random.default_rng(s).random((cells, runs)) + lost).argsort(axis=1) for s in chunk]
         )
         sums = {o: _cumulated(pool, o, order, tried) for o in OUTCOMES}
         held = _held_out(pool, sums["choice"])

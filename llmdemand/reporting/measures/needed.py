@@ -24,6 +24,9 @@ __all__ = ["RunsNeeded", "check_goal", "needed_of", "reach_of", "runs_needed"]
 
 Array = NDArray[np.float64]
 
+# A closed form beyond so many times the pool is too far off for a price.
+_FAR = 20
+
 
 @dataclass(frozen=True, repr=False)
 class RunsNeeded(OneLine):
@@ -54,9 +57,9 @@ class RunsNeeded(OneLine):
         Draws.
     cost : pandas.DataFrame or None
         One row per outcome: ``runs, answers, tokens, usd`` of that many runs in all cells, at
-        the panel's own tokens per run, and ``source`` of the runs (``draws``, or ``closed
-        form`` where the pool is too small). None when the panel counts no tokens; dollars are
-        NaN where prices are unknown.
+        the panel's own tokens per run, and ``source`` of the runs (``draws``; ``closed form``
+        where the pool is too small; ``unknown`` where that is over 20 times the pool). None
+        when the panel counts no tokens; dollars are NaN where prices are unknown.
     reading : str
         ``final`` or ``pivot``: whose choice it is.
     notes : tuple of str
@@ -216,7 +219,9 @@ def runs_needed(
         )
     asked = Target.of(target, at, draws.pool.price)
     found = needed_of(draws, asked, tolerance, confidence)
-    return replace(found, cost=_costs(found.table, len(draws.pool.asked), cost))
+    # To have n readable runs, more have to be asked where some cannot be read.
+    asked_for = len(draws.pool.asked) / draws.pool.readable
+    return replace(found, cost=_costs(found.table, asked_for, draws.pool.runs, cost))
 
 
 def check_goal(tolerance: float, confidence: float) -> None:
@@ -252,7 +257,17 @@ def needed_of(draws: Draws, target: Target, tolerance: float, confidence: float)
         pool=draws.pool.runs,
         replications=draws.replications,
         reading=draws.pool.reading,
-        notes=(*_lacking(draws.pool), *draws.pool.notes),
+        notes=(*_unread(draws.pool), *_lacking(draws.pool), *draws.pool.notes),
+    )
+
+
+def _unread(pool: Pool) -> tuple[str, ...]:
+    """That runs are readable ones, where some are not."""
+    if pool.readable == 1:
+        return ()
+    return (
+        f"runs are runs that can be read; {100 * (1 - pool.readable):.2g} % of this panel's "
+        f"cannot, so {pool.readable**-1:.3g} times as many have to be asked",
     )
 
 
@@ -319,7 +334,8 @@ def _closed_form(
     value = float(target.value(const, slope))
     if not value or not math.isfinite(value):
         return unknown
-    share = counted[usable] / pool.runs  # an unusable run adds neither noise nor information
+    # Of readable runs; choice of stopped answers has one in a part of them only.
+    share = counted[usable] / np.maximum(1, pool.usable.sum(axis=1)[usable])
     mu = sigmoid(const + slope * price)
     x = np.column_stack([np.ones(len(price)), price])
     bread = np.linalg.inv((x * (share * mu * (1 - mu))[:, None]).T @ x)
@@ -331,18 +347,23 @@ def _closed_form(
     return {"closed_form": float(n), "sigma": sigma}
 
 
-def _costs(table: pd.DataFrame, cells: int, cost: RunCost | None) -> pd.DataFrame | None:
+def _costs(
+    table: pd.DataFrame, cells: float, pool: int, cost: RunCost | None
+) -> pd.DataFrame | None:
     if cost is None:
         return None
-    runs = table["runs"].fillna(table["closed_form"])
-    answers = runs * cells
+    closed = table["closed_form"].where(table["closed_form"] <= _FAR * pool)
+    runs = table["runs"].fillna(closed)
+    answers = np.ceil((runs * cells).round(6))
     return pd.DataFrame(
         {
             "runs": runs,
             "answers": answers,
             "tokens": answers * cost.tokens,
             "usd": answers * cost.usd,
-            "source": np.where(table["runs"].notna(), "draws", "closed form"),
+            "source": np.select(
+                [table["runs"].notna(), closed.notna()], ["draws", "closed form"], "unknown"
+            ),
         }
     )
 

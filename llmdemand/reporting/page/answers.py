@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.panel import STATUSES, Panel
 from llmdemand.reporting.page.inspector import Inspected, inspected
+from llmdemand.reporting.simulator.script import scripted
 
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
@@ -32,18 +32,12 @@ def answers_of(panel: Panel, responses: Mapping[str, Response] | None) -> dict[s
     dict
         ``answers, filters, tokens_json, shown``.
     """
-    from markupsafe import Markup
-
     study, found = panel.study, inspected(panel, responses)
     known = [_tokens(answer) for answer in found]
-    # Inside a script element nothing is unescaped, and "</script>" would end it.
-    text = json.dumps(known, separators=(",", ":"), ensure_ascii=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
     return {
         "answers": [_answer(study, answer) for answer in found],
         "filters": _filters(study, found),
-        "tokens_json": Markup(text),  # escaped above
+        "tokens_json": scripted(known),
         "shown": {"intro": _intro(panel, found)},
     }
 
@@ -81,6 +75,8 @@ def _answer(study: Study, answer: Inspected) -> dict[str, Any]:
         "status": answer.status,
         "meaning": STATUSES[answer.status],
         "choice": labels.get(answer.choice, ""),
+        "chosen": answer.choice,
+        "against": "yes" if _against(answer) else "no",
         "tokens": answer.tokens,
         "more": answer.more,
         "pieces": [
@@ -113,6 +109,14 @@ def _answer(study: Study, answer: Inspected) -> dict[str, Any]:
     }
 
 
+def _against(answer: Inspected) -> bool:
+    """Whether something else was chosen than what belief held most probable."""
+    if not answer.belief or not answer.choice:
+        return False
+    most = max(b for _, b, _, _ in answer.belief)
+    return all(b < most for a, b, _, _ in answer.belief if a == answer.choice)
+
+
 def _pivot_text(answer: Inspected) -> str:
     if answer.pivot_index < 0:
         return ""
@@ -131,6 +135,22 @@ def _filters(study: Study, found: tuple[Inspected, ...]) -> list[dict[str, Any]]
     orders = sorted({answer.order for answer in found})
     return [
         {"key": "price", "name": "Price", "options": [(f"{p:g}", f"{p:g}") for p in prices]},
+        {
+            "key": "chosen",
+            "name": "Choice",
+            "options": [
+                (a, labels[a]) for a in study.menu.ids if any(x.choice == a for x in found)
+            ],
+        },
+        {
+            "key": "against",
+            "name": "Against its belief",
+            "options": [
+                (key, text)
+                for key, text in (("yes", "yes, less probable"), ("no", "no"))
+                if any(_against(x) == (key == "yes") for x in found)
+            ],
+        },
         {"key": "status", "name": "Status", "options": [(s, s) for s in statuses]},
         {
             "key": "order",

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.panel import STATUSES
-from llmdemand.errors import UsageError
 from llmdemand.reporting.figures.figures import FIGURES, available, render
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
-from llmdemand.reporting.measures.variance import worth_number
 from llmdemand.reporting.page.answers import answers_of
 from llmdemand.reporting.page.background import again, design_facts, prompts, provenance, simulate
+from llmdemand.reporting.page.decision import first_numbers, further_numbers
+from llmdemand.reporting.page.file import write_file
+from llmdemand.reporting.page.market import market_part
 from llmdemand.reporting.tables import tables
-from llmdemand.reporting.tables.cells import number, percent
+from llmdemand.reporting.tables.cells import percent
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from markupsafe import Markup
-
     from llmdemand.belief.tokens import Response
     from llmdemand.reporting.findings import Findings
     from llmdemand.reporting.tables.table import Table
@@ -32,6 +30,7 @@ __all__ = ["SECTIONS", "Row", "drawn_part", "figure_part", "table_part", "write"
 #: The sections of a report, in the order in which they are read.
 SECTIONS = {
     "answer": "Question and answer",
+    "market": "Market simulator",
     "design": "Design and prompt",
     "quality": "Data quality",
     "demand": "Demand",
@@ -60,6 +59,7 @@ _PEOPLE = (
 _TABLES = {
     "quality": "quality",
     "selection": "quality",
+    "switches": "quality",
     "precision": "precision",
     "runs_needed": "needed",
     "cost": "needed",
@@ -72,6 +72,7 @@ _TABLES = {
 }
 _FIGURES = {
     "precision": "precision",
+    "precision-choice": "precision",
     "runs-needed": "needed",
     "prediction": "prediction",
     "calibration": "prediction",
@@ -94,6 +95,7 @@ def write_page(
     command: str = "",
     cost: float | None = None,
     responses: Sequence[Mapping[str, Response] | None] | None = None,
+    letters: str = "ABCDEFGH",
 ) -> None:
     """Write one self-contained HTML page with a part per report.
 
@@ -109,6 +111,8 @@ def write_page(
         Unit cost for prices of the highest profit; each report's own by default.
     responses : sequence of mapping, optional
         By report: responses by run id, for answers token by token.
+    letters : str
+        Of the parts, where there are several. Reports of a known truth beside others are folded.
 
     Raises
     ------
@@ -118,13 +122,15 @@ def write_page(
     known = responses if responses is not None else [None] * len(parts)
     several = len(parts) > 1
     study = parts[0][0].panel.study
+    real = any(report.truth is None for report, _ in parts)
     write(
         path,
         title="Demand from a language model: belief against choice"
         if several
         else study.title or study.name,
         sections=[
-            _section(report, note, cost, answered, "ABCDEFGH"[k] if several else "")
+            _section(report, note, cost, answered, letters[k] if several else "")
+            | {"folded": several and real and report.truth is not None}
             for k, ((report, note), answered) in enumerate(zip(parts, known, strict=True))
         ],
         command=command,
@@ -133,28 +139,14 @@ def write_page(
 
 def write(path: str | Path, *, title: str, sections: list[Row], command: str) -> None:
     """Fill the template and write the file."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from llmdemand import __version__
-
-    path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: give the path of an HTML file")
-    if any(parent.is_file() for parent in path.parents):
-        raise UsageError(f"{path} lies in a file: give a path in a folder")
-    environment = Environment(
-        loader=PackageLoader("llmdemand.reporting.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    usual: Row = {"market": None, "folded": False, "numbers": []}
+    write_file(
+        path,
+        "report.html",
+        title=title,
+        sections=[{**usual, **section} for section in sections],
+        command=command,
     )
-    environment.filters["code"] = _code
-    page = environment.get_template("report.html").render(
-        title=title, sections=sections, command=command, version=__version__
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
 
 
 def _section(
@@ -168,6 +160,7 @@ def _section(
     name = study.menu[study.focal].label
     model = _short(str(panel.provenance.get("model") or "a language model"))
     answers = answers_of(panel, responses)
+    market = market_part(report, f"{letter.lower()}-" if letter else "", cost)
     facts, settings = provenance(panel)
     return {
         "id": f"{letter.lower()}-" if letter else "",
@@ -179,7 +172,9 @@ def _section(
         "model": model,
         "verdict": report.verdict(),
         "problems": report.problems,
-        "tiles": _tiles(report),
+        "tiles": first_numbers(report, report.cost if cost is None else cost),
+        "numbers": further_numbers(report),
+        "market": market,
         "description": study.description,
         "facts": design_facts(panel),
         "prompts": prompts(panel),
@@ -188,11 +183,11 @@ def _section(
         "again": again(report),
         "simulate": simulate(panel),
         **answers,
-        "parts": _parts(report, cost),
+        "parts": _parts(report, cost, market is not None),
     }
 
 
-def _parts(report: Findings, cost: float | None) -> list[Row]:
+def _parts(report: Findings, cost: float | None, market: bool) -> list[Row]:
     """The sections of a report, each with what stands in it."""
     shown, drawn = _tables(report, cost), _figures(report)
     told: list[str] = []
@@ -205,7 +200,7 @@ def _parts(report: Findings, cost: float | None) -> list[Row]:
             "figures": drawn.get(id_, []),
         }
         for id_, title in SECTIONS.items()
-        if id_ != "people" or report.people is not None
+        if (id_ != "people" or report.people is not None) and (id_ != "market" or market)
     ]
 
 
@@ -331,79 +326,6 @@ def drawn_part(drawn: bytes, caption: str) -> Row:
         "width": round(width * 4 / 3),
         "height": round(height * 4 / 3),
     }
-
-
-def _tiles(report: Findings) -> list[Row]:
-    """The numbers that people look for first."""
-    tiles = []
-    estimates = report.estimates()
-    for demand in report.demands:
-        row: Any = estimates.loc[demand.outcome]
-        tiles.append(
-            {
-                "name": f"Price sensitivity, {demand.outcome}",
-                "value": "none" if demand.separated else number(row["price_sensitivity"]),
-                "note": "separated: no finite estimate"
-                if demand.separated
-                else f"95 % interval {number(row['lower'])} to {number(row['upper'])}",
-            }
-        )
-    if len(estimates) and not math.isnan(estimates["elasticity"].iloc[0]):
-        row = estimates.iloc[0]
-        tiles.append(
-            {
-                "name": f"Elasticity at {row['at_price']:g}, {estimates.index[0]}",
-                "value": number(row["elasticity"], 2),
-                "note": f"95 % interval {number(row['elasticity_lower'], 2)} to "
-                f"{number(row['elasticity_upper'], 2)}",
-            }
-        )
-    found = report.needed
-    if found is not None and found.table[["runs", "closed_form"]].notna().any(axis=None):
-        tiles.append(
-            {
-                "name": "Runs needed, belief against choice",
-                "value": " against ".join(_runs(found.table, o) for o in ("belief", "choice")),
-                "note": f"per cell, for {100 * found.tolerance:g} % at "
-                f"{100 * found.confidence:g} %; ~ by the closed form, beyond this panel's "
-                f"{found.pool}",
-            }
-        )
-    if report.variance is not None and math.isfinite(report.variance.worth):
-        tiles.append(
-            {
-                "name": "One belief run is worth",
-                "value": f"{worth_number(report.variance.worth)} choice runs",
-                "note": f"intra-cell correlation {report.variance.icc:.3f}",
-            }
-        )
-    tiles.append(
-        {
-            "name": "Usable answers",
-            "value": percent(report.quality.readable),
-            "note": f"{len(report.panel.usable):,} of {len(report.panel):,}",
-        }
-    )
-    return tiles
-
-
-def _code(text: str) -> Markup:
-    """Text, escaped, in which what stands between backticks is code.
-
-    >>> _code("`a<b`, said he")
-    Markup('<code>a&lt;b</code>, said he')
-    """
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _runs(table: pd.DataFrame, outcome: str) -> str:
-    """Runs needed by the draws; else by the closed form, marked; else unknown."""
-    runs, closed = (float(table[k][outcome]) for k in ("runs", "closed_form"))
-    if not math.isnan(runs):
-        return f"{runs:.0f}"
-    return "unknown" if math.isnan(closed) else f"~{closed:.0f}"
 
 
 def _short(model: str) -> str:

@@ -30,10 +30,13 @@ __all__ = [
     "quality_table",
     "regression_table",
     "selection_table",
+    "switches",
+    "switches_table",
     "variance_table",
     "worth_table",
 ]
 
+_UNREAD = "(not read)"
 _METRICS = {"log_score": "log score", "brier": "Brier score", "rmse": "RMSE"}
 
 
@@ -250,6 +253,28 @@ def _final_choices(report: Findings) -> list[tuple[str, str]]:
             ),
         ]
     return rows
+
+
+def switches(report: Findings) -> pd.DataFrame:
+    """Answers by what they choose at the pivot (rows) and in the end (columns); counts.
+
+    Answers without a pivot, or whose end chooses nothing that can be read, are ``(not read)``.
+    """
+    labels = {a.id: a.label for a in report.panel.study.menu}
+    frame = report.panel.frame
+    first, last = (frame[k].map(labels).fillna(_UNREAD) for k in ("choice", "final_choice"))
+    order = [*labels.values(), _UNREAD]
+    found = pd.crosstab(first, last)
+    return found.reindex(
+        index=[x for x in order if x in found.index],
+        columns=[x for x in order if x in found.columns],
+    )
+
+
+def switches_table(report: Findings) -> pd.DataFrame:
+    """The same as text."""
+    found = switches(report).map("{:,}".format)
+    return found.rename_axis(columns=None).rename_axis("at the pivot").reset_index()
 
 
 def _p(value: float) -> str:

@@ -14,6 +14,7 @@ from llmdemand.core.sheets import write_csv
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.tables.etable import etable
+from llmdemand.modeling.tables.tex import escaped
 
 __all__ = ["Format", "Table", "render", "write_table"]
 
@@ -129,13 +130,13 @@ def _framed(table: Table, body: str, format: _Words) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(table.title)}}}",
+        rf"\caption{{{escaped(table.title)}}}",
         rf"\label{{tab:{label}}}",
         body,
     ]
     if table.notes:
         lines += [r"\par\smallskip\begin{minipage}{\linewidth}\footnotesize"]
-        lines += [_tex(note) + r"\par" for note in table.notes]
+        lines += [escaped(note) + r"\par" for note in table.notes]
         lines += [r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}"])
 
@@ -196,28 +197,13 @@ def _html(frame: pd.DataFrame) -> str:
     )
 
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{c: f"\\{c}" for c in "_%&#${}"},
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in text)
-
-
 def _tex_cell(text: str) -> str:
     """A cell with negative numbers and infinities as mathematics: minus signs, no hyphens."""
 
     def shown(found: re.Match[str]) -> str:
         return "$" + found[0].replace("inf", r"\infty").replace(r"\%", "%") + "$"
 
-    return re.sub(r"(?<![\w.])(-\d+(\.\d+)?(?![\w.])|-?inf(?!\w))", shown, _tex(text))
+    return re.sub(r"(?<![\w.])(-\d+(\.\d+)?(?![\w.])|-?inf(?!\w))", shown, escaped(text))
 
 
 def _latex(frame: pd.DataFrame) -> str:
@@ -228,7 +214,7 @@ def _latex(frame: pd.DataFrame) -> str:
         [
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            " & ".join(map(_tex, head)) + r" \\",
+            " & ".join(map(escaped, head)) + r" \\",
             r"\midrule",
             *lines,
             r"\bottomrule",

@@ -54,6 +54,8 @@ def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]
     tables = [Table("quality", "Data quality", frames.quality_table(report), quality, problems)]
     if report.selection is not None and len(report.selection) > 1:
         tables.append(_selection(report))
+    if report.panel.frame["mismatch"].fillna(False).any():
+        tables.append(_switches(report))
     if report.demands:
         tables += _demand_tables(report, cost)
     if report.precision is not None:
@@ -102,6 +104,16 @@ def _selection(report: Findings) -> Table:
         frames.selection_table(report),
         report.selection.reset_index(),
         (note,),
+    )
+
+
+def _switches(report: Findings) -> Table:
+    return Table(
+        "switches",
+        "What answers say first (rows) and choose in the end (columns)",
+        frames.switches_table(report),
+        frames.switches(report).reset_index(names="at_pivot"),
+        ("Counts of answers; off the diagonal they change their mind, or cannot be read.",),
     )
 
 

@@ -242,6 +242,7 @@ async def stream(
     admit: Callable[[Job], Awaitable[None]] | None = None,
     *,
     grace: float = 20.0,
+    interrupted: Callable[[int, float], None] | None = None,
 ) -> None:
     """Do jobs, as many at a time as the gate lets in; each begins when one ends.
 
@@ -263,6 +264,8 @@ async def stream(
         stream.
     grace : float
         Seconds for jobs under way after a cancellation; a second one ends them.
+    interrupted : function, optional
+        Told of a cancellation, before the jobs under way are waited for: their number and `grace`.
     """
     running: set[asyncio.Task[None]] = set()
     failures: list[BaseException] = []
@@ -290,6 +293,8 @@ async def stream(
             await asyncio.sleep(0)
     except asyncio.CancelledError:
         if running:
+            if interrupted is not None:
+                interrupted(len(running), grace)
             await asyncio.wait(running, timeout=grace)
         raise
     except BaseException as error:

@@ -51,6 +51,15 @@ class Progress:
         else:
             self._bar.console.print(text, markup=False, highlight=False)
 
+    def interrupted(self, running: int, grace: float) -> None:
+        """Say at once that answers under way are waited for; nothing where there is no bar."""
+        if self._bar is not None:
+            answers = f"{running:,} answer{'s' if running > 1 else ''}"
+            self.say(
+                f"interrupted: waiting up to {grace:.0f} s for {answers} under way, which will be "
+                "kept; interrupt again to stop at once"
+            )
+
     def draw(self, *, now: bool = False) -> None:
         """Show the counts, at most ten times a second."""
         if self._bar is None or not (now or time.monotonic() - self._drawn > _EVERY):
@@ -84,6 +93,7 @@ def progress_bar(title: str, total: int, show: bool) -> Iterator[Progress]:
         TimeRemainingColumn,
     )
     from rich.progress import Progress as Bar
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -92,15 +102,19 @@ def progress_bar(title: str, total: int, show: bool) -> Iterator[Progress]:
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.3g}/s," if task.speed else "")
 
+    # Where the terminal is narrow words are cut, and never the count.
+    def cut(ratio: int) -> Column:
+        return Column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", table_column=cut(1)),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        Rate(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * len(str(total)) + 1)),
+        Rate(table_column=Column(no_wrap=True)),
         TimeRemainingColumn(compact=True),
-        TextColumn("left  {task.fields[words]}"),
+        TextColumn("left  {task.fields[words]}", table_column=cut(3)),
     ]
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=Console(stderr=True), expand=True) as bar:
         state = Progress(total, bar, bar.add_task(title, total=total, words=""))
         try:
             yield state

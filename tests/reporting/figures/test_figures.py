@@ -152,7 +152,31 @@ def test_crossings_are_ringed_and_named(report):
     assert len(again.lines) == len(axes.lines)
 
 
-@pytest.mark.parametrize("metric", ["log_score", "brier", "rmse"])
+def test_the_three_kinds_of_uncertainty_have_a_panel_by_outcome(report):
+    table = report.precision.table
+    for outcome in ("belief", "choice"):
+        axes = runplots.se_by_runs(report, outcome=outcome)
+        part = table[table["outcome"] == outcome]
+        for words, column in (
+            ("spread", "spread"),
+            ("robust SE", "se_robust"),
+            ("model's SE", "se_model"),
+        ):
+            (line,) = lines(axes, words)
+            assert line.get_ydata() == pytest.approx(part[column])
+        assert axes.get_title().endswith(outcome)
+
+
+def test_personas_are_named_where_they_are_few():
+    panel = simulate(load_study("pampers-households"), "synthetic", runs=1, seed=1)
+    axes = figures.beliefs_by_price(panel)
+    named = {t.get_text() for t in axes.texts}
+    assert named == {p["id"] for p in panel.study.personas}
+    heights = sorted(t.xy[1] for t in axes.texts)
+    assert min(np.diff(heights)) > 0.05, "names stand apart"
+
+
+@pytest.mark.parametrize("metric", ["attainable", "log_score", "brier", "rmse"])
 def test_scores_stand_beside_what_is_attainable(report, metric):
     axes = runplots.score_by_runs(report, metric=metric)
     labels = {t.get_text() for t in axes.get_legend().get_texts()}
@@ -163,7 +187,8 @@ def test_scores_stand_beside_what_is_attainable(report, metric):
         assert drawn[outcome] == pytest.approx(part[metric])
     if metric != "rmse":
         (best,) = lines(axes, "attainable")
-        assert best.get_ydata()[0] == report.prediction.best[metric]
+        expected = 1.0 if metric == "attainable" else report.prediction.best[metric]
+        assert best.get_ydata()[0] == expected
 
 
 def test_calibration_takes_the_fewest_runs_or_those_asked_for(report):
@@ -211,8 +236,11 @@ def test_all_figures_are_available_and_the_same_bytes_in_every_run(report, tmp_p
     ("parts", "gone"),
     [
         ({"prediction": None}, {"prediction", "calibration"}),
-        ({"precision": None}, {"precision"}),
-        ({"precision": None, "needed": None}, {"precision", "runs-needed"}),
+        ({"precision": None}, {"precision", "precision-choice"}),
+        (
+            {"precision": None, "needed": None},
+            {"precision", "precision-choice", "runs-needed"},
+        ),
         ({"belief": None}, {"round-prices"}),
         ({"belief": None, "choice": None}, {"elasticity", "round-prices"}),
     ],
@@ -269,3 +297,22 @@ def test_large_panels_are_drawn_as_images_into_small_files(report):
 def test_a_falling_index_spreads_evenly():
     place = figures._spread(np.arange(64))
     assert sorted(place) == pytest.approx(np.arange(64) / 64)
+
+
+def test_names_are_shown_as_they_were_written_and_are_no_mathematics(report):
+    """``$5 100% menu $`` cannot be parsed; ``US$ plan, $2`` is garbled where it is."""
+    study = report.panel.study
+    named = [
+        dataclasses.replace(a, label="$5 100% menu $" if a.id == study.focal else a.label)
+        for a in study.menu
+    ]
+    menu = dataclasses.replace(study.menu, alternatives=tuple(named))
+    priced = dataclasses.replace(study, menu=menu, unit="US$ plan, $2 each")
+    found = dataclasses.replace(
+        report, panel=Panel(report.panel.frame, priced, report.panel.provenance)
+    )
+    for name in available(found):
+        ax = FIGURES[name][0](found)
+        ax.get_figure().draw_without_rendering()
+    drawn = render(found, "demand", "svg").decode()
+    assert "$5 100% menu $ (US$ plan, $2 each)" in drawn

@@ -220,3 +220,20 @@ def test_the_published_numbers_of_runs():
     # pools have a standard error of 2.5 runs.
     assert mean.loc["choice", "runs"] == pytest.approx(93, abs=6)
     assert mean.loc["choice", "closed_form"] == pytest.approx(93, abs=6)
+
+
+def test_beliefs_that_never_vary_need_one_run_however_many_answers_are_lost(synthetic_panel):
+    frame = synthetic_panel.frame.copy()
+    first = frame.groupby("cell")["replicate"].transform("min")
+    for alternative in synthetic_panel.study.menu.ids:
+        column = f"belief_{alternative}"
+        frame[column] = frame.groupby("cell")[column].transform("first")
+        frame[f"lo_{alternative}"] = frame[f"hi_{alternative}"] = frame[column]
+    frame.loc[(frame["cell"] + frame["replicate"]) % 3 == 0, "status"] = "refusal"
+    assert frame.loc[frame["replicate"] == first, "status"].eq("refusal").any()
+    lost = runs_needed(
+        Panel(frame, synthetic_panel.study), replications=100, prices=(1.0, 1.0), reading="pivot"
+    )
+    assert lost.table.loc["belief", "runs"] == 1
+    assert lost.cost.loc["belief", "answers"] == pytest.approx(16 * 1.5, abs=1)
+    assert any("cannot" in note for note in lost.notes)

@@ -26,6 +26,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.figures.figures import available
 from llmdemand.reporting.measures.variance import worth_number
+from llmdemand.reporting.page.decision import usual_price
 from llmdemand.reporting.page.html import write_page
 from llmdemand.reporting.page.people import write_people
 from llmdemand.reporting.people import People
@@ -36,6 +37,7 @@ BELIEFS = [
 MASSES = ["decided_mass", "undecided_mass", "tail_mass"]
 SECTIONS = [
     "answer",
+    "market",
     "design",
     "quality",
     "demand",
@@ -189,7 +191,10 @@ def test_a_broken_panel_is_a_page_that_says_so(broken, tmp_path, kind):
         assert "follow the position" in report.verdict()
     report.to_html(tmp_path / "report.html")
     page = Page(tmp_path / "report.html")
-    assert [id_ for level, id_ in page.headings if level == 2] == SECTIONS
+    # There is nothing to simulate without an estimate that is finite.
+    simulated = any(not d.separated for d in report.demands)
+    sections = [s for s in SECTIONS if simulated or s != "market"]
+    assert [id_ for level, id_ in page.headings if level == 2] == sections
     for sentence in (report.verdict(), *report.problems):
         words = re.sub(r"\W+", " ", sentence).strip()
         assert words in re.sub(r"\W+", " ", page.said)
@@ -346,20 +351,37 @@ BODY = """<script>window.addEventListener("load", () => setTimeout(async () => {
 const wait = () => new Promise(done => setTimeout(done, 20));
 const result = { width: innerWidth, problems };
 try {
+  const nav = document.querySelector("nav");
+  result.contents = [nav.querySelector("details").open, getComputedStyle(nav).position];
   document.querySelectorAll("details").forEach(d => { d.open = true; });
   const form = document.querySelector("form.filters");
   const items = [...document.querySelectorAll(".answers > li")];
   const shown = () => items.filter(i => !i.hidden && i.getBoundingClientRect().height > 0);
   if (form) {
     result.form = !form.hidden;
+    const output = () => form.querySelector("output").textContent;
+    const more = document.querySelector("button.more");
+    result.first = shown().length;
+    result.said = output();
+    more.click();
+    result.second = shown().length;
+    result.focus = items.indexOf(document.activeElement);
+    while (!more.hidden) more.click();
     result.all = shown().length;
+    form.text.value = "a";
+    form.text.dispatchEvent(new Event("input", { bubbles: true }));
+    while (!more.hidden) more.click();
+    const has = i => i.querySelector(".said").textContent.toLowerCase().includes("a");
+    result.searched = [shown().length, shown().every(has), items.filter(has).length];
+    form.reset(); await wait();
     for (const select of form.querySelectorAll("select")) {
       const value = select.options[select.options.length - 1].value;
       select.value = value;
       select.dispatchEvent(new Event("change", { bubbles: true }));
+      while (!more.hidden) more.click();
       const fits = i => i.dataset[select.name] === value;
-      result[select.name] = [shown().length, shown().every(fits), items.filter(fits).length,
-        form.querySelector("output").textContent];
+      const seen = shown();
+      result[select.name] = [seen.length, seen.every(fits), items.filter(fits).length, output()];
       form.reset(); await wait();
     }
     result.again = shown().length;
@@ -368,6 +390,7 @@ try {
     form.order.selectedIndex = 1; form.dispatchEvent(new Event("change"));
     result.none = shown().length > 0 || !document.querySelector(".none").hidden;
     form.reset(); await wait();
+    while (!more.hidden) more.click();
     const token = document.querySelector(".said .t[tabindex='0']");
     if (token) {
       const item = token.closest("li"), all = [...item.querySelectorAll(".said .t")];
@@ -447,21 +470,67 @@ needs_browser = pytest.mark.skipif(
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 768, 1440])
 def test_in_a_browser_filters_work_and_nothing_overflows(good, tmp_path, width):
     _, folder = good
     found = browse(folder / "report.html", width, tmp_path)
     assert found["problems"] == []
     assert found["width"] == width and found["page"] <= width
     assert found["wide"] == [] and found["regions"]
-    assert found["form"] and found["all"] == found["again"] == 60
-    for name in ("price", "status", "order"):
+    # Contents are folded on a phone, and stand beside the text where there is room.
+    assert found["contents"] == ([True, "sticky"] if width == 1440 else [width > 640, "static"])
+    assert found["form"] and found["first"] == found["again"] == 10 and found["second"] == 20
+    assert found["said"] == "10 of 60 answers shown" and found["focus"] == 10
+    assert found["all"] == 60
+    for name in ("price", "status", "order", "chosen", "against"):
         count, fits, expected, said = found[name]
-        assert fits and 0 < count == expected < 60
-        assert said == f"{count} of 60 answers shown"
+        assert fits and 0 < count == expected <= 60
+        assert said.startswith(f"{count} of {count} answers shown")
+    count, fits, expected = found["searched"]
+    assert fits and 0 < count == expected
     assert found["none"]
     assert found["stops"] == 1 and found["moved"] and found["pressed"] == "true"
     assert found["detail"].startswith("Token 2, ") and "probability 0." in found["detail"]
+
+
+@needs_browser
+def test_a_report_of_a_real_model_prints_on_few_pages(good, tmp_path):
+    real = compare(load_panel("pampers"), runs=(1, 2, 5), replications=20, cost=18)
+    truth, _ = good
+    write_page([(real, "Real."), (truth, "Known.")], tmp_path / "two.html", letters="BA")
+    page = Page(tmp_path / "two.html")
+    parts = [id_ for level, id_ in page.headings if level == 2]
+    assert parts[:2] == ["b-report", "a-report"], "the real model stands first"
+    text = (tmp_path / "two.html").read_text("utf-8")
+    assert text.count('<details class="whole">') == 1, "the known truth is folded"
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=4000",
+        f"--print-to-pdf={tmp_path / 'two.pdf'}",
+        (tmp_path / "two.html").as_uri(),
+    ]
+    subprocess.run(command, capture_output=True, timeout=120, check=False)
+    pages = re.findall(rb"/Type\s*/Page\b", (tmp_path / "two.pdf").read_bytes())
+    assert 4 < len(pages) <= 14
+
+
+def test_the_first_screen_answers_what_a_manager_asks(good):
+    report, folder = good
+    said = Page(folder / "report.html").said
+    first = said[: said.index("Market simulator", said.index("Question and answer", 400))]
+    usual = usual_price(report.belief)
+    best = report.belief.optimal_price(18)
+    for words in (
+        f"Share of Pampers at {usual:g}",
+        f"{100 * float(report.belief.shares(usual, alternative='pampers').estimate):.1f} %",
+        "Price of the highest profit at unit cost 18",
+        f"{float(best.estimate):.2f}",
+        "Does it react to price? yes",
+        "What it cost",
+    ):
+        assert words in first, words
+    assert "Price sensitivity" not in first.split("Demand falls")[0], "log-odds stand below"
 
 
 @needs_browser

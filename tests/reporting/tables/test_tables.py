@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from llmdemand import compare, load_study, simulate
-from llmdemand.core.panel import Panel
+from llmdemand import SyntheticBackend, compare, load_study, simulate
+from llmdemand.core.panel import STATUSES, Panel
 from llmdemand.errors import UsageError
 from llmdemand.reporting.tables import frames, tables
 from llmdemand.reporting.tables.table import Table, render
@@ -73,6 +73,19 @@ def test_columns_that_a_narrow_terminal_goes_without_are_named(report):
     text = " ".join(printed(report, 80).split())
     assert "Not shown in 80 columns: SE model, log score, bias" in text
     assert "Not shown" not in printed(report, 140)
+
+
+def test_many_statuses_leave_the_questions_their_column(report):
+    many = {name: 1234 + k for k, name in enumerate(STATUSES)}
+    messy = dataclasses.replace(report.quality, statuses=many)
+    text = printed(dataclasses.replace(report, quality=messy), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    lines = text.splitlines()
+    table = lines[lines.index("Data quality") : lines.index("Demand from all usable runs")]
+    asked = " ".join(line[:30] for line in table)
+    assert "readable answers" in asked and "runs" in asked, asked
+    said = " ".join(" ".join(table).split())
+    assert all(name in said for name in STATUSES), "no status is cut"
 
 
 def test_the_files_are_named_where_the_folder_is(report):
@@ -224,3 +237,19 @@ def test_an_unknown_worth_is_not_made_up(report):
     )
     worth = {t.name: t for t in tables.all_tables(without(report, variance=unknown))}["worth"]
     assert worth.notes == ("Why.",)
+
+
+def test_answers_that_change_their_mind_are_counted_by_where_they_go():
+    study = load_study("pampers")
+    panel = simulate(study, SyntheticBackend(study, mismatch_rate=0.2, verbose=True), runs=6)
+    found = compare(panel, runs=(1,), replications=5)
+    table = frames.switches(found)
+    assert int(table.to_numpy().sum()) == len(panel)
+    frame, label = panel.frame, {a.id: a.label for a in study.menu}
+    known = frame["choice"].notna() & frame["final_choice"].notna()
+    same = (frame["choice"] == frame["final_choice"])[known]
+    kept = sum(int(table.loc[x, x]) for x in label.values() if x in table.index)
+    assert kept == int(same.sum()) < len(panel)
+    assert "switches" in {t.name for t in tables.all_tables(found)}
+    quiet = compare(simulate(study, "synthetic", runs=2), runs=(1,), replications=5)
+    assert "switches" not in {t.name for t in tables.all_tables(quiet)}

@@ -322,14 +322,19 @@ def test_what_admission_raises_ends_the_stream_after_the_jobs_under_way():
 
 
 def test_a_cancelled_stream_finishes_what_is_under_way_within_its_grace():
-    ended = []
+    ended, said = [], []
 
     async def work(job):
         await asyncio.sleep(30 if job == 2 else 0.05)
         ended.append(job)
 
     async def main():
-        task = asyncio.ensure_future(stream(range(10), work, Gate(3, 3), grace=0.2))
+        def told(running, grace):
+            said.append((running, grace, list(ended)))
+
+        task = asyncio.ensure_future(
+            stream(range(10), work, Gate(3, 3), grace=0.2, interrupted=told)
+        )
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -338,4 +343,5 @@ def test_a_cancelled_stream_finishes_what_is_under_way_within_its_grace():
     begun = time.monotonic()
     asyncio.run(main())
     assert ended == [0, 1]
+    assert said == [(3, 0.2, [])], "it is said before they are waited for"
     assert time.monotonic() - begun < 10, "the one that hung was given up"

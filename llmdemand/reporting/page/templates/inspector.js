@@ -1,6 +1,8 @@
 "use strict";
 // Without this script the answers are a plain list; with it they can be filtered and asked.
 (function () {
+  var TEN = 10; // cards that are shown at first, and with each "more"
+
   function text(tag, content, parent, name) {
     var node = document.createElement(tag);
     node.textContent = content;
@@ -13,23 +15,34 @@
     return JSON.stringify(token).slice(1, -1).replace(/\\"/g, '"').replace(/ /g, "\u2423");
   }
 
-  function filters(form, items, none) {
-    var output = form.querySelector("output");
+  function filters(form, items, none, more) {
+    var output = form.querySelector("output"), search = form.querySelector("input[type=search]"), room = TEN;
     function apply() {
-      var count = 0;
+      var count = 0, words = search.value.trim().toLowerCase();
       items.forEach(function (item) {
         var fits = Array.prototype.every.call(form.querySelectorAll("select"), function (select) {
           return !select.value || item.dataset[select.name] === select.value;
-        });
-        item.hidden = !fits;
+        }) && (!words || item.querySelector(".said").textContent.toLowerCase().indexOf(words) >= 0);
         count += fits ? 1 : 0;
+        item.hidden = !fits || count > room;
       });
       none.hidden = count > 0;
-      output.textContent = count + " of " + items.length + " answers shown";
+      more.hidden = count <= room;
+      output.textContent = Math.min(count, room) + " of " + count + " answers shown" +
+        (count < items.length ? ", which fit the filters" : "");
     }
-    form.addEventListener("change", apply);
+    function anew() { room = TEN; apply(); }
+    more.addEventListener("click", function () {
+      var shown = items.filter(function (item) { return !item.hidden; });
+      room += TEN;
+      apply();
+      var next = items.filter(function (item) { return !item.hidden && shown.indexOf(item) < 0; })[0];
+      if (next) { next.tabIndex = -1; next.focus(); }
+    });
+    form.addEventListener("change", anew);
+    search.addEventListener("input", anew);
     form.addEventListener("submit", function (event) { event.preventDefault(); });
-    form.addEventListener("reset", function () { setTimeout(apply, 0); });
+    form.addEventListener("reset", function () { setTimeout(anew, 0); });
     form.hidden = false;
     apply();
   }
@@ -78,7 +91,8 @@
   document.querySelectorAll("form.filters").forEach(function (form) {
     var id = form.dataset.for, list = document.getElementById(id);
     var items = Array.prototype.slice.call(list.children);
-    filters(form, items, document.querySelector('.none[data-for="' + id + '"]'));
+    filters(form, items, document.querySelector('.none[data-for="' + id + '"]'),
+      document.querySelector('button.more[data-for="' + id + '"]'));
     var known = JSON.parse(document.querySelector('.tokens[data-for="' + id + '"]').textContent);
     items.forEach(function (item) {
       var its = known[Number(item.dataset.place)];
