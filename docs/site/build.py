@@ -30,6 +30,9 @@ THEORY = ["belief", "branching", "demand-models", "tastes", "quantities", "measu
 EVIDENCE = ["replicating-the-paper", "comparison"]
 FIRST = ["backends", "paid-study", "vllm", "respondents", "calibration"]
 
+#: A picture of data/figures in a page: what it shows, and its file.
+FIGURE = r"!\[([^\]]+)\]\([./]*data/figures/([^)]+)\)"
+
 Nav = list[dict[str, "str | Nav"]]
 
 
@@ -60,6 +63,7 @@ def main() -> None:
 def assemble(tree: Path) -> Nav:
     """Write every page and picture into a folder; the navigation."""
     pictures: dict[str, list[Picture]] = {}
+    figures: dict[str, str] = {}
     written: dict[str, str] = {}
     sources = [p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "docs").glob("*.md"))]
     sources += [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("notebooks/*.ipynb"))]
@@ -77,6 +81,7 @@ def assemble(tree: Path) -> Nav:
                 file = (tree / place(source)).with_name(picture.file)
                 file.write_bytes(picture.data)
             written[source] = heading(text, source)
+            figures = {f: alt for alt, f in re.findall(FIGURE, text)} | figures
         else:
             (tree / place(source)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, tree / place(source))
@@ -86,7 +91,7 @@ def assemble(tree: Path) -> Nav:
         save(tree, f"reference/{name}", text)
         titles[f"reference/{name}"] = heading(text, name)
     save(tree, "notebooks/index.md", tutorials(titles))
-    save(tree, "gallery.md", gallery(pictures, titles))
+    save(tree, "gallery.md", gallery(figures, pictures, titles))
     shutil.copy(HERE / "style.css", tree / "style.css")
     return navigation(titles)
 
@@ -122,9 +127,16 @@ def tutorials(titles: dict[str, str]) -> str:
     return "\n".join(["# Tutorials", "", said, "", *listed, ""])
 
 
-def gallery(pictures: dict[str, list[Picture]], titles: dict[str, str]) -> str:
+def gallery(
+    figures: dict[str, str], pictures: dict[str, list[Picture]], titles: dict[str, str]
+) -> str:
     """A picture for each result, with a link to what made it."""
-    parts = ["# Gallery", "Every picture of the notebooks, under the section that makes it."]
+    parts = [
+        "# Gallery",
+        "The pictures of the guides, then those of the notebooks; a notebook's lead to its page.",
+        "## Guides",
+    ]
+    parts += [f"![{alt}](data/figures/{file})\n\n*{alt}*" for file, alt in sorted(figures.items())]
     for source, found in pictures.items():
         name = place(source)
         parts.append(f"## {titles[name]}")
@@ -169,6 +181,8 @@ def configuration(nav: Nav) -> str:
     """What the generator reads: what is always so, then navigation and reference."""
     options = {
         "docstring_style": "numpy",
+        # Tables would call "required" what is handed on by `**options`.
+        "docstring_section_style": "list",
         "docstring_options": {"warn_unknown_params": False},
         "show_source": False,
         "inherited_members": True,

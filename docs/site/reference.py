@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,7 +90,7 @@ def _errors() -> str:
         "it is one line, and the exit code is 2. What is raised on purpose is one of these:",
         f"```text\n{inspect.cleandoc(tree)}\n```",
     ]
-    for name in dict.fromkeys([*others, *_raised()]):
+    for name in dict.fromkeys(["LLMDemandError", *others, *_raised()]):
         owner = llmdemand if name in llmdemand.__all__ else errors
         said = _said(known[name]) if name in known else inspect.getdoc(getattr(owner, name))
         parts.append(f"## {name} {{#{owner.__name__}.{name}}}\n\n{said}")
@@ -158,9 +159,13 @@ def _walked(command: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 
 def _option(parameter: Any) -> str:
-    """One argument or option."""
+    """One argument or option, with its default."""
     name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else parameter.name
-    return f"| `{name}` | {_cell(getattr(parameter, 'help', None) or '')} |"
+    said = re.sub(r"\[/?\w+\]", "", getattr(parameter, "help", None) or "")
+    default = parameter.default
+    if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
+        said += f" By default `{default}`."
+    return f"| `{name}` | {_cell(said)} |"
 
 
 def _plain(example: str) -> str:

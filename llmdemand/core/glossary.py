@@ -54,7 +54,7 @@ def terms() -> dict[str, Term]:
     (True, True, True)
     """
     entries = tomllib.loads(data_file("glossary.toml").read_text("utf-8"))
-    remedies, help_ = entries.pop("status"), entries.pop("error")
+    remedies, todo = entries.pop("status"), entries.pop("error")
     made = [Term(name, **{**e, "also": tuple(e.get("also", ()))}) for name, e in entries.items()]
     made += [
         Term(
@@ -64,13 +64,11 @@ def terms() -> dict[str, Term]:
         )
         for status, meaning in STATUSES.items()
     ]
+    raised = {name: getattr(errors, name) for name in errors.__all__}
     made += [
-        Term(
-            name,
-            f"{(getattr(errors, name).__doc__ or '').splitlines()[0]} {help_.get(name, '')}".strip(),
-        )
-        for name in errors.__all__
-        if isinstance(getattr(errors, name), type)
+        Term(name, f"{(kind.__doc__ or '').splitlines()[0]} {todo.get(name, '')}".strip())
+        for name, kind in raised.items()
+        if isinstance(kind, type)
     ]
     return {term.name: term for term in sorted(made, key=lambda term: term.name.lower())}
 
