@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import reference
@@ -33,6 +34,9 @@ FIRST = ["backends", "paid-study", "vllm", "respondents", "calibration"]
 #: A picture of data/figures in a page: what it shows, and its file.
 FIGURE = r"!\[([^\]]+)\]\([./]*data/figures/([^)]+)\)"
 
+#: What every site has: a folder without it is not overwritten.
+MARK = "objects.inv"
+
 Nav = list[dict[str, "str | Nav"]]
 
 
@@ -41,8 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the documentation site.")
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="folder of the site")
     out = parser.parse_args().out.resolve()
-    if out.exists() and any(out.iterdir()) and not (out / "objects.inv").exists():
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MARK).exists()):
         raise SystemExit(f"{out} holds something else than a site: name another folder")
+    if not find_spec("zensical"):
+        raise SystemExit("the site's generator is not installed: pip install -e '.[docs]'")
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "docs")
         navigation = assemble(tree)
@@ -54,7 +60,10 @@ def main() -> None:
             env={**os.environ, "NO_COLOR": "1"},
         ).returncode
         if code:
-            raise SystemExit("the site was not built: mend what is named above")
+            raise SystemExit(
+                "the site was not built: mend what is named above (an unresolved autoref is a "
+                "docstring's a[b][c] without backticks)"
+            )
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(Path(folder, "site"), out)
     print(f"{len(list(out.rglob('*.html')))} pages in {out}")

@@ -42,7 +42,7 @@ def _names() -> dict[str, str]:
     """A page for each task, with all public names of its room; what is raised has one below."""
     rooms: dict[str, list[str]] = {room: [] for room in TASKS}
     for name in sorted(set(llmdemand.__all__) - set(_raised())):
-        room = getattr(llmdemand, name).__module__.split(".")[1]
+        room = llmdemand._HOMES[name].split(".")[0]
         rooms.setdefault(room, []).append(name)
     index = ["# Reference", "All public names: `import llmdemand as ld`, then `ld.simulate`, ..."]
     made = {}
