@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import reference
-from links import place, rewritten, targets
+from links import piped, place, rewritten, targets
 from stored import Picture, converted
 
 HERE = Path(__file__).resolve().parent
@@ -124,7 +124,7 @@ def heading(text: str, source: str) -> str:
 def save(tree: Path, name: str, text: str) -> None:
     """Write a page."""
     (tree / name).parent.mkdir(parents=True, exist_ok=True)
-    (tree / name).write_text(text, "utf-8")
+    (tree / name).write_text(piped(text), "utf-8")
 
 
 def tutorials(titles: dict[str, str]) -> str:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["place", "rewritten", "targets"]
+__all__ = ["piped", "place", "rewritten", "targets"]
 
 #: Code, in which nothing is a link; then a link or picture of this repository.
 _CODE = re.compile(r"(^ *(?:`{3,}|~{3,}).*?^ *(?:`{3,}|~{3,}) *$|``.*?``|`[^`\n]*`)", re.M | re.S)
+_CELL = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"\]\((?![a-z]+:|#|<)([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -58,6 +59,19 @@ def rewritten(text: str, source: str, root: Path, at: Callable[[str], str] = pla
     parts = _CODE.split(text)
     parts[::2] = [_LINK.sub(turned, part) for part in parts[::2]]
     return "".join(parts)
+
+
+def piped(text: str) -> str:
+    r"""Tables whose code has its pipes bare, as the site's markdown wants them; GitHub escapes them.
+
+    >>> print(piped(r"| `a \| b` | c \| d |"))
+    | `a | b` | c \| d |
+    """
+    return re.sub(r"^ *\|.*$", lambda row: _CELL.sub(_bare, row[0]), text, flags=re.M)
+
+
+def _bare(code: re.Match[str]) -> str:
+    return code[0].replace("\\|", "|")
 
 
 def _resolved(link: str, source: str, root: Path) -> str:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import nbformat
@@ -68,7 +69,7 @@ def _output(output: Any, stem: str, section: str) -> tuple[str, Picture | None]:
     if output.output_type == "error":
         raise SystemExit(f"{stem}: a cell failed with {output.ename}; mend it, and save the rest")
     if output.output_type == "stream":
-        return _fenced(output.text.rstrip(), "text"), None
+        return _fenced("\n".join(map(_broken, output.text.rstrip().splitlines())), "text"), None
     data = output.data
     for kind, ending in _PICTURES.items():
         if kind in data:
@@ -82,6 +83,11 @@ def _output(output: Any, stem: str, section: str) -> tuple[str, Picture | None]:
         table = re.sub(r"\n\s*\n", "\n", table)
         return f'<div class="output">\n{table.strip()}\n</div>', None
     return _fenced(data.get("text/plain", "").rstrip(), "text"), None
+
+
+def _broken(line: str) -> str:
+    """A sentence in lines that a page shows whole; a row of a table is left alone."""
+    return line if "  " in line.strip() else fill(line, 84, break_on_hyphens=False)
 
 
 def _fenced(text: str, language: str) -> str:
