@@ -62,7 +62,7 @@ def rewritten(text: str, source: str, root: Path, at: Callable[[str], str] = pla
 
 
 def piped(text: str) -> str:
-    r"""Tables whose code has its pipes bare, as the site's markdown wants them; GitHub escapes them.
+    r"""Tables whose code has bare pipes, as the site wants them; GitHub wants them escaped.
 
     >>> print(piped(r"| `a \| b` | c \| d |"))
     | `a | b` | c \| d |
