@@ -27,9 +27,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 #: Pages of docs/ with a place of their own; all others are ways to do something.
-THEORY = ["belief", "branching", "demand-models", "tastes", "quantities", "measures"]
+THEORY = ["belief", "branching", "demand-models", "tastes"]
 EVIDENCE = ["replicating-the-paper", "comparison"]
-FIRST = ["backends", "paid-study", "vllm", "respondents", "calibration"]
+FIRST = ["backends", "paid-study", "vllm", "respondents", "choice-experiments", "simulator"]
+FIRST += ["calibration"]
 
 #: A picture of data/figures in a page: what it shows, and its file.
 FIGURE = r"!\[([^\]]+)\]\([./]*data/figures/([^)]+)\)"
