@@ -58,7 +58,7 @@ def main() -> None:
         code = subprocess.run(
             [sys.executable, "-m", "zensical", "build", "--strict", "-f", str(config)],
             cwd=folder,
-            env={**os.environ, "NO_COLOR": "1"},
+            env={**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1"},
         ).returncode
         if code:
             raise SystemExit(
