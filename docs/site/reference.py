@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 import typer
@@ -12,7 +13,7 @@ import typer
 import llmdemand
 from llmdemand import errors
 from llmdemand.core.glossary import Term, terms
-from llmdemand.core.panel import FINAL_STATUSES, STATUSES
+from llmdemand.core.panel import FINAL_STATUSES, STATUSES, USABLE
 
 __all__ = ["pages"]
 
@@ -103,7 +104,7 @@ def _statuses() -> str:
     parts = [
         "# Statuses of runs",
         "A row that cannot be read is a status, never an exception, and is never dropped silently. "
-        "Only `ok` enters fits unless asked otherwise.",
+        f"Only {' and '.join(f'`{s}`' for s in USABLE)} enter fits unless asked otherwise.",
     ]
     parts += [f"## {status}\n\n{_said(known[status])}" for status in STATUSES]
     rows = "\n".join(f"| `{status}` | {_cell(text)} |" for status, text in FINAL_STATUSES.items())
@@ -126,8 +127,8 @@ def _said(term: Term) -> str:
     """What a word means, its formula, and the page that says more."""
     text = term.text.removeprefix("Status of a run: ").replace("<", "&lt;")
     formula = f"```text\n{term.formula}\n```" if term.formula else ""
-    page = term.where.removeprefix("docs/")
-    more = f"[More](../{page})" if page.endswith(".md") else ""
+    page = term.where.removeprefix("docs/") if term.where.endswith(".md") else ""
+    more = f"More: [{PurePath(page).stem.replace('-', ' ')}](../{page})" if page else ""
     return "\n\n".join(filter(None, [text[:1].upper() + text[1:], formula, more]))
 
 
