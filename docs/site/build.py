@@ -33,7 +33,7 @@ FIRST = ["backends", "paid-study", "vllm", "respondents", "choice-experiments", 
 FIRST += ["calibration"]
 
 #: A picture of data/figures in a page: what it shows, and its file.
-FIGURE = r"!\[([^\]]+)\]\([./]*data/figures/([^)]+)\)"
+FIGURE = r"!\[([^\]]+)\]\((?:[./]*data/)?figures/([^)]+)\)"
 
 #: What every site has: a folder without it is not overwritten.
 MARK = "objects.inv"
@@ -73,7 +73,7 @@ def main() -> None:
 def assemble(tree: Path) -> Nav:
     """Write every page and picture into a folder; the navigation."""
     pictures: dict[str, list[Picture]] = {}
-    figures: dict[str, str] = {}
+    figures = shown((ROOT / "README.md").read_text("utf-8"))
     written: dict[str, str] = {}
     sources = [p.relative_to(ROOT).as_posix() for p in sorted((ROOT / "docs").glob("*.md"))]
     sources += [p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("notebooks/*.ipynb"))]
@@ -91,7 +91,7 @@ def assemble(tree: Path) -> Nav:
                 file = (tree / place(source)).with_name(picture.file)
                 file.write_bytes(picture.data)
             written[source] = heading(text, source)
-            figures = {f: alt for alt, f in re.findall(FIGURE, text)} | figures
+            figures = shown(text) | figures
         else:
             (tree / place(source)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, tree / place(source))
@@ -100,6 +100,9 @@ def assemble(tree: Path) -> Nav:
     for name, text in reference.pages().items():
         save(tree, f"reference/{name}", text)
         titles[f"reference/{name}"] = heading(text, name)
+    for file in figures:
+        (tree / "data/figures").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "data/figures" / file, tree / "data/figures")
     save(tree, "notebooks/index.md", tutorials(titles))
     save(tree, "gallery.md", gallery(figures, pictures, titles))
     shutil.copy(HERE / "style.css", tree / "style.css")
@@ -108,10 +111,12 @@ def assemble(tree: Path) -> Nav:
 
 def page(path: Path) -> tuple[str, list[Picture]]:
     """A source as markdown whose pictures lie beside it, and these."""
-    if path.suffix == ".ipynb":
-        text, found = converted(path)
-        return text, found
-    return path.read_text("utf-8"), []
+    return converted(path) if path.suffix == ".ipynb" else (path.read_text("utf-8"), [])
+
+
+def shown(text: str) -> dict[str, str]:
+    """Pictures of data/figures in a page, and what they show."""
+    return {file: said for said, file in re.findall(FIGURE, text)}
 
 
 def heading(text: str, source: str) -> str:
@@ -146,7 +151,7 @@ def gallery(
         "The pictures of the guides, then those of the notebooks; a notebook's lead to its page.",
         "## Guides",
     ]
-    parts += [f"![{alt}](data/figures/{file})\n\n*{alt}*" for file, alt in sorted(figures.items())]
+    parts += [f"![{said}](data/figures/{file})\n\n*{said}*" for file, said in figures.items()]
     for source, found in pictures.items():
         name = place(source)
         parts.append(f"## {titles[name]}")
@@ -173,9 +178,7 @@ def navigation(titles: dict[str, str]) -> Nav:
     def under(folder: str) -> Nav:
         return listed([n for n in titles if n.startswith(folder)])
 
-    data = [
-        n for n in titles if "/" in n and not n.startswith(("notebooks/", "reference/", "site/"))
-    ]
+    data = [n for n in titles if "/" in n and not n.startswith(("notebooks/", "reference/"))]
     return [
         {"Home": "index.md"},
         {"Tutorials": [{"Tutorials": "notebooks/index.md"}, *under("notebooks/")]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 __all__ = ["piped", "place", "rewritten", "targets"]
@@ -48,12 +48,12 @@ def targets(text: str, source: str, root: Path) -> Iterator[str]:
             yield _resolved(match[1], source, root)
 
 
-def rewritten(text: str, source: str, root: Path, at: Callable[[str], str] = place) -> str:
+def rewritten(text: str, source: str, root: Path) -> str:
     """The page with its links to files of the repository turned into links within the site."""
-    here = PurePosixPath(at(source)).parent
+    here = PurePosixPath(place(source)).parent
 
     def turned(match: re.Match[str]) -> str:
-        there = at(_resolved(match[1], source, root))
+        there = place(_resolved(match[1], source, root))
         return f"]({os.path.relpath(there, here)}{match[2] or ''})".replace(os.sep, "/")
 
     parts = _CODE.split(text)
