@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 
+from llmdemand import errors
 from llmdemand.core.panel import STATUSES
 from llmdemand.core.resources import data_file
 from llmdemand.errors import UsageError, nearest
@@ -47,13 +48,13 @@ class Term:
 
 @cache
 def terms() -> dict[str, Term]:
-    """All words by name, in alphabetical order, statuses of runs among them.
+    """All words by name, in alphabetical order, statuses of runs and errors among them.
 
-    >>> "model belief" in terms(), "no_pivot" in terms()
-    (True, True)
+    >>> "model belief" in terms(), "no_pivot" in terms(), "DesignError" in terms()
+    (True, True, True)
     """
     entries = tomllib.loads(data_file("glossary.toml").read_text("utf-8"))
-    remedies = entries.pop("status")
+    remedies, todo = entries.pop("status"), entries.pop("error")
     made = [Term(name, **{**e, "also": tuple(e.get("also", ()))}) for name, e in entries.items()]
     made += [
         Term(
@@ -62,6 +63,12 @@ def terms() -> dict[str, Term]:
             where="docs/belief.md",
         )
         for status, meaning in STATUSES.items()
+    ]
+    raised = {name: getattr(errors, name) for name in errors.__all__}
+    made += [
+        Term(name, f"{(kind.__doc__ or '').splitlines()[0]} {todo.get(name, '')}".strip())
+        for name, kind in raised.items()
+        if isinstance(kind, type)
     ]
     return {term.name: term for term in sorted(made, key=lambda term: term.name.lower())}
 
