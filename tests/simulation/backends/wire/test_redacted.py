@@ -14,7 +14,7 @@ from llmdemand import load_study, simulate
 from llmdemand.belief.readers import read_response
 from llmdemand.belief.rows import Answer, extract_panel
 from llmdemand.cli import app
-from llmdemand.errors import BackendError
+from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import stored_answers
 from llmdemand.simulation.backends.wire.redacted import MARK, redacted
@@ -250,3 +250,37 @@ def test_stores_their_logs_and_their_copies_are_for_their_owner_alone(tmp_path):
         assert stat.S_IMODE(Path("s.sqlite").stat().st_mode) == 0o660
     finally:
         os.umask(old)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "token ", ""])
+def test_a_token_is_secret_without_its_scheme(fake_server, complete, monkeypatch, scheme):
+    monkeypatch.setenv("TEAM", f"{scheme}{SECRET}")
+    backend = OpenAIBackend("fake-1", base_url=fake_server.url, headers={"X-Team": "TEAM"})
+    fake_server.answer = lambda body, call: (200, echoing(complete, SECRET), {})
+    frame = simulate(STUDY, backend, runs=1, probe=False, store=":memory:").frame
+    assert SECRET not in frame.to_json() and frame["text"].str.contains(MARK).all()
+    fake_server.answer = lambda body, call: (400, {"error": {"message": f"no {SECRET}"}}, {})
+    with pytest.raises(BackendError) as raised:
+        simulate(STUDY, backend, runs=1, probe=False, store=":memory:")
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"  {KEY}\r\n", f"{KEY}\t"])
+def test_a_key_with_the_blanks_of_its_file_is_sent_without_them(
+    fake_server, complete, monkeypatch, key
+):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    fake_server.answer = lambda body, call: (200, echoing(complete, KEY), {})
+    backend = OpenAIBackend("fake-1", base_url=fake_server.url)
+    frame = simulate(STUDY, backend, runs=1, probe=False, store=":memory:").frame
+    assert {sent["authorization"] for sent in fake_server.headers} == {f"Bearer {KEY}"}
+    assert KEY not in frame.to_json()
+
+
+@pytest.mark.parametrize("key", [f"sk-1\n{KEY}", f"{KEY}\u201d", f"{KEY}\x7f"])
+def test_a_key_that_no_header_can_hold_is_refused_before_a_call(fake_server, monkeypatch, key):
+    """And it is not shown: of most libraries the error holds the header, and it is retried."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds what no key may") as raised:
+        simulate(STUDY, OpenAIBackend("fake-1", base_url=fake_server.url), runs=1, probe=False)
+    assert KEY not in str(raised.value) and not fake_server.requests
