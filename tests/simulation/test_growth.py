@@ -20,7 +20,7 @@ from llmdemand.errors import BackendError, ResponseError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.recorded import stored_answers
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
-from llmdemand.simulation.batch import read_batch, write_batch
+from llmdemand.simulation.batch import _backend, read_batch, write_batch
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing.earlier import Earlier
 from llmdemand.simulation.storing.records import Source, Stored, key
@@ -328,6 +328,31 @@ def test_a_batch_grows_by_levels_and_keeps_its_answers(tmp_path, complete):
     assert (found.answered, found.known, found.missing) == (12, 4, ())
     with pytest.raises(UsageError, match="another study"):
         write_batch(tea([10, 30], user="{offers}?"), folder, runs=2)
+
+
+def test_a_batch_of_before_is_read_after_the_study_has_grown(tmp_path, complete, monkeypatch):
+    """Also if cells were taken out while their answers were under way: those are kept."""
+    folder, out = tmp_path / "batch", tmp_path / "out.jsonl"
+    small, other = tea([10, 30, 40, 50]), tea([5, 30, 40, 50, 60])
+    asked = write_batch(small, folder, runs=2)
+    source = Source.of(
+        _backend("gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
+    )
+    with Store(":memory:") as empty:
+        earlier = Earlier(small, 1, empty, source, always=True)
+        names = [key(was, source) for r in requests(small, 2, 1) for was in earlier.requests(r)]
+    assert asked.requests == len(set(names)) == 8
+    # The ids that the version before wrote for the same runs.
+    body = complete("Green", [("Green", -0.4, {"Green": -0.4, "B": -1.6})])
+    out.write_text(
+        "".join(json.dumps({"custom_id": n, "response": {"body": body}}) + "\n" for n in names)
+    )
+    write_batch(other, folder, runs=2)
+    found = read_batch(folder, [out])
+    assert (found.answered, found.foreign, len(found.missing)) == (8, 0, 4)
+    assert set(found.panel.frame["price_green"]) == {30, 40, 50}
+    again = write_batch(small, folder, runs=2)
+    assert (again.requests, again.stored) == (0, 8)
 
 
 def by_content(study, answers):

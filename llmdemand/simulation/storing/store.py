@@ -258,6 +258,12 @@ class Store:
             None if found is None else Study.from_dict(json.loads(found[0]), where="stored study")
         )
 
+    def all_studies(self) -> list[Study]:
+        """Every study that asked or was to ask."""
+        with self._speaking():
+            hashes = self._db.execute("SELECT hash FROM studies ORDER BY rowid").fetchall()
+        return [study for (hash_,) in hashes if (study := self.study(hash_)) is not None]
+
     def studies(self, source: Source, *, earlier: bool = False) -> dict[str, int]:
         """Hashes of the studies that asked a source first, with their numbers of responses.
 
