@@ -391,6 +391,21 @@ def test_a_grown_study_comes_through_jsonl_in_its_own_cells(tmp_path, told):
         assert by_content(small, stored_answers(other, small)) == early
 
 
+def test_lines_of_before_that_do_not_tell_what_was_asked_are_read_with_a_warning(tmp_path):
+    study, store = tea([10, 20, 30, 40]), tmp_path / "new.sqlite"
+    earlier_store(tmp_path / "old.sqlite", study, 2)
+    exported(tmp_path / "old.sqlite", tmp_path / "old.jsonl")
+    entries = [json.loads(x) for x in (tmp_path / "old.jsonl").read_text("utf-8").splitlines()]
+    kept = [{k: v for k, v in entry.items() if k != "asked"} for entry in entries]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(e) + "\n" for e in kept), "utf-8")
+    with Store(store) as opened:
+        opened.import_lines(tmp_path / "old.jsonl")
+    same = by_content(study, stored_answers(tmp_path / "old.sqlite", study))
+    assert by_content(study, stored_answers(store, study)) == same and len(same) == 8
+    with pytest.warns(UserWarning, match="8 answers in .* came without what was asked"):
+        list(stored_answers(store, replace(study, title="Another")))
+
+
 def test_a_store_of_before_grows_after_it_came_through_jsonl(tmp_path):
     study, grown = tea([10, 20, 30, 40]), tea([5, 10, 15, 20, 30, 40])
     earlier_store(tmp_path / "old.sqlite", study, 2)

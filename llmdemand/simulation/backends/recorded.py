@@ -226,6 +226,13 @@ def stored_answers(path: str | Path, study: Study, *, model: str | None = None) 
             "and are left out",
             stacklevel=2,
         )
+    if same.assumed:
+        warnings.warn(
+            f"{same.assumed} answers in {path} came without what was asked, and are read as "
+            f"answers to {study.name!r} as it is now: if prices, personas or variants have changed "
+            "since, give the study that was asked",
+            stacklevel=2,
+        )
     if incomplete:
         warnings.warn(
             f"{incomplete} answers in {path} are left out, as their branches are not all there: "
@@ -252,7 +259,7 @@ class _Same:
         self._asked = {hash_: study if hash_ == study.hash else s for hash_, s in asked.items()}
         self._known: dict[Any, bool] = {}
         self._taken: dict[tuple[int, int], str] = {}
-        self.found = self.foreign = 0
+        self.found = self.foreign = self.assumed = 0
 
     @property
     def names(self) -> list[str]:
@@ -284,6 +291,7 @@ class _Same:
             # Of what was asked it is known what each run was shown.
             return self._study.cell_shown(stored.content), replicate, order
         was = asked or self._study
+        self.assumed += asked is None
         cell = was.cell(index)
         order = order or earlier_order(was, cell, replicate) or was.order(cell, replicate)
         own = cell if was is self._study else self._study.cell_shown(was.shown(cell, order))
