@@ -336,7 +336,7 @@ def test_a_batch_of_before_is_read_after_the_study_has_grown(tmp_path, complete,
     small, other = tea([10, 30, 40, 50]), tea([5, 30, 40, 50, 60])
     asked = write_batch(small, folder, runs=2)
     source = Source.of(
-        _backend("gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
+        _backend(small, "gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
     )
     with Store(":memory:") as empty:
         earlier = Earlier(small, 1, empty, source, always=True)

@@ -173,6 +173,7 @@ def test_a_table_outside_of_the_studys_folder_is_read_only_where_that_is_allowed
     "command",
     [
         ["studies", "show", "STUDY"],
+        ["studies", "export", "STUDY", "--out", "study.json"],
         ["simulate", "STUDY", "--backend", "synthetic", "--dry-run"],
         ["replicate", "pampers", "--study", "STUDY", "--backend", "synthetic", "--runs", "1"],
         ["probe", "--study", "STUDY", "--backend", "synthetic"],
