@@ -204,7 +204,6 @@ def _row(
     chosen, status, mismatch = final(response, answer.order, cell.prices, found.choice)
     if study.measure == "stated":  # percentages are no choice, whatever they begin with
         chosen, status, mismatch = None, "unread", None
-    choice = chosen if study.measure == "similarity" else found.choice
     if study.thoughts:
         opened, tags = study.thinking_open, extractor.automaton.thinking
         between["thought_cut"] = share_cut(response, tags, opened=opened)
@@ -235,7 +234,7 @@ def _row(
         **{f"price_{a}": p for a, p in cell.prices.items()},
         **{f"{x}_{a}": v for x, own in cell.attributes.items() for a, v in own.items()},
         "status": found.status,
-        "choice": choice,
+        "choice": chosen if study.measure == "similarity" else found.choice,
         **{f"belief_{a}": b for a, b in zip(ids, found.belief, strict=True)},
         **{f"lo_{a}": b for a, b in zip(ids, found.lower, strict=True)},
         **{f"hi_{a}": b for a, b in zip(ids, found.upper, strict=True)},

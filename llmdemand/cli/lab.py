@@ -13,6 +13,7 @@ from llmdemand.cli.options import (
     BaseUrl,
     Dollars,
     ModelName,
+    Outside,
     PriceList,
     Seed,
     ServerFile,
@@ -46,6 +47,7 @@ def lab(
     study: Annotated[
         str | None, typer.Option("--study", help="A bundled study or a TOML file.")
     ] = None,
+    allow_outside: Outside = False,
     runs: Annotated[
         int | None, typer.Option("--runs", help="Runs per cell, or in each experiment.")
     ] = None,
@@ -76,6 +78,7 @@ def lab(
 
     Example: [b]llmdemand lab variance --out lab[/b]
     """
+    from llmdemand.core.study import load_study
     from llmdemand.lab.ask import Answerer, Respondent
     from llmdemand.lab.registry import EXPERIMENTS, experiment
 
@@ -95,7 +98,7 @@ def lab(
         store.parent.mkdir(parents=True, exist_ok=True)
     respondent = Respondent(answerer, store=store, budget=budget(budget_usd, None))
     options: dict[str, Any] = {
-        "study": study,
+        "study": study and load_study(study, allow_outside=allow_outside),
         "runs": runs,
         "experiments": experiments,
         "judge": judge,

@@ -105,6 +105,7 @@ def replicate(
     study: Annotated[
         str | None, typer.Option("--study", help="A bundled study or a TOML file.")
     ] = None,
+    allow_outside: Outside = False,
     backend: BackendName = None,
     model: ModelName = None,
     base_url: BaseUrl = None,
@@ -133,7 +134,8 @@ def replicate(
     if (study, backend, model, base_url, server, consumer) == (None,) * 6:
         _story(runs, seed, folder, command)
         return
-    chosen = load_study(study or ("pampers" if backend else "pampers-households"))
+    named = study or ("pampers" if backend else "pampers-households")
+    chosen = load_study(named, allow_outside=allow_outside)
     answerer = backend_of(
         backend, chosen, model=model, base_url=base_url, server=server, consumer=consumer
     )
@@ -274,6 +276,7 @@ def probe(
     study: Annotated[
         str, typer.Option("--study", help="Whose first question is asked.")
     ] = "pampers",
+    allow_outside: Outside = False,
     backend: BackendName = None,
     model: ModelName = None,
     base_url: BaseUrl = None,
@@ -303,7 +306,7 @@ def probe(
     from llmdemand.simulation.storing.records import Source
     from llmdemand.simulation.storing.store import Store
 
-    chosen = load_study(study)
+    chosen = load_study(study, allow_outside=allow_outside)
     answerer = backend_of(
         backend,
         chosen,

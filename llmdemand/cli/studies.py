@@ -133,6 +133,7 @@ def export(
     to: Annotated[str, typer.Option("--to", help="The format: [b]edsl[/b].")] = "edsl",
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
+    allow_outside: Outside = False,
 ) -> None:
     """Write a study for another tool: a job of EDSL, which `edsl.Jobs.from_dict` reads.
 
@@ -144,7 +145,7 @@ def export(
 
     if to != "edsl":
         raise UsageError(f"--to {to}: the one format is edsl")
-    chosen = study_of(study, respondents, respondent_id)
+    chosen = study_of(study, respondents, respondent_id, allow_outside=allow_outside)
     made = to_edsl(chosen)
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:

@@ -205,10 +205,11 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
                 if entry is None:
                     counts["unreadable"] += 1
                     continue
-                request, content = asked.get(str(entry.get("custom_id")), (None, ""))
-                if request is None:
+                found = asked.get(str(entry.get("custom_id")))
+                if found is None:
                     counts["foreign"] += 1
                     continue
+                request, content, hash_ = found
                 known += 1
                 raw, reason = _answer(entry, backend)
                 if raw is None:
@@ -223,7 +224,7 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
                     str(entry["custom_id"]),
                     request.sampling.top_logprobs,
                     request.run_id,
-                    study.hash,
+                    hash_,
                     raw,
                     content,
                     ">".join(request.order),
@@ -251,13 +252,19 @@ def read_batch(folder: str | Path, files: Iterable[str | Path]) -> BatchRead:
 
 def _asked(
     study: Study, runs: int, seed: int, store: Store, source: Source
-) -> dict[str, tuple[Request, str]]:
-    """Requests by their keys, with the content of their cells: none of the keys of earlier."""
-    earlier = Earlier(study, seed, store, source, always=True)
-    found: dict[str, tuple[Request, str]] = {}
-    for request in requests(study, runs, seed):
-        found |= {key(was, source): (was, "") for was in earlier.requests(request)}
-        found[key(request, source)] = request, study.shown(request.cell, request.order)
+) -> dict[str, tuple[Request, str, str]]:
+    """Requests by their keys, with the content of their cells and the hash of their study.
+
+    Those of all that the study was are among them, since their answers may still be under
+    way; the content is empty of a request that an earlier version wrote.
+    """
+    found: dict[str, tuple[Request, str, str]] = {}
+    for was in (*(s for s in store.all_studies() if s.hash != study.hash), study):
+        earlier = Earlier(was, seed, store, source, always=True)
+        for request in requests(was, runs, seed):
+            found |= {key(r, source): (r, "", was.hash) for r in earlier.requests(request)}
+            content = was.shown(request.cell, request.order)
+            found[key(request, source)] = request, content, was.hash
     return found
 
 

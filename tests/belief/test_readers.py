@@ -197,7 +197,7 @@ def test_an_order_in_the_line_is_kept(tmp_path, complete):
     [
         ({"raw": {}}, "line 2: field 'run_id' or 'custom_id' is None"),
         ({"run_id": "x", "raw": {}}, "expected '<cell>-<replicate>'"),
-        ({"run_id": "99-0", "raw": {}}, "keeps 16 of 16 points"),
+        ({"run_id": "99-0", "raw": {}}, "has no cell 99: it has 16 points"),
         ({"run_id": "0-0", "raw": {}}, "line 2: no known form"),
         ({"run_id": "0-0", "raw": {"text": "", "tokens": []}, "order": "a"}, "field 'order'"),
         ("hello", "line 2: no known form .* got `str`"),

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from llmdemand import Study, estimate, simulate
 from llmdemand.belief.files import read_answers
 from llmdemand.belief.rows import extract_panel
-from llmdemand.errors import BackendError, UsageError
+from llmdemand.errors import BackendError, ResponseError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.recorded import stored_answers
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
-from llmdemand.simulation.batch import read_batch, write_batch
+from llmdemand.simulation.batch import _backend, read_batch, write_batch
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing.earlier import Earlier
 from llmdemand.simulation.storing.records import Source, Stored, key
@@ -328,3 +328,90 @@ def test_a_batch_grows_by_levels_and_keeps_its_answers(tmp_path, complete):
     assert (found.answered, found.known, found.missing) == (12, 4, ())
     with pytest.raises(UsageError, match="another study"):
         write_batch(tea([10, 30], user="{offers}?"), folder, runs=2)
+
+
+def test_a_batch_of_before_is_read_after_the_study_has_grown(tmp_path, complete, monkeypatch):
+    """Also if cells were taken out while their answers were under way: those are kept."""
+    folder, out = tmp_path / "batch", tmp_path / "out.jsonl"
+    small, other = tea([10, 30, 40, 50]), tea([5, 30, 40, 50, 60])
+    asked = write_batch(small, folder, runs=2)
+    source = Source.of(
+        _backend(small, "gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
+    )
+    with Store(":memory:") as empty:
+        earlier = Earlier(small, 1, empty, source, always=True)
+        names = [key(was, source) for r in requests(small, 2, 1) for was in earlier.requests(r)]
+    assert asked.requests == len(set(names)) == 8
+    # The ids that the version before wrote for the same runs.
+    body = complete("Green", [("Green", -0.4, {"Green": -0.4, "B": -1.6})])
+    out.write_text(
+        "".join(json.dumps({"custom_id": n, "response": {"body": body}}) + "\n" for n in names)
+    )
+    write_batch(other, folder, runs=2)
+    found = read_batch(folder, [out])
+    assert (found.answered, found.foreign, len(found.missing)) == (8, 0, 4)
+    assert set(found.panel.frame["price_green"]) == {30, 40, 50}
+    again = write_batch(small, folder, runs=2)
+    assert (again.requests, again.stored) == (0, 8)
+
+
+def by_content(study, answers):
+    return {(study.shown(a.cell, a.order), a.replicate): a.response for a in answers}
+
+
+def exported(store, lines):
+    with Store(store) as opened:
+        lines.write_text("".join(json.dumps(e) + "\n" for e in opened.export()), "utf-8")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_grown_study_comes_through_jsonl_in_its_own_cells(tmp_path, told):
+    """The run ids of what it was are places in a design that has changed since."""
+    small, grown = tea([10, 30]), tea([5, 10, 20, 30])
+    store, lines, other = (tmp_path / name for name in ("s.sqlite", "s.jsonl", "o.sqlite"))
+    simulate(small, Counting(small), runs=3, seed=1, store=store)
+    exported(store, lines)
+    with pytest.raises(ResponseError, match=r"asked what 'tea' does not ask.*store import"):
+        list(read_answers(lines, tea([5, 10])))
+    early = by_content(grown, stored_answers(store, grown))
+    assert by_content(grown, read_answers(lines, grown)) == early and len(early) == 6
+    simulate(grown, Counting(grown), runs=3, seed=1, store=store)
+    exported(store, lines)
+    if not told:  # as lines were written before they told what was asked
+        entries = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
+        kept = [{k: v for k, v in entry.items() if k != "asked"} for entry in entries]
+        lines.write_text("".join(json.dumps(entry) + "\n" for entry in kept), "utf-8")
+    with Store(other) as opened:
+        assert opened.import_lines(lines) == (12, 0)
+    whole = by_content(grown, stored_answers(store, grown))
+    assert len(whole) == 12
+    assert by_content(grown, stored_answers(other, grown)) == whole
+    assert by_content(grown, read_answers(lines, grown)) == whole
+    with pytest.warns(UserWarning, match="6 answers in .* does not ask"):
+        assert by_content(small, stored_answers(other, small)) == early
+
+
+def test_lines_of_before_that_do_not_tell_what_was_asked_are_read_with_a_warning(tmp_path):
+    study, store = tea([10, 20, 30, 40]), tmp_path / "new.sqlite"
+    earlier_store(tmp_path / "old.sqlite", study, 2)
+    exported(tmp_path / "old.sqlite", tmp_path / "old.jsonl")
+    entries = [json.loads(x) for x in (tmp_path / "old.jsonl").read_text("utf-8").splitlines()]
+    kept = [{k: v for k, v in entry.items() if k != "asked"} for entry in entries]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(e) + "\n" for e in kept), "utf-8")
+    with Store(store) as opened:
+        opened.import_lines(tmp_path / "old.jsonl")
+    same = by_content(study, stored_answers(tmp_path / "old.sqlite", study))
+    assert by_content(study, stored_answers(store, study)) == same and len(same) == 8
+    with pytest.warns(UserWarning, match="8 answers in .* came without what was asked"):
+        list(stored_answers(store, replace(study, title="Another")))
+
+
+def test_a_store_of_before_grows_after_it_came_through_jsonl(tmp_path):
+    study, grown = tea([10, 20, 30, 40]), tea([5, 10, 15, 20, 30, 40])
+    earlier_store(tmp_path / "old.sqlite", study, 2)
+    exported(tmp_path / "old.sqlite", tmp_path / "old.jsonl")
+    with Store(tmp_path / "new.sqlite") as store:
+        store.import_lines(tmp_path / "old.jsonl")
+    asked = Counting(grown)
+    simulate(grown, asked, runs=2, seed=1, store=tmp_path / "new.sqlite")
+    assert asked.asked == 2 * 2

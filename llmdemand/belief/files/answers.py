@@ -92,7 +92,8 @@ def answers_in(
             name = _name(line)
             if name is None and named:
                 name = named[0]
-            run = _run(study, name, line.order, earlier=_exported_earlier(line))
+            told = _exported_run(study, name, line) if _exported(line) else None
+            run = told or _run(study, name, line.order)
             yield Answer(*run, _response(line, data), backend=backend)
         except ResponseError as error:
             raise ResponseError(f"{path} {where}: {error}") from None
@@ -130,13 +131,29 @@ def _name(line: Line) -> Any:
     return line.id if found else None
 
 
-def _exported_earlier(line: Line) -> bool:
-    """Whether a line is of a store of before option orders were drawn from content.
-
-    Stores of now write the order itself.
-    """
+def _exported(line: Line) -> bool:
+    """Whether a line is of `llmdemand store export`."""
     digest = isinstance(line.key, str) and re.fullmatch("[0-9a-f]{64}", line.key) is not None
-    return digest and line.raw is not UNSET and line.order is UNSET
+    return digest and line.raw is not UNSET
+
+
+def _exported_run(study: Study, name: Any, line: Line) -> tuple[Cell, int, tuple[str, ...]] | None:
+    """The run that a line of a store tells, which may be of the study before it grew.
+
+    Stores of now write what a run was shown, and its order. Before that option orders were
+    drawn by other rules.
+    """
+    if not isinstance(line.content, str) or not line.content:
+        return _run(study, name, line.order, earlier=True) if line.order is UNSET else None
+    cell = study.cell_shown(line.content)
+    if cell is None:
+        raise ResponseError(
+            f"run {name!r} asked what {study.name!r} does not ask: use the study that was asked, "
+            "or bring the file into a store (`llmdemand store import`) and extract from that, "
+            "which leaves such answers out"
+        )
+    replicate = str(name).rpartition("-")[2]
+    return _run(study, f"{cell.index}-{replicate}", line.order)
 
 
 def _run(

@@ -367,6 +367,18 @@ class Questionnaire:
         """
         return digest(**self._asked_by(cell), order=order)
 
+    def cell_shown(self, content: str) -> Cell | None:
+        """The cell of the design with a run that is shown a content (`shown`), if there is one."""
+        return self._shown.get(content)
+
+    @cached_property
+    def _shown(self) -> dict[str, Cell]:
+        return {
+            self.shown(cell, order): cell
+            for cell in self._cells
+            for order in ([cell.order] if cell.order else self._orders)
+        }
+
     def _asked_by(self, cell: Cell) -> dict[str, Any]:
         return {
             "prices": cell.prices,

@@ -226,6 +226,13 @@ def stored_answers(path: str | Path, study: Study, *, model: str | None = None) 
             "and are left out",
             stacklevel=2,
         )
+    if same.assumed:
+        warnings.warn(
+            f"{same.assumed} answers in {path} came without what was asked, and are read as "
+            f"answers to {study.name!r} as it is now: if prices, personas or variants have changed "
+            "since, give the study that was asked",
+            stacklevel=2,
+        )
     if incomplete:
         warnings.warn(
             f"{incomplete} answers in {path} are left out, as their branches are not all there: "
@@ -242,22 +249,17 @@ class _Same:
     study : Study
         The one.
     asked : mapping of str to Study or None
-        The studies that were asked, by hash; None where it is not known what was asked, which
-        is then taken for the study itself.
+        The studies that were asked, by hash; None where it is not known what was asked: then
+        a run is what it is stored to have shown, and one of before that was stored is taken for
+        one of the study itself.
     """
 
     def __init__(self, study: Study, asked: Mapping[str, Study | None]) -> None:
         self._study = study
         self._asked = {hash_: study if hash_ == study.hash else s for hash_, s in asked.items()}
-        orders = study.option_orders()
-        self._cells = {
-            study.shown(cell, order): cell
-            for cell in study.cells()
-            for order in ([cell.order] if cell.order else orders)
-        }
         self._known: dict[Any, bool] = {}
         self._taken: dict[tuple[int, int], str] = {}
-        self.found = self.foreign = 0
+        self.found = self.foreign = self.assumed = 0
 
     @property
     def names(self) -> list[str]:
@@ -268,15 +270,9 @@ class _Same:
 
     def run(self, hash_: str, stored: Stored) -> dict[str, str] | None:
         """Run id and order as fields of a line, or None if the study has no such run."""
-        was = self._asked[hash_] or self._study
-        index, replicate = map(int, stored.run_id.rsplit("-", 1))
-        cell = was.cell(index)
-        order = tuple(stored.order.split(">")) if stored.order else None
-        order = order or earlier_order(was, cell, replicate) or was.order(cell, replicate)
-        own = cell if was is self._study else self._cells.get(was.shown(cell, order))
+        own, replicate, order = self._found(self._asked[hash_], stored)
         # The orders of before are no longer drawn: a run keeps the one that it saw.
-        drawn = own is None or not stored.order or self._study.order(own, replicate) == order
-        if own is None or not drawn or not self._asks_the_same(was, cell, own, order):
+        if own is None or (stored.order and self._study.order(own, replicate) != order):
             self.foreign += 1
             return None
         # One answer to a run from one study; of several seeds the study's own are all told.
@@ -284,6 +280,23 @@ class _Same:
             return None
         self.found += 1
         return {"run_id": f"{own.index}-{replicate}", "order": ">".join(order)}
+
+    def _found(
+        self, asked: Study | None, stored: Stored
+    ) -> tuple[Cell | None, int, tuple[str, ...]]:
+        """The study's own cell that asks what a stored run asked, its replicate and order."""
+        index, replicate = map(int, stored.run_id.rsplit("-", 1))
+        order = tuple(stored.order.split(">")) if stored.order else None
+        if asked is None and stored.content and order:
+            # Of what was asked it is known what each run was shown.
+            return self._study.cell_shown(stored.content), replicate, order
+        was = asked or self._study
+        self.assumed += asked is None
+        cell = was.cell(index)
+        order = order or earlier_order(was, cell, replicate) or was.order(cell, replicate)
+        own = cell if was is self._study else self._study.cell_shown(was.shown(cell, order))
+        same = own is not None and self._asks_the_same(was, cell, own, order)
+        return own if same else None, replicate, order
 
     def _asks_the_same(self, was: Study, cell: Cell, own: Cell, order: tuple[str, ...]) -> bool:
         study = self._study

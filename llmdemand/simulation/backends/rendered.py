@@ -141,7 +141,8 @@ class RenderedBackend:
         if not response.tokens or request.format is None:
             return raw
         # What follows a secret that was taken out is no longer known by its ids.
-        before = raw.get("redacted", len(response.tokens))
+        before = raw.get("redacted", -1)
+        before = len(response.tokens) if before < 0 else before
         choice = raw["choices"][0]
         content = (choice.get("logprobs") or {}).get("content")
         if content and all("id" in entry for entry in content):
@@ -153,10 +154,10 @@ class RenderedBackend:
             listed: dict[int, Listed] = where_named(request.format, response, ids, ranked)
             return with_ids(raw, ids, {k: v for k, v in listed.items() if k < before})
         own = choice.get("token_ids")
-        if not isinstance(own, list) or len(own) != len(response.tokens):
+        if not isinstance(own, list) or len(own) != before:
             raise BackendError(
                 f"{self.model} gave {len(own) if isinstance(own, list) else 'no'} ids for "
-                f"{len(response.tokens)} tokens, and sampling.branch needs one for each: {_NEEDS}"
+                f"{before} tokens, and sampling.branch needs one for each: {_NEEDS}"
             )
         listed = {}
         usage = dict(raw.get("usage") or {})

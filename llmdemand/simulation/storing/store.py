@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from llmdemand.core.study import Study
 from llmdemand.core.written import json_of, opened
-from llmdemand.errors import ResponseError, StoreError
+from llmdemand.errors import ResponseError, StoreError, StudyError
 from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.storing.claims import Claims
 from llmdemand.simulation.storing.records import Source, Stored, canonical, exported, imported
@@ -258,6 +258,12 @@ class Store:
             None if found is None else Study.from_dict(json.loads(found[0]), where="stored study")
         )
 
+    def all_studies(self) -> list[Study]:
+        """Every study that asked or was to ask."""
+        with self._speaking():
+            hashes = self._db.execute("SELECT hash FROM studies ORDER BY rowid").fetchall()
+        return [study for (hash_,) in hashes if (study := self.study(hash_)) is not None]
+
     def studies(self, source: Source, *, earlier: bool = False) -> dict[str, int]:
         """Hashes of the studies that asked a source first, with their numbers of responses.
 
@@ -312,14 +318,23 @@ class Store:
             )
 
     def export(self) -> Iterator[dict[str, Any]]:
-        """Every response as plain data for one JSON line, in the order of their keys."""
+        """Every response as plain data for one JSON line, in the order of their keys.
+
+        The first to each study holds that too, as ``asked``: what a run asked is read from it.
+        """
+        told: set[str] = set()
         with self._speaking():
             rows = self._db.execute(
                 f"SELECT {_COLUMNS}, backend, model, settings, raw_logprobs FROM responses "
                 "JOIN sources ON source = id ORDER BY id, study, run_id, key"
             )
             for row in rows:
-                yield exported(Source(row[11], row[12], row[13], bool(row[14])), _stored(row))
+                entry = exported(Source(row[11], row[12], row[13], bool(row[14])), _stored(row))
+                hash_ = entry["study"]
+                if hash_ not in told and (study := self.study(hash_)) is not None:
+                    entry["asked"] = study.to_dict()
+                told.add(hash_)
+                yield entry
 
     def import_lines(self, path: str | Path) -> tuple[int, int]:
         """Bring in what `export` wrote; responses that are there already are kept.
@@ -340,8 +355,12 @@ class Store:
                 if not line.strip():
                     continue
                 try:
-                    source, stored = imported(json_of(line))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    entry = json_of(line)
+                    source, stored = imported(entry)
+                    asked = entry.get("asked")
+                    if asked is not None:
+                        self.put_study(Study.from_dict(asked, where="asked"))
+                except (ValueError, KeyError, TypeError, AttributeError, StudyError) as error:
                     raise ResponseError(
                         f"{path} line {number}: no line of `llmdemand store export` "
                         f"({type(error).__name__}: {error})"

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from llmdemand import PriceWarning, Study, load_study
+from llmdemand import PriceWarning, Study, load_study, simulate
+from llmdemand.cli import main
+from llmdemand.core.resources import data_file
 from llmdemand.errors import LLMDemandError, StudyError
 
 TEA = {
@@ -165,3 +167,44 @@ def test_a_table_outside_of_the_studys_folder_is_read_only_where_that_is_allowed
         with pytest.raises(StudyError, match=r"outside of the study's folder .*--allow-outside"):
             load(file)
         assert load(file, allow_outside=True).personas[0]["who"] == "Ann"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["studies", "show", "STUDY"],
+        ["studies", "export", "STUDY", "--out", "study.json"],
+        ["simulate", "STUDY", "--backend", "synthetic", "--dry-run"],
+        ["replicate", "pampers", "--study", "STUDY", "--backend", "synthetic", "--runs", "1"],
+        ["probe", "--study", "STUDY", "--backend", "synthetic"],
+        ["lab", "position", "--study", "STUDY", "--dry-run"],
+        ["batch", "write", "STUDY", "--out", "batch"],
+        ["extract", "s.sqlite", "--study", "STUDY"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_every_command_that_reads_a_study_lets_a_table_lie_elsewhere(
+    command, tmp_path, monkeypatch, capsys
+):
+    """Each refuses the table of a foreign study in one line, and reads it where it is told to."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "people.csv").write_text("respondent_id,who\n1,Ann\n2,Bob\n", "utf-8")
+    text = 'personas = "../people.csv"\n' + data_file("studies", "pampers.toml").read_text("utf-8")
+    file = tmp_path / "study" / "t.toml"
+    file.write_text(text, "utf-8")
+    arguments = [str(file) if word == "STUDY" else word for word in command]
+    if "extract" in command:
+        simulate(load_study(file, allow_outside=True), runs=1, store="s.sqlite")
+
+    def called(*words):
+        monkeypatch.setattr("sys.argv", ["llmdemand", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err
+
+    code, said = called(*arguments)
+    assert code == 2 and "lies outside of the study's folder" in " ".join(said.split())
+    code, said = called(*arguments, "--allow-outside")
+    assert code in (0, None), said

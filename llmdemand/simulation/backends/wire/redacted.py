@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["MARK", "redacted", "suspected"]
 
-#: What stands in the place of a secret.
-MARK = "[redacted]"
+#: What stands in the place of a secret: as most of these, a letter at either end, so that what
+#: stands beside it begins or ends a word exactly if it did.
+MARK = "REDACTED"
 # Keys of local servers are often "none" or "EMPTY": in an answer those are words.
 _SHORTEST = 8
 
@@ -16,10 +20,12 @@ _SHORTEST = 8
 def redacted(raw: dict[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
     """A response without secrets, wherever it holds them: texts, tokens, candidates, names.
 
-    Tokens that make up a secret become one: the first of them, with the mark in the place of
-    the secret and the other candidates at its position, so that tokens and text still agree
-    and belief is read from the rest as it was. The field ``redacted`` then holds the position
-    of the first such token, -1 where there are none; it is what a row says of it.
+    The mark stands in the token where a secret begins. Tokens within it are left out; the one
+    in which it ends keeps what follows, as do its candidates that end the secret likewise. So
+    tokens and text still agree, every position that is left has its own candidates, and belief
+    is read as it was. The field ``redacted`` then holds the position of the first token that a
+    secret touched, -1 where there are none; it is what a row says of it. Lists of the answer's
+    token ids end before it.
 
     Parameters
     ----------
@@ -36,7 +42,7 @@ def redacted(raw: dict[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
     Examples
     --------
     >>> redacted({"choices": [{"text": "A. sk-12345678!"}]}, ["sk-12345678"])
-    {'choices': [{'text': 'A. [redacted]!'}], 'redacted': -1}
+    {'choices': [{'text': 'A. REDACTED!'}], 'redacted': -1}
     """
     known = sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
     if not known:
@@ -45,7 +51,16 @@ def redacted(raw: dict[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
     found = cleaner.of(raw)
     if not cleaner.hits:
         return raw
-    return {**found, "redacted": min(cleaner.positions, default=-1)}
+    position = min(cleaner.positions, default=-1)
+    if position >= 0 and isinstance(found.get("choices"), list):
+        found["choices"] = [_known_until(position, choice) for choice in found["choices"]]
+    return {**found, "redacted": position}
+
+
+def _known_until(position: int, choice: Any) -> Any:
+    if not isinstance(choice, Mapping) or not isinstance(choice.get("token_ids"), list):
+        return choice
+    return {**choice, "token_ids": choice["token_ids"][:position]}
 
 
 def suspected(content: bytes, secrets: Sequence[str]) -> bool:
@@ -56,7 +71,8 @@ def suspected(content: bytes, secrets: Sequence[str]) -> bool:
     """
     if b"\\u" in content or b"\\/" in content:
         return bool(secrets)
-    return any(secret.encode() in content for secret in secrets)
+    written = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
+    return any(form.encode() in content for form in written)
 
 
 class _Cleaner:
@@ -88,29 +104,28 @@ class _Cleaner:
                 text = text.replace(secret, MARK)
         return text
 
-    def _spans(self, pieces: Sequence[bytes]) -> dict[int, bytes | None]:
-        """New bytes of the tokens that a secret touches; None of those that are dropped."""
+    def _spans(self, pieces: Sequence[bytes]) -> dict[int, tuple[bytes, int]]:
+        """The tokens that a secret touches: what is left of each, and how much its beginning lost.
+
+        The mark stands in the token where the secret begins. Nothing is left of tokens within.
+        """
         joined = b"".join(pieces)
         if not any(secret.encode() in joined for secret in self._secrets):
             return {}
-        owner = [k for k, piece in enumerate(pieces) for _ in piece]
-        found: dict[int, bytes | None] = {}
-        into = at = 0  # the token that takes what is left of those that are dropped
-        while at < len(joined):
-            ahead = (s.encode() for s in self._secrets)
-            secret = next((s for s in ahead if joined.startswith(s, at)), b"")
-            if not secret:
-                if owner[at] in found:
-                    found[into] = (found[into] or b"") + joined[at : at + 1]
-                at += 1
-                continue
-            first, last = owner[at], owner[at + len(secret) - 1]
-            if first not in found:
-                into = first
-                found[into] = joined[owner.index(first) : at]
-            found[into] = (found[into] or b"") + MARK.encode()
-            found |= dict.fromkeys(range(first + 1, last + 1))
-            at += len(secret)
+        either = b"|".join(re.escape(secret.encode()) for secret in self._secrets)
+        found: dict[int, tuple[bytes, int]] = {}
+        secrets, end = [match.span() for match in re.finditer(either, joined)], 0
+        for k, piece in enumerate(pieces):
+            begin, end = end, end + len(piece)
+            left, at, lost = b"", begin, 0
+            for first, last in secrets:
+                if last <= begin or first >= end:
+                    continue
+                left += joined[at : max(at, first)] + (MARK.encode() if first >= begin else b"")
+                at = min(last, end)
+                lost = lost or (at - begin if first < begin else 0)
+            if at > begin:
+                found[k] = left + joined[at:end], lost
         return found
 
     def _entries(self, entries: list[Any]) -> list[Any]:
@@ -122,14 +137,14 @@ class _Cleaner:
         spans = self._spans(pieces)
         kept: list[Any] = []
         for k, entry in enumerate(entries):
-            new = spans.get(k, pieces[k])
-            if new is None:
+            new, lost = spans.get(k, (pieces[k], 0))
+            if k in spans and not new:
                 continue
             if k in spans:
                 self.hits += 1
                 self.positions.append(len(kept))
                 listed = entry.get("top_logprobs") or []
-                listed = [_with(c, new) if _data(c) == pieces[k] else c for c in listed]
+                listed = [_with(c, _left(_data(c), pieces[k], new, lost)) for c in listed]
                 entry = {**_with(entry, new), "top_logprobs": listed}
             kept.append(entry)
         return kept
@@ -143,7 +158,7 @@ class _Cleaner:
         if not spans:
             return value
         self.hits += 1
-        kept = [k for k in range(len(tokens)) if spans.get(k, b"") is not None]
+        kept = [k for k in range(len(tokens)) if k not in spans or spans[k][0]]
         self.positions += [place for place, k in enumerate(kept) if k in spans]
         found = {
             name: [part[k] for k in kept]
@@ -154,12 +169,30 @@ class _Cleaner:
         listed = found.get("top_logprobs")
         for place, k in enumerate(kept):
             if k in spans:
-                new = (spans[k] or b"").decode(errors="replace")
-                found["tokens"][place] = new
+                new, lost = spans[k]
+                found["tokens"][place] = new.decode(errors="replace")
                 if isinstance(listed, list) and isinstance(listed[place], Mapping):
-                    own = listed[place]
-                    listed[place] = {new if t == tokens[k] else t: v for t, v in own.items()}
+                    was = tokens[k].encode(errors="surrogatepass")
+                    own: dict[str, Any] = {}
+                    for text, logprob in listed[place].items():
+                        left = _left(text.encode(errors="surrogatepass"), was, new, lost)
+                        name = left.decode(errors="replace")
+                        own[name] = _either(own[name], logprob) if name in own else logprob
+                    listed[place] = own
         return found
+
+
+def _left(candidate: bytes, chosen: bytes, new: bytes, lost: int) -> bytes:
+    """What is left of a candidate where the chosen token lost its beginning, or became `new`."""
+    if candidate == chosen:
+        return new
+    rest = candidate[lost:] if lost and candidate.startswith(chosen[:lost]) else b""
+    return rest or candidate
+
+
+def _either(one: float, other: float) -> float:
+    """The log-probability of either of two candidates that have become one text."""
+    return max(one, other) + math.log1p(math.exp(-abs(one - other)))
 
 
 def _data(entry: Mapping[str, Any]) -> bytes:

@@ -20,6 +20,8 @@ __all__ = ["Server", "read_server"]
 
 _AZURE = "AZURE_OPENAI_API_KEY"
 _OPENAI = "OPENAI_API_KEY"
+# How the value of a header begins whose rest is the secret.
+_SCHEME = re.compile(r"(?:bearer|basic|digest|token|api-?key|key)\s+(\S+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Server:
                     "and that is not set: values of headers are read from the environment alone, "
                     "as they may be secret"
                 )
-            if not (value.isascii() and value.isprintable()):
+            if not _sendable(value):
                 raise UsageError(
                     f"the environment variable {variable} holds what no header may (a line break "
                     "or a character beyond ASCII)"
@@ -165,25 +167,34 @@ class Server:
 
     @property
     def key(self) -> str | None:
-        """Its key, if the environment holds one.
+        """Its key, if the environment holds one, without the blanks that files and pasting add.
 
         Raises
         ------
         UsageError
-            If a variable was named and is not set.
+            If a variable was named and is not set, or holds what no header can.
         """
-        key = os.environ.get(self.key_name) or None
-        if key is None and self.key_env is not None:
+        key = os.environ.get(self.key_name, "").strip()
+        if not key and self.key_env is not None:
             raise UsageError(f"--key-env {self.key_env}: that environment variable is not set")
-        return key
+        if not _sendable(key):
+            raise UsageError(
+                f"the environment variable {self.key_name} holds what no key may (a line break "
+                "or a character beyond ASCII): set it to the key alone"
+            )
+        return key or None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message, file or panel may hold."""
+        """What no message, file or panel may hold.
+
+        Of ``Bearer abc`` and its like also what follows the scheme.
+        """
         named = (self.key_name, _OPENAI, _AZURE, *map(str, self.headers.values()))
         lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
-        found = [os.environ.get(name, "") for name in named]
+        found = [os.environ.get(name, "").strip() for name in named]
         found += [line.partition(":")[2].strip() for line in lines]
+        found += [match[1] for value in found if (match := _SCHEME.fullmatch(value))]
         return tuple(value for value in found if value)
 
     @property
@@ -231,6 +242,11 @@ class Server:
             dropped = {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
             options["default_headers"] = {**dropped, **options["default_headers"]}
         return openai.AsyncOpenAI(base_url=self.base_url, **options)
+
+
+def _sendable(value: str) -> bool:
+    """Whether a header can hold a value."""
+    return value.isascii() and value.isprintable()
 
 
 def _address(

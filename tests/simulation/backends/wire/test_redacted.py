@@ -1,6 +1,7 @@
 """Answers that echo a key, over real HTTP: it is nowhere afterwards, and belief is as it was."""
 
 import json
+import math
 import os
 import stat
 from dataclasses import replace
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 
 from llmdemand import load_study, simulate
-from llmdemand.belief.rows import extract_panel
+from llmdemand.belief.readers import read_response
+from llmdemand.belief.rows import Answer, extract_panel
 from llmdemand.cli import app
-from llmdemand.errors import BackendError
+from llmdemand.errors import BackendError, UsageError
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import stored_answers
 from llmdemand.simulation.backends.wire.redacted import MARK, redacted
@@ -87,6 +89,78 @@ def test_an_echoed_key_is_nowhere_and_belief_is_as_it_was(
         assert b"".join(bytes(e["bytes"]) for e in entries).decode() == found["text"][0]
 
 
+# What is said after a key by the token that ends it, and what else could have been said there.
+ENDS = {
+    "with the brand": ("d4e5 Pam", {"d4e5 Pam": -0.5, "d4e5 H": -1.2, "x": -4.0}),
+    "apart from it": ("d4e5", {"d4e5": -0.1}),
+    "glued to it": ("d4e5Pam", {"d4e5Pam": -0.5, "d4e5H": -1.2}),
+}
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("end", ENDS)
+def test_belief_behind_a_key_is_read_as_if_it_stood_there(complete, end, old):
+    """The token that ends a key may begin a brand: its candidates count, not those of the key."""
+    last, listed = ENDS[end]
+    said = [("sk-proj", -0.1, {"sk-proj": -0.1, "Pampers": -2.5}), ("-a1b2c3", -0.1, {})]
+    said += [(last, -0.5, listed), ("pers" if "P" in last else " Pampers", -0.1, {})]
+    if end == "apart from it":
+        said[-1] = (" Pampers", -0.5, {" Pampers": -0.5, " H": -1.2})
+    raw = complete("".join(token for token, _, _ in said), said)
+    if old:
+        choice = raw["choices"][0]
+        tokens = {
+            "tokens": [t for t, _, _ in said],
+            "token_logprobs": [v for _, v, _ in said],
+            "top_logprobs": [{t: v, **others} for t, v, others in said],
+        }
+        raw["choices"] = [{**choice, "text": choice.pop("message")["content"], "logprobs": tokens}]
+    cell = STUDY.cells()[0]
+
+    def row(raw):
+        answer = Answer(cell, 0, STUDY.order(cell, 0), read_response(raw), backend="b")
+        return extract_panel(STUDY, [answer]).frame.drop(columns=["text", "reason"])
+
+    kept = redacted(json.loads(json.dumps(raw)), [KEY])
+    assert KEY not in json.dumps(kept) and kept["redacted"] == 0
+    was, now = row(raw), row(kept)
+    # A position in the text moves with it, and dropped tokens are no positions.
+    same = [c for c in was if not c.startswith("pivot_")]
+    pd.testing.assert_frame_equal(now[same], was[same])
+    assert (was["status"][0] == "ok") == (end != "glued to it")
+
+
+def test_candidates_that_become_one_text_are_told_as_either():
+    logprobs = {
+        "tokens": ["sk-abcdefghij", "k Pam"],
+        "token_logprobs": [-1.0, math.log(0.25)],
+        "top_logprobs": [{}, {"k Pam": math.log(0.25), " Pam": math.log(0.5), "k": -3.0}],
+    }
+    raw = {"choices": [{"text": "sk-abcdefghijk Pam", "logprobs": logprobs}]}
+    kept = redacted(raw, ["sk-abcdefghijk"])["choices"][0]["logprobs"]
+    assert kept["tokens"] == ["REDACTED", " Pam"]
+    assert kept["top_logprobs"][1] == {" Pam": pytest.approx(math.log(0.75)), "k": -3.0}
+
+
+def test_ids_of_a_key_are_not_kept_either():
+    content = [
+        {"token": t, "logprob": -0.1, "top_logprobs": []}
+        for t in ("Pampers", " sk-12", "345678", ".")
+    ]
+    choice = {"logprobs": {"content": content}, "token_ids": [7, 8, 9, 10]}
+    found = redacted({"choices": [choice]}, ["sk-12345678"])
+    assert found["redacted"] == 1 and found["choices"][0]["token_ids"] == [7]
+
+
+def test_a_key_that_json_has_to_escape_is_found(fake_server, complete, monkeypatch):
+    monkeypatch.setenv("TEAM", 'a"secret\\word')
+    fake_server.answer = lambda body, call: (200, echoing(complete, 'a"secret\\word', size=99), {})
+    backend = OpenAIBackend("fake-1", base_url=fake_server.url, headers={"X-Team": "TEAM"})
+    frame = simulate(STUDY, backend, runs=1, probe=False, store=":memory:").frame
+    assert frame["text"].str.contains("REDACTED").all()
+    assert not frame["text"].str.contains("secret").any()
+
+
 def test_short_keys_are_words_and_stay(fake_server, complete, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "Pampers")
     fake_server.answer = lambda body, call: (200, echoing(complete), {})
@@ -102,7 +176,7 @@ def test_a_key_spelled_in_escapes_is_found_too(fake_server, complete):
     fake_server.answer = lambda body, call: (200, escaped, {"Content-Type": "application/json"})
     backend = OpenAIBackend("fake-1", base_url=fake_server.url)
     frame = simulate(STUDY, backend, runs=1, probe=False, store=":memory:").frame
-    assert KEY not in frame.to_json() and frame["text"].str.contains("redacted").all()
+    assert KEY not in frame.to_json() and frame["text"].str.contains(MARK).all()
 
 
 def test_errors_that_echo_a_key_do_not_show_it(fake_server):
@@ -126,12 +200,12 @@ def test_an_old_completion_is_redacted_token_by_token():
     found = redacted(raw, ["sk-abcdefghijk"])
     assert found["redacted"] == 1
     assert found["choices"][0] == {
-        "text": "Pampers [redacted]. Bye",
+        "text": "Pampers REDACTED. Bye",
         "logprobs": {
-            "tokens": ["Pampers", " [redacted]. Bye"],
-            "token_logprobs": [-1.0, -2.0],
-            "top_logprobs": [{"Pampers": -1.0}, {" [redacted]. Bye": -2.0, "y": -3.0}],
-            "text_offset": [0, 7],
+            "tokens": ["Pampers", " REDACTED", ". Bye"],
+            "token_logprobs": [-1.0, -2.0, -4.0],
+            "top_logprobs": [{"Pampers": -1.0}, {" REDACTED": -2.0, "y": -3.0}, {}],
+            "text_offset": [0, 7, 21],
         },
     }
     assert redacted(raw, ["another-key"]) is raw
@@ -176,3 +250,37 @@ def test_stores_their_logs_and_their_copies_are_for_their_owner_alone(tmp_path):
         assert stat.S_IMODE(Path("s.sqlite").stat().st_mode) == 0o660
     finally:
         os.umask(old)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "token ", ""])
+def test_a_token_is_secret_without_its_scheme(fake_server, complete, monkeypatch, scheme):
+    monkeypatch.setenv("TEAM", f"{scheme}{SECRET}")
+    backend = OpenAIBackend("fake-1", base_url=fake_server.url, headers={"X-Team": "TEAM"})
+    fake_server.answer = lambda body, call: (200, echoing(complete, SECRET), {})
+    frame = simulate(STUDY, backend, runs=1, probe=False, store=":memory:").frame
+    assert SECRET not in frame.to_json() and frame["text"].str.contains(MARK).all()
+    fake_server.answer = lambda body, call: (400, {"error": {"message": f"no {SECRET}"}}, {})
+    with pytest.raises(BackendError) as raised:
+        simulate(STUDY, backend, runs=1, probe=False, store=":memory:")
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"  {KEY}\r\n", f"{KEY}\t"])
+def test_a_key_with_the_blanks_of_its_file_is_sent_without_them(
+    fake_server, complete, monkeypatch, key
+):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    fake_server.answer = lambda body, call: (200, echoing(complete, KEY), {})
+    backend = OpenAIBackend("fake-1", base_url=fake_server.url)
+    frame = simulate(STUDY, backend, runs=1, probe=False, store=":memory:").frame
+    assert {sent["authorization"] for sent in fake_server.headers} == {f"Bearer {KEY}"}
+    assert KEY not in frame.to_json()
+
+
+@pytest.mark.parametrize("key", [f"sk-1\n{KEY}", f"{KEY}\u201d", f"{KEY}\x7f"])
+def test_a_key_that_no_header_can_hold_is_refused_before_a_call(fake_server, monkeypatch, key):
+    """And it is not shown: of most libraries the error holds the header, and it is retried."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds what no key may") as raised:
+        simulate(STUDY, OpenAIBackend("fake-1", base_url=fake_server.url), runs=1, probe=False)
+    assert KEY not in str(raised.value) and not fake_server.requests
