@@ -16,8 +16,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import matplotlib
 import pytest
 import threadpoolctl
+from hypothesis import HealthCheck, settings
 
 matplotlib.use("Agg")
+
+# No test depends on how busy the machine is.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def linear_algebra():

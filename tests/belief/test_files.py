@@ -266,7 +266,7 @@ def read_whatever(raw, path=None):
             pass
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 def test_no_json_is_a_traceback(tmp_path_factory, tree):
     read_whatever(tree)
@@ -294,7 +294,7 @@ def changed(value, at, new):
 REAL = [json.loads(p.read_text("utf-8"))["raw"] for p in sorted(SHAPES.glob("*.json"))]
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_no_damaged_response_is_a_traceback(tmp_path_factory, data):
     raw = data.draw(st.sampled_from(REAL))
@@ -326,7 +326,7 @@ WRAPPED = (
 )
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_batch_output_decoded_at_once_is_what_it_is_step_by_step(tmp_path_factory, data):
     raw = data.draw(st.sampled_from(WRAPPED))(data.draw(st.sampled_from(REAL)))

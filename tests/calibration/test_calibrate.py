@@ -621,14 +621,14 @@ def base():
     return calibrate(*RAGGED, reps=2)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=SEEDS)
 def test_the_order_of_rows_does_not_matter(base, seed):
     humans, beliefs = (f.sample(frac=1, random_state=seed) for f in RAGGED)
     agree(calibrate(humans, beliefs, reps=2), base)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=SEEDS)
 def test_names_of_respondents_do_not_matter(base, seed):
     ids = sorted(set(RAGGED[1]["respondent_id"]))
@@ -637,7 +637,7 @@ def test_names_of_respondents_do_not_matter(base, seed):
     agree(calibrate(humans, beliefs, reps=2), base)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(factor=st.floats(0.01, 1000.0))
 def test_the_unit_of_prices_scales_the_coefficient(base, factor):
     humans, beliefs = (f.assign(price=f["price"] * factor) for f in RAGGED)
@@ -650,7 +650,7 @@ def test_the_unit_of_prices_scales_the_coefficient(base, factor):
     assert found.imbalance == pytest.approx(base.imbalance, rel=1e-5)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(times=st.integers(2, 5))
 def test_equal_runs_of_the_llm_are_no_further_respondents(base, times):
     humans, beliefs = RAGGED

@@ -85,7 +85,7 @@ def enumerated(rho, cost_human, cost_llm, goal, fewest):
     return least
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     rho=st.floats(-0.5, 1.0), gamma=st.floats(0.02, 1.5), goal=st.integers(1, 60), two=st.booleans()
 )
@@ -97,7 +97,7 @@ def test_the_cheapest_mix_is_that_of_enumeration(rho, gamma, goal, two):
     assert found.cost == pytest.approx(enumerated(rho, 10.0, 10 * gamma, goal, fewest), rel=1e-9)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rho=st.floats(-0.5, 1.0), gamma=st.floats(0.02, 1.5), budget=st.floats(20.0, 600.0))
 def test_the_most_precise_mix_is_that_of_enumeration(rho, gamma, budget):
     found = best_mix(rho, 10.0, 10 * gamma, budget=budget)
@@ -111,7 +111,7 @@ def test_the_most_precise_mix_is_that_of_enumeration(rho, gamma, budget):
     assert found.n_eff == pytest.approx(effective_n(rho, found.humans, found.llm))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rhos=st.tuples(RHOS, RHOS), gamma=st.floats(0.001, 0.9), humans=st.integers(2, 3000))
 def test_a_better_llm_is_never_dearer_nor_less_precise(rhos, gamma, humans):
     low, high = sorted(rhos)

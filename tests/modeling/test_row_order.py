@@ -99,7 +99,7 @@ BEFORE = {kind: results(kind, rows) for kind, rows in ROWS.items()}
 
 
 @pytest.mark.parametrize("kind", ROWS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_a_permutation_of_the_rows_changes_no_result(kind, data):
     rows, fit = ROWS[kind], FITS[kind]

@@ -320,7 +320,7 @@ def one_token(weights, realised, tail=0.0):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(listed, st.data())
 def test_belief_sums_to_one_whatever_the_order_of_the_list(weights, data):
     realised = data.draw(st.sampled_from(sorted(weights)))
@@ -343,7 +343,7 @@ def test_belief_sums_to_one_whatever_the_order_of_the_list(weights, data):
     assert again.belief == pytest.approx(found.belief, abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(listed, st.data(), st.floats(0.01, 0.5))
 def test_off_menu_tokens_change_no_belief(weights, data, extra):
     realised = data.draw(st.sampled_from(sorted(weights)))
@@ -362,7 +362,7 @@ def test_off_menu_tokens_change_no_belief(weights, data, extra):
         assert first.belief == second.belief
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(listed, st.data())
 def test_permuting_alternatives_permutes_the_answer(weights, data):
     realised = data.draw(st.sampled_from(sorted(weights)))
@@ -386,7 +386,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.lists(
         st.tuples(pieces, values, st.lists(st.tuples(pieces, values), max_size=4)), max_size=8

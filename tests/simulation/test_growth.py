@@ -96,7 +96,7 @@ DESIGNS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(st.tuples(DESIGNS, WORKERS), min_size=2, max_size=4), st.integers(1, 6))
 def test_any_sequence_of_designs_asks_exactly_what_is_new(steps, stop_after):
     known = {}

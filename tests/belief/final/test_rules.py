@@ -111,7 +111,7 @@ def test_long_and_strange_texts_are_read_in_one_pass():
 
 
 @given(st.text(max_size=200), st.sampled_from(["", "Pampers ", "{", "I'd pick ", "\u6211\u9009"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_text_breaks_the_reader(text, beginning):
     found = read(beginning + text)
     assert found.choice in {None, *DIAPERS.ids}

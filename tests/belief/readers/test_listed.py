@@ -68,7 +68,7 @@ def same(raw, text, drawn_first):
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(ENTRIES, TEXTS, st.booleans())
 def test_tokens_read_together_are_those_read_one_by_one(raw, text, drawn_first):
     same(raw, text, drawn_first)

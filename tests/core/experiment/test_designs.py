@@ -243,7 +243,7 @@ def test_a_design_that_grows_keeps_its_tasks(method):
     assert len(set(after.design)) == 20
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(2, 4), min_size=1, max_size=3),
     st.integers(2, 3),

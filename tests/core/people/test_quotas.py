@@ -45,7 +45,7 @@ def test_a_sample_meets_all_margins_and_depends_on_its_seed_alone():
     assert {p["id"] for p in drawn(PEOPLE, MARGINS, 20, seed=2)} != {p["id"] for p in found}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(0, 100))
 def test_shares_become_whole_numbers_that_sum_to_the_size(size, percent):
     shares = {"f": percent / 100, "m": 1 - percent / 100}

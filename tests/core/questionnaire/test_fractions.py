@@ -22,7 +22,7 @@ def points_of(levels, positions):
     return {tuple(levels[f][k] for f, k in enumerate(point)) for point in zip(*places, strict=True)}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(FACTORIALS, st.data())
 def test_every_fraction_is_balanced_without_duplicates_and_free_of_the_listing(sizes, data):
     levels, total = levels_of(sizes), math.prod(sizes)

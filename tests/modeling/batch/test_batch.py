@@ -140,7 +140,7 @@ def test_clusters_of_points_are_clusters_of_sums():
     assert few == pytest.approx(alone, rel=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=5, max_size=5), st.integers(0, 10**6))
 def test_existence_is_what_the_row_wise_check_says(values, seed):
     x = np.random.default_rng(seed).integers(0, 3, 5).astype(float)
@@ -274,7 +274,7 @@ def test_firth_with_one_price_per_kind_has_a_closed_form():
     assert found.params @ [[1, 1], [1, 2]] == pytest.approx(np.log([[5.5 / 0.5, 0.5 / 3.5]]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10**6), st.integers(2, 4))
 @example(96377, 2)  # each step is nine tenths of the last
 def test_firth_is_finite_wherever_the_points_have_full_rank(seed, k):
@@ -321,7 +321,7 @@ def random_batch(seed):
     return n, total, total**2 / n + 0.5 * total * (1 - total / n)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(strategy(), st.floats(1e-6, 1e6), st.floats(-1e3, 1e3))
 def test_units_of_prices_scale_slopes(seed, scale, shift):
     n, total, squares = random_batch(seed)
@@ -338,7 +338,7 @@ def test_units_of_prices_scale_slopes(seed, scale, shift):
     assert other.llf == pytest.approx(one.llf, rel=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(strategy(), st.booleans())
 def test_the_other_alternative_has_the_opposite_signs(seed, firth):
     n, total, squares = random_batch(seed)
@@ -350,7 +350,7 @@ def test_the_other_alternative_has_the_opposite_signs(seed, firth):
         assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(strategy())
 def test_rows_twice_halve_the_variances(seed):
     n, total, squares = random_batch(seed)
@@ -380,7 +380,7 @@ def lopsided(seed, steep):
     return found, np.maximum(np.abs(residual.sum(axis=1)), np.abs(residual @ z)) / size
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(strategy(), st.floats(0.02, 1.5))
 def test_steep_and_lopsided_fits_converge_to_a_zero_score(seed, steep):
     found, score = lopsided(seed, steep)
@@ -389,7 +389,7 @@ def test_steep_and_lopsided_fits_converge_to_a_zero_score(seed, steep):
     assert found.iterations.max() < 60
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(strategy(), st.floats(1.5, 60))
 def test_where_rounding_hides_the_maximum_no_convergence_is_claimed(seed, steep):
     found, score = lopsided(seed, steep)

@@ -18,7 +18,7 @@ def one_by_one(sets, values, how, axis=0):
     return np.stack(parts, axis=axis)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=8),
     st.booleans(),

@@ -56,7 +56,7 @@ def example(kind="choice", n=14, seed=0):
     return x, y
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(*[st.integers(0, 6)] * 2, *[st.integers(1, 6)] * 2)
 def test_a_two_by_two_table_gets_a_half_in_every_cell(a, b, more_a, more_b):
     n, successes = np.array([a + more_a, b + more_b], float), np.array([a, b], float)
@@ -78,7 +78,7 @@ def test_estimates_maximise_the_penalised_likelihood(kind):
     np.testing.assert_allclose(cov, np.linalg.inv(information), rtol=1e-8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10_000), st.sampled_from([1, 3]), st.booleans())
 def test_small_and_extreme_samples_converge_to_a_root(seed, power, separated):
     rng = np.random.default_rng(seed)

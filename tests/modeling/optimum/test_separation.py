@@ -52,7 +52,7 @@ def small(draw, regressors=(1, 2)):
     return x, y
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(small())
 def test_closed_form_programme_and_brute_force_agree(data):
     x, y = data
@@ -66,7 +66,7 @@ def test_closed_form_programme_and_brute_force_agree(data):
             assert_separates(rows, d)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(small((2,)), st.integers(-6, 9), st.integers(-6, 9), st.integers(-5, 5))
 def test_units_and_shifts_do_not_matter(data, first, second, shift):
     x, y = data
@@ -80,7 +80,7 @@ def test_units_and_shifts_do_not_matter(data, first, second, shift):
         assert_separates(rows_of(x + np.array([0, shift, 0]), y), d * units)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(small((1, 2, 3)))
 def test_no_separated_data_are_certified(data):
     x, y = data

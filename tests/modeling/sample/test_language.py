@@ -247,7 +247,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map("".join) | st.text(max_size=20))
 @example("price + I('''`''' + open('x', 'w') + '''`''')")
 @example("`a`b`")

@@ -174,7 +174,7 @@ def test_impossible_weights(runs, change, options, message):
         st.tuples(st.integers(-3, 3), st.sampled_from("xyz"), st.integers(0, 10**12)), max_size=30
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_codes_number_groups(rows):
     frame = pd.DataFrame(rows, columns=["a", "b", "c"])
     frame = frame.astype({"a": "int64", "c": "int64"})

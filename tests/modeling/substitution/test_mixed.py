@@ -199,7 +199,7 @@ def test_respondents_left_out_leave_nothing_behind():
     assert some.shares(at).shape == some.cases.y.shape
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_mirrored_spreads_are_one_law(seed):
     found = law("correlated")

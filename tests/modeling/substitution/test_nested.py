@@ -224,7 +224,7 @@ def test_the_kernel_agrees_with_the_data_and_with_differences(name):
 numbers = st.floats(-4, 4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     name=st.sampled_from(sorted(TREES)),
@@ -259,7 +259,7 @@ def test_properties_of_every_tree(seed, name, b, lam, fractional):
     np.testing.assert_allclose(twice.scores(params), 2 * data.scores(params), **tol)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), order=st.permutations(range(5)))
 def test_the_order_of_alternatives_and_the_names_of_nests_change_nothing(seed, order):
     data = market(seed, tree_of(TREES["three"], BRANDS)[0], cases=8)

@@ -129,7 +129,7 @@ def test_robust_scores_of_choices_may_have_no_noise_where_the_likelihood_has_inf
     assert iid.bse["x"] == pytest.approx(1 / np.sqrt(rows * 2 / 3)) and not iid.quiet
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(60, 300), st.floats(0.01, 100))
 @example(0, 60, 1.0)
 def test_noise_of_a_millionth_is_noise_and_proportions_never_are(seed, rows, ratio):
@@ -139,7 +139,7 @@ def test_noise_of_a_millionth_is_noise_and_proportions_never_are(seed, rows, rat
         assert quiet.named(["const:a", "price:a", "const:c", "price:c"]) == ("const:c", "price:c")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from([1e-8, 1e8]), st.sampled_from([0.0, 1e-6]))
 def test_units_of_regressors_and_weights_change_nothing(seed, unit, noise):
     data = shares(seed, noise=noise)

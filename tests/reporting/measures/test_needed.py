@@ -55,7 +55,7 @@ def test_draws_agree_with_the_closed_form(pool, draws, target, at, tolerance):
     assert table.loc["choice", "runs"] > 5 * table.loc["belief", "runs"] - 8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     case=st.sampled_from(ALL),
     const=st.floats(5, 30),

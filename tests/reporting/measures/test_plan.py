@@ -47,7 +47,7 @@ def problems(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(), st.floats(0.05, 0.9))
 def test_the_allocation_reaches_the_goal_with_no_more_answers_than_equal_runs(problem, share):
     none = np.zeros(len(problem.price), int)
@@ -66,7 +66,7 @@ def test_the_allocation_reaches_the_goal_with_no_more_answers_than_equal_runs(pr
         assert by_hand(problem, fewer) > goal * (1 - 1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(), st.integers(30, 200))
 def test_what_a_budget_buys_is_nearly_the_best_of_all_real_numbers(problem, answers):
     found = allocate(problem, 0.0, float(answers))

@@ -125,7 +125,7 @@ def test_scores_on_a_truth_by_hand(synthetic_panel):
         pd.testing.assert_frame_equal(found.table, again.table)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0.02, 0.98), min_size=2, max_size=2, unique=True))
 def test_a_belief_that_is_the_truth_reaches_all_that_is_attainable(synthetic_panel, shares):
     panel = small(synthetic_panel, np.repeat(np.array(shares)[:, None], 3, axis=1), np.eye(2, 3))

@@ -97,7 +97,7 @@ def test_the_parts_are_unbiased_for_two_runs_a_cell(synthetic_panel):
     assert np.mean([p["var_sampling"] for p in parts]) == pytest.approx(np.mean(b * (1 - b)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
 def test_shares_add_up_and_stay_shares(synthetic_panel, beliefs):
     b = np.array(beliefs).reshape(2, 3)

@@ -160,7 +160,7 @@ def test_stop_strings_end_an_answer_and_are_left_out():
     assert all(b"!" not in [t.data for t in r.tokens[:-1]] for r in ended)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     # Smaller weights would drown in the rounding of "one minus the rest".
     st.lists(st.floats(1e-3, 1.0), min_size=3, max_size=40),
@@ -176,7 +176,7 @@ def test_the_bounds_hold_the_tails_weight(weights, listed, temperature):
     assert low <= truth * (1 + 1e-6) and truth <= high * (1 + 1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.floats(1e-4, 1.0), min_size=3, max_size=20),
     st.floats(0.3, 3.0),

@@ -522,7 +522,7 @@ def test_a_filler_that_begins_a_label_is_replaced():
     assert Wording(study, preambles="short").filler == ("Perhaps", " perhaps")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     price=st.sampled_from(range(30, 46)),
     replicate=st.integers(0, 10**6),
