@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmdemand.core.questionnaire.design import fraction, shuffled, williams
@@ -51,7 +51,6 @@ def test_permutations_differ_by_seed_purpose_and_number_and_never_change():
     assert shuffled(6, 0, "block", 0) == (2, 3, 0, 1, 4, 5)
 
 
-@settings(deadline=None)
 @given(FACTORIALS, st.data())
 def test_every_fraction_is_a_balanced_subset_without_duplicates(sizes, data):
     total = math.prod(sizes)
