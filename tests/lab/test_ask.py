@@ -119,6 +119,7 @@ def test_names_and_options():
         "multi-token",
         "round-prices",
         "position",
+        "measures",
     ]
     with pytest.raises(UsageError, match="did you mean 'pivots'"):
         experiment("pivot")

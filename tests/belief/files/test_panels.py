@@ -207,7 +207,7 @@ from llmdemand.belief.rows import PanelBuilder
 
 class Slow(PanelBuilder):
     def row(self, answer):
-        time.sleep(0.02)
+        time.sleep(0.05)
         return super().row(answer)
 
 if __name__ == "__mp_main__":
@@ -219,7 +219,7 @@ if __name__ == "__mp_main__":
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    # One process is at work for two seconds, two have nothing to do.
+    # One process is at work for seven seconds, two have nothing to do.
     middle, end = next(panels.spans(path, 2000))[1], path.stat().st_size
     panels.spans = lambda path, size: iter([(0, middle), (middle, end)])
     for row in panels.extracted(path, partial(Slow, load_study("pampers")), 3):
