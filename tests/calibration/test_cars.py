@@ -1,0 +1,107 @@
+"""Calibration of real choices by real set-ups of a model that nobody here tuned on."""
+
+import numpy as np
+import pytest
+
+import llmdemand as ld
+from llmdemand import CalibrationWarning, calibrate
+from llmdemand.calibration.samples.samples import pair
+
+FORMULA = "choice ~ price + seat4 + seat5 + trans + convert | 0"
+SETS = {"model": "clogit", "case": "task"}
+# One in a hundred data sets is warned of where all is well.
+FALSE_ALARMS = pytest.mark.filterwarnings("ignore::llmdemand.CalibrationWarning")
+
+
+@pytest.fixture(scope="module")
+def sides():
+    cars = ld.load_humans("cars")
+    who = np.random.default_rng(1).permutation(cars["respondent_id"].unique())
+    asked = cars["respondent_id"].isin(who[:60])
+    return cars[asked], cars[~asked]
+
+
+def setups(frame):
+    return [c for c in frame.columns if c.startswith("choice_")]
+
+
+@FALSE_ALARMS
+def test_no_set_up_moves_the_estimate_though_alone_they_are_far_off(sides):
+    alone = []
+    for name in setups(sides[0]):
+        found = calibrate(*sides, FORMULA, belief=name, design="sampled", reps=2, **SETS)
+        humans, llm, calibrated = found.table.iloc[:3][["estimate", "se"]].to_numpy()
+        alone.append(llm[0])
+        assert abs(calibrated[0] - humans[0]) < humans[1], name
+        assert 0.8 < calibrated[1] / humans[1] < 1.1, name
+        assert 54 < found.n_eff < 90, name
+    assert min(alone) < -0.5 and max(alone) > 0.02, "alone they disagree about the sign"
+
+
+@FALSE_ALARMS
+def test_several_set_ups_are_used_by_their_mean_or_by_cross_fitting(sides):
+    names = setups(sides[0])
+    mean = [side.assign(mean=side[names].mean(axis=1)) for side in sides]
+    by_mean = calibrate(*mean, FORMULA, belief="mean", design="sampled", reps=2, **SETS)
+    best = calibrate(*sides, FORMULA, prompts=names, design="sampled", reps=2, **SETS)
+    assert "of 9 prompts" in best.notes[0]
+    for found in (by_mean, best):
+        humans, calibrated = found.table.loc[["humans only", "calibrated"], "estimate"]
+        assert abs(calibrated - humans) < found.table.loc["humans only", "se"]
+
+
+@FALSE_ALARMS
+def test_beliefs_as_a_column_or_as_a_table_are_the_same_calibration(sides):
+    humans, pool = sides
+    name = "choice_gpt_4o"
+    table = ld.load_humans("cars").drop(columns="choice")
+    without = humans.drop(columns=setups(humans))
+    options = {"belief": name, "design": "sampled", "reps": 99, **SETS}
+    one = calibrate(humans, pool, FORMULA, **options)
+    other = calibrate(without, table, FORMULA, **options)
+    assert one.table.loc["calibrated", "se"] == pytest.approx(other.table.loc["calibrated", "se"])
+    assert one.params["price"] == pytest.approx(other.params["price"])
+    assert one.laws.p == other.laws.p
+
+
+def test_several_tasks_of_equal_prices_are_compared_as_one_on_either_side(sides):
+    # With price alone in the formula people meet a cell twice: means of two answers scatter less
+    # than one, and a side of means is another law than a side of answers.
+    pairs = pair(*sides, "choice ~ price | 0", belief="choice_gpt_0125", **SETS)
+    for told in pairs.told:
+        keys = list(zip(told.respondent, told.row, strict=True))
+        assert len(set(keys)) == len(keys) < 1800
+
+
+@FALSE_ALARMS
+def test_equal_laws_are_not_warned_of_where_cells_repeat():
+    cars = ld.load_humans("cars")
+    people, p = cars["respondent_id"].unique(), []
+    for seed in range(12):
+        who = np.random.default_rng(seed).permutation(people)[:60]
+        asked = cars["respondent_id"].isin(who)
+        found = calibrate(
+            cars[asked],
+            cars[~asked],
+            "choice ~ price | 0",
+            belief="choice_gpt_0125",
+            design="sampled",
+            reps=99,
+            **SETS,
+        )
+        p.append(found.laws.p)
+    assert 0.25 < np.mean(p) < 0.75  # uniform: .5, give or take .08; of unlike sides it was .14
+
+
+def test_a_belief_that_is_the_answer_is_a_leak(sides):
+    humans, pool = sides
+    told = {"belief": "told", "design": "sampled", "prompt_chosen_on": "others", "reps": 99}
+    with pytest.warns(CalibrationWarning, match="explains all of what humans differ by"):
+        found = calibrate(
+            humans.assign(told=humans["choice"]),
+            pool.assign(told=pool["choice"]),
+            FORMULA,
+            **told,
+            **SETS,
+        )
+    assert found.leak.p == 0 and found.leak.verdict == "in doubt"
