@@ -1,5 +1,8 @@
 """Calibration of real choices by real set-ups of a model that nobody here tuned on."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ import llmdemand as ld
 from llmdemand import CalibrationWarning, calibrate
 from llmdemand.calibration.samples.samples import pair
 
+GUIDE = Path(__file__).parents[2] / "docs" / "calibration.md"
 FORMULA = "choice ~ price + seat4 + seat5 + trans + convert | 0"
 SETS = {"model": "clogit", "case": "task"}
 # One in a hundred data sets is warned of where all is well.
@@ -36,6 +40,21 @@ def test_no_set_up_moves_the_estimate_though_alone_they_are_far_off(sides):
         assert 0.8 < calibrated[1] / humans[1] < 1.1, name
         assert 54 < found.n_eff < 90, name
     assert min(alone) < -0.5 and max(alone) > 0.02, "alone they disagree about the sign"
+
+
+@FALSE_ALARMS
+@pytest.mark.skipif(not GUIDE.exists(), reason="the guides are in the repository alone")
+def test_the_table_of_the_guide_is_what_its_code_finds(sides):
+    rows = re.findall(r"^\| `(\w*gpt_\w+)` \|(.*)\|$", GUIDE.read_text("utf-8"), re.M)
+    assert len(rows) == 9
+    for name, numbers in rows[::3]:
+        options = {"belief": f"choice_{name}", "design": "sampled", "reps": 2}
+        found = calibrate(*sides, FORMULA, **options, **SETS)
+        value, error = found.table.loc["calibrated", ["estimate", "se"]]
+        now = [found.table.loc["LLM only", "estimate"], value, error, found.lam, found.n_eff]
+        for shown, exact in zip(numbers.split("|"), now, strict=True):
+            places = len(shown.strip().split(".")[1])
+            assert float(shown) == pytest.approx(exact, abs=0.6 * 10**-places), name
 
 
 @FALSE_ALARMS
