@@ -58,6 +58,27 @@ def test_the_table_of_the_guide_is_what_its_code_finds(sides):
 
 
 @FALSE_ALARMS
+def test_order_names_and_numbers_of_tasks_do_not_matter(sides):
+    """Rows shuffled, respondents and tasks renamed, and some people with fewer tasks."""
+    options = {"belief": "choice_gpt_4o", "design": "sampled", "reps": 2, **SETS}
+    fewer = [s[s["task"] % 7 != 0] for s in sides]
+    one = calibrate(*fewer, FORMULA, **options)
+    other = calibrate(
+        *(
+            s.sample(frac=1, random_state=1).assign(
+                respondent_id="p" + s["respondent_id"], task=5000 - s["task"]
+            )
+            for s in fewer
+        ),
+        FORMULA,
+        **options,
+    )
+    assert one.moments.pairs.humans.respondents == 60 > len(fewer[0]) / 30
+    for column in ("estimate", "se"):
+        np.testing.assert_allclose(one.table[column], other.table[column], rtol=1e-6)
+
+
+@FALSE_ALARMS
 def test_several_set_ups_are_used_by_their_mean_or_by_cross_fitting(sides):
     names = setups(sides[0])
     mean = [side.assign(mean=side[names].mean(axis=1)) for side in sides]
@@ -124,3 +145,27 @@ def test_a_belief_that_is_the_answer_is_a_leak(sides):
             **SETS,
         )
     assert found.leak.p == 0 and found.leak.verdict == "in doubt"
+
+
+@FALSE_ALARMS
+def test_intervals_hold_their_estimates_and_the_note_says_what_was_gained(sides):
+    notes = set()
+    for name in ("choice_ft_gpt_4o", "choice_fs_gpt_4o", "choice_cot_gpt_4"):
+        found = calibrate(*sides, FORMULA, belief=name, design="sampled", reps=2, **SETS)
+        table = found.tuning.table
+        assert (table["lower"] <= table["estimate"]).all(), name
+        assert (table["estimate"] <= table["upper"]).all(), name
+        alone, own = found.table.loc[["humans only", "calibrated"], "se"]
+        note = found.table.loc["calibrated", "note"]
+        assert ("sharpened" in note) == (own < alone * (1 - 1e-9)), name
+        assert ("no sharper" in note) == (own > alone * (1 + 1e-9)), name
+        notes.add(note)
+    assert len(notes) == 3
+
+
+def test_no_model_is_asked_below_the_correlation_at_which_it_pays():
+    # Here two humans fewer and 377 answers more reach a goal that is no whole number of humans.
+    plan = ld.plan_sample(rho=0.0935, cost_human=4.0, cost_llm=0.01, n_eff=172.04)
+    assert plan.rho < plan.threshold and not plan.pays
+    assert plan.best.llm == 0 and plan.best.humans == 173
+    assert ld.plan_sample(rho=0.2, cost_human=4.0, cost_llm=0.01, n_eff=172.04).pays
