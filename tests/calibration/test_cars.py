@@ -9,6 +9,8 @@ import pytest
 import llmdemand as ld
 from llmdemand import CalibrationWarning, calibrate
 from llmdemand.calibration.samples.samples import pair
+from llmdemand.reporting.people import People
+from llmdemand.reporting.tables.people import people_tables
 
 GUIDE = Path(__file__).parents[2] / "docs" / "calibration.md"
 FORMULA = "choice ~ price + seat4 + seat5 + trans + convert | 0"
@@ -169,3 +171,12 @@ def test_no_model_is_asked_below_the_correlation_at_which_it_pays():
     assert plan.rho < plan.threshold and not plan.pays
     assert plan.best.llm == 0 and plan.best.humans == 173
     assert ld.plan_sample(rho=0.2, cost_human=4.0, cost_llm=0.01, n_eff=172.04).pays
+
+
+@FALSE_ALARMS
+def test_the_page_says_how_its_intervals_were_made(sides):
+    options = {"belief": "choice_gpt_4o", "design": "sampled", "reps": 2, **SETS}
+    for lam, word in (("tuned", "effective humans by Fisher's z"), (0.1, "by each respondent's")):
+        found = calibrate(*sides, FORMULA, lam=lam, **options)
+        notes = next(t for t in people_tables(People(found)) if t.name == "people_tuning").notes
+        assert word in notes[0] and "bootstrap" not in notes[0]
