@@ -3,7 +3,7 @@
 People are drawn from the 120 of `llmdemand.load_humans("cars")` with replacement, as humans and as
 further respondents of the model; the truth is the price coefficient of all 120. For each set-up,
 their mean, and the best by cross-fitting: coverage of 95 % intervals, standard error over spread,
-effective humans said and had. docs/calibration.md has the table.
+effective humans said and had; and rho among all 120. docs/calibration.md quotes it.
 """
 
 from __future__ import annotations
@@ -55,6 +55,16 @@ def main() -> None:
                     }
                 )
     print(summary(pd.DataFrame(found), truth, given.humans).to_string())
+    print(correlations(cars, [*setups, "mean of nine"]).to_string())
+
+
+def correlations(cars: pd.DataFrame, beliefs: list[str]) -> pd.DataFrame:
+    """Of each LLM with all people: independent of the pool, here the same people."""
+    pool = cars.assign(respondent_id="further " + cars["respondent_id"])
+    options = {"model": "clogit", "design": "sampled", "case": "task", "reps": 2}
+    found = {b: ld.calibrate(cars, pool, FORMULA, belief=b, **options).tuning for b in beliefs}
+    rows = {b: [t.rho_raw, *t.table.loc["rho", ["lower", "upper"]]] for b, t in found.items()}
+    return pd.DataFrame(rows, index=["rho", "lower", "upper"]).T.round(3)
 
 
 def drawn(people: list[pd.DataFrame], size: int, rng: np.random.Generator) -> pd.DataFrame:
