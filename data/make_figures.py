@@ -1,10 +1,10 @@
 """Draws the pictures of the READMEs from panels that `llmdemand replicate` wrote.
 
     python data/make_figures.py FOLDER NAME
-    python data/make_figures.py NOTEBOOK.ipynb NAME
+    python data/make_figures.py NOTEBOOK.ipynb NAME [WHICH]
 
-reads FOLDER/panel.parquet, or takes the first picture that a notebook shows, and writes
-data/figures/NAME.png.
+reads FOLDER/panel.parquet, or takes a picture that a notebook shows (0, the first, without WHICH;
+-1 is the last), and writes data/figures/NAME.png.
 """
 
 import base64
@@ -21,19 +21,19 @@ from llmdemand.reporting.figures.runplots import within_by_runs
 FIGURES = Path(__file__).parent / "figures"
 
 
-def main(source: str, name: str) -> None:
+def main(source: str, name: str, which: str = "0") -> None:
     """Draw from a folder, or take from a notebook."""
     if source.endswith(".ipynb"):
-        (FIGURES / f"{name}.png").write_bytes(first_picture(source))
+        (FIGURES / f"{name}.png").write_bytes(picture(source, int(which)))
     else:
         from_panel(source, name)
 
 
-def first_picture(notebook: str) -> bytes:
-    """The first PNG among the outputs of a notebook."""
+def picture(notebook: str, which: int) -> bytes:
+    """One of the PNGs among the outputs of a notebook."""
     cells = json.loads(Path(notebook).read_text("utf-8"))["cells"]
     outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
-    return base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
+    return base64.b64decode([d["image/png"] for d in outputs if "image/png" in d][which])
 
 
 def from_panel(folder: str, name: str) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
+    from llmdemand.core.people.humans import load_humans
     from llmdemand.core.questionnaire.checks import PriceWarning
     from llmdemand.core.questionnaire.prompts import Variant
     from llmdemand.core.starter import new_study
@@ -155,6 +156,7 @@ _HOMES = {
     "fraclogit": "modeling.models.logit",
     "known_truth": "reporting.truth",
     "lclogit": "modeling.models.latent",
+    "load_humans": "core.people.humans",
     "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
@@ -253,6 +255,7 @@ __all__ = [
     "fraclogit",
     "known_truth",
     "lclogit",
+    "load_humans",
     "load_panel",
     "load_study",
     "logit",

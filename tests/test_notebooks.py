@@ -52,14 +52,18 @@ def test_notebook_is_shipped_with_its_outputs(path):
     assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
 
 
-def test_the_picture_of_the_price_war_is_the_notebooks():
-    """data/make_figures.py takes the first picture that the notebook shows."""
-    book = nbformat.read(ROOT / "notebooks" / "06-price-war.ipynb", as_version=4)
+@pytest.mark.parametrize(
+    ("notebook", "name", "which"),
+    [("06-price-war", "price-war", 0), ("05-calibration", "cars", -1)],
+)
+def test_pictures_of_the_documents_are_the_notebooks(notebook, name, which):
+    """data/make_figures.py takes them from what the notebooks show."""
+    book = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
     shown = [
         o.data["image/png"]
         for c in book.cells
         for o in c.get("outputs", ())
         if "image/png" in o.get("data", {})
     ]
-    kept = (ROOT / "data" / "figures" / "price-war.png").read_bytes()
-    assert base64.b64decode(shown[0]) == kept
+    kept = (ROOT / "data" / "figures" / f"{name}.png").read_bytes()
+    assert base64.b64decode(shown[which]) == kept

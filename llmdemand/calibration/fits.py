@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_of", "llm_only", "pooled", "table_of"]
 
+#: Of a standard error: what rounding makes of equal ones.
+_SAME = 1e-9
+
 
 def fit_of(
     moments: Moments, parts: Parts, params: Array, meat: Array, df: float, name: str
@@ -81,10 +84,10 @@ def table_of(
     note = {
         "humans only": "valid",
         "LLM only": "a statement about the LLM, not about people",
-        "calibrated": f"valid, sharpened by {more:,} LLM respondents",
+        "calibrated": "valid",
         "naive pooling": "WARNING: biased unless the LLM answers as humans do",
     }
-    rows, ci = {}, ""
+    rows, se, ci = {}, dict[str, float](), ""
     for name, fit in fits.items():
         found = target.quantity(fit, alpha)
         row = found.table.iloc[0]
@@ -93,7 +96,12 @@ def table_of(
             "respondents": count[name],
             "note": note[name],
         }
+        se[name] = float(row["se"])
         ci = found.ci if name == "calibrated" else ci
+    gain = se["humans only"] / se["calibrated"] - 1
+    if abs(gain) > _SAME:
+        word = "sharpened by" if gain > 0 else "no sharper for"
+        rows["calibrated"]["note"] = f"valid, {word} {more:,} LLM respondents"
     return pd.DataFrame(rows).T.astype(
         dict.fromkeys(("estimate", "se", "lower", "upper"), float) | {"respondents": int}
     ), ci

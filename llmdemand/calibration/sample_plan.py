@@ -211,7 +211,12 @@ def plan_sample(
     common = {"cost_human": cost_human, "cost_llm": cost_llm, "fewest": fewest}
 
     def solve(r: float) -> Mix:
-        return best_mix(r, **common, n_eff=goal, budget=None if goal is not None else budget)  # type: ignore[arg-type]
+        spent = budget if goal is None else None
+        found = best_mix(r, **common, n_eff=goal, budget=spent)  # type: ignore[arg-type]
+        if found.llm and r <= least_rho(cost_llm / cost_human):
+            # Nothing but the rounding to whole humans speaks for the LLM.
+            return best_mix(0.0, **common, n_eff=goal, budget=spent)  # type: ignore[arg-type]
+        return found
 
     best, alone = solve(rho), solve(0.0)
     rows = [("humans alone", math.nan, alone), ("humans and LLM", rho, best)]

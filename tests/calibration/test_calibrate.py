@@ -197,6 +197,7 @@ def test_weighted_estimates_are_those_of_ppi_py(design, lam):
 # Limits -------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:belief may know the answers:llmdemand.CalibrationWarning")
 @pytest.mark.parametrize("more", [1, 4, 40])
 def test_an_llm_that_knows_the_answers_has_the_lambda_of_pooling(more):
     """F = y: ``V_n / (V_n + V_N)`` of the humans' own variance, which tends to 1."""

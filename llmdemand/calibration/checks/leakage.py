@@ -9,6 +9,11 @@ from llmdemand.calibration.moments.tuning import Contributions
 
 __all__ = ["UNCHECKED", "Leak", "leak"]
 
+_ALL = 1e-9  # left of what humans differ by: less is rounding
+_ANSWERS = (
+    "belief explains all of what humans differ by: it is their answers, or was made from them (is "
+    "the column of the LLM meant?)"
+)
 _UNSEEN = "published answers, or answers that were shown in the prompt, may be known to it"
 
 
@@ -56,10 +61,13 @@ def leak(found: Contributions, *, reps: int = 999, seed: int = 1) -> Leak:
     -----
     Of the humans' variance belief explains ``rho^2 = C^2 / (S V_n)``. With the regression of
     answers on belief held, beliefs spread as the pool's would explain ``rho^2 (N V_N) / (n V_n)``.
-    The test is of equal spread, one-sided. A leak that leaves the spread as it is stays unseen.
+    The test is of equal spread, one-sided. A leak that leaves the spread as it is stays unseen,
+    but for belief that explains everything: no LLM knows people so well (p is 0 then).
     """
     if found.flat or found.rho <= 0:
         return UNCHECKED
+    if 1 - found.rho**2 < _ALL:
+        return Leak("in doubt", _ANSWERS, 0.0)
     own, pool = len(found.q) * found.q, len(found.pool) * found.pool
     p = permuted_p(own**2, pool**2, reps=reps, seed=seed)
     allowed = min(found.rho**2 * float((pool @ pool / len(pool)) / (own @ own / len(own))), 1.0)

@@ -237,7 +237,8 @@ def intervals(
         lams = [value, value]
         half = float(stats.t.ppf(ends[1], lost(n, 0))) * found.ratio_se(value)
         worth = [n_eff * float(np.exp(k * half)) for k in (-1, 1)]
-    worth[0] = min(worth[0], n_eff)  # noise may say less than no correlation does
+    # Noise may say less than no correlation does; a lambda of 0 does not cost what tuning costs.
+    worth = [min(worth[0], n_eff), max(worth[1], n_eff)]
     if found.flat:
         lams, between, worth = [value] * 2, [rho] * 2, [n_eff] * 2
     rows = {

@@ -116,7 +116,9 @@ def as_often(
         known, mean = _means(llm[0][rows], llm[1][rows], values[rows], size)
         sides.append(Told(*_split(known, size), mean, fewest))
     if given is not None:
-        sides[0] = Told(*humans, given, 0)
+        # As the pool's: means over the answers in a cell, which scatter less than the answers do.
+        known, mean = _means(*humans, given, size)
+        sides[0] = Told(*_split(known, size), mean, 0)
     return sides[0], sides[1]
 
 

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["people_tables"]
 
 
+#: How intervals of what the LLM is worth were made.
+_INTERVALS = (
+    "intervals of rho and effective humans by Fisher's z with a jackknife over respondents, of "
+    "lambda by each respondent's influence."
+)
+_FIXED = (
+    "interval of rho by Fisher's z with a jackknife over respondents, of effective humans by each "
+    "respondent's influence."
+)
+
+
 def people_tables(people: People) -> list[Table]:
     """Tables on people, in the order in which they are read."""
     found = people.calibration
@@ -75,7 +86,7 @@ def _tuning(found: CalibratedDemand) -> Table:
         f"What the LLM is worth beside {t.humans:,} humans ({t.llm:,} LLM respondents)",
         shown,
         t.table.rename_axis("quantity").reset_index(),
-        (f"lambda {t.rule}; intervals by a bootstrap of respondents.",),
+        (f"lambda {t.rule}; {_INTERVALS if t.rule == 'tuned' else _FIXED}",),
     )
 
 
