@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from llmdemand.core.questionnaire.prompts import Variant
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
+    from llmdemand.core.tables.files import read_table
     from llmdemand.errors import LLMDemandError
     from llmdemand.modeling.batch.batch import fit_batch
     from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
@@ -176,6 +177,7 @@ _HOMES = {
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "read_stated": "belief.measures.stated",
+    "read_table": "core.tables.files",
     "recalibrated": "calibration.recalibrate",
     "round_number_test": "modeling.inference.round_numbers",
     "runs_needed": "reporting.measures.needed",
@@ -274,6 +276,7 @@ __all__ = [
     "read_batch",
     "read_response",
     "read_stated",
+    "read_table",
     "recalibrated",
     "round_number_test",
     "runs_needed",

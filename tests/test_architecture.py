@@ -30,7 +30,7 @@ ALLOWED = {
 # those of one line not from each other.
 FLOORS = {
     "core": [
-        "cell line menu processors resources sampling sheets written",
+        "cell line menu processors resources sampling sheets tables written",
         "experiment people",
         "questionnaire starter",
         "study",
