@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from llmdemand.reporting.measures.precision import Precision, precision
     from llmdemand.reporting.measures.prediction import prediction
     from llmdemand.reporting.measures.variance import variance
+    from llmdemand.reporting.own.report import DemandReport, demand_report
     from llmdemand.reporting.page.market import market_page
     from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
@@ -101,6 +102,7 @@ _HOMES = {
     "CalibrationWarning": "calibration.ppi",
     "ChoiceOnlyBackend": "simulation.backends.choice_only",
     "Demand": "modeling.models.demand",
+    "DemandReport": "reporting.own.report",
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
     "LocalBackend": "simulation.backends.local",
@@ -142,6 +144,7 @@ _HOMES = {
     "conjoint": "modeling.models.conjoint",
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
+    "demand_report": "reporting.own.report",
     "discrepancy": "calibration.discrepancy",
     "doctor": "simulation.doctor",
     "effective_n": "calibration.power",
@@ -200,6 +203,7 @@ __all__ = [
     "CalibrationWarning",
     "ChoiceOnlyBackend",
     "Demand",
+    "DemandReport",
     "Extractor",
     "LLMDemandError",
     "LocalBackend",
@@ -241,6 +245,7 @@ __all__ = [
     "conjoint",
     "cross_validate",
     "debias",
+    "demand_report",
     "discrepancy",
     "doctor",
     "effective_n",

@@ -163,7 +163,7 @@ def _csv(path: Path, text: Sequence[str], sheet: str | None) -> pd.DataFrame:
         # A row that is longer than the header would lose its end.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            frame = pd.read_csv(io.StringIO(whole), **how)
+            frame: pd.DataFrame = pd.read_csv(io.StringIO(whole), **how)
         except pd.errors.ParserWarning:
             raise UsageError(
                 f"{path} cannot be read: rows have more values than the header has names; quote "
@@ -200,7 +200,7 @@ def _arrow(path: Path, text: Sequence[str], sheet: str | None) -> pd.DataFrame:
 def _stata(path: Path, text: Sequence[str], sheet: str | None) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.read_stata(path, convert_categoricals=False)
+    frame: pd.DataFrame = pd.read_stata(path, convert_categoricals=False)
     for column in text:
         if column not in frame.columns:
             continue
@@ -238,7 +238,8 @@ def _excel(path: Path, text: Sequence[str], sheet: str | None) -> pd.DataFrame:
         first = pd.read_excel(book, sheet_name=chosen, header=None, nrows=1)
         if len(first):
             _refuse_twice(path, [str(v) for v in first.iloc[0] if v == v])
-        return pd.read_excel(book, sheet_name=chosen, **how)
+        frame: pd.DataFrame = pd.read_excel(book, sheet_name=chosen, **how)
+        return frame
 
 
 _READERS = {
