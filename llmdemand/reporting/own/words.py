@@ -111,7 +111,7 @@ def verdict_of(
                     f"{row['lower']:.3g} to {row['upper']:.3g})."
                 )
                 continue
-            sure = "" if row["upper"] < 0 else ", which zero is not ruled out for"
+            sure = "" if row["upper"] < 0 else "; zero is not ruled out"
             said.append(
                 f"A price 1 % higher costs {name} {-e:.3g} % of its share "
                 f"({-row['upper']:.3g} to {-row['lower']:.3g} %{sure})."

@@ -136,7 +136,9 @@ def test_the_command_prints_published_numbers_and_writes_a_page(run, tmp_path):
     code, out, _ = run(*said, "--focal", "dannon", "--price", 8, "--json")
     found = json.loads(out)
     for row in found["terms"]:
-        assert row["Estimate"] == pytest.approx(float(PRINTED[row["term"]]), abs=2e-4)  # logitr stops short
+        assert row["Estimate"] == pytest.approx(
+            float(PRINTED[row["term"]]), abs=2e-4
+        )  # logitr stops short
     assert len(found["elasticity"]) == 16 and found["fit"]["clusters"] == 100
     assert found["elasticity_at"][0]["price_dannon"] == 8
 
