@@ -25,7 +25,8 @@ class Answers:
     Attributes
     ----------
     quantities : dict of str to Quantity
-        ``shares``, ``elasticity``, ``willingness_to_pay``, ``optimal_price``: those there are.
+        ``shares``, ``elasticity``, ``willingness_to_pay``, ``indifference_price`` (of a binary
+        logit), ``optimal_price``: those there are.
     lacking : tuple of str
         What there is not, and why.
     own : tuple of str
@@ -107,6 +108,9 @@ def answers(
             for a in _attributes(fit, price)
         ],
     )
+    if design.outside:
+        half = [("", "", lambda: fit.willingness_to_pay(price=price))]
+        ask("indifference_price", half)
     if cost is not None:
         ask(
             "optimal_price",

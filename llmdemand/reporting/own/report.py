@@ -191,9 +191,9 @@ def demand_report(
     >>> df = pd.DataFrame({"price": [1, 2, 3, 4] * 2, "buy": [1, 1, 0, 0, 1, 0, 1, 0]})
     >>> report = demand_report(ld.logit("buy ~ price", df), cost=1)
     >>> list(report.quantities)
-    ['shares', 'elasticity', 'willingness_to_pay', 'optimal_price']
+    ['shares', 'elasticity', 'indifference_price', 'optimal_price']
     >>> round(float(report.quantities["elasticity"]), 3)
-    -0.982
+    -1.183
     """
     own = alternative or getattr(fit, "alternative", None)
     found = answers(fit, price=price, unit=unit, cost=cost, focal=own)

@@ -21,6 +21,7 @@ _TITLES = {
     "shares": "Shares",
     "elasticity": "Price elasticities of shares: own and cross",
     "willingness_to_pay": "Willingness to pay",
+    "indifference_price": "Indifference price: half buy there",
     "optimal_price": "Price of the highest profit",
 }
 Labels = Mapping[str, str]

@@ -215,3 +215,18 @@ def test_refusals_in_python(fit, yogurt):
         ld.demand_report(without)
     with pytest.raises(DesignError, match="of respondents"):
         fit_own("choice ~ price", yogurt, respondent="idd")
+
+
+def test_a_binary_logit_has_an_indifference_price(run, tmp_path):
+    rows = {"cost": [1, 2, 3, 4] * 6, "buy": [1, 1, 1, 0, 1, 1, 0, 0, 1, 0, 1, 0] * 2}
+    pd.DataFrame(rows).to_csv(tmp_path / "bin.csv", index=False)
+    fit = ld.logit("buy ~ cost", pd.DataFrame(rows))
+    words = ("--price-column", "cost", "--cost", 1, "--price", 2, "--out", "r", "--json")
+    code, out, err = run("fit", "bin.csv", "buy ~ cost", *words)
+    assert code == 0, err
+    found = json.loads(out)
+    half = -fit.params["const"] / fit.params["cost"]
+    assert found["indifference_price"][0]["estimate"] == pytest.approx(half)
+    at = float(fit.elasticity(price="cost", at={"cost": 2}))
+    assert found["elasticity_at"][0]["estimate"] == pytest.approx(at)
+    assert "half buy there" in (tmp_path / "r" / "report.html").read_text("utf-8")
