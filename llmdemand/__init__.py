@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from llmdemand.core.questionnaire.prompts import Variant
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
+    from llmdemand.core.tables.files import read_table
     from llmdemand.errors import LLMDemandError
     from llmdemand.modeling.batch.batch import fit_batch
     from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from llmdemand.reporting.measures.precision import Precision, precision
     from llmdemand.reporting.measures.prediction import prediction
     from llmdemand.reporting.measures.variance import variance
+    from llmdemand.reporting.own.report import DemandReport, demand_report
     from llmdemand.reporting.page.market import market_page
     from llmdemand.reporting.truth import known_truth
     from llmdemand.simulation.backends.choice_only import ChoiceOnlyBackend
@@ -101,6 +103,7 @@ _HOMES = {
     "CalibrationWarning": "calibration.ppi",
     "ChoiceOnlyBackend": "simulation.backends.choice_only",
     "Demand": "modeling.models.demand",
+    "DemandReport": "reporting.own.report",
     "Extractor": "belief.extract",
     "LLMDemandError": "errors",
     "LocalBackend": "simulation.backends.local",
@@ -142,6 +145,7 @@ _HOMES = {
     "conjoint": "modeling.models.conjoint",
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
+    "demand_report": "reporting.own.report",
     "discrepancy": "calibration.discrepancy",
     "doctor": "simulation.doctor",
     "effective_n": "calibration.power",
@@ -178,6 +182,7 @@ _HOMES = {
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
     "read_stated": "belief.measures.stated",
+    "read_table": "core.tables.files",
     "recalibrated": "calibration.recalibrate",
     "round_number_test": "modeling.inference.round_numbers",
     "runs_needed": "reporting.measures.needed",
@@ -200,6 +205,7 @@ __all__ = [
     "CalibrationWarning",
     "ChoiceOnlyBackend",
     "Demand",
+    "DemandReport",
     "Extractor",
     "LLMDemandError",
     "LocalBackend",
@@ -241,6 +247,7 @@ __all__ = [
     "conjoint",
     "cross_validate",
     "debias",
+    "demand_report",
     "discrepancy",
     "doctor",
     "effective_n",
@@ -277,6 +284,7 @@ __all__ = [
     "read_batch",
     "read_response",
     "read_stated",
+    "read_table",
     "recalibrated",
     "round_number_test",
     "runs_needed",

@@ -30,7 +30,7 @@ ALLOWED = {
 # those of one line not from each other.
 FLOORS = {
     "core": [
-        "cell line menu processors resources sampling sheets written",
+        "cell line menu processors resources sampling sheets tables written",
         "experiment people",
         "questionnaire starter",
         "study",
@@ -63,6 +63,7 @@ FLOORS = {
         "partworths",
         "tables",
         "models",
+        "own",
     ],
     "simulation": [
         "backend cost",
@@ -92,7 +93,7 @@ FLOORS = {
         "tables",
         "figures",
         "page",
-        "compare",
+        "compare own",
         "terminal",
     ],
     "lab": [
@@ -105,7 +106,7 @@ FLOORS = {
     "cli": [
         "options output",
         "app reports",
-        "measures",
+        "measures own",
         "batches first lab panels people readers runs stores studies",
         "analyses plans",
     ],

@@ -36,6 +36,8 @@ from llmdemand.cli.output import (
     statuses,
     warnings_as_lines,
 )
+from llmdemand.cli.own import options as own
+from llmdemand.cli.own.fits import facts, fit_table, is_own
 from llmdemand.cli.reports import (
     compared,
     kept_responses,
@@ -48,7 +50,6 @@ from llmdemand.errors import UsageError
 if TYPE_CHECKING:
     from llmdemand.belief.audit import Audit
     from llmdemand.core.panel import Panel
-    from llmdemand.modeling.models.results import LogitResults
 
 
 Read = Annotated[
@@ -63,22 +64,30 @@ Read = Annotated[
 
 @app.command()
 def fit(
-    panel: PanelPath,
-    outcome: Annotated[str, typer.Option(help="[b]belief[/b] or [b]choice[/b].")] = "belief",
+    panel: own.Table,
+    formula_text: own.FormulaText = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Of a panel: [b]belief[/b] (the default) or [b]choice[/b].")
+    ] = None,
     alternative: Annotated[
-        str | None, typer.Option(help="Whose demand; the study's focal one by default.")
+        str | None,
+        typer.Option(
+            help="Of a panel, whose demand (the focal one by default); of an own table, the column "
+            "of alternatives."
+        ),
     ] = None,
     formula: Annotated[
         str | None,
         typer.Option(help="Right-hand side, as 'log(price)' or 'price + round(price, 5)'."),
     ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="logit (bought or not); of all alternatives clogit, mnlogit, nested, mixed, "
-            "latent; quantities and ratings have their own, count and ordered."
+            help="logit (bought or not; the default); of all alternatives clogit (the default with "
+            "--case), mnlogit, nested, mixed, latent; fraclogit of own shares; quantities and "
+            "ratings have their own, count and ordered."
         ),
-    ] = "logit",
+    ] = None,
     vcov: Annotated[
         str | None,
         typer.Option(
@@ -107,24 +116,61 @@ def fit(
     ] = None,
     classes: Annotated[int | None, typer.Option(help="For latent: how many classes.")] = None,
     reading: Read = None,
+    case: own.CaseColumn = None,
+    choice: own.ChoiceColumn = None,
+    focal: own.Focal = None,
+    base: own.Base = None,
+    availability: own.Availability = None,
+    respondent: own.Respondent = None,
+    weights: own.Weights = None,
+    weights_type: own.WeightsType = None,
+    na: own.Missing = None,
+    membership: own.Membership = None,
+    price_column: own.PriceColumn = None,
+    unit: own.Unit = None,
+    title: own.Title = None,
+    sheet: own.Sheet = None,
+    folder: own.Folder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a demand model to a panel.
+    """Fit a demand model to a panel, or to a table of your own.
 
     Example: [b]llmdemand fit panel.parquet --outcome belief --price 35 --cost 18[/b]
+    [b]llmdemand fit own.csv --model clogit --case id --alternative brand --choice bought
+    "bought ~ price + size" --cost 2 --out results[/b]
     """
     from llmdemand.core.panel import Panel
     from llmdemand.modeling.models.demand import fit_demand
     from llmdemand.reporting.truth import known_truth
 
-    read = Panel.read(panel)
-    options: dict[str, Any] = {"model": model, "ssc": ssc, "separation": separation, "vcov": vcov}
+    options: dict[str, Any] = {"ssc": ssc, "separation": separation, "vcov": vcov}
     if nest:
         options["nests"] = {name: some.split(",") for name, some in pairs(nest, "nest").items()}
     if random:
         options["random"] = pairs(random, "random")
     if classes is not None:
         options["classes"] = classes
+    of_tables: dict[str, Any] = {"case": case, "choice": choice, "focal": focal, "base": base}
+    of_tables |= {"availability": availability, "panel": respondent, "weights": weights}
+    of_tables |= {"weights_type": weights_type, "na": na, "membership": membership}
+    of_tables |= {"price_column": price_column, "unit": unit, "title": title, "sheet": sheet}
+    of_tables["out"] = folder
+    if is_own(panel, formula_text, of_tables):
+        fit_table(
+            panel,
+            formula_text if formula is None else formula,
+            model=model,
+            alternative=alternative,
+            refused={"outcome": outcome, "reading": reading},
+            own=of_tables,
+            price=price,
+            cost=cost,
+            as_json=as_json,
+            **options,
+        )
+        return
+    read, outcome, model = Panel.read(panel), outcome or "belief", model or "logit"
+    options["model"] = model
     if read.study.question is not None:
         known = {"alternative": alternative, "formula": formula, "reading": reading, **options}
         with warnings_as_lines():
@@ -153,22 +199,13 @@ def fit(
         named |= {"unit": demand.unit, "measure": read.measure}
         if truth is not None:
             named |= {"truth": vars(truth), "contradiction": against}
-        print_json({**named, "fit": _facts(demand.fit), "terms": terms, **parts})
+        print_json({**named, "fit": facts(demand.fit), "terms": terms, **parts})
         return
     for text in [demand.summary(), *(q.summary() for q in found.values())]:
         # A table that is too wide for the terminal is better cut by it than folded by us.
         out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
     if against:
         err().print(against, markup=False, highlight=False)
-
-
-def _facts(found: LogitResults) -> dict[str, Any]:
-    """What the numbers rest on."""
-    names = "kind nobs dropped vcov ssc clusters df weighting llf prsquared aic bic separated firth"
-    facts = {name: getattr(found, name) for name in names.split()}
-    # Infinite degrees of freedom (the normal law) are no number in JSON.
-    known = {k: None if v in (float("inf"), float("-inf")) else v for k, v in facts.items()}
-    return {**known, "notes": list(found.notes)}
 
 
 @app.command()

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from llmdemand.reporting.people import People
 
 Humans = Annotated[
-    Path, typer.Argument(help="Human answers: CSV or parquet, a row per answer (or alternative).")
+    Path,
+    typer.Argument(
+        help="Human answers, a row each (or per alternative): CSV, parquet, xlsx, dta or Arrow."
+    ),
 ]
-Beliefs = Annotated[
-    Path, typer.Argument(help="A panel of respondents, or beliefs as CSV or parquet.")
-]
+Beliefs = Annotated[Path, typer.Argument(help="A panel of respondents, or a table of beliefs.")]
 
 
 @app.command()
@@ -122,11 +123,13 @@ def calibrate(
 
     Example: [b]llmdemand calibrate humans.csv panel.parquet --target share --at 35 --out out[/b]
     """
+    from llmdemand.core.tables.files import read_table
+
     if folder is not None:
         result_folder(folder)
     if prompts and recalibrate:
         raise UsageError("--prompt is for a calibration without --recalibrate")
-    people = read_table(humans, "humans", cluster)
+    people = read_table(humans, text=[cluster], what="humans")
     answers = read_beliefs(beliefs, cluster)
     if folder is not None and (study := getattr(answers, "study", None)) is not None:
         refuse_other_study(folder / "panel.parquet", study)
@@ -181,50 +184,14 @@ def calibrate(
         say(f"\nFiles in {folder}/: report.html (the page to open), tables/, figures/")
 
 
-def read_table(path: Path, what: str, cluster: str = "respondent_id") -> pd.DataFrame:
-    """A CSV or parquet file; respondents with zeros in front, as 007, stay text.
-
-    Raises
-    ------
-    UsageError
-        No such file, or none of these kinds.
-    """
-    import pandas as pd
-
-    if not path.is_file():
-        raise UsageError(f"no file {path} of {what}: give a CSV or parquet file")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        if path.suffix.lower() in (".csv", ".txt", ".tsv"):
-            sep = "\t" if path.suffix.lower() == ".tsv" else ","
-            frame = pd.read_csv(path, sep=sep)
-            if cluster in frame.columns and frame[cluster].dtype.kind in "iuf":
-                ids = pd.read_csv(path, sep=sep, usecols=[cluster], dtype=str)[cluster]
-                if ids.str.fullmatch("0[0-9]+").any():
-                    frame[cluster] = ids
-            return frame
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
-        raise UsageError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
-    raise UsageError(f"{path}: {what} are read from .csv or .parquet files")
-
-
 def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | Panel:
     """A panel where the file is one, else a table."""
     from llmdemand.core.panel import Panel
-    from llmdemand.errors import PanelError
+    from llmdemand.core.tables.files import is_panel, read_table
 
-    if path.suffix.lower() in (".parquet", ".pq") and path.is_file():
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            metadata = pq.read_schema(path).metadata or {}
-        except (pa.ArrowInvalid, OSError) as error:
-            raise PanelError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
-        if b"llmdemand" in metadata:
-            return Panel.read(path)
-    return read_table(path, "beliefs", cluster)
+    if is_panel(path):
+        return Panel.read(path)
+    return read_table(path, text=[cluster], what="beliefs")
 
 
 def _lam(text: str | None, recalibrate: bool) -> Any:
@@ -328,6 +295,7 @@ def plan_of_people(
     from llmdemand.calibration.ppi import calibrate as run
     from llmdemand.calibration.sample_plan import plan_sample
     from llmdemand.core.sheets import write_csv
+    from llmdemand.core.tables.files import read_table
     from llmdemand.reporting.figures.style import image
 
     pilot = None
@@ -336,7 +304,7 @@ def plan_of_people(
             raise UsageError("--humans needs the beliefs too: llmdemand plan BELIEFS --humans ...")
         with warnings_as_lines():
             pilot = run(
-                read_table(humans, "humans"),
+                read_table(humans, text=["respondent_id"], what="humans"),
                 read_beliefs(beliefs),
                 target=target,  # type: ignore[arg-type]  # checked there, with a message
                 at=at,

@@ -1,14 +1,18 @@
-"""Tables as CSV that spreadsheets open as what they are."""
+"""Tables as CSV and workbooks that spreadsheets open as what they are."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from llmdemand.errors import MissingExtra
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["write_csv"]
+__all__ = ["write_csv", "write_xlsx"]
 
 # What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -48,6 +52,51 @@ def write_csv(table: pd.DataFrame, path: Path, *, index: bool = False, mark: boo
     # RFC 4180; with it a text that holds the one or the other end of line is quoted.
     ends, encoding = "\r\n", "utf-8-sig" if mark else "utf-8"
     safe.to_csv(path, index=False, encoding=encoding, lineterminator=ends)
+
+
+def write_xlsx(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Write a workbook, a sheet for each table, in which no text is run as a formula.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        By the name of the sheet.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    MissingExtra
+        Without openpyxl.
+    """
+    try:
+        from openpyxl import Workbook
+        from openpyxl.cell import WriteOnlyCell
+    except ImportError:
+        raise MissingExtra(
+            f"no {path.name}: openpyxl writes workbooks, pip install 'llmdemand[xlsx]'"
+        ) from None
+    book = Workbook(write_only=True)
+    for name, table in tables.items():
+        # What Excel refuses in the name of a sheet.
+        sheet = book.create_sheet(re.sub(r"[\[\]:*?/\\]", "_", name)[:31])
+        for row in ([str(c) for c in table.columns], *table.astype(object).to_numpy().tolist()):
+            cells = []
+            for value in row:
+                number = isinstance(value, int | float) and abs(value) < float("inf")
+                cell = WriteOnlyCell(sheet, value if number else _word(value))
+                if not number:
+                    cell.data_type = "s"
+                cells.append(cell)
+            sheet.append(cells)
+    book.save(path)
+
+
+def _word(value: Any) -> str:
+    """A cell that is no finite number: a gap where a number is missing, signs that XML has."""
+    if value is None or value != value:
+        return ""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", str(value))
 
 
 def _plain(value: Any) -> Any:

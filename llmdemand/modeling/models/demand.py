@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.study import Study
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.estimation.binary import fit_binary
 from llmdemand.modeling.estimation.conditional import fit_conditional
@@ -164,8 +165,9 @@ def fit_demand(
         A study that asks for a number is fitted by its own model, ``count`` or ``ordered``: see
         `quantity_demand` and `ologit`, whose results these are.
     vcov : str or mapping, optional
-        By default clustered by the study's own cluster column where it has personas;
-        else by cell where the outcome hardly varies between the runs of a prompt
+        By default clustered by the study's own cluster column (``cell`` unless it says
+        otherwise) where it has personas or names another one; else by cell where the outcome
+        hardly varies between the runs of a prompt
         (they are then no independent evidence), and HC1 otherwise.
     cov_type, cov_kwds, ssc, separation
         See `llmdemand.modeling.models.logit.fraclogit`.
@@ -258,7 +260,7 @@ def fit_demand(
     _tell_of_certainty(frame, outcome)
     asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
     if asked is None and model not in ("mixed", "latent"):  # theirs is by respondent
-        asked = _default_vcov(frame, outcome, panel.study.cluster)
+        asked = _default_vcov(frame, outcome, panel.study)
     if formula is None:
         formula = _default_formula(panel, frame, model)
     weights = panel.study.weights if weights is None else weights
@@ -375,10 +377,10 @@ def _tell_of_certainty(frame: pd.DataFrame, outcome: str) -> None:
         )
 
 
-def _default_vcov(frame: pd.DataFrame, outcome: str, cluster: str) -> Vcov | None:
+def _default_vcov(frame: pd.DataFrame, outcome: str, study: Study) -> Vcov | None:
     """See `fit_demand`: replicated prompts whose outcome is a constant are one observation."""
-    if cluster != "cell":
-        return {"CRV1": cluster}
+    if study.cluster != "cell" or study.personas:
+        return {"CRV1": study.cluster}
     within = frame.groupby("cell")[outcome].var(ddof=0).mean()
     replicated = frame["cell"].duplicated().any()
     constant = within < _NEARLY_CONSTANT * frame[outcome].var(ddof=0)

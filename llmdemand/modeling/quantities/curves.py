@@ -91,7 +91,8 @@ def demand_curve(
             price=price,
             alternative=name,
         )
-        curves.append(replace(curve, keys=curve.keys.rename(columns={key: "price"})))
+        heads = {key: "price", f"{price}_{key}": "price"}
+        curves.append(replace(curve, keys=curve.keys.rename(columns=heads)))
     keys = pd.concat(
         [c.labelled({"alternative": [a]}) for c, a in zip(curves, asked, strict=True)],
         ignore_index=True,

@@ -149,10 +149,29 @@ class Quantity(OneLine):
         unit = f" [{self.unit}]" if self.unit else ""
         return [f"{self.name}{unit}", f"average: {self.rule}", f"interval: {self.ci}"]
 
+    @property
+    def _square(self) -> tuple[str, pd.DataFrame] | None:
+        """Pairs of several alternatives as a square, and what its rows and columns are."""
+        pairs = {"alternative", "rival"}
+        if not pairs <= set(self.keys) or self.table.duplicated(list(pairs)).any():
+            return None
+        if min(self.table[k].nunique() for k in pairs) < 2:
+            return None
+        said = "from (rows) to (columns)"
+        if not self.name.startswith("diversion"):
+            said = "share of (rows), price of (columns)"
+        wide = self.matrix().rename_axis(index=None, columns=None)
+        return f"{said}; se and intervals: .table, .matrix('lower')", wide
+
     def summary(self) -> str:
-        """Table, averaging rule and kind of interval."""
-        table = self.table.to_string(index=False, float_format=lambda v: f"{v:.5g}")
-        return "\n".join([*self._lines, "", table, *(f"note: {n}" for n in self.notes)])
+        """Table, or matrix of pairs; averaging rule and kind of interval."""
+        square, lines = self._square, self._lines
+        if square is None:
+            table = self.table.to_string(index=False, float_format=lambda v: f"{v:.5g}")
+        else:
+            lines = [*lines, square[0]]
+            table = square[1].to_string(float_format=lambda v: f"{v:.5g}", na_rep="-")
+        return "\n".join([*lines, "", table, *(f"note: {n}" for n in self.notes)])
 
     def __str__(self) -> str:
         return self.summary()
@@ -160,8 +179,13 @@ class Quantity(OneLine):
     def _repr_html_(self) -> str:
         from html import escape
 
-        head = "<br>".join(escape(line) for line in self._lines)
-        table = self.table.to_html(index=False, float_format=lambda v: f"{v:.5g}")
+        square, lines = self._square, self._lines
+        if square is None:
+            table = self.table.to_html(index=False, float_format=lambda v: f"{v:.5g}")
+        else:
+            lines = [*lines, square[0]]
+            table = square[1].to_html(float_format=lambda v: f"{v:.5g}", na_rep="-")
+        head = "<br>".join(escape(line) for line in lines)
         notes = "".join(f"<p>note: {escape(n)}</p>" for n in self.notes)
         return f"<p>{head}</p>{table}{notes}"
 

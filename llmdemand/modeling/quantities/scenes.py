@@ -126,7 +126,13 @@ def scenes(
         )
     if average == "at_means":
         frames = (_means(design, frame, weight) for frame, weight in frames)
-    return Scenes(keys, tuple(_blocks(fit, design, frames, apart)), rule)
+    return Scenes(_headed(design, keys, price), tuple(_blocks(fit, design, frames, apart)), rule)
+
+
+def _headed(design: Design, keys: pd.DataFrame, price: str) -> pd.DataFrame:
+    """The keys, of which those that name an alternative hold its price, and say so."""
+    known = {k: f"{price}_{k}" for k in keys.columns if k not in design.variables}
+    return keys.rename(columns={k: v for k, v in known.items() if k in design.alternatives})
 
 
 def _keys(

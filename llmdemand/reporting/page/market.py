@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmdemand.modeling.models.results import LogitResults
     from llmdemand.reporting.findings import Findings
 
-__all__ = ["market_page", "market_part"]
+__all__ = ["market_of", "market_page", "market_part"]
 
 
 def market_part(report: Findings, id_: str, cost: float | None) -> dict[str, Any] | None:
@@ -44,6 +44,24 @@ def _part(data: dict[str, Any], id_: str) -> dict[str, Any]:
         "words": "The simulator needs JavaScript; the tables hold the same numbers at the prices "
         "of the study.",
     }
+
+
+def market_of(
+    fit: LogitResults,
+    labels: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    price: str = "price",
+    cost: float | None = None,
+    alternative: str | None = None,
+) -> tuple[dict[str, Any], str]:
+    """The simulator of a fit for a template, and what the reader's own alternative is called.
+
+    Parameters and errors are those of `market_page`.
+    """
+    own = alternative or str(getattr(fit, "alternative", ""))
+    words = Words(labels or {}, unit or str(getattr(fit, "unit", "units of price")), own)
+    data = embedded(fit, words, price=price, cost=cost)
+    return _part(data, "simulator"), str(data["labels"][data["focal"]])
 
 
 def market_page(
@@ -101,9 +119,7 @@ def market_page(
     >>> "http://" in text.replace("http://www.w3.org", "")
     False
     """
-    own = alternative or str(getattr(fit, "alternative", ""))
-    words = Words(labels or {}, unit or str(getattr(fit, "unit", "units of price")), own)
-    data = embedded(fit, words, price=price, cost=cost)
-    named = title or f"Demand for {data['labels'][data['focal']]}"
+    part, whose = market_of(fit, labels, unit, price, cost, alternative)
+    named = title or f"Demand for {whose}"
     summary = fit.summary().to_html()
-    write_file(path, "market.html", title=named, market=_part(data, "simulator"), summary=summary)
+    write_file(path, "market.html", title=named, market=part, summary=summary)

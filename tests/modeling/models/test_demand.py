@@ -165,3 +165,16 @@ def test_nothing_usable_wrong_names(synthetic_panel):
         fit_demand(synthetic_panel, alternative="neither")
     with pytest.raises(DesignError, match=r"one value \(30\)"):
         fit_demand(synthetic_panel, alternative="huggies")
+
+
+def test_two_personas_are_clustered_as_documented():
+
+    study = load_study("pampers")
+    people = ({"id": "p1", "who": "young"}, {"id": "p2", "who": "old"})
+    asked = replace(study, personas=people, user=study.user + " You are {who}.")
+    panel = simulate(asked, "synthetic", runs=4, seed=1)
+    fit = fit_demand(panel, "choice")
+    assert "CRV1" in fit.vcov and "cell" in fit.vcov
+    assert fit.clusters == panel.frame["cell"].nunique()
+    plain = fit_demand(simulate(study, "synthetic", runs=4, seed=1), "choice")
+    assert plain.clusters is None

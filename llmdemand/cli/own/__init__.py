@@ -1,0 +1,1 @@
+"""Fits of tables of one's own: scanner data, conjoint experiments, surveys."""

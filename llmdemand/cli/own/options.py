@@ -1,0 +1,126 @@
+"""Options of a fit of one's own table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Availability",
+    "Base",
+    "CaseColumn",
+    "ChoiceColumn",
+    "Focal",
+    "Folder",
+    "FormulaText",
+    "Membership",
+    "Missing",
+    "PriceColumn",
+    "Respondent",
+    "Sheet",
+    "Table",
+    "Title",
+    "Unit",
+    "Weights",
+    "WeightsType",
+]
+
+_OWN = "Own table"
+
+Table = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        help="A panel.parquet, or a table of your own: .csv, .parquet, .xlsx, .dta, .feather.",
+    ),
+]
+FormulaText = Annotated[
+    str | None,
+    typer.Argument(metavar="[FORMULA]", help="Of an own table: 'bought ~ price + size'."),
+]
+CaseColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--case",
+        help="Column of choice situations; a row per alternative.",
+        rich_help_panel=_OWN,
+    ),
+]
+ChoiceColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--choice",
+        help="Column of the outcome, 0/1 or a share; may stand in the formula.",
+        rich_help_panel=_OWN,
+    ),
+]
+Focal = Annotated[
+    str | None,
+    typer.Option("--focal", help="Your alternative; all without.", rich_help_panel=_OWN),
+]
+Base = Annotated[
+    str | None,
+    typer.Option("--base", help="Alternative whose constant is zero.", rich_help_panel=_OWN),
+]
+Availability = Annotated[
+    str | None,
+    typer.Option(
+        "--availability",
+        help="0/1 column: rows with 0 could not be chosen.",
+        rich_help_panel=_OWN,
+    ),
+]
+Respondent = Annotated[
+    str | None,
+    typer.Option(
+        "--panel",
+        help="Column of who chose more than once: the panel of mixed and latent, clusters of "
+        "all other models.",
+        rich_help_panel=_OWN,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", help="Column of weights.", rich_help_panel=_OWN),
+]
+WeightsType = Annotated[
+    str | None,
+    typer.Option("--weights-type", help="frequency or sampling.", rich_help_panel=_OWN),
+]
+Missing = Annotated[
+    str | None,
+    typer.Option("--na", help="Missing values: raise, or drop (counted).", rich_help_panel=_OWN),
+]
+Membership = Annotated[
+    str | None,
+    typer.Option(
+        "--membership",
+        help="For latent: what classes depend on, as income.",
+        rich_help_panel=_OWN,
+    ),
+]
+PriceColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--price-column", help="The price column; price by default.", rich_help_panel=_OWN
+    ),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option("--unit", help="Of prices, for words.", rich_help_panel=_OWN),
+]
+Title = Annotated[str | None, typer.Option("--title", help="Of the page.", rich_help_panel=_OWN)]
+Sheet = Annotated[
+    str | None,
+    typer.Option("--sheet", help="Of a workbook with several.", rich_help_panel=_OWN),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder for report.html, tables.xlsx, tables/ (CSV, LaTeX, markdown).",
+        rich_help_panel=_OWN,
+    ),
+]

@@ -1,0 +1,1 @@
+"""Tables of rows, from whatever file holds them."""

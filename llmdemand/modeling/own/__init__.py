@@ -1,0 +1,1 @@
+"""Models by their names, for tables of one's own."""

@@ -1,0 +1,1 @@
+"""A demand report on any fit: scanner data, a conjoint experiment, a survey. No model is asked."""
