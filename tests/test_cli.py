@@ -439,7 +439,8 @@ def test_sources_that_share_a_model_are_told_apart(run, tmp_path):
     assert code == 0 and "openai:m#1: 1 responses" in out and '{"n": 2}' in out
     code, _, err = run("extract", "s.sqlite", "--study", "pampers")
     assert code == 2 and "choose one with --model among openai:m#1, openai:m#2" in err
-    code, out, _ = run("extract", "s.sqlite", "--study", "pampers", "--model", "openai:m#2")
+    with pytest.warns(UserWarning, match="1 answers in s.sqlite came without what was asked"):
+        code, out, _ = run("extract", "s.sqlite", "--study", "pampers", "--model", "openai:m#2")
     assert code == 0 and "1 runs: no_logprobs 1" in out
 
 
