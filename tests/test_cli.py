@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -439,9 +440,11 @@ def test_sources_that_share_a_model_are_told_apart(run, tmp_path):
     assert code == 0 and "openai:m#1: 1 responses" in out and '{"n": 2}' in out
     code, _, err = run("extract", "s.sqlite", "--study", "pampers")
     assert code == 2 and "choose one with --model among openai:m#1, openai:m#2" in err
-    with pytest.warns(UserWarning, match="1 answers in s.sqlite came without what was asked"):
-        code, out, _ = run("extract", "s.sqlite", "--study", "pampers", "--model", "openai:m#2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, out, err = run("extract", "s.sqlite", "--study", "pampers", "--model", "openai:m#2")
     assert code == 0 and "1 runs: no_logprobs 1" in out
+    assert "warning: 1 answers in s.sqlite came without what was asked" in err
 
 
 def test_store_export_import_and_its_refusals(run, tmp_path):
