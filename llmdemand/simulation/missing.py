@@ -86,7 +86,7 @@ class Missing:
 
         for position in self._positions:
             # Of an answer of earlier that lacks branches, those are asked for.
-            request, _ = self._earlier.chosen(self._asked[position])
+            request = self._earlier.asked(self._asked[position])
             if request.cell.index != cell or self._per_call == 1:
                 yield from of_cell()
                 cell = request.cell.index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from llmdemand.belief.rows import Answer
@@ -17,6 +18,7 @@ __all__ = ["Asked", "answer_to", "checked_runs", "content_seed", "provenance_of"
 _MOST_RUNS = 100_000_000
 
 
+@lru_cache(maxsize=4096)  # wanted when a run is asked, and again when its answer is kept
 def content_seed(seed: int, content: str, replicate: int) -> int:
     """The seed of one run, from what it is shown (`Questionnaire.shown`) and its replicate.
 

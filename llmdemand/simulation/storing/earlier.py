@@ -66,6 +66,10 @@ class Earlier:
             seed = run_seed(self._seed, cell.index, request.replicate)
             yield replace(request, system=system, user=user, seed=seed, order=order)
 
+    def asked(self, request: Request) -> Request:
+        """The run as it is to be asked: `chosen`, for whom the key is of no use."""
+        return self.chosen(request)[0] if self._was else request
+
     def chosen(self, request: Request) -> tuple[Request, str]:
         """The run as it is to be asked or was answered, with its key: as of then if stored so."""
         name = key(request, self._source)
