@@ -103,7 +103,8 @@ def verdict_of(
     """The answer in words."""
     said = []
     for own in [focal] if focal is not None else found.own:
-        name = labels.get(own, own)
+        # A number alone would read as one of the sentence's own.
+        name = labels.get(own, f"alternative {own}" if str(own).isdecimal() else own)
         for row in _own_elasticity(found, own)[:1]:
             e = row["estimate"]
             if e >= 0:
