@@ -1,6 +1,7 @@
 """Shared fixtures: a fence around the network, a fake server, panels."""
 
 import contextlib
+import functools
 import ipaddress
 import json
 import random
@@ -320,3 +321,28 @@ def synthetic_panel():
     from llmdemand import load_study, simulate
 
     return simulate(load_study("pampers"), "synthetic", runs=30, seed=7)
+
+
+@pytest.fixture
+def run_in(monkeypatch, capsys):
+    """Run a command in a folder: exit code, standard output, standard error."""
+    from llmdemand import cli
+
+    def call(folder, *arguments):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def run(run_in, tmp_path):
+    """Run a command in an empty folder."""
+    return functools.partial(run_in, tmp_path)

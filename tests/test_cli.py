@@ -18,24 +18,6 @@ def responses(path):
         return len(store)
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 def test_replicate_synthetic_end_to_end_and_again(run, tmp_path):
     arguments = ("replicate", "pampers", "--backend", "synthetic", "--runs", 12, "--out", "out")
     code, out, _ = run(*arguments)

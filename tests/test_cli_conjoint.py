@@ -1,12 +1,11 @@
 """A choice experiment from an empty folder, as a user types it."""
 
+import functools
 import json
 import re
-import sys
 
 import pytest
 
-from llmdemand import cli
 from llmdemand.core.panel import Panel
 
 
@@ -16,19 +15,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(folder, monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+def run(run_in, folder):
+    """Run a command in the folder of all tests."""
+    return functools.partial(run_in, folder)
 
 
 def test_six_commands_lead_from_nothing_to_part_worths_and_a_report(run, folder):

@@ -1,30 +1,10 @@
 """Quantities, ratings and EDSL as a user runs them, from an empty folder."""
 
 import json
-import sys
 
 import pytest
 
-from llmdemand import cli
 from llmdemand.core.study import load_study
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize("name", ["coffee-packs", "coffee-intention"])

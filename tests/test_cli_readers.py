@@ -1,32 +1,19 @@
 """``judge`` and ``label`` as a user runs them."""
 
+import functools
 import json
-import sys
 
 import pandas as pd
 import pytest
 
-from llmdemand import cli
 from llmdemand.core.panel import Panel
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys, synthetic_panel):
-    """Run a command in a folder with a panel: exit code, standard output, standard error."""
+def run(run_in, tmp_path, synthetic_panel):
+    """Run a command in a folder with a panel."""
     synthetic_panel.write(tmp_path / "panel.parquet")
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return functools.partial(run_in, tmp_path)
 
 
 def test_a_sheet_goes_out_and_comes_back(run, tmp_path):

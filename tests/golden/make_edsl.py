@@ -4,7 +4,7 @@ With llmdemand:          python tests/golden/make_edsl.py export > exported.json
 In an environment with   pip install edsl==1.0.9
                          python make_edsl.py exported.json > edsl.json
 
-EDSL (MIT licence) is https://pypi.org/project/edsl. No model is asked.
+EDSL (MIT licence) is described at https://docs.expectedparrot.com. No model is asked.
 """
 
 import json

@@ -1,27 +1,8 @@
 """``llmdemand lab`` as a user runs it."""
 
 import json
-import sys
 
 import pytest
-
-from llmdemand import cli
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_list_run_write_again(run, tmp_path):

@@ -1,13 +1,12 @@
 import json
 import pickle
 import re
-import sys
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from llmdemand import cli, compare, load_study, simulate
+from llmdemand import compare, load_study, simulate
 from llmdemand.cli.reports import kept_responses
 from llmdemand.core.panel import Panel
 from llmdemand.reporting.figures.figures import FIGURES
@@ -110,24 +109,6 @@ def test_quality_counts_orders_statuses_and_locks(synthetic_panel):
     assert locked.position_locked and locked.first_chosen == 1
     nothing = quality(altered(synthetic_panel, status="refusal"))
     assert nothing.readable == 0 and nothing.statuses == {"refusal": 480}
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 FEW = ("--replications", 20, "--runs", 1)

@@ -1,13 +1,11 @@
 """Budget, store, resume, batch and the estimate with a request for percentages."""
 
 import json
-import sys
 from dataclasses import replace
 
 import pytest
 
 import llmdemand as ld
-from llmdemand import cli
 from llmdemand.errors import BudgetReached
 from llmdemand.simulation.backends.named import backend_named
 
@@ -82,21 +80,6 @@ def test_a_batch_of_a_reasoning_model(complete, tmp_path):
     panel = ld.read_batch(tmp_path / "b", [out]).panel
     assert panel.measure == panel.provenance["measure"] == "stated"
     assert panel.statuses["ok"] == 16
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_the_commands_from_an_empty_folder(run, fake_server):

@@ -1,7 +1,7 @@
 """A demand report on scanner data whose numbers are published: Jain, Vilcassim and Chintagunta."""
 
+import functools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import llmdemand as ld
-from llmdemand import cli
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.own.named import fit_own
 
@@ -30,21 +29,10 @@ def fit(yogurt):
 
 
 @pytest.fixture
-def run(tmp_path, yogurt, monkeypatch, capsys):
+def run(run_in, tmp_path, yogurt):
+    """Run a command in a folder with a table."""
     yogurt.to_csv(tmp_path / "yogurt.csv", index=False)
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return functools.partial(run_in, tmp_path)
 
 
 def test_a_report_says_what_the_fit_says(fit):
