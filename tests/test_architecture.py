@@ -36,7 +36,7 @@ FLOORS = {
         "questionnaire starter",
         "study",
         "exchange panel",
-        "glossary panels",
+        "glossary panels shards",
     ],
     "belief": [
         "equivalence tokens words",
