@@ -51,7 +51,9 @@ def test_what_a_study_writes_is_said(told, tmp_path):
     new = told("studies", "new", "mine.toml")
     assert new["files"] == {"study": "mine.toml"} and new["cells"] > 1
     dry = told("simulate", "mine.toml", "--backend", "synthetic", "--runs", 3, "--dry-run")
-    assert dry["estimate"]["asked"] == 3 * new["cells"] and not (tmp_path / "panel.parquet").exists()
+    assert (
+        dry["estimate"]["asked"] == 3 * new["cells"] and not (tmp_path / "panel.parquet").exists()
+    )
     made = told("simulate", "mine.toml", "--backend", "synthetic", "--runs", 3)
     assert made["runs"] == made["kept"]["responses"] == 3 * new["cells"]
     assert sum(made["statuses"].values()) == made["runs"] and made["truth"]["runs"] == made["runs"]
@@ -66,7 +68,9 @@ def test_what_a_study_writes_is_said(told, tmp_path):
     (info,) = told("store", "info", "new.sqlite")
     assert info["responses"] == kept["responses"]
     wrote = told("batch", "write", "mine.toml", "--out", "batch", "--runs", 1)
-    assert wrote["requests"] == new["cells"] and (tmp_path / wrote["files"]["requests"][0]).is_file()
+    assert (
+        wrote["requests"] == new["cells"] and (tmp_path / wrote["files"]["requests"][0]).is_file()
+    )
 
 
 def test_results_say_where_they_are(told, tmp_path, synthetic_panel):

@@ -14,7 +14,7 @@ from llmdemand.core.sheets import write_csv
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.tables.etable import etable
-from llmdemand.modeling.tables.tex import escaped
+from llmdemand.modeling.tables.tex import celled, escaped
 
 __all__ = ["Format", "Table", "render", "write_table"]
 
@@ -197,19 +197,10 @@ def _html(frame: pd.DataFrame) -> str:
     )
 
 
-def _tex_cell(text: str) -> str:
-    """A cell with negative numbers and infinities as mathematics: minus signs, no hyphens."""
-
-    def shown(found: re.Match[str]) -> str:
-        return "$" + found[0].replace("inf", r"\infty").replace(r"\%", "%") + "$"
-
-    return re.sub(r"(?<![\w.])(-\d+(\.\d+)?(?![\w.])|-?inf(?!\w))", shown, escaped(text))
-
-
 def _latex(frame: pd.DataFrame) -> str:
     head, rows = _cells(frame)
     columns = "".join("r" if right else "l" for right in _numeric(frame))
-    lines = [" & ".join(map(_tex_cell, row)) + r" \\" for row in rows]
+    lines = [" & ".join(map(celled, row)) + r" \\" for row in rows]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{columns}}}",
