@@ -38,7 +38,7 @@ Table = Annotated[
 ]
 FormulaText = Annotated[
     str | None,
-    typer.Argument(metavar="[FORMULA]", help="Of an own table: 'bought ~ price + size'."),
+    typer.Argument(metavar="FORMULA", help="Of an own table: 'bought ~ price + size'."),
 ]
 CaseColumn = Annotated[
     str | None,
