@@ -21,7 +21,8 @@ from llmdemand.simulation.cost import Estimate, Hold, Ledger, Prices
 from llmdemand.simulation.missing import Missing
 from llmdemand.simulation.requests import answer_to, content_seed, provenance_of
 from llmdemand.simulation.storing.records import Source, Stored, key
-from llmdemand.simulation.storing.store import Store, rescue
+from llmdemand.simulation.storing.rescued import rescue
+from llmdemand.simulation.storing.store import Store
 
 __all__ = ["Runner"]
 
@@ -67,6 +68,8 @@ class Runner:
         self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
         self.pace = Pace(options.rpm, options.tpm)
         self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
+        # What costs nothing may be lost in the last moment before a crash; all else may not.
+        self._put = store.put if traits.paid or traits.kept else store.put_soon
         self._rescued: list[Stored] = []
         self._broken_store: StoreError | None = None
 
@@ -167,7 +170,14 @@ class Runner:
                 raise self._bound_broken() from None
             raise
         finally:
+            self._flush()
             self._rescue()
+
+    def _flush(self) -> None:
+        try:
+            self.store.flush()
+        except StoreError as error:
+            self._broken_store = self._broken_store or error
 
     async def _admitted(self, call: Call) -> None:
         """Wait until a call fits into the budget with certainty."""
@@ -321,7 +331,7 @@ class Runner:
         try:
             if self._broken_store is not None:  # waiting for it again would only take time
                 raise self._broken_store
-            self.store.put(self.source, stored)
+            self._put(self.source, stored)
         except StoreError as error:
             self._broken_store = self._broken_store or error
             self._rescued.append(stored)
@@ -342,7 +352,9 @@ class Runner:
     def _rescue(self) -> None:
         """Save answers that the store did not take; they are paid for."""
         if self._broken_store is not None:
-            raise rescue(self.store.path, self.source, self._rescued, self._broken_store)
+            lost = {s.key: s for s in (*self.store.held, *self._rescued)}
+            self.store.forget()
+            raise rescue(self.store.path, self.source, list(lost.values()), self._broken_store)
 
 
 def _brief(error: Exception) -> str:
