@@ -71,6 +71,7 @@ from llmdemand.cli.reports import (
     print_report,
     result_folder,
 )
+from llmdemand.cli.shards.options import ShardNumber, Shards, path_of, shard_of
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -180,6 +181,8 @@ def simulate(
     seed: Seed = 1,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
     store: StorePath = None,
+    shards: Shards = None,
+    shard: ShardNumber = None,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
     overhead: Overhead = 0.0,
@@ -198,7 +201,8 @@ def simulate(
     """Ask a language model a study; write the panel, keep the raw responses.
 
     Answers are kept as they arrive: the same command goes on after an interruption
-    and asks nothing twice.
+    and asks nothing twice. With --shards each machine asks its share of the runs, with its share
+    of the budget, into files of its own; `llmdemand merge` joins them.
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
@@ -215,6 +219,8 @@ def simulate(
         allow_outside=allow_outside,
         measure=measure,
     )
+    share = shard_of(shard, shards)
+    path = path_of(path, share)
     refuse_overwriting(path)
     refuse_other_study(path, chosen)
     kept = store or path.with_suffix(".responses.sqlite")
@@ -247,7 +253,7 @@ def simulate(
         needs_key=False if dry_run and backend == "openai" else None,
     )
     if dry_run:
-        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept)
+        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept, shard=share)
         say("\n".join([str(found), *_price_of_stopping(answerer)]))
         return
     panel = _simulated(
@@ -262,6 +268,7 @@ def simulate(
         tpm=tpm,
         patience=patience,
         probe=probe,
+        shard=share,
     )
     panel.write(path)
     say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}\nresponses: {kept}")
@@ -417,8 +424,9 @@ def _simulated(
     from llmdemand.simulation.run import simulate as run
     from llmdemand.simulation.storing.store import unused
 
-    Options(store=store, **options)  # what is wrong with them is said first
-    expected = estimate(study, backend, runs=runs, seed=seed, store=store)
+    # What is wrong with them is said first.
+    shard = Options(store=store, **options).shard
+    expected = estimate(study, backend, runs=runs, seed=seed, store=store, shard=shard)
     err().print(f"{study.name}, {backend.model}: {expected}", highlight=False)
     for line in _price_of_stopping(backend):
         err().print(line, highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmdemand.belief.rows import PanelBuilder
@@ -17,6 +18,7 @@ from llmdemand.simulation.calls.call import Call
 from llmdemand.simulation.calls.options import Options
 from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.calls.progress import Progress
+from llmdemand.simulation.calls.shard import Shard
 from llmdemand.simulation.cost import Estimate, Hold, Ledger, Prices
 from llmdemand.simulation.missing import Missing
 from llmdemand.simulation.requests import answer_to, content_seed, provenance_of
@@ -51,9 +53,12 @@ class Runner:
         options: Options,
     ) -> None:
         self.study, self.backend, self.runs, self.seed = study, backend, runs, seed
-        self.store, self.options = store, options
-        self.source = Source.of(backend)
-        self.missing = Missing(study, backend, runs, seed, store)
+        self.store, self.source = store, Source.of(backend)
+        self.shard = Shard.given(options.shard)
+        self.missing = Missing(study, backend, runs, seed, store, self.shard)
+        if options.budget is not None and self.missing.total:
+            options = replace(options, budget=options.budget.share(self.missing.share))
+        self.options = options
         self.branches, self.total = self.missing.branches, self.missing.total
         self.progress = Progress(self.total)
         traits = backend.traits
@@ -99,6 +104,8 @@ class Runner:
             provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]
         if probe is not None:
             provenance["probe"] = probe
+        if self.shard is not None:
+            provenance["shard"] = [self.shard.number, self.shard.of]
         return builder.panel(provenance, ordered=True)
 
     def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:

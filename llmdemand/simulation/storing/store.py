@@ -211,6 +211,29 @@ class Store(Rows):
             for source, place, *row in rows:
                 yield sources[source], self._stored(place, row)
 
+    def names(self) -> Iterator[tuple[str, int, str]]:
+        """Key, candidates per position and run of every response."""
+        self.flush()
+        with self._speaking():
+            rows = self._db.execute("SELECT key, top_logprobs, run_id FROM answered")
+            for key, top, run_id in rows:
+                yield known(key), top, run_id
+
+    def has_exactly(self, key: str, top_logprobs: int) -> bool:
+        """Whether there is a response of just that many candidates."""
+        found = self._nearest(key, top_logprobs)
+        return found is not None and found[0] == top_logprobs
+
+    def dictionaries(self) -> dict[int, bytes]:
+        """Dictionaries that its answers are compressed with, by number."""
+        with self._speaking():
+            return dict(self._db.execute("SELECT id, dictionary FROM dictionaries").fetchall())
+
+    @property
+    def earlier(self) -> bool:
+        """Whether it holds answers in the form of an earlier version."""
+        return self._old
+
     def damaged(self) -> Iterator[tuple[Source, str, str, str]]:
         """Reads every response; source, key, run and trouble of those that cannot be read."""
         self.flush()
