@@ -11,7 +11,7 @@ from llmdemand.cli import (
     stores,
     studies,
 )
-from llmdemand.cli.analyses import conjoint
+from llmdemand.cli.analyses import comparison, conjoint, fits, replication
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
@@ -20,7 +20,9 @@ from llmdemand.cli.shards import merge
 __all__ = [
     "app",
     "batches",
+    "comparison",
     "conjoint",
+    "fits",
     "installation",
     "lab",
     "main",
@@ -29,6 +31,7 @@ __all__ = [
     "people",
     "plans",
     "readers",
+    "replication",
     "runs",
     "similarity",
     "stores",
