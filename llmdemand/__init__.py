@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from llmdemand.core.people.humans import load_humans
     from llmdemand.core.questionnaire.checking.prices import PriceWarning
     from llmdemand.core.questionnaire.prompts import Variant
+    from llmdemand.core.shards.merged import merge_panels
     from llmdemand.core.shards.shards import PanelShards, read_panel
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
@@ -172,6 +173,7 @@ _HOMES = {
     "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
+    "merge_panels": "core.shards.merged",
     "nlogit": "modeling.models.nested",
     "number_precision": "modeling.models.numbers",
     "ologit": "modeling.models.numbers",
@@ -272,6 +274,7 @@ __all__ = [
     "logit",
     "lr_test",
     "market_page",
+    "merge_panels",
     "mixlogit",
     "mnlogit",
     "new_study",

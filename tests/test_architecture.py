@@ -107,7 +107,7 @@ FLOORS = {
     "cli": [
         "options output",
         "app reports",
-        "measures own",
+        "measures own shards",
         "batches first lab panels people readers runs stores studies",
         "analyses plans",
     ],
