@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from llmdemand.core.people.humans import load_humans
     from llmdemand.core.questionnaire.checks import PriceWarning
     from llmdemand.core.questionnaire.prompts import Variant
+    from llmdemand.core.shards.shards import PanelShards, read_panel
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
     from llmdemand.core.tables.files import read_table
@@ -162,6 +163,8 @@ _HOMES = {
     "lclogit": "modeling.models.latent",
     "load_humans": "core.people.humans",
     "load_panel": "core.panels",
+    "PanelShards": "core.shards.shards",
+    "read_panel": "core.shards.shards",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
     "lr_test": "modeling.inference.hypotheses",
@@ -214,6 +217,7 @@ __all__ = [
     "Menu",
     "OpenAIBackend",
     "Panel",
+    "PanelShards",
     "PartWorths",
     "Precision",
     "PriceWarning",
@@ -282,6 +286,7 @@ __all__ = [
     "quantity_demand",
     "read_answers",
     "read_batch",
+    "read_panel",
     "read_response",
     "read_stated",
     "read_table",

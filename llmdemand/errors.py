@@ -10,6 +10,7 @@
     |   `-- TransportError              a call that failed on its way and may be repeated
     |-- StoreError       (RuntimeError) a response store that cannot be read or written
     |-- BudgetReached    (RuntimeError) the budget ends before the study does
+    |-- WorkersLost      (RuntimeError) processes or workers that end by themselves
     |-- UsageError       (ValueError)   an option or argument with an impossible value
     `-- MissingExtra     (ImportError)  an optional part that is not installed
 
@@ -33,6 +34,7 @@ __all__ = [
     "StudyError",
     "TransportError",
     "UsageError",
+    "WorkersLost",
     "choose",
     "nearest",
     "warn",
@@ -106,6 +108,10 @@ class StoreError(LLMDemandError, RuntimeError):
 
 class BudgetReached(LLMDemandError, RuntimeError):
     """The budget ends before the study does; every answer so far is in the store."""
+
+
+class WorkersLost(LLMDemandError, RuntimeError):
+    """Processes or workers of a cluster that end by themselves, again and again."""
 
 
 class UsageError(LLMDemandError, ValueError):

@@ -14,14 +14,15 @@ PACKAGE = ROOT / "llmdemand"
 # A room may import from the rooms listed for it, from itself and from errors.
 ALLOWED = {
     "errors": set(),
-    "core": set(),
-    "belief": {"core"},
-    "modeling": {"core"},
-    "simulation": {"core", "belief"},
-    "calibration": {"core", "modeling"},
-    "reporting": {"core", "belief", "modeling", "calibration"},
+    "scale": set(),
+    "core": {"scale"},
+    "belief": {"scale", "core"},
+    "modeling": {"scale", "core"},
+    "simulation": {"scale", "core", "belief"},
+    "calibration": {"scale", "core", "modeling"},
+    "reporting": {"scale", "core", "belief", "modeling", "calibration"},
     "lab": {"core", "belief", "modeling", "simulation", "reporting"},
-    "cli": {"core", "belief", "modeling", "simulation", "calibration", "reporting", "lab"},
+    "cli": {"scale", "core", "belief", "modeling", "simulation", "calibration", "reporting", "lab"},
     "__main__": {"cli"},
 }
 
@@ -35,7 +36,7 @@ FLOORS = {
         "questionnaire starter",
         "study",
         "exchange panel",
-        "glossary panels",
+        "glossary panels shards",
     ],
     "belief": [
         "equivalence tokens words",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -259,29 +259,47 @@ class Panel(OneLine):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if not Path(path).is_file():
-            raise PanelError(f"no panel at {path}: give the path of a parquet file")
+        where, source = str(path), path
+        if "://" in where:
+            from llmdemand.core.tables.places import file_system
+
+            system, source = file_system(where)
+        else:
+            system = None
+            if not Path(path).is_file():
+                raise PanelError(f"no panel at {path}: give the path of a parquet file")
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(source, filesystem=system)
         except (pa.ArrowInvalid, OSError) as error:
             reason = str(error).splitlines()[0]
             raise PanelError(f"{path} is not a parquet file that can be read ({reason})") from None
-        metadata = (table.schema.metadata or {}).get(_METADATA)
-        if metadata is None:
-            raise PanelError(
-                f"{path} is parquet, but no panel: it holds no study. "
-                "`llmdemand simulate` writes panels"
-            )
-        try:
-            inside = json.loads(metadata)
-            parts = inside["study"], inside["provenance"]
-        except (ValueError, KeyError, TypeError):
-            raise PanelError(f"{path}: its metadata hold no study and provenance") from None
-        frame, provenance = _completed(table.to_pandas()), dict(parts[1])
+        study, provenance = told(table.schema.metadata or {}, where)
+        frame = _completed(table.to_pandas())
         if "final_status" not in frame.columns:
             frame = _with_final_status(frame)
             provenance.setdefault("final_reader", "automaton")
-        return cls(frame, Study.from_dict(parts[0], where=str(path)), provenance)
+        return cls(frame, study, provenance)
+
+
+def told(metadata: Mapping[bytes, bytes], where: str) -> tuple[Study, dict[str, Any]]:
+    """The study and provenance inside the metadata of a parquet file.
+
+    Raises
+    ------
+    PanelError
+        If they hold none.
+    """
+    if _METADATA not in metadata:
+        raise PanelError(
+            f"{where} is parquet, but no panel: it holds no study. "
+            "`llmdemand simulate` writes panels"
+        )
+    try:
+        inside = json.loads(metadata[_METADATA])
+        parts = inside["study"], dict(inside["provenance"])
+    except (ValueError, KeyError, TypeError):
+        raise PanelError(f"{where}: its metadata hold no study and provenance") from None
+    return Study.from_dict(parts[0], where=where), parts[1]
 
 
 def _with_final_status(frame: pd.DataFrame) -> pd.DataFrame:

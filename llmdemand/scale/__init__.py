@@ -1,0 +1,1 @@
+"""One seam to many processors: a function of shards, mapped and merged."""
