@@ -71,6 +71,7 @@ FLOORS = {
         "calls requests storing",
         "branches",
         "backends probe",
+        "batches",
         "batch embeddings missing",
         "runner",
         "doctor run",
