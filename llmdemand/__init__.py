@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.ppi import CalibrationWarning, calibrate
     from llmdemand.calibration.recalibrate import recalibrated
     from llmdemand.calibration.sample_plan import plan_sample
+    from llmdemand.calibration.samples.raking import rake
     from llmdemand.core.glossary import explain
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
@@ -178,6 +179,7 @@ _HOMES = {
     "precision": "reporting.measures.precision",
     "prediction": "reporting.measures.prediction",
     "quantity_demand": "modeling.models.numbers",
+    "rake": "calibration.samples.raking",
     "read_answers": "belief.files",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
@@ -280,6 +282,7 @@ __all__ = [
     "precision",
     "prediction",
     "quantity_demand",
+    "rake",
     "read_answers",
     "read_batch",
     "read_response",
