@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.calibrated import CalibratedDemand
     from llmdemand.calibration.debias import debias
     from llmdemand.calibration.discrepancy import discrepancy
+    from llmdemand.calibration.fitted.debiased import debias_fit
     from llmdemand.calibration.paired import paired_panel
     from llmdemand.calibration.power import effective_n
     from llmdemand.calibration.ppi import CalibrationWarning, calibrate
@@ -146,6 +147,7 @@ _HOMES = {
     "conjoint": "modeling.models.conjoint",
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
+    "debias_fit": "calibration.fitted.debiased",
     "demand_report": "reporting.own.report",
     "discrepancy": "calibration.discrepancy",
     "doctor": "simulation.doctor",
@@ -249,6 +251,7 @@ __all__ = [
     "conjoint",
     "cross_validate",
     "debias",
+    "debias_fit",
     "demand_report",
     "discrepancy",
     "doctor",

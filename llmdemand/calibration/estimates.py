@@ -16,14 +16,7 @@ from llmdemand.calibration.target import Target
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import LOGIT
-from llmdemand.modeling.quantities import (
-    curves,
-    effects,
-    pricing,
-    responses,
-    welfare,
-    worth,
-)
+from llmdemand.modeling.models.asking import Questions
 from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
@@ -33,7 +26,7 @@ __all__ = ["Calibrated", "Calibration", "LogitFit"]
 
 
 @dataclass(frozen=True)
-class LogitFit:
+class LogitFit(Questions):
     """Coefficients of a logit with their covariance, of which every demand quantity can be asked.
 
     Attributes
@@ -66,16 +59,6 @@ class LogitFit:
     kernel = LOGIT
     converged = True
     quiet = ()
-
-    shares = responses.shares
-    elasticity = responses.elasticity
-    marginal_effects = effects.marginal_effects
-    diversion = responses.diversion
-    demand_curve = curves.demand_curve
-    simulate = curves.simulate
-    willingness_to_pay = worth.willingness_to_pay
-    consumer_surplus = welfare.consumer_surplus
-    optimal_price = pricing.optimal_price
 
     @property
     def bse(self) -> pd.Series[float]:

@@ -79,7 +79,12 @@ def by_unit(survey: Surveyed, r: Array, q: Array, pool: Array) -> tuple[Array, A
         Units on both sides take their part in the pool's mean off their own in the humans'.
     """
     if survey.margins is not None:
-        r, q = (margin_residuals(v, *survey.margins) for v in (r, q))
+        # Residuals of a regression on few people are short by their leverage.
+        known, start, _ = survey.margins
+        gram = np.linalg.pinv(known.T @ (start[:, None] * known), hermitian=True)
+        hat = start * np.einsum("ia,ab,ib->i", known, gram, known)
+        grown = 1 / np.sqrt(1 - np.minimum(hat, 0.5))
+        r, q = (margin_residuals(v, *survey.margins) * grown[:, None] for v in (r, q))
     own, other = survey.units
     size = survey.size
     r, q = (_summed(v, own, size) for v in (r, q))

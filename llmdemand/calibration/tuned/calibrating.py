@@ -33,9 +33,12 @@ from llmdemand.calibration.moments.tuning import (
 )
 from llmdemand.calibration.proxies.joint import Joint
 from llmdemand.calibration.target import Target
+from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
 
 __all__ = ["calibrate_moments"]
+
+_LEAST = 5  # independent units
 
 
 def calibrate_moments(
@@ -62,6 +65,12 @@ def calibrate_moments(
     _ = moments.share  # an impossible design is refused before anything is computed
     pairs = moments.pairs
     n, more = pairs.humans.respondents, moments.further
+    if pairs.survey is not None and moments.size < _LEAST:
+        raise DesignError(
+            f"errors of {n} humans would rest on {moments.size:.2g} independent units: too few "
+            "clusters, or weights too unequal, for any interval; trim the weights, join clusters "
+            "or strata, or ask more people"
+        )
     plain = moments.solve(moments.parts(0.0), "from the humans alone")
     scores = moments.scores(plain)
     alone = fit_of(
