@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response, Token
     from llmdemand.belief.tree import tree
     from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.choosing.chosen import choose_sample
+    from llmdemand.calibration.choosing.sequence import looks
     from llmdemand.calibration.debias import debias
     from llmdemand.calibration.discrepancy import discrepancy
     from llmdemand.calibration.fitted.debiased import debias_fit
@@ -139,6 +141,7 @@ _HOMES = {
     "calibrate": "calibration.ppi",
     "check_coherence": "belief.measures.coherence",
     "check_equivalence": "belief.equivalence",
+    "choose_sample": "calibration.choosing.chosen",
     "class_numbers": "modeling.scoring.classes",
     "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
@@ -167,6 +170,7 @@ _HOMES = {
     "load_panel": "core.panels",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
+    "looks": "calibration.choosing.sequence",
     "lr_test": "modeling.inference.hypotheses",
     "market_page": "reporting.page.market",
     "mixlogit": "modeling.models.mixed",
@@ -243,6 +247,7 @@ __all__ = [
     "calibrate",
     "check_coherence",
     "check_equivalence",
+    "choose_sample",
     "class_numbers",
     "clogit",
     "compare",
@@ -271,6 +276,7 @@ __all__ = [
     "load_panel",
     "load_study",
     "logit",
+    "looks",
     "lr_test",
     "market_page",
     "mixlogit",

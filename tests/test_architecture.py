@@ -84,7 +84,7 @@ FLOORS = {
         "proxies",
         "prompts",
         "calibrated debias discrepancy",
-        "fitted tuned",
+        "choosing fitted tuned",
         "ppi sample_plan",
         "recalibrate",
     ],

@@ -1,4 +1,4 @@
-"""Nested and mixed logits calibrated by influence functions, and every quantity of a calibration."""
+"""Nested and mixed logits by influence functions, and every quantity of a calibration."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ MENUS = np.array([[1.0, 2.0, 2.0], [2.0, 1.0, 2.0], [2.0, 2.0, 1.0], [1.0, 1.0, 
 
 
 def markets(humans=120, llm=400, seed=1):
-    """Three alternatives, two of them close; a model that knows how people differ, and is biased."""
+    """Three alternatives, two of them close; a biased model that knows how people differ."""
     rng = np.random.default_rng(seed)
     total = humans + llm
     taste = 0.8 * rng.standard_normal((total, 3))
