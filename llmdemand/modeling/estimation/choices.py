@@ -14,7 +14,7 @@ from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_differences
 from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.sample.columns import Data, table
+from llmdemand.modeling.sample.columns import Data, opened, table
 from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.modeling.sample.formula import (
     Part,
@@ -119,6 +119,7 @@ def choices(
             f"formula {formula!r}: constants belong to the second part; leave them out with | 0"
         )
     generic, of_case, own = [*parts, *["1", "0"][len(parts) - 1 :]]
+    data = opened(data)
     known, asked = column_names(data), options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
     require([case], known, "of cases (case=...)")

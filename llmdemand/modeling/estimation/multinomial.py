@@ -14,6 +14,7 @@ from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
 from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.sample.columns import opened
 from llmdemand.modeling.sample.designs import MultinomialDesign
 from llmdemand.modeling.sample.formula import apart, part, split, variables
 from llmdemand.modeling.sample.language import read
@@ -33,6 +34,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     left, parts = split(formula)
     if len(parts) != 1:
         raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
+    data = opened(data)
     known, asked = column_names(data), options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
     outcomes = list(read(left).bare)
@@ -58,6 +60,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         weights=weights,
         weights_type=weights_type,
         na=na,
+        executor=options.executor,
     )
     frame = sample.frame
     check_variables(frame, named, sample.nobs)
