@@ -139,7 +139,8 @@ def choices(
     outcome_columns = [outcome] if outcome in known else variables(outcome, known)
     columns = [case, alternative, *varying, *fixed, *outcome_columns, *asked.columns]
     columns += personal
-    columns += [c for c in (weights, availability, options.read, panel) if c is not None]
+    more = (weights, availability, options.read, options.count, panel)
+    columns += [c for c in more if c is not None]
     columns = list(dict.fromkeys(columns))
     frame, dropped = _cases(data, columns, case, alternative, availability, na)
     if panel is not None:
@@ -202,6 +203,8 @@ def choices(
         count, weight = (w, weight) if weights_type == "frequency" else (count, w)
         if weights_type not in ("frequency", "sampling"):
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
+    if options.count is not None:
+        count = count * frame[options.count].to_numpy(np.float64)[first]
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
     cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset, summed)
     scaled = cases.scaled()

@@ -56,7 +56,12 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     sample = grouped(
         data,
         None,
-        [*named, *asked.columns, *outcomes, *([] if options.read is None else [options.read])],
+        [
+            *named,
+            *asked.columns,
+            *outcomes,
+            *(c for c in (options.read, options.count) if c is not None),
+        ],
         weights=weights,
         weights_type=weights_type,
         na=na,
@@ -68,17 +73,20 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     alternatives, y = _outcomes(frame, outcomes, base, summed)
     design = MultinomialDesign(part(parts[0], frame), tuple(named), alternatives)
     rows = design.expand(frame)
+    count = sample.count
+    if options.count is not None:
+        count = count * frame[options.count].to_numpy(np.float64)
     cases = Cases(
         rows.x,
         y.ravel(),
         rows.start,
-        sample.count,
+        count,
         sample.weight,
         {c: codes(frame, [c])[0] for c in asked.columns},
         rows.labels,
         read=summed,
     )
-    notes = check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
+    notes = check_regressors(design.part.matrix(frame), design.part.terms, cases.nobs)
     source = Source(
         design,
         frame,

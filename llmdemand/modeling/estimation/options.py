@@ -41,6 +41,8 @@ class Options:
     read : str, optional
         For corrected beliefs, which may leave [0, 1]: the column that says what those of all
         alternatives sum to.
+    count : str, optional
+        The column that says how many equal choice situations a row stands for.
     executor : None, int, str or dask.distributed.Client
         Who reads tables in files: see `llmdemand.scale.merging.map_merge`.
 
@@ -57,6 +59,7 @@ class Options:
     na: NA = "raise"
     separation: Separation = "warn"
     read: str | None = None
+    count: str | None = None
     executor: Executor = None
 
     def __post_init__(self) -> None:
