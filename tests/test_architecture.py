@@ -52,7 +52,7 @@ FLOORS = {
     "modeling": [
         "arrays printed spelled verbatim",
         "sample likelihood outcomes",
-        "substitution",
+        "runs substitution",
         "optimum",
         "batch",
         "variance",
