@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from llmdemand.errors import UsageError
@@ -78,7 +78,7 @@ def mapped(
     executor: Executor = None,
     *,
     ahead: int = 3,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """The results of a function of shards, in their order; a few of them are held at a time.
 
     Parameters
