@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +53,19 @@ class Piece:
         """Whether it is the whole file."""
         return len(self) == self.size
 
-    def documents(self, *, numbered: bool = False) -> Iterable[tuple[str, bytes]]:
+    def documents(self, *, numbered: bool = False) -> Iterator[tuple[str, bytes]]:
         """Where and what its objects are; `numbered`: lines as those of the file."""
-        path = Path(self.place)
-        if self.whole:
-            return documents(path)
-        number = lines_before(path, self.start) + 1 if numbered else 1
-        return lines_between(path, self.start, self.end, number=number)
+        if not self.whole:
+            path = Path(self.place)
+            number = lines_before(path, self.start) + 1 if numbered else 1
+            yield from lines_between(path, self.start, self.end, number=number)
+            return
+        where = ""
+        try:
+            for where, data in documents(Path(self.place)):
+                yield where, data
+        except ResponseError as error:
+            raise ResponseError(f"{error}{where and f', after {where}'}") from None
 
     def digest(self) -> str:
         """Of its bytes: SHA-256."""
