@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
     from llmdemand.core.people.humans import load_humans
-    from llmdemand.core.questionnaire.checks import PriceWarning
+    from llmdemand.core.questionnaire.checking.prices import PriceWarning
     from llmdemand.core.questionnaire.prompts import Variant
     from llmdemand.core.shards.shards import PanelShards, read_panel
     from llmdemand.core.starter import new_study
@@ -115,7 +115,7 @@ _HOMES = {
     "Panel": "core.panel",
     "PartWorths": "modeling.partworths.result",
     "Precision": "reporting.measures.precision",
-    "PriceWarning": "core.questionnaire.checks",
+    "PriceWarning": "core.questionnaire.checking.prices",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantities.quantity",
     "QuantityDemand": "modeling.numbers.quantity",

@@ -39,6 +39,7 @@ from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.panel import Panel
 from llmdemand.modeling.outcomes.frames import Reading
+from llmdemand.modeling.printed import Whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -294,7 +295,7 @@ def calibrate_moments(
         fit.frame,
         fit.weights,
         pairs.outcome,
-        table=table,
+        table=Whole(table),
         target=target,
         tuning=tuning,
         fits=fits,

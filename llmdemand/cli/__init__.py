@@ -11,7 +11,7 @@ from llmdemand.cli import (
     stores,
     studies,
 )
-from llmdemand.cli.analyses import conjoint
+from llmdemand.cli.analyses import comparison, conjoint, fits, replication
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
@@ -19,7 +19,9 @@ from llmdemand.cli.measures import similarity
 __all__ = [
     "app",
     "batches",
+    "comparison",
     "conjoint",
+    "fits",
     "installation",
     "lab",
     "main",
@@ -27,6 +29,7 @@ __all__ = [
     "people",
     "plans",
     "readers",
+    "replication",
     "runs",
     "similarity",
     "stores",

@@ -24,7 +24,7 @@ from llmdemand.cli.options import (
     study_of,
 )
 from llmdemand.cli.options import extra_body as read_extra_body
-from llmdemand.cli.output import print_json, say, statuses
+from llmdemand.cli.output import panel_facts, print_json, say, statuses
 from llmdemand.errors import PanelError
 
 batch = App(help="Batch files for OpenAI or `vllm run-batch`.")
@@ -49,6 +49,7 @@ def write(
     runs: Runs = None,
     seed: Seed = 1,
     shard: Annotated[int, typer.Option("--shard", help="Most requests per file.")] = 50_000,
+    as_json: AsJson = False,
 ) -> None:
     """Write the requests that have no answer yet as JSONL shards.
 
@@ -68,6 +69,10 @@ def write(
         reasoning_effort=reasoning_effort,
         extra_body=read_extra_body(extra_body),
     )
+    if as_json:
+        files = {"folder": str(folder), "requests": [str(file) for file in found.files]}
+        print_json({"requests": found.requests, "stored": found.stored, "files": files})
+        return
     if not found.files:
         say(f"all {found.stored:,} answers are in {folder}: nothing to write")
         return
@@ -98,6 +103,7 @@ def read(
     if len(found.panel):
         found.panel.write(path)
     if as_json:
+        written = {"panel": path} if len(found.panel) else {}
         print_json(
             {
                 "answered": found.answered,
@@ -106,6 +112,7 @@ def read(
                 "foreign": found.foreign,
                 "unreadable": found.unreadable,
                 "missing": list(found.missing),
+                **panel_facts(found.panel, **written),
             }
         )
         return

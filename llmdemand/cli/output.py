@@ -88,6 +88,18 @@ def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return frame.astype(object).to_dict("records")
 
 
+def panel_facts(panel: Panel, /, **files: Path) -> dict[str, Any]:
+    """What ``--json`` says of a panel that was written: its runs by status, and the files."""
+    return {
+        "study": panel.study.name,
+        "measure": panel.study.measure,
+        "runs": len(panel),
+        "usable": len(panel.usable),
+        "statuses": {str(status): int(n) for status, n in panel.statuses.items()},
+        "files": {name: str(path) for name, path in files.items()},
+    }
+
+
 def statuses(panel: Panel) -> str:
     """Numbers of runs by status, those that occur."""
     return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)

@@ -61,6 +61,7 @@ def info(path: Existing, as_json: AsJson = False) -> None:
 def export_(
     path: Existing,
     file: Annotated[Path, typer.Argument(help="The JSONL file to write.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write every response as a JSON line.
 
@@ -78,6 +79,9 @@ def export_(
         for entry in opened.export():
             lines.write(json.dumps(entry, separators=(",", ":")) + "\n")
             number += 1
+    if as_json:
+        print_json({"responses": number, "files": {"responses": str(file)}})
+        return
     say(f"{number:,} responses in {file}")
 
 
@@ -85,6 +89,7 @@ def export_(
 def import_(
     path: Annotated[Path, typer.Argument(help="The store; made where there is none.")],
     files: Annotated[list[Path], typer.Argument(help="JSONL files that `store export` wrote.")],
+    as_json: AsJson = False,
 ) -> None:
     """Bring exported or rescued responses into a store; what it holds is kept.
 
@@ -92,13 +97,18 @@ def import_(
     """
     from llmdemand.simulation.storing.store import Store
 
+    read: list[dict[str, Any]] = []
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise UsageError(f"no file at {missing[0]}: give JSONL files of `llmdemand store export`")
     with Store(path) as opened:
         for file in files:
             new, known = opened.import_lines(file)
-            say(f"{file}: {new:,} responses are new, {known:,} were there")
+            read.append({"file": str(file), "new": new, "known": known})
+            if not as_json:
+                say(f"{file}: {new:,} responses are new, {known:,} were there")
+    if as_json:
+        print_json({"read": read, "files": {"store": str(path)}})
 
 
 def _there(path: Path) -> None:

@@ -15,7 +15,7 @@ from llmdemand.cli.output import (
     say,
     warnings_as_lines,
 )
-from llmdemand.cli.reports import result_folder
+from llmdemand.cli.reports import files_in, result_folder
 from llmdemand.core.tables.files import KINDS, is_panel, read_table
 from llmdemand.errors import DesignError, UsageError, nearest
 
@@ -150,6 +150,7 @@ def _print(
                 "fit": facts(fit),
                 "terms": records(fit.tidy().rename_axis("term").reset_index()),
                 "lacking": list(report.answers.lacking),
+                "files": files_in(target, "report.html", *([] if note else ["tables.xlsx"])),
                 **{name: records(q.table) for name, q in found.items()},
             }
         )
