@@ -107,7 +107,7 @@ FLOORS = {
     "cli": [
         "options output",
         "app reports",
-        "measures own",
+        "measures own parts",
         "batches first lab panels people readers runs stores studies",
         "analyses plans",
     ],
