@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.belief.equivalence import check_equivalence
     from llmdemand.belief.extract import Belief, Extractor, extract
-    from llmdemand.belief.files import extract_file, read_answers
+    from llmdemand.belief.files import extract_file, extract_files, read_answers
     from llmdemand.belief.measures.anchors import Anchors
     from llmdemand.belief.measures.coherence import check_coherence
     from llmdemand.belief.measures.similarity import by_similarity
@@ -162,6 +162,7 @@ _HOMES = {
     "explain": "core.glossary",
     "extract": "belief.extract",
     "extract_file": "belief.files",
+    "extract_files": "belief.files",
     "extract_panel": "belief.rows",
     "fit_batch": "modeling.batch.batch",
     "fit_demand": "modeling.models.demand",
@@ -272,6 +273,7 @@ __all__ = [
     "explain",
     "extract",
     "extract_file",
+    "extract_files",
     "extract_panel",
     "fit_batch",
     "fit_demand",

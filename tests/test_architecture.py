@@ -110,7 +110,7 @@ FLOORS = {
     "cli": [
         "options output",
         "app reports",
-        "measures own shards",
+        "measures own parts shards",
         "batches first lab panels people readers runs stores studies",
         "analyses plans",
     ],
