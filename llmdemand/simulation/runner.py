@@ -64,7 +64,8 @@ class Runner:
             )
         self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
         asked = options.concurrency
-        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
+        auto = (traits.concurrency, traits.start)
+        self.gate = Gate(*auto) if asked == "auto" else Gate(asked, asked)
         self.pace = Pace(options.rpm, options.tpm)
         self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
         self._rescued: list[Stored] = []
