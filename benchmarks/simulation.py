@@ -14,8 +14,8 @@ import multiprocessing
 import os
 import resource
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from llmdemand import Study, load_study, simulate
@@ -187,70 +187,75 @@ def store():
     print(f"  {number / seconds:,.0f} inserts and {number / reading:,.0f} reads per second")
 
 
-def local(runs, every):
+def local(runs, every, threads):
     """The design that was published, and the one that suits the embedded model."""
     record = load_study("pampers-households").to_dict()
     household = Study.from_dict(
         {**record, "personas": record["personas"][:1], "orders": "fixed", "cluster": "cell"}
     )
     for study in (household, STUDY):
-        _local(study, runs, every)
+        _local(study, runs, every, threads)
 
 
-def _local(study, runs, every):
+class _Timed:
+    """Wall and processor seconds: the second tells more on a machine that others use."""
+
+    def __enter__(self):
+        self.begun = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_):
+        self.wall = time.perf_counter() - self.begun[0]
+        self.cpu = time.process_time() - self.begun[1]
+
+
+def _local(study, runs, every, threads):
     from llmdemand.simulation.backends.local import LocalBackend
 
     asked = list(requests(study, runs, 1))
-    print(f"embedded engine, {study.name}: 16 prices x {runs} runs")
-    ours = LocalBackend(whole=0.1)
-    ours.address  # noqa: B018  # loads the model
-    begun = time.perf_counter()
-    panel = simulate(study, ours, runs=runs, seed=1)
-    shared = time.perf_counter() - begun
-    counts = ", ".join(f"{s} {n}" for s, n in panel.statuses.items() if n)
-    print(f"  ours: {shared:.0f} s ({counts})", flush=True)
-    whole = LocalBackend()
-    whole.address  # noqa: B018
-    begun = time.perf_counter()
-    answers = simulate(study, whole, runs=max(1, runs // 4), seed=1)
-    delivered = answers.frame["completion_tokens"].sum() / (time.perf_counter() - begun)
-    del ours, whole
+    sample = asked[::every]
+    print(f"embedded engine, {study.name}: 16 prices x {runs} runs, {threads} threads")
+
+    def told(name, timed, answers, tokens):
+        seconds = timed.cpu / answers
+        print(
+            f"  {name}: {timed.wall:.0f} s, processor {timed.cpu:.0f} s for {answers} answers, "
+            f"{tokens / timed.wall:.0f} answer tokens per second, {tokens / timed.cpu:.0f} per "
+            f"processor second; naive loop / this {naive / seconds if naive else 1:.1f}",
+            flush=True,
+        )
+        return seconds
 
     # The engine as it comes: batches of 512, a prompt at a time, nothing kept.
-    sample = asked[::every]
-    plain = LocalBackend(exact=False)
-    plain.address  # noqa: B018
-    begun = time.perf_counter()
-    for request in sample:
-        _whole_answer(plain._server, request, cache=False)
-    alone = (time.perf_counter() - begun) * len(asked) / len(sample)
-    note = "" if every == 1 else f", from every {every}th run"
-    print(f"  one at a time, no cache: {alone:.0f} s{note}; ratio {alone / shared:.1f}", flush=True)
-
-    begun = time.perf_counter()
-    tokens = sum(_whole_answer(plain._server, request, cache=True) for request in sample)
-    single = tokens / (time.perf_counter() - begun)
+    naive = 0.0
+    plain = LocalBackend(path="batched", threads=threads)
+    plain.address  # noqa: B018  # loads the model
+    for name, cache in (("naive loop", False), ("loop with cached prompts", True)):
+        with _Timed() as timed:
+            tokens = sum(_whole_answer(plain._server, r, cache=cache) for r in sample)
+        naive = told(name, timed, len(sample), tokens) if not cache else naive
+        if cache:
+            told(name, timed, len(sample), tokens)
     del plain
-    batched = _batched(asked[: 16 * 4])
-    stopped = panel.frame["completion_tokens"].sum() / shared
-    print(
-        f"  answer tokens per second, prompts included: engine one at a time with cache "
-        f"{single:.0f}, engine with 16 slots {batched:.0f}, ours whole {delivered:.0f}, ours "
-        f"stopped at the pivot in nine of ten runs {stopped:.0f}"
-    )
-    print(
-        f"  runs per second: ours {len(asked) / shared:.1f}, engine with 16 slots "
-        f"{batched / (tokens / len(sample)):.1f}",
-        flush=True,
-    )
+    with _Timed() as timed:
+        tokens = _batched(asked, threads)
+    told("engine with 16 slots, whole", timed, len(asked), tokens)
+    for whole in (1.0, 0.1):
+        for path in ("exact", "invariant"):
+            ours = LocalBackend(whole=whole, path=path, threads=threads)
+            ours.address  # noqa: B018
+            with _Timed() as timed:
+                frame = simulate(study, ours, runs=runs, seed=1, store=":memory:").frame
+            name = "whole" if whole == 1 else "nine of ten to the pivot"
+            told(f"ours, {path}, {name}", timed, len(frame), frame["completion_tokens"].sum())
+            del ours
 
 
 def _whole_answer(server, request, *, cache):
-    from llmdemand.simulation.backends.local import _PLAIN_SAMPLING
+    from llmdemand.simulation.backends.engine import PLAIN_SAMPLING
 
     body = {
-        **_PLAIN_SAMPLING,
-        "temperature": 1.0,
+        **PLAIN_SAMPLING,
         "max_tokens": request.sampling.max_tokens,
         "seed": request.seed,
         "cache_prompt": cache,
@@ -266,40 +271,16 @@ def _whole_answer(server, request, *, cache):
     return server.handle_chat_completions(body)["usage"]["completion_tokens"]
 
 
-def _batched(asked):
-    """The engine's own rate with 16 slots that share one batch."""
-    import xllamacpp
+def _batched(asked, threads):
+    """Tokens that the engine writes with 16 slots that share one batch, asked like the loop."""
+    from llmdemand.simulation.backends.local import LocalBackend
 
-    from llmdemand.simulation.backends.local import _quiet
-    from llmdemand.simulation.backends.weights import embedded_model
+    def sixteen(params):
+        params.n_ctx, params.n_parallel = 16 * 512, 16
 
-    params = xllamacpp.CommonParams()
-    params.model.path = str(embedded_model())
-    params.n_ctx, params.n_parallel, params.cache_ram_mib = 16 * 512, 16, 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count()
-    params.warmup, params.verbosity, params.port = False, -1, 0
-    params.api_keys, params.ui, params.endpoint_slots = [os.urandom(8).hex()], False, False
-    with _quiet():
-        server = xllamacpp.Server(params)
-    tokens, lock, left = [0], threading.Lock(), iter(asked)
-
-    def work():
-        while True:
-            with lock:
-                request = next(left, None)
-            if request is None:
-                return
-            written = _whole_answer(server, request, cache=True)
-            with lock:
-                tokens[0] += written
-
-    begun = time.perf_counter()
-    threads = [threading.Thread(target=work) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return tokens[0] / (time.perf_counter() - begun)
+    server = LocalBackend(path="batched", threads=threads).engine(sixteen)
+    with ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(lambda r: _whole_answer(server, r, cache=True), asked))
 
 
 def main():
@@ -309,12 +290,13 @@ def main():
     parser.add_argument("--total", type=int, default=1_000_000, help="answers of the memory part")
     parser.add_argument("--runs", type=int, default=20, help="runs per price of the local part")
     parser.add_argument("--every", type=int, default=16, help="baseline on every n-th run")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the engine")
     chosen = parser.parse_args()
     for part in chosen.parts:
         if part == "memory":
             memory(chosen.total)
         elif part == "local":
-            local(chosen.runs, chosen.every)
+            local(chosen.runs, chosen.every, chosen.threads)
         else:
             {"runner": runner, "http": http, "store": store}[part]()
 

@@ -119,6 +119,8 @@ class Traits:
     ----------
     concurrency : int
         Most calls in flight at a time.
+    start : int
+        Calls in flight at the beginning, of a server that may take more.
     per_call : int
         Most requests with the same prompt that one call may answer.
     paid : bool
@@ -135,6 +137,7 @@ class Traits:
     paid: bool = False
     kept: bool = False
     unknown: bool = False
+    start: int = 4
 
 
 @runtime_checkable

@@ -70,7 +70,8 @@ class Runner:
             )
         self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
         asked = options.concurrency
-        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
+        auto = (traits.concurrency, traits.start)
+        self.gate = Gate(*auto) if asked == "auto" else Gate(asked, asked)
         self.pace = Pace(options.rpm, options.tpm)
         self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
         # What costs nothing may be lost in the last moment before a crash; all else may not.
