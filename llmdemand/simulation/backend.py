@@ -128,6 +128,9 @@ class Traits:
         cost money, or hours.
     unknown : bool
         Whether it must be found out (`llmdemand.simulation.probe`) what it returns.
+    instant : bool
+        Whether answers are computed here and now, for nothing: they are asked for one after the
+        other, and nothing is waited for.
     """
 
     concurrency: int = 1
@@ -135,6 +138,7 @@ class Traits:
     paid: bool = False
     kept: bool = False
     unknown: bool = False
+    instant: bool = False
 
 
 @runtime_checkable
