@@ -31,6 +31,7 @@ from llmdemand.cli.output import (
     say,
     statuses,
 )
+from llmdemand.cli.parts.extracting import extract_parts, is_folder
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,14 +41,20 @@ if TYPE_CHECKING:
 
 @app.command()
 def extract(
-    file: Annotated[
-        Path, typer.Argument(help="A response store, or a file of answers with run ids.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A response store, or files of answers with run ids: several, or patterns as "
+            "'raw/*.jsonl.gz', become a folder of parts."
+        ),
     ],
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
     allow_outside: Outside = False,
-    path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
+    path: Annotated[
+        Path, typer.Option("--out", help="The panel; a name without an ending is a folder.")
+    ] = Path("panel.parquet"),
     model: Annotated[
         str | None, typer.Option("--model", help="Whose answers, if the store holds several.")
     ] = None,
@@ -64,11 +71,22 @@ def extract(
             "128 MB on, else one. The panel is the same."
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask scheduler, whose workers read the files and write the parts."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Extract beliefs from responses on disk; asks no model.
 
+    A folder of parts is the same whoever works, and is taken up where it broke off.
+
     Example: [b]llmdemand extract panel.responses.sqlite --study pampers --out panel.parquet[/b]
+    [b]llmdemand extract 'raw/*.jsonl.gz' --study pampers --out panel --workers 2[/b]
+    [b]llmdemand extract 'raw/*.jsonl.gz' --study pampers --out panel --cluster
+    tcp://127.0.0.1:8786[/b]
     """
     from llmdemand.belief.audit import MUCH, remedy
     from llmdemand.belief.audit import audit as audited
@@ -87,6 +105,14 @@ def extract(
         allow_outside=allow_outside,
         measure=measure,
     )
+    if is_folder(files, path, cluster):
+        if model is not None:
+            raise UsageError(f"--model {model!r}: it chooses among the answers of one store")
+        extract_parts(
+            files, chosen, path, low_mass, workers=workers, cluster=cluster, as_json=as_json
+        )
+        return
+    (file,) = files
     refuse_overwriting(path, file)
     provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
     if is_store(file):

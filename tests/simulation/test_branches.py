@@ -25,7 +25,8 @@ from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, BudgetReached, StudyError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.draw import Candidate, Paths
-from llmdemand.simulation.backends.recorded import RecordedBackend, replay, stored_answers
+from llmdemand.simulation.backends.recorded import RecordedBackend, stored_answers
+from llmdemand.simulation.backends.replayed import replay
 from llmdemand.simulation.branches import where_named, with_ids
 from llmdemand.simulation.cost import LOOKS, Budget, Prices
 from llmdemand.simulation.requests import requests

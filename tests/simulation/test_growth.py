@@ -21,7 +21,8 @@ from llmdemand.errors import BackendError, ResponseError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.recorded import stored_answers
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
-from llmdemand.simulation.batch import _backend, read_batch, write_batch
+from llmdemand.simulation.batch import read_batch, write_batch
+from llmdemand.simulation.batches.manifest import backend_of
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing.earlier import Earlier
 from llmdemand.simulation.storing.records import Source, Stored, key
@@ -351,7 +352,7 @@ def test_a_batch_of_before_is_read_after_the_study_has_grown(tmp_path, complete,
     small, other = tea([10, 30, 40, 50]), tea([5, 30, 40, 50, 60])
     asked = write_batch(small, folder, runs=2)
     source = Source.of(
-        _backend(small, "gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
+        backend_of(small, "gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
     )
     with Store(":memory:") as empty:
         earlier = Earlier(small, 1, empty, source, always=True)

@@ -75,6 +75,8 @@ class PanelShards(OneLine):
         import pandas as pd
 
         frames = [panel.frame for panel in self]
+        # Columns of a part without rows have no types, and would take them from the others.
+        frames = [frame for frame in frames if len(frame)] or frames[:1]
         return Panel(pd.concat(frames, ignore_index=True), self.study, self.provenance)
 
     @classmethod
