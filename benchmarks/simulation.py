@@ -1,7 +1,7 @@
 """Simulation, measured side by side in one run.
 
     python benchmarks/simulation.py                 # everything, about ten minutes on two cores
-    python benchmarks/simulation.py runner store    # parts: runner, http, memory, store, local
+    python benchmarks/simulation.py runner store    # of: runner http memory store synthetic local
     python benchmarks/simulation.py local --every 1 # the baseline on all 320 runs, not a sample
 
 Nothing here is asserted: times depend on the machine, ratios are what is read.
@@ -9,12 +9,18 @@ Nothing here is asserted: times depend on the machine, ratios are what is read.
 
 import argparse
 import asyncio
+import hashlib
 import json
+import math
 import multiprocessing
 import os
+import random
 import resource
+import sqlite3
+import struct
 import tempfile
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -170,21 +176,105 @@ def _peak(runs, found):
     found.put((len(panel), before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
+def listed(k, positions=8, candidates=20):
+    """An answer of a server whose log-probabilities are 32-bit floats."""
+    chance, content = random.Random(k), []
+    for position in range(positions):
+        likely = [f" word{n}" for n in random.Random(position).sample(range(60), 40)]
+        scores = [chance.gauss(-0.5 * rank, 1.2) for rank in range(40)]
+        whole = math.log(sum(map(math.exp, scores)))
+        kept = sorted(zip(scores, likely, strict=True), reverse=True)[:candidates]
+        top = [
+            {
+                "token": word,
+                "logprob": struct.unpack("f", struct.pack("f", score - whole))[0],
+                "bytes": list(word.encode()),
+            }
+            for score, word in kept
+        ]
+        content.append({**top[0], "top_logprobs": top})
+    raw = completion()
+    raw["choices"][0]["logprobs"] = {"content": content}
+    return {**raw, "id": f"chatcmpl-{k:032x}"}
+
+
+def earlier(folder, rows):
+    """What stores were until version 2: zlib of JSON, a transaction and a row each."""
+    db = sqlite3.connect(Path(folder, "earlier.sqlite"), isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute(
+        "CREATE TABLE responses (key TEXT, top INTEGER, study TEXT, run_id TEXT, raw BLOB, "
+        "content TEXT, shown TEXT, PRIMARY KEY (key, top)) WITHOUT ROWID"
+    )
+    for row in rows:
+        text = json.dumps(row.raw, separators=(",", ":"))
+        values = (row.key, row.top_logprobs, row.study, row.run_id, zlib.compress(text.encode(), 1))
+        db.execute(
+            "INSERT INTO responses VALUES (?,?,?,?,?,?,?)", (*values, row.content, row.order)
+        )
+    db.close()
+
+
 def store():
-    print("store: one transaction per response")
-    raw, number = completion(), 20_000
-    backend = Instant()
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder, "x.sqlite")) as opened:
-        source = Source.of(backend)
-        begun = time.perf_counter()
-        for k in range(number):
-            opened.put(source, Stored(f"{k:064x}", 20, f"0-{k}", "study", raw))
-        seconds = time.perf_counter() - begun
-        begun = time.perf_counter()
-        for k in range(number):
-            opened.get(f"{k:064x}", 5)
-        reading = time.perf_counter() - begun
-    print(f"  {number / seconds:,.0f} inserts and {number / reading:,.0f} reads per second")
+    source = Source.of(Instant())
+    for name, raws, number in (
+        ("1 token, 4 candidates", [completion()], 20_000),
+        ("8 tokens, 20 candidates", [listed(k) for k in range(500)], 5_000),
+    ):
+        rows = [
+            Stored(
+                hashlib.sha256(f"{k}".encode()).hexdigest(),
+                20,
+                f"0-{k}",
+                STUDY.hash,
+                raws[k % len(raws)],
+                "0a" * 8,
+                "pampers>huggies>neither",
+            )
+            for k in range(number)
+        ]
+        print(f"store: {name}, processor seconds")
+        before = _stored("as until version 2", rows, earlier)
+        for way in ("put", "put_soon", "put_all"):
+
+            def ours(folder, rows, way=way):
+                with Store(Path(folder, "x.sqlite")) as opened:
+                    if way == "put_all":
+                        for first in range(0, len(rows), 1000):
+                            opened.put_all((source, row) for row in rows[first : first + 1000])
+                    else:
+                        for row in rows:
+                            getattr(opened, way)(source, row)
+
+            seconds = _stored(way, rows, ours)
+            print(f"    {before / seconds:.1f} times as fast as until version 2")
+
+
+def _stored(name, rows, write):
+    """Processor seconds of writing, told with the size on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.process_time()
+        write(folder, rows)
+        seconds = time.process_time() - begun
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+    print(
+        f"  {name}: {len(rows) / seconds:,.0f} a second, {size / len(rows):,.0f} bytes on disk",
+        flush=True,
+    )
+    return seconds
+
+
+def synthetic():
+    print("simulate with the known-truth consumer, processor seconds")
+    simulate(STUDY, "synthetic", runs=2)
+    found = {}
+    for name, options in (("call by call", {"concurrency": 1}), ("at once", {})):
+        begun = time.process_time()
+        panel = simulate(STUDY, "synthetic", runs=250, seed=1, **options)
+        found[name] = (time.process_time() - begun) / len(panel)
+        print(f"  {name}: {1e6 * found[name]:.0f} microseconds an answer", flush=True)
+    print(f"    {found['call by call'] / found['at once']:.1f} times as fast at once")
 
 
 def local(runs, every, threads):
@@ -285,7 +375,7 @@ def _batched(asked, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = ["runner", "http", "memory", "store", "local"]
+    known = ["runner", "http", "memory", "store", "synthetic", "local"]
     parser.add_argument("parts", nargs="*", default=known, help=", ".join(known))
     parser.add_argument("--total", type=int, default=1_000_000, help="answers of the memory part")
     parser.add_argument("--runs", type=int, default=20, help="runs per price of the local part")
@@ -298,7 +388,7 @@ def main():
         elif part == "local":
             local(chosen.runs, chosen.every, chosen.threads)
         else:
-            {"runner": runner, "http": http, "store": store}[part]()
+            {"runner": runner, "http": http, "store": store, "synthetic": synthetic}[part]()
 
 
 if __name__ == "__main__":

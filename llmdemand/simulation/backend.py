@@ -130,6 +130,9 @@ class Traits:
         cost money, or hours.
     unknown : bool
         Whether it must be found out (`llmdemand.simulation.probe`) what it returns.
+    instant : bool
+        Whether answers are computed here and now, for nothing: they are asked for one after the
+        other, and nothing is waited for.
     """
 
     concurrency: int = 1
@@ -138,6 +141,7 @@ class Traits:
     kept: bool = False
     unknown: bool = False
     start: int = 4
+    instant: bool = False
 
 
 @runtime_checkable
