@@ -154,6 +154,7 @@ class CalibratedDemand(OneLine, Calibrated):
             "\n".join(head),
             self.table.to_string(float_format=show),
             self.tuning.table.to_string(float_format=show),
+            *([] if self.proxies is None else [self.proxies.to_string(float_format=show)]),
             "calibrated coefficients\n" + self.tidy(self.alpha).to_string(float_format=show),
             "assumptions\n"
             + "\n".join(

@@ -79,8 +79,9 @@ def unseen(
     -----
     The pool's log-odds are shifted alike for everybody. The difference of mean beliefs over the
     design has the standard error of the constant's scores; the shift at which it is 3.68 of these
-    is seen in four of five samples by a test at .01 (measured: .85 at 100
-    humans, .75 at 60). The estimate moves by ``lambda sum_j pi_j g'x_j d_j``, d_j the change of the pool's mean belief in a cell.
+    is seen in four of five samples by a test at .01 (measured: .85 at 100 humans, .75 at 60). The
+    estimate moves by ``lambda sum_j pi_j g'x_j d_j``, d_j the change of the pool's mean belief in a
+    cell.
     """
     terms = list(moments.pairs.fit.params.index)
     f = moments.pairs.pool.f
