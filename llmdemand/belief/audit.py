@@ -70,7 +70,8 @@ class Audit(OneLine):
     measure : str
         What the probabilities are: see `llmdemand.core.questionnaire.measure.MEASURES`.
     note : str
-        Why belief says no more than choice, where it is 0 or 1 in every run; the share of all
+        Sampling weights, which an audit leaves aside;
+        why belief says no more than choice, where it is 0 or 1 in every run; the share of all
         answers that change, where whole ones were drawn with unequal probability; how far a
         judge that has read the answers follows the order of its options; how many answers give
         probabilities that are not model belief; else empty.
@@ -215,6 +216,7 @@ def audit(panel: Panel) -> Audit:
                 certain(panel) if by_tokens else "",
                 judge_position(panel),
                 usable_words(panel),
+                panel.counted_alike("the shares of an audit"),
             )
             if note
         ),

@@ -183,6 +183,15 @@ class Panel(OneLine):
         """Number of runs by status, every status listed."""
         return self.frame["status"].value_counts().reindex(list(STATUSES), fill_value=0)
 
+    def counted_alike(self, what: str) -> str:
+        """What has to be said where a measure leaves the study's weights aside; else empty."""
+        if not self.study.weights:
+            return ""
+        return (
+            f"the study has sampling weights {self.study.weights!r}; {what} leave them aside: "
+            "every run counts as one"
+        )
+
     def unweighted(self, what: str) -> None:
         """Refuse what makes nothing of the study's sampling weights.
 

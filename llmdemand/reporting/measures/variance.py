@@ -259,7 +259,11 @@ def variance(
         equal,
         fit,
         confidence,
-        (*_notes(panel, found, cells, icc, interval[0]), *notes),
+        (
+            *_notes(panel, found, cells, icc, interval[0]),
+            *notes,
+            *filter(None, [panel.counted_alike("variances within cells and shares by price")]),
+        ),
         found.reading,
     )
 
