@@ -31,6 +31,7 @@ __all__ = [
     "NA",
     "Data",
     "Sample",
+    "TooDifferent",
     "WeightsType",
     "chunks",
     "codes",
@@ -41,14 +42,21 @@ __all__ = [
     "plain",
     "require",
     "used_levels",
+    "weighed",
 ]
 
 NA = Literal["raise", "drop"]
 WeightsType = Literal["frequency", "sampling"]
 
+#: Groups of rows in files that are held in memory.
+MOST_GROUPS = 1 << 22
 _CHUNK = 1 << 20  # groups that are kept apart
 _ROUNDING = 1e-9  # of sums of probabilities
 _TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
+
+
+class TooDifferent(DesignError):
+    """Rows in files of which too many differ from all others to be held as groups."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,13 @@ def grouped(
     ):
         dropped += lost
         parts = _joined(parts, some, defining)
+        if not whole and sum(len(p.frame) for p in parts) > MOST_GROUPS:
+            parts = [_merge(parts, defining)]
+            if len(parts[0].frame) > MOST_GROUPS:
+                raise TooDifferent(
+                    f"more than {MOST_GROUPS:,} groups of equal rows: what differs in every row "
+                    "does not compress; leave it out, or fit a sample of the rows"
+                )
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
         raise DesignError(f"no rows to fit: every run was left out or there were none{left}")
@@ -224,9 +239,7 @@ class _Grouping:
             kept = complete(chunk, self.na, first + seen)
             seen, dropped = seen + len(chunk), dropped + len(chunk) - len(kept)
             if len(kept):
-                y, one = _outcomes(
-                    kept, self.outcome, self.weights, self.weights_type, self.bounded
-                )
+                y, one = weighed(kept, self.outcome, self.weights, self.weights_type, self.bounded)
                 # A small sample keeps the order of its rows where no two are equal.
                 if seen >= _CHUNK and self.keys and tally.add(kept, y, one):
                     continue
@@ -275,7 +288,7 @@ def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
     return plain(chunk[~bad])  # without missing values nullable numbers are plain ones
 
 
-def _outcomes(
+def weighed(
     chunk: pd.DataFrame,
     outcome: str | None,
     weights: str | None,

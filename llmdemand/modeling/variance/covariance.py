@@ -13,6 +13,7 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.optimum.ascent import scaled
+from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.variance.bootstrap import multipliers, pairs_bootstrap, refit
 from llmdemand.modeling.variance.clusters import cluster_codes, cluster_sums, observed
 from llmdemand.modeling.variance.noise import Quiet, cleaned, quiet_directions
@@ -219,6 +220,8 @@ def _estimated(
 
 def _observation_scores(data: Likelihood, params: Array) -> Array:
     """Rows whose outer products sum to the middle matrix of HC0."""
+    if isinstance(data, Spread):
+        return data.scatter(params)
     rows = data.scores(params) / np.sqrt(data.observations)[:, None]
     if isinstance(data, Cells):
         rows = np.vstack([rows, data.x * (data.weight * np.sqrt(data.within))[:, None]])
