@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from llmdemand.core.tables.pieces import Pieces
 from llmdemand.errors import DesignError, UsageError, warn
 from llmdemand.modeling.arrays import Array, Codes, triangle
 from llmdemand.modeling.estimation.estimate import (
@@ -50,6 +51,7 @@ from llmdemand.scale.session import Session
 
 __all__ = ["fit_binary", "fit_rows"]
 
+MOST = 1 << 22  # groups of equal rows that are held in memory
 _OF_ALL = (
     "formula {!r} needs quantiles or means of all rows, which a file read in chunks does not give: "
     "name them, as in bs(price, knots=[33, 37])"
@@ -129,11 +131,11 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
             weights_type=weights_type,
             na=na,
             bounded=options.read is None,
+            # Of a table that is much longer less is held: it is not likely to be reached later.
+            most=None if options.read else MOST // (4 if _length(data) > 4 * MOST else 1),
             executor=options.executor,
         )
     except TooDifferent:
-        if options.read is not None:
-            raise
         try:
             with Session(options.executor) as session:
                 return _fit_spread(parts[0], data, known, outcome, options, session, binary=binary)
@@ -170,6 +172,10 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         offset_note(parts[0]),
     )
     return _fit(cells, design.terms, source, options)
+
+
+def _length(data: Any) -> int:
+    return len(data) if isinstance(data, Pieces) else 0
 
 
 def _fit_spread(

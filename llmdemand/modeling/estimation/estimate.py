@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from llmdemand.modeling.optimum.separation import divergence
 from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.substitution.smooth import situations
-from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.covariance import covariance
+from llmdemand.modeling.variance.estimated import Estimated
 from llmdemand.modeling.variance.noise import DATA, noted
 from llmdemand.modeling.variance.vcov import Covariance
 
@@ -135,7 +136,15 @@ def estimate(
             "the regressors differ too much in scale or are nearly collinear"
         )
     else:
-        estimated = covariance(z, found.params, found.information, asked, ssc, firth=firth)
+        estimated = covariance(
+            z,
+            found.params,
+            found.information,
+            asked,
+            ssc,
+            firth=firth,
+            executor=options.executor,
+        )
         params = back @ found.params
         notes = estimated.notes + (_separated_note(core, asked, source) if firth else ())
         estimated = replace(estimated, notes=notes).turned(back)
@@ -172,8 +181,9 @@ def estimate_spread(
         raise UsageError(_WEIGHTED)
     some = replace(z.survey.some.projected(z.basis), groups={})
     near = newton(some, gain=0.1) if not firth and z.nobs > 10 * z.size else None
-    found = newton(z, firth=firth, start=near.params if near and near.converged else None)
-    direction = None if firth else divergence(z, found)
+    whole = cast(Concave, z)  # it answers all that is asked on the way to a maximum
+    found = newton(whole, firth=firth, start=near.params if near and near.converged else None)
+    direction = None if firth else divergence(whole, found)
     if direction is not None:
         _tell(in_units(back, direction), terms, source, "raise")
     if not found.converged:
@@ -186,7 +196,7 @@ def estimate_spread(
     fit = assembled(z, terms, source, options, found, estimated)
     if np.isnan(fit.llnull) and "const" in terms:  # beside an offset
         alone = np.linalg.inv(back)[:, [list(terms).index("const")]]
-        constant = replace(z, basis=z.basis @ alone, _known={})
+        constant = cast(Concave, replace(z, basis=z.basis @ alone, _known={}))
         fit = replace(fit, llnull=newton(constant, gain=1e-12).llf)
     return replace(fit, firth=firth)
 

@@ -33,7 +33,7 @@ __all__ = [
 
 #: A shard and its place among all, by which workers know what they keep of it.
 Numbered = tuple[int, Any]
-_KEPT = 1 << 28  # bytes of arrays that each worker keeps from one pass to the next
+_KEPT = 1 << 27  # bytes of arrays that each worker keeps from one pass to the next
 _SAMPLE = 1 << 12  # rows
 _LEVELS = 1000  # of a number, as C(shop) has them; of more only the ends are kept
 
@@ -146,7 +146,7 @@ def forget(key: str) -> None:
 
 
 def _bytes(cells: Cells, groups: Mapping[str, Any]) -> int:
-    return cells.x.nbytes + 5 * cells.mean.nbytes + sum(g.nbytes for g in groups.values())
+    return int(cells.x.nbytes + 5 * cells.mean.nbytes + sum(g.nbytes for g in groups.values()))
 
 
 _PARTS: dict[str, Part] = {}
@@ -170,7 +170,7 @@ def specimens(
         For no rows.
     """
     work = partial(_seen, columns=columns, variables=variables)
-    found = session.map_merge(work, shards, merge=_both)
+    found: pd.DataFrame | None = session.map_merge(work, shards, merge=_both)
     if found is None:
         raise DesignError("no rows to fit: there are none, or all have missing values")
     return found
@@ -281,9 +281,11 @@ def _joined(one: Cells, two: Cells) -> Cells:
     offset = None
     if one.offset is not None and two.offset is not None:
         offset = np.concatenate([one.offset, two.offset])
-    names = ("x", "count", "mean", "within", "weight")
-    parts = [np.concatenate([getattr(one, n), getattr(two, n)]) for n in names]
-    return Cells(*parts, offset=offset)
+    x, count, mean, within, weight = (
+        np.concatenate([getattr(one, n), getattr(two, n)])
+        for n in ("x", "count", "mean", "within", "weight")
+    )
+    return Cells(x, count, mean, within, weight, offset=offset)
 
 
 def surveyed(shards: list[Numbered], rows: Rows, session: Session) -> Survey:
@@ -294,7 +296,8 @@ def surveyed(shards: list[Numbered], rows: Rows, session: Session) -> Survey:
     DesignError
         For weights that are all zero.
     """
-    found, dropped = session.map_merge(partial(_survey, rows=rows), shards, merge=_surveys)
+    told: _Found = session.map_merge(partial(_survey, rows=rows), shards, merge=_surveys)
+    found, dropped = told
     if found is None:
         raise DesignError(f"weights {rows.columns.weights!r} are all zero: nothing is left to fit")
     return replace(found, dropped=dropped)

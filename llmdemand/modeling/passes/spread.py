@@ -224,7 +224,8 @@ class Spread:
 
     def _tables(self, work: Callable[..., Any], names: tuple[str, ...]) -> pd.DataFrame:
         done = _Pass(self.rows, self.basis, work, grouped=True)
-        found = self.session.map_merge(done, self.shards, merge=partial(_stacked, names=names))
+        merge = partial(_stacked, names=names)
+        found: pd.DataFrame = self.session.map_merge(done, self.shards, merge=merge)
         # Not in the order in which they came.
         return found.sort_values(list(names), ignore_index=True)
 

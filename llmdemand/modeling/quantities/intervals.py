@@ -160,7 +160,7 @@ def ready(fit: Fit, what: str) -> tuple[Design, pd.DataFrame]:
             else "coefficients or covariance are not finite"
         )
         raise DesignError(f"{what} of {fit.outcome!r} does not exist: {reason}")
-    if isinstance(fit.data, Spread):
+    if isinstance(getattr(fit, "data", None), Spread):
         raise DesignError(
             f"{what} of {fit.outcome!r} needs the rows, which differ from each other and stayed in "
             "their files: leave out what makes every row different, or fit a sample of them"

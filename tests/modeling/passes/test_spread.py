@@ -15,7 +15,7 @@ N = 900
 
 @pytest.fixture(autouse=True)
 def few_groups(monkeypatch):
-    monkeypatch.setattr("llmdemand.modeling.sample.sample.MOST_GROUPS", 50)
+    monkeypatch.setattr("llmdemand.modeling.estimation.binary.MOST", 50)
 
 
 @pytest.fixture(scope="module")
