@@ -52,7 +52,7 @@ FLOORS = {
     "modeling": [
         "arrays printed spelled verbatim",
         "sample likelihood outcomes",
-        "runs substitution",
+        "passes runs substitution",
         "optimum",
         "batch",
         "variance",
