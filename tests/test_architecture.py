@@ -35,7 +35,8 @@ FLOORS = {
         "experiment people",
         "questionnaire starter",
         "study",
-        "exchange panel",
+        "exchange rows",
+        "panel",
         "glossary panels shards",
     ],
     "belief": [
