@@ -89,7 +89,8 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-        "measures people simulator truth",
+        "people simulator tallies truth",
+        "measures",
         "heterogeneity",
         "findings parts",
         "tables",

@@ -111,6 +111,11 @@ class Panel(OneLine):
         return self.frame[self.frame["status"].isin(USABLE)]
 
     @property
+    def usable_runs(self) -> int:
+        """How many they are."""
+        return int(self.frame["status"].isin(USABLE).sum())
+
+    @property
     def measure(self) -> str:
         """What its probabilities are, one of `llmdemand.core.questionnaire.measure.MEASURES`.
 
