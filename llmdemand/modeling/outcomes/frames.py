@@ -365,7 +365,7 @@ def demand_frame(
     )
 
 
-def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
+def market_frame(panel: Panel | PanelShards, found: Outcomes | None = None) -> pd.DataFrame:
     """The rows that enter a conditional logit: one per run and alternative.
 
     Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one), attributes (the
@@ -375,7 +375,9 @@ def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
     import pandas as pd
 
     menu = panel.study.menu
-    found = outcomes(panel, own_reading(panel) or "pivot") if found is None else found
+    if found is None:
+        assert isinstance(panel, Panel)
+        found = outcomes(panel, own_reading(panel) or "pivot")
     more = {READ: found.read} if found.reading == "final" else {}
     # Alternatives without names have one constant together, which is that of buying none.
     unnamed = panel.study.conjoint is not None and not panel.study.conjoint.labelled
