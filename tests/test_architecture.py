@@ -35,7 +35,8 @@ FLOORS = {
         "experiment people",
         "questionnaire starter",
         "study",
-        "exchange panel",
+        "exchange rows",
+        "panel",
         "glossary panels shards",
     ],
     "belief": [
@@ -91,7 +92,8 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-        "measures people simulator truth",
+        "people simulator tallies truth",
+        "measures",
         "heterogeneity",
         "findings parts",
         "tables",
