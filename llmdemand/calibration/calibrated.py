@@ -59,6 +59,9 @@ class CalibratedDemand(OneLine, Calibrated):
         Whose answers chose prompt and model, as stated.
     moments : Moments
         The data.
+    proxies : pandas.DataFrame or None
+        Weights of several models or strata, where there are such: ``lambda, se, rho``, and how
+        many humans each alone would be worth.
     """
 
     @property

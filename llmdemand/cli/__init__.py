@@ -15,6 +15,7 @@ from llmdemand.cli.analyses import comparison, conjoint, fits, replication
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
+from llmdemand.cli.shards import merge
 
 __all__ = [
     "app",
@@ -25,6 +26,7 @@ __all__ = [
     "installation",
     "lab",
     "main",
+    "merge",
     "panels",
     "people",
     "plans",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from llmdemand.cli.options import (
     study_of,
 )
 from llmdemand.cli.options import extra_body as read_extra_body
-from llmdemand.cli.output import panel_facts, print_json, say, statuses
+from llmdemand.cli.output import panel_facts, print_json, refuse_overwriting, say, statuses
 from llmdemand.errors import PanelError
 
 batch = App(help="Batch files for OpenAI or `vllm run-batch`.")
@@ -50,6 +51,9 @@ def write(
     seed: Seed = 1,
     shard: Annotated[int, typer.Option("--shard", help="Most requests per file.")] = 50_000,
     as_json: AsJson = False,
+    shards: Annotated[
+        int | None, typer.Option("--shards", help="Files, in place of requests per file.")
+    ] = None,
 ) -> None:
     """Write the requests that have no answer yet as JSONL shards.
 
@@ -64,6 +68,7 @@ def write(
         runs=runs,
         seed=seed,
         shard=shard,
+        shards=shards,
         base_url=base_url,
         api=api,
         reasoning_effort=reasoning_effort,
@@ -76,31 +81,50 @@ def write(
     if not found.files:
         say(f"all {found.stored:,} answers are in {folder}: nothing to write")
         return
-    names = ", ".join(file.name for file in found.files)
+    names = ", ".join(file.name for file in found.files[:8])
+    if len(found.files) > 8:
+        names += f", ... {found.files[-1].name}"
     kept = f", {found.stored:,} are answered already" if found.stored else ""
     say(
         f"{found.requests:,} requests in {folder}: {names}{kept}\n"
         "Run them at OpenAI (Batches) or with `vllm run-batch -i FILE -o OUTPUT --model MODEL`, "
         f"then `llmdemand batch read {folder} OUTPUT...`"
     )
+    if found.interfaces != ("/v1/chat/completions",) and base_url is not None:
+        say(
+            f"`vllm run-batch` knows no {', '.join(found.interfaces)}: ask with "
+            "`llmdemand simulate`, or the chat interface with --api chat"
+        )
 
 
 @batch.command()
 def read(
     folder: Annotated[Path, typer.Argument(help="Folder of the batch.")],
     files: Annotated[list[Path], typer.Argument(help="Output and error files, in any order.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="A parquet file, or a folder for a panel in several files."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read output and error files; keep the answers, list what is missing, write the panel.
 
+    A panel too large for memory goes into a folder: [b]--out panel/[/b].
+
     Example: [b]llmdemand batch read batch output.jsonl errors.jsonl[/b]
     """
     from llmdemand.belief.measures.coherence import usable_words
+    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import PanelShards
     from llmdemand.simulation.batch import read_batch
 
-    found = read_batch(folder, files)
-    path = folder / "panel.parquet"
-    if len(found.panel):
+    path = out or folder / "panel.parquet"
+    if path.suffix == ".parquet":
+        refuse_overwriting(path)
+        found = read_batch(folder, files)
+    else:
+        found = read_batch(folder, files, out=path)
+    if isinstance(found.panel, Panel) and len(found.panel):
         found.panel.write(path)
     if as_json:
         written = {"panel": path} if len(found.panel) else {}
@@ -130,6 +154,14 @@ def read(
         )
     if not len(found.panel):
         raise PanelError(f"no answer to the batch in {folder} yet: there is no panel to write")
+    if isinstance(found.panel, PanelShards):
+        told: Counter[str] = Counter()
+        for frame in found.panel.frames(["status"]):
+            told.update(frame["status"])
+        by_status = ", ".join(f"{status} {n}" for status, n in told.items())
+        parts = len(found.panel.parts)
+        say(f"panel: {path}, {len(found.panel):,} runs in {parts:,} files: {by_status}")
+        return
     say(f"panel: {path}, {len(found.panel):,} runs: {statuses(found.panel)}")
     if words := usable_words(found.panel):
         say(words)

@@ -29,7 +29,11 @@ ModelName = Annotated[
     typer.Option("--model", help="A GGUF file (local) or a model name (openai)."),
 ]
 BaseUrl = Annotated[
-    str | None, typer.Option("--base-url", help="A compatible server (openai), ending in /v1.")
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="A compatible server (openai), ending in /v1; several of one model with commas.",
+    ),
 ]
 Api = Annotated[
     str | None,

@@ -73,14 +73,18 @@ def print_json(value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """JSON types: not-a-number is null, infinities are the strings inf and -inf."""
+    """JSON types: what is missing is null, infinities are the strings inf and -inf."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if isinstance(value, float):
         return None if value != value else value if abs(value) < float("inf") else str(value)
-    return value
+    if hasattr(value, "tolist"):  # numbers and arrays of numpy
+        return _plain(value.tolist())
+    if str(value) in ("<NA>", "NaT"):
+        return None if not isinstance(value, str) else value
+    return str(value) if isinstance(value, Path) or hasattr(value, "isoformat") else value
 
 
 def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:

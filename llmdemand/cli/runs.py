@@ -64,6 +64,7 @@ from llmdemand.cli.output import (
     statuses,
     told,
 )
+from llmdemand.cli.shards.options import ShardNumber, Shards, path_of, shard_of
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def simulate(
     seed: Seed = 1,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
     store: StorePath = None,
+    shards: Shards = None,
+    shard: ShardNumber = None,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
     overhead: Overhead = 0.0,
@@ -126,7 +129,8 @@ def simulate(
     """Ask a language model a study; write the panel, keep the raw responses.
 
     Answers are kept as they arrive: the same command goes on after an interruption
-    and asks nothing twice.
+    and asks nothing twice. With --shards each machine asks its share of the runs, with its share
+    of the budget, into files of its own; `llmdemand merge` joins them.
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
@@ -143,6 +147,8 @@ def simulate(
         allow_outside=allow_outside,
         measure=measure,
     )
+    share = shard_of(shard, shards)
+    path = path_of(path, share)
     refuse_overwriting(path)
     refuse_other_study(path, chosen)
     kept = store or path.with_suffix(".responses.sqlite")
@@ -175,7 +181,7 @@ def simulate(
         needs_key=False if dry_run and backend == "openai" else None,
     )
     if dry_run:
-        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept)
+        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept, shard=share)
         if as_json:
             print_json({"model": answerer.model, "estimate": asdict(found)})
             return
@@ -193,6 +199,7 @@ def simulate(
         tpm=tpm,
         patience=patience,
         probe=probe,
+        shard=share,
     )
     panel.write(path)
     truth = known_truth(panel)
@@ -316,8 +323,9 @@ def simulated(
     from llmdemand.simulation.run import simulate as run
     from llmdemand.simulation.storing.store import unused
 
-    Options(store=store, **options)  # what is wrong with them is said first
-    expected = estimate(study, backend, runs=runs, seed=seed, store=store)
+    # What is wrong with them is said first.
+    shard = Options(store=store, **options).shard
+    expected = estimate(study, backend, runs=runs, seed=seed, store=store, shard=shard)
     err().print(f"{study.name}, {backend.model}: {expected}", highlight=False)
     for line in _price_of_stopping(backend):
         err().print(line, highlight=False)

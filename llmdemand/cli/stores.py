@@ -1,4 +1,4 @@
-"""``llmdemand store``: info, export, import."""
+"""``llmdemand store``: info, check, export, import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Existing = Annotated[Path, typer.Argument(help="A response store (.sqlite).")]
 
 @store.command()
 def info(path: Existing, as_json: AsJson = False) -> None:
-    """Who answered how often, and what it cost.
+    """Who answered how often, what it cost, and what the answers take on disk.
 
     Example: [b]llmdemand store info panel.responses.sqlite[/b]
     """
@@ -41,8 +41,9 @@ def info(path: Existing, as_json: AsJson = False) -> None:
             }
             for name, source in opened.named_sources().items()
         ]
+        sizes = opened.sizes()
     if as_json:
-        print_json(rows)
+        print_json(rows if not rows else [{**row, "store": sizes} for row in rows])
         return
     for row in rows:
         cost = f", ${row['usd']:.4g}" if row["usd"] else ""
@@ -55,6 +56,47 @@ def info(path: Existing, as_json: AsJson = False) -> None:
             say(f"    {json.dumps(row['settings'])}")
     if not rows:
         say("the store is empty")
+        return
+    say(
+        f"on disk: {sizes['stored'] / sizes['answers']:,.0f} bytes an answer with all; as JSON "
+        f"{sizes['raw'] / sizes['answers']:,.0f} ({sizes['ratio']:.1f} times as many; mean of "
+        f"{sizes['sampled']:,} answers)"
+    )
+
+
+@store.command()
+def check(
+    path: Existing,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Take damaged answers out: they are asked again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every response; name those that are damaged. Exit code 1 if there are any.
+
+    Example: [b]llmdemand store check panel.responses.sqlite[/b]
+    """
+    from llmdemand.simulation.storing.store import Store
+
+    _there(path)
+    with Store(path) as opened:
+        number = len(opened)
+        found = list(opened.damaged())
+        for _, key, _, _ in found if drop else ():
+            opened.drop(key)
+    if as_json:
+        rows = [
+            {"backend": s.backend, "model": s.model, "key": key, "run": run, "trouble": trouble}
+            for s, key, run, trouble in found
+        ]
+        print_json({"answers": number, "damaged": rows, "dropped": len(found) if drop else 0})
+    else:
+        for *_, trouble in found:
+            say(trouble)
+        more = ", taken out" if drop and found else ""
+        say(f"{number:,} answers read, {len(found):,} damaged{more}")
+    if found:
+        raise typer.Exit(1)
 
 
 @store.command("export")

@@ -114,7 +114,7 @@ class ServerEmbedder:
     """
 
     def __init__(self, model: str, *, patience: float = 300.0, **server: Any) -> None:
-        self._server = _Embeddings(model, **server)
+        self._server = ChoiceOnlyServer(model, **server)
         self._patience = patience
 
     @property
@@ -140,24 +140,13 @@ class ServerEmbedder:
         while True:
             begun = time.monotonic()
             try:
-                raw = await self._server.post("/embeddings", dict(body))
+                raw = await self._server.post("/embeddings", dict(body), wanted=0)
                 retries.answered()
                 return _read(raw, len(texts), self._server.place)
             except TransportError as error:
                 failing_since = failing_since or begun
                 await asyncio.sleep(retries.wait(error, attempt, failing_since))
                 attempt += 1
-
-
-class _Embeddings(ChoiceOnlyServer):
-    """A server whose answers are vectors."""
-
-    def _read(self, content: bytes, kind: str, wanted: int) -> dict[str, Any]:
-        return super()._read(content, kind, 0)
-
-    @property
-    def place(self) -> str:
-        return self._place
 
 
 def embedder_named(name: str, model: str | None = None, **server: Any) -> Any:

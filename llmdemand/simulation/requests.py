@@ -123,6 +123,7 @@ def provenance_of(study: Study, backend: Backend, runs: int, seed: int) -> dict[
     from llmdemand import __version__
 
     known = getattr(backend, "known_truth", None)
+    endpoints = getattr(backend, "endpoints", None)
     return {
         "seed": seed,
         "runs": runs,
@@ -132,4 +133,5 @@ def provenance_of(study: Study, backend: Backend, runs: int, seed: int) -> dict[
         "study_hash": study.hash,
         "llmdemand": __version__,
         **({} if known is None else {"truth": known}),
+        **({"endpoints": endpoints} if endpoints else {}),
     }

@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from llmdemand import cli
+from llmdemand.cli.output import loudness, print_json
 
 # Commands without --json, each with its reason; none.
 WITHOUT = {}
@@ -118,3 +119,26 @@ def test_studies_go_out_and_in(told):
 def test_a_mistake_leaves_standard_output_empty(run):
     code, out, err = run("extract", "nothing.sqlite", "--study", "pampers", "--json")
     assert (code, out) == (2, "") and err.startswith("error: ")
+
+
+def test_what_libraries_count_with_is_json_too(capsys):
+    import datetime
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+
+    given = [np.int64(1), np.float32("nan"), np.bool_(True), np.array([0.5, np.inf]), pd.NA, pd.NaT]
+    print_json([*given, Path("a") / "b", datetime.date(2026, 1, 2), "NaT"])
+    found = strict(capsys.readouterr().out)
+    assert found[:6] == [1, None, True, [0.5, "inf"], None, None]
+    assert found[6:] == [str(Path("a") / "b"), "2026-01-02", "NaT"]
+
+
+def test_what_is_told_beside_the_document_goes_to_standard_error(run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    made = ("simulate", "pampers", "--backend", "synthetic", "--runs", 1, "--json")
+    code, out, err = run("--verbose", *made)
+    loudness()
+    assert code == 0 and strict(out)["runs"] == 16 and "answers" in err

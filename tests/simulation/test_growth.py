@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,8 @@ from llmdemand.errors import BackendError, ResponseError, UsageError
 from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends.recorded import stored_answers
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
-from llmdemand.simulation.batch import _backend, read_batch, write_batch
+from llmdemand.simulation.batch import read_batch, write_batch
+from llmdemand.simulation.batches.manifest import backend_of
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing.earlier import Earlier
 from llmdemand.simulation.storing.records import Source, Stored, key
@@ -230,13 +232,27 @@ def earlier_store(path, study, runs, *, seed=1, lines=None):
         asyncio.run(answered())
     with Store(path) as store:
         store.put_study(study)
-        for entry in entries:
-            store.put(source, entry)
+        store.put_all((source, entry) for entry in entries)
         exported = list(store.export())
     db = sqlite3.connect(path)
+    db.executemany(
+        "INSERT INTO responses VALUES (?,?,1,?,?,?,?,?,?,?,'','')",
+        [
+            (
+                e.key,
+                e.top_logprobs,
+                e.study,
+                e.run_id,
+                zlib.compress(json.dumps(e.raw).encode()),
+                *(None, None, 0.0, float(k)),
+            )
+            for k, e in enumerate(entries)
+        ],
+    )
     db.executescript(
-        "ALTER TABLE responses DROP COLUMN content; ALTER TABLE responses DROP COLUMN shown;"
-        "PRAGMA user_version=1;"
+        "DROP VIEW answered; DROP TABLE answers; DROP TABLE raws; DROP TABLE texts;"
+        "DROP TABLE dictionaries; ALTER TABLE responses DROP COLUMN content;"
+        "ALTER TABLE responses DROP COLUMN shown; PRAGMA user_version=1;"
     )
     db.close()
     if lines is not None:
@@ -336,7 +352,7 @@ def test_a_batch_of_before_is_read_after_the_study_has_grown(tmp_path, complete,
     small, other = tea([10, 30, 40, 50]), tea([5, 30, 40, 50, 60])
     asked = write_batch(small, folder, runs=2)
     source = Source.of(
-        _backend(small, "gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
+        backend_of(small, "gpt-4o", json.loads((folder / "batch.json").read_text())["options"])
     )
     with Store(":memory:") as empty:
         earlier = Earlier(small, 1, empty, source, always=True)

@@ -79,15 +79,19 @@ def fit(
     title: own.Title = None,
     sheet: own.Sheet = None,
     folder: own.Folder = None,
+    workers: own.Workers = None,
+    cluster: own.Cluster = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a demand model to a panel, or to a table of your own.
+    """Fit a demand model to a panel, or to a table of your own; either may be a folder.
 
     Example: [b]llmdemand fit panel.parquet --outcome belief --price 35 --cost 18[/b]
     [b]llmdemand fit own.csv --model clogit --case id --alternative brand --choice bought
     "bought ~ price + size" --cost 2 --out results[/b]
+    [b]llmdemand fit panel-folder/ --workers 2[/b]
     """
     from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel
     from llmdemand.modeling.models.demand import fit_demand
     from llmdemand.reporting.truth import known_truth
 
@@ -103,7 +107,10 @@ def fit(
     of_tables |= {"weights_type": weights_type, "na": na, "membership": membership}
     of_tables |= {"price_column": price_column, "unit": unit, "title": title, "sheet": sheet}
     of_tables["out"] = folder
+    executor = own.executor(workers, cluster)
     if is_own(panel, formula_text, of_tables):
+        if executor is not None:
+            options["executor"] = executor
         fit_table(
             panel,
             formula_text if formula is None else formula,
@@ -117,9 +124,10 @@ def fit(
             **options,
         )
         return
-    read, outcome, model = Panel.read(panel), outcome or "belief", model or "logit"
+    read, outcome, model = read_panel(panel), outcome or "belief", model or "logit"
     options["model"] = model
     if read.study.question is not None:
+        read = read if isinstance(read, Panel) else read.panel()
         known = {"alternative": alternative, "formula": formula, "reading": reading, **options}
         with warnings_as_lines():
             print_numbers(read, outcome, known, price, cost, as_json=as_json)
@@ -131,6 +139,7 @@ def fit(
             alternative=alternative,
             formula=formula,
             reading=reading,  # type: ignore[arg-type]  # checked there too
+            executor=executor,
             **options,
         )
         found = {}
@@ -138,13 +147,14 @@ def fit(
             found["elasticity"] = demand.elasticity(price)
         if cost is not None:
             found["optimal_price"] = demand.optimal_price(cost)
-    truth = known_truth(read)
+    truth = known_truth(read) if isinstance(read, Panel) else None
+    measure = read.measure if isinstance(read, Panel) else read.study.measure
     against = truth.contradiction(demand, f"{model} of {outcome}") if truth is not None else ""
     if as_json:
         parts = {name: records(q.table) for name, q in found.items()}
         terms = records(demand.fit.tidy().rename_axis("term").reset_index())
         named: dict[str, Any] = {"outcome": outcome, "alternative": demand.alternative}
-        named |= {"unit": demand.unit, "measure": read.measure}
+        named |= {"unit": demand.unit, "measure": measure}
         if truth is not None:
             named |= {"truth": vars(truth), "contradiction": against}
         print_json({**named, "fit": facts(demand.fit), "terms": terms, **parts})

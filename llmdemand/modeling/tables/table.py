@@ -10,7 +10,7 @@ from html import escape
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from llmdemand.modeling.tables.tex import celled, escaped
+from llmdemand.modeling.tables.tex import celled, escaped, lined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,9 +210,9 @@ def _markdown(table: Table) -> str:
 def _latex(table: Table) -> str:
     def show(label: str, row: Sequence[Cell]) -> str:
         cells = [celled(c.text) + (f"$^{{{c.stars}}}$" if c.stars else "") for c in row]
-        return " & ".join([escaped(label), *cells]) + r" \\"
+        return lined([escaped(label), *cells])
 
-    head = " & ".join(["", *map(escaped, table.names)]) + r" \\"
+    head = lined(["", *map(escaped, table.names)])
     width = len(table.names) + 1
 
     def across(lines: Sequence[str]) -> list[str]:

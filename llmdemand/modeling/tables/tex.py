@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["celled", "escaped"]
+__all__ = ["celled", "escaped", "lined"]
 
 # What pdfLaTeX does not know by itself, each with its command.
 _KNOWN = (
@@ -36,14 +37,23 @@ def escaped(text: str) -> str:
 
     >>> escaped("a_b & 5 %")
     'a\\_b \\& 5 \\%'
-    >>> escaped("[new] λ--1")
-    '{}[new] $\\lambda$-{}-1'
+    >>> escaped("new λ--1")
+    'new $\\lambda$-{}-1'
     """
-    line = re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text).strip()
+    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\ufeff]+", " ", text).strip()
     # Two hyphens are a dash.
-    safe = re.sub(r"-(?=-)", "-{}", "".join(_SIGNS.get(c, c) for c in line))
-    # At the beginning of a row a bracket and a star belong to the end of the row before.
-    return "{}" + safe if safe.startswith(("[", "*")) else safe
+    return re.sub(r"-(?=-)", "-{}", "".join(_SIGNS.get(c, c) for c in line))
+
+
+def lined(cells: Iterable[str]) -> str:
+    r"""A row of a tabular, of cells in LaTeX.
+
+    >>> lined(["[0, 50]", "1"])
+    '{}[0, 50] & 1 \\\\'
+    """
+    row = " & ".join(cells) + r" \\"
+    # A bracket or a star at its beginning would belong to the end of the row before.
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def celled(text: str) -> str:

@@ -15,7 +15,7 @@ from llmdemand.core.sheets import write_csv
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.tables.etable import etable
-from llmdemand.modeling.tables.tex import celled, escaped
+from llmdemand.modeling.tables.tex import celled, escaped, lined
 
 __all__ = ["Format", "Table", "render", "write_tables"]
 
@@ -203,12 +203,12 @@ def _html(frame: pd.DataFrame) -> str:
 def _latex(frame: pd.DataFrame) -> str:
     head, rows = _cells(frame)
     columns = "".join("r" if right else "l" for right in _numeric(frame))
-    lines = [" & ".join(map(celled, row)) + r" \\" for row in rows]
+    lines = [lined(map(celled, row)) for row in rows]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            " & ".join(map(escaped, head)) + r" \\",
+            lined(map(escaped, head)),
             r"\midrule",
             *lines,
             r"\bottomrule",

@@ -11,21 +11,18 @@ from typing import Any
 
 from llmdemand.belief.files import answer_of
 from llmdemand.belief.readers import read_response
-from llmdemand.belief.rows import Answer, PanelBuilder
+from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
-from llmdemand.core.panel import Panel
 from llmdemand.core.questionnaire.earlier import earlier_order
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, UsageError
-from llmdemand.simulation.backend import Backend, Request, Traits
-from llmdemand.simulation.branches import Branches, branched, open_tokens, plan_in
-from llmdemand.simulation.requests import answer_to, checked_runs, requests
-from llmdemand.simulation.storing.earlier import Earlier
+from llmdemand.simulation.backend import Request, Traits
+from llmdemand.simulation.branches import branched, open_tokens, plan_in
 from llmdemand.simulation.storing.records import Source, Stored
 from llmdemand.simulation.storing.store import Store, is_store
 
-__all__ = ["RecordedBackend", "replay", "stored_answers"]
+__all__ = ["RecordedBackend", "stored_answers"]
 
 
 class RecordedBackend:
@@ -117,49 +114,6 @@ class RecordedBackend:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-def replay(
-    study: Study, backend: Backend, store: Store, *, runs: int | None = None, seed: int = 1
-) -> tuple[Panel, list[str]]:
-    """The panel of what a store holds of a study, complete or not; asks nothing.
-
-    Parameters
-    ----------
-    study, runs, seed
-        What was asked.
-    backend : Backend
-        Who was asked; its name, model and settings find the answers.
-    store : Store
-        Where they are.
-
-    Returns
-    -------
-    (Panel, list of str)
-        One row per stored run, and the ids of the runs that are missing.
-    """
-    source, most = Source.of(backend), study.sampling.top_logprobs
-    known = store.probe(source) or {}
-    before = known.get("before_temperature")
-    builder = PanelBuilder(study, raw_logprobs=backend.raw_logprobs if before is None else before)
-    branches, missing = Branches(store, source, backend), []
-    earlier = Earlier(study, seed, store, source)
-    for asked in requests(study, checked_runs(study, runs, seed), seed):
-        request, name = earlier.chosen(asked)
-        raw = store.get(name, most)
-        if raw is None or (study.sampling.branch and branches.missing(request, name)):
-            missing.append(request.run_id)
-            continue
-        builder.add(answer_to(request, branches.joined(request, name, raw), backend))
-    provenance = {
-        "seed": seed,
-        "backend": backend.name,
-        "model": backend.model,
-        "settings": dict(backend.settings),
-        "study_hash": study.hash,
-        "missing": len(missing),
-    }
-    return builder.panel(provenance), missing
 
 
 def stored_answers(path: str | Path, study: Study, *, model: str | None = None) -> Iterator[Answer]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import llmdemand as ld
-from llmdemand.modeling.tables.tex import celled, escaped
+from llmdemand.modeling.tables.tex import celled, escaped, lined
 from llmdemand.reporting.people import People
 from llmdemand.reporting.tables.partworths import part_worth_tables
 from llmdemand.reporting.tables.people import people_tables
@@ -28,18 +28,20 @@ NASTY = [
     "λ β Δ ≤ × − → ∞ µ",  # noqa: RUF001
     "\\input{secret} \\end{tabular}",
     "-0.5 (inf)",
+    "spaces of\u2007other\u202fkinds\u200b",
 ]
 
 
 def tables():
     """Tables of every kind, a label in all places where people's words stand."""
     rng = np.random.default_rng(1)
-    df = pd.DataFrame({"price": rng.normal(size=80), "y": np.arange(80) % 2})
-    fit = ld.logit("y ~ price", df)
+    brand = np.array([NASTY[1], NASTY[4], "[x]"])[np.arange(80) % 3]
+    df = pd.DataFrame({"price": rng.normal(size=80), "y_1": np.arange(80) % 2, "b_1": brand})
+    fit = ld.logit("y_1 ~ price + b_1", df)
     yield ld.etable(*[fit] * len(NASTY), names=NASTY, format="latex")
     yield fit.summary().to_latex()
     yield ld.compare_models(*[fit] * len(NASTY), names=NASTY).table.to_latex()
-    for table in ld.demand_report(fit, unit=NASTY[0], labels={"y": NASTY[2]}).tables:
+    for table in ld.demand_report(fit, unit=NASTY[0], labels={"y_1": NASTY[2]}).tables:
         yield render(table, "latex")
     for word in NASTY:
         cells = pd.DataFrame({word: [word, "one"], "x": ["-1.5", word]})
@@ -98,11 +100,12 @@ def test_every_table_is_set(tmp_path):
 
 def test_rows_that_begin_like_an_argument_keep_their_beginning():
     # Behind the end of a row LaTeX reads a star and a bracket as the row's own options.
-    assert escaped("*star") == "{}*star" and escaped(" [x]") == "{}[x]"
+    assert lined([escaped("*star"), "1"]) == r"{}*star & 1 \\"
+    assert lined([celled("[x]")]).startswith("{}[") and lined(["a", "[x]"]) == r"a & [x] \\"
     assert escaped("a\n\nb\x00c") == "a b c"
 
 
 def test_numbers_are_mathematics_and_words_are_not():
     assert celled("-1.5 (0.2)") == "$-1.5$ (0.2)"
-    assert celled("[-1e-05, inf]") == r"{}[$-1 \times 10^{-5}$, $\infty$]"
+    assert celled("[-1e-05, inf]") == r"[$-1 \times 10^{-5}$, $\infty$]"
     assert celled("info A-4 2024-05-01 v1.-2") == "info A-4 2024-05-01 v1.-2"

@@ -403,18 +403,28 @@ def test_a_backend_whose_probe_failed_can_be_used_again(backend, fake_server, co
     assert simulate(STUDY, backend, runs=1, store=":memory:").statuses["ok"] == 16
 
 
-def test_connections_can_be_closed_while_a_call_is_under_way():
+def test_connections_can_be_closed_while_a_call_is_under_way(fake_server, complete):
     # A second Ctrl-C does that; the call then ends without a traceback of its own.
     from llmdemand.simulation.backends.wire.clients import Clients
+    from llmdemand.simulation.backends.wire.received import BrokenOff
     from llmdemand.simulation.backends.wire.server import Server
 
+    def answer(body, call):
+        if call == 1:
+            return 200, fake_server.drip(complete("Pampers"), 30), {}
+        return 200, complete("Pampers"), {}
+
     async def main():
-        clients = Clients(Server("http://127.0.0.1:9/v1", timeout=1.0))
-        async with clients.one() as first:
-            await clients.close()
-            assert first.is_closed()
-        async with clients.one() as second:
-            assert not second.is_closed(), "the next call opens a new one"
+        clients = Clients(Server(fake_server.url, timeout=1.0))
+        form = await clients.form("/chat/completions", "m")
+        first = asyncio.ensure_future(clients.post(form, b"{}"))
+        while not fake_server.requests:
+            await asyncio.sleep(0.01)
+        await clients.close()
+        with pytest.raises(BrokenOff):
+            await first
+        assert (await clients.post(form, b"{}")).status == 200, "the next call opens a new one"
         await clients.close()
 
+    fake_server.answer = answer
     asyncio.run(main())

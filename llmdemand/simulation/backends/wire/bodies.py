@@ -7,8 +7,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmdemand.belief.readers import given
+from llmdemand.belief.tokens import Response
 
-__all__ = ["error_in", "spelled", "split"]
+__all__ = ["Parsed", "error_in", "spelled", "split"]
+
+
+class Parsed(dict[str, Any]):
+    """An answer that has been read once: what was found in it need not be looked for again.
+
+    Parameters
+    ----------
+    raw : mapping
+        As the server gave it; never changed.
+    response : Response
+        What it says.
+    """
+
+    __slots__ = ("response",)
+
+    def __init__(self, raw: Mapping[str, Any], response: Response) -> None:
+        super().__init__(raw)
+        self.response = response
 
 
 def error_in(raw: Mapping[str, Any]) -> Any:

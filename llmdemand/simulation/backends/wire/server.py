@@ -6,7 +6,7 @@ import math
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,27 @@ class Server:
         if found.is_azure and found.api_version is None:
             found = replace(found, api_version=os.environ.get("OPENAI_API_VERSION"))
         found._check()
+        return found
+
+    @classmethod
+    def all_at(cls, base_urls: str | Sequence[str] | None, **options: Any) -> list[Server]:
+        """Servers that share calls, from their addresses or a text with commas between them.
+
+        Raises
+        ------
+        UsageError
+            As `at` does; if they are reached in different ways, or one is named twice.
+        """
+        named = base_urls or os.environ.get("OPENAI_BASE_URL") or None
+        several = named.rstrip(", ").split(",") if isinstance(named, str) else named
+        given: list[str | None] = [*several] if several else [None]
+        found = [cls.at(url.strip() if url else None, **options) for url in given]
+        kinds = {(s.is_openai, s.is_azure, s.api_version) for s in found}
+        if len(kinds) > 1 or len({s.base_url for s in found}) < len(found):
+            raise UsageError(
+                f"--base-url {', '.join(s.place for s in found)}: servers that share calls have "
+                "different addresses, and are reached alike"
+            )
         return found
 
     def _check(self) -> None:
