@@ -233,7 +233,8 @@ def figure(found: dict[int, dict[str, Rates]], path: Path) -> None:
         left.loglog(
             [had[-1], ALL], [seconds[-1], seconds[-1] * ALL / had[-1]], ":", color=colours[name]
         )
-        right.loglog(had, [found[n][name]["memory"] for n in had], **style)
+        right.semilogx(had, [found[n][name]["memory"] for n in had], **style)
+    right.set_ylim(bottom=0)
     left.axvline(ALL, color=GUIDE, lw=0.8)
     finish(left, title="Time", x="answers", y="seconds of one core", columns=3)
     finish(right, title="Memory", x="answers", y="megabytes of a process", columns=3)
