@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,25 +38,42 @@ from llmdemand.scale.merging import map_merge
 STUDY = load_study("pampers")
 CELLS = list(STUDY.cells())
 FOCAL, OTHER = STUDY.menu.ids[:2]
-WORDS = ["Given", " what", " both", " cost", " now", " I'd", " buy"]
+WORDS = (
+    "price quality softness habit value family week budget child morning shelf label size paper "
+    "comfort store trust colour cotton night travel summer garden kitchen basket memory weekend"
+).split()
 FILE = 50_000  # answers
 
 
-def entry(token: str, value: float, listed: list[tuple[str, float]]) -> dict[str, Any]:
-    def one(text: str, logprob: float) -> dict[str, Any]:
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+@cache
+def around(token: str) -> tuple[str, str]:
+    """What stands before and after the log-probability of a token in Chat Completions."""
+    data = ",".join(map(str, token.encode()))
+    return f'"token":"{token}","logprob":', f',"bytes":[{data}]'
 
-    return {**one(token, value), "top_logprobs": [one(*pair) for pair in listed]}
+
+def entry(token: str, value: Any, listed: list[tuple[str, Any]]) -> str:
+    tops = [f"{{{(a := around(text))[0]}{v}{a[1]}}}" for text, v in listed]
+    before, after = around(token)
+    return f'{{{before}{value}{after},"top_logprobs":[{",".join(tops)}]}}'
 
 
-def opening(rng: random.Random) -> str:
-    """Seven tokens that decide nothing, with 20 candidates each, as JSON."""
-    entries = []
-    for word in WORDS:
-        others = ((f" w{k}", round(-2 - rng.random(), 5)) for k in range(19))
-        listed = [(word, round(-rng.random(), 5)), *others]
-        entries.append(entry(word, listed[0][1], listed))
-    return json.dumps(entries, separators=(",", ":"))[1:-1]
+def openings(rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Seven tokens that decide nothing, with 20 candidates each, and their text."""
+    others = [f" {word}{k}" for word in WORDS for k in range(19)]
+    while True:
+        values = -np.sort(rng.exponential(5.0, (500, 7, 20)))
+        values -= np.log(np.exp(values).sum(2, keepdims=True)) + 0.01
+        said, listed = rng.integers(len(WORDS), size=(500, 7)), rng.integers(19, size=(500, 7))
+        for answer, words, starts in zip(values.round(8).tolist(), said, listed, strict=True):
+            text, entries = "", []
+            for k, (word, start, top) in enumerate(zip(words, starts, answer, strict=True)):
+                token = f" {WORDS[word]}" if k else WORDS[word]
+                text += token
+                first = 19 * ((word + start) % len(WORDS))
+                pairs = zip([token, *others[first : first + 19]], top, strict=True)
+                entries.append(entry(token, top[0], list(pairs)))
+            yield ",".join(entries), text
 
 
 def belief(cell: Cell, rng: random.Random) -> float:
@@ -66,26 +84,24 @@ def belief(cell: Cell, rng: random.Random) -> float:
 
 def answers(count: int, seed: int, truth: "Truth") -> Iterator[str]:
     """Lines of a batch output; what they say is added to the truth."""
-    rng = random.Random(seed)
-    cells, openings = CELLS, [opening(rng) for _ in range(256)]
+    rng, opening = random.Random(seed), openings(np.random.default_rng(seed))
     rest = [(f" r{k}", -7.0 - k / 10) for k in range(18)]
     for k in range(count):
-        cell = cells[k % len(cells)]
+        cell = CELLS[k % len(CELLS)]
         p = belief(cell, rng)
         chosen = FOCAL if rng.random() < p else OTHER
         names = {a: f" {a.capitalize()}" for a in (FOCAL, OTHER)}
         listed = [(names[FOCAL], math.log(0.99 * p)), (names[OTHER], math.log(0.99 * (1 - p)))]
         said = dict(listed)[names[chosen]]
-        pivot = json.dumps(entry(names[chosen], said, listed + rest), separators=(",", ":"))
-        text = json.dumps("".join(WORDS) + names[chosen])
+        before, words = next(opening)
         truth.runs[cell.index] += 1
         truth.chosen[cell.index] += chosen == FOCAL
         truth.beliefs[cell.index] += p
         yield (
-            f'{{"custom_id":"{cell.index}-{k // len(cells)}","response":{{"status_code":200,"body":'
+            f'{{"custom_id":"{cell.index}-{k // len(CELLS)}","response":{{"status_code":200,"body":'
             f'{{"id":"c{k}","model":"soak","choices":[{{"index":0,"finish_reason":"stop","message":'
-            f'{{"role":"assistant","content":{text}}},"logprobs":{{"content":['
-            f"{openings[k % 256]},{pivot}]}}}}],"
+            f'{{"role":"assistant","content":"{words}{names[chosen]}"}},"logprobs":{{"content":['
+            f"{before},{entry(names[chosen], said, listed + rest)}]}}}}],"
             f'"usage":{{"prompt_tokens":70,"completion_tokens":8}}}}}}}}\n'
         )
 
@@ -200,51 +216,72 @@ def main() -> int:
     parser.add_argument("--cluster")
     parser.add_argument("--folder", type=Path, default=Path("soak"))
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--read", action="store_true", help="the panel that `--keep` kept, again")
     options = parser.parse_args()
-    count, folder = int(options.answers), options.folder
-    raw, panel = folder / "raw", folder / "panel"
-    for old in (raw, panel):
-        shutil.rmtree(old, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "soak.jsonl").open("w") as file:
+    executor = options.cluster or options.workers
+    with (
+        (options.folder if options.read else emptied(options.folder))
+        .joinpath("again.jsonl" if options.read else "soak.jsonl")
+        .open("w") as file
+    ):
         log = Log(file)
-        with log.of("write", count):
-            truth = write(raw, count, log)
-        executor = options.cluster or options.workers
-
-        def progress(done: int, total: int, runs: int) -> None:
-            log.done = runs
-
-        with log.of("extract", count):
-            made = extract_all(raw / "*.jsonl", STUDY, panel, executor=executor, progress=progress)
-        with log.of("again", count):  # nothing is to be done: what a resumed run looks at
-            again = extract_all(raw / "*.jsonl", STUDY, panel, executor=executor)
-        assert again.kept == again.pieces
-        shards = read_panel(panel)
-        with log.of("read", count):
-            found = map_merge(counted, shards.parts, executor)
-        estimated(shards, log, count)
-        wrong = [n for n in ("runs", "chosen") if (getattr(found, n) != getattr(truth, n)).any()]
-        # Of beliefs that were written with 17 digits.
-        near = np.allclose(found.beliefs, truth.beliefs, rtol=1e-9)
-        whole = not wrong and near and found.runs.sum() == count == len(made.panel)
-        facts = {
-            "answers": count,
-            "whole": bool(whole),
-            "differ": wrong,
-            "parts": len(made.panel.parts),
-        }
-        facts |= {"raw_bytes": size(raw), "panel_bytes": size(panel)}
-        log.say(**facts)
+        if not options.read:
+            made(options.folder, int(options.answers), executor, log)
+        whole = proved(options.folder, executor, log)
         log.ended.set()
-    print(
-        f"{count:,} answers, raw {facts['raw_bytes'] / count:,.0f} bytes each, in the panel "
-        f"{facts['panel_bytes'] / count:,.0f}; all totals found: {whole}"
-    )
     if not options.keep:
-        shutil.rmtree(raw)
-        shutil.rmtree(panel)
+        emptied(options.folder, but="soak.jsonl")
     return 0 if whole else 1
+
+
+def emptied(folder: Path, but: str = "") -> Path:
+    """A folder without what an earlier soak left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in {"raw", "panel"}:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in {"truth.json", "soak.jsonl"} - {but}:
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def made(folder: Path, count: int, executor: Any, log: Log) -> None:
+    raw, panel = folder / "raw", folder / "panel"
+    with log.of("write", count):
+        truth = write(raw, count, log)
+    told = {name: values.tolist() for name, values in vars(truth).items()}
+    (folder / "truth.json").write_text(json.dumps(told | {"bytes": size(raw)}))
+
+    def progress(done: int, total: int, runs: int) -> None:
+        log.done = runs
+
+    with log.of("extract", count):
+        extract_all(raw / "*.jsonl", STUDY, panel, executor=executor, progress=progress)
+    with log.of("again", count):  # nothing is to be done: what a resumed run looks at
+        again = extract_all(raw / "*.jsonl", STUDY, panel, executor=executor)
+    assert again.kept == again.pieces
+
+
+def proved(folder: Path, executor: Any, log: Log) -> bool:
+    """Whether the panel says what was written, to the last run."""
+    told = json.loads((folder / "truth.json").read_text())
+    raw_bytes = told.pop("bytes")
+    truth = Truth(**{name: np.array(values) for name, values in told.items()})
+    count, panel = int(truth.runs.sum()), read_panel(folder / "panel")
+    with log.of("read", count):
+        found = map_merge(counted, panel.parts, executor)
+    wrong = [n for n in ("runs", "chosen") if (getattr(found, n) != getattr(truth, n)).any()]
+    # Of beliefs that were written with 17 digits.
+    near = np.allclose(found.beliefs, truth.beliefs, rtol=1e-9)
+    whole = bool(not wrong and near and len(panel) == count)
+    facts = {"answers": count, "whole": whole, "differ": wrong, "raw_bytes": raw_bytes}
+    log.say(**facts, panel_bytes=size(folder / "panel"))
+    print(
+        f"{count:,} answers, raw {raw_bytes / count:,.0f} bytes each, in the panel "
+        f"{size(folder / 'panel') / count:,.0f}; all totals found: {whole}",
+        flush=True,
+    )
+    estimated(panel, log, count)
+    return whole
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from llmdemand.core.rows.columns import (
 )
 from llmdemand.core.rows.statuses import FINAL_STATUSES, JUDGED, STATUSES, USABLE, WHOLE
 from llmdemand.core.study import Study
+from llmdemand.core.tables.places import file_system, whole_file
 from llmdemand.errors import PanelError
 
 if TYPE_CHECKING:
@@ -164,21 +165,21 @@ class Panel(OneLine):
         return pd.concat(parts).sort_values("run_id", kind="stable", ignore_index=True)
 
     def write(self, path: str | Path) -> None:
-        """Write a parquet file with the study inside its metadata."""
-        import os
+        """Write a parquet file with the study inside its metadata.
 
+        Parameters
+        ----------
+        path : path
+            Of this machine, or of a file system that fsspec knows (``s3://...``).
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         inside = json.dumps({"study": self.study.to_dict(), "provenance": self.provenance})
         metadata = {**(table.schema.metadata or {}), _METADATA: inside.encode()}
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A reader never meets half a file.
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        pq.write_table(table.replace_schema_metadata(metadata), unfinished)
-        unfinished.replace(path)
+        with whole_file(path) as file:
+            pq.write_table(table.replace_schema_metadata(metadata), file)
 
     @classmethod
     def read(cls, path: str | Path) -> Panel:
@@ -194,8 +195,6 @@ class Panel(OneLine):
 
         where, source = str(path), path
         if "://" in where:
-            from llmdemand.core.tables.places import file_system
-
             system, source = file_system(where)
         else:
             system = None

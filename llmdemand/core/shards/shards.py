@@ -264,7 +264,7 @@ def write_shards(panel: Panel, folder: str | Path, *, rows: int) -> PanelShards:
     panel : Panel
         In memory.
     folder : path
-        New, or empty.
+        New, or empty; of this machine, or of a file system that fsspec knows (``s3://...``).
     rows : int
         Most runs in a file.
 
@@ -275,13 +275,12 @@ def write_shards(panel: Panel, folder: str | Path, *, rows: int) -> PanelShards:
     """
     if rows < 1:
         raise UsageError(f"rows={rows}: expected a number of runs for each file, at least 1")
-    folder = Path(folder)
-    if folder.is_dir() and any(folder.glob("*.parquet")):
+    if files_of(folder):
         raise UsageError(f"there are parquet files in {folder}: name a new folder")
     starts = range(0, max(len(panel), 1), rows)
     for number, start in enumerate(starts, 1):
         part = panel.frame.iloc[start : start + rows].reset_index(drop=True)
-        replace(panel, frame=part).write(folder / part_name(number, len(starts)))
+        replace(panel, frame=part).write(f"{folder}/{part_name(number, len(starts))}")
     return PanelShards.open(folder)
 
 

@@ -40,6 +40,40 @@ def test_elsewhere_is_read_as_here(panel, shards):
     there.rm("/panel", recursive=True)
 
 
+def test_parts_are_written_elsewhere_too(panel):
+    import fsspec
+
+    there = fsspec.filesystem("memory")
+    found = write_shards(panel, "memory://written", rows=1000)
+    pd.testing.assert_frame_equal(found.panel().frame, panel.frame)
+    assert sorted(path.rpartition("/")[2] for path in there.ls("/written", detail=False)) == [
+        "part-00001-of-00002.parquet",
+        "part-00002-of-00002.parquet",
+    ]
+    with pytest.raises(UsageError, match="new folder"):
+        write_shards(panel, "memory://written", rows=1000)
+    there.rm("/written", recursive=True)
+
+
+@pytest.mark.parametrize("where", ["memory://half/x.parquet", "{}/x.parquet"])
+def test_half_a_file_is_never_met(tmp_path, where):
+    """Neither by readers, nor after an error."""
+    import fsspec
+
+    from llmdemand.core.tables.places import whole_file
+
+    path = where.format(tmp_path)
+    there, inside = fsspec.core.url_to_fs(path)
+    with pytest.raises(KeyError), whole_file(path) as file:
+        file.write(b"half")
+        assert not there.exists(inside)
+        raise KeyError
+    assert there.ls(inside.rpartition("/")[0]) == []
+    with whole_file(path) as file:
+        file.write(b"whole")
+    assert there.cat(inside) == b"whole"
+
+
 def test_a_torn_part_is_named(shards):
     torn = shards.parts[2].path
     with open(torn, "r+b") as file:
