@@ -43,6 +43,7 @@ FLOORS = {
         "characters mass mentions",
         "prefix",
         "agreement automaton",
+        "pivot",
         "extract tree",
         "branching final measures thoughts",
         "audit rows",
