@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.belief.equivalence import check_equivalence
     from llmdemand.belief.extract import Extractor, extract
-    from llmdemand.belief.files import extract_file, read_answers
+    from llmdemand.belief.files import extract_file, extract_files, read_answers
     from llmdemand.belief.measures.anchors import Anchors
     from llmdemand.belief.measures.coherence import check_coherence
     from llmdemand.belief.measures.similarity import by_similarity
@@ -31,20 +31,25 @@ if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response, Token
     from llmdemand.belief.tree import tree
     from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.choosing.chosen import choose_sample
+    from llmdemand.calibration.choosing.sequence import looks
     from llmdemand.calibration.debias import debias
     from llmdemand.calibration.discrepancy import discrepancy
+    from llmdemand.calibration.fitted.debiased import debias_fit
     from llmdemand.calibration.paired import paired_panel
     from llmdemand.calibration.power import effective_n
     from llmdemand.calibration.ppi import CalibrationWarning, calibrate
     from llmdemand.calibration.recalibrate import recalibrated
     from llmdemand.calibration.sample_plan import plan_sample
+    from llmdemand.calibration.samples.raking import rake
     from llmdemand.core.glossary import explain
     from llmdemand.core.menu import Alternative, Menu
     from llmdemand.core.panel import Panel
     from llmdemand.core.panels import load_panel
     from llmdemand.core.people.humans import load_humans
-    from llmdemand.core.questionnaire.checks import PriceWarning
+    from llmdemand.core.questionnaire.checking.prices import PriceWarning
     from llmdemand.core.questionnaire.prompts import Variant
+    from llmdemand.core.shards.merged import merge_panels
     from llmdemand.core.shards.shards import PanelShards, read_panel
     from llmdemand.core.starter import new_study
     from llmdemand.core.study import Study, load_study, studies
@@ -116,7 +121,7 @@ _HOMES = {
     "Panel": "core.panel",
     "PartWorths": "modeling.partworths.result",
     "Precision": "reporting.measures.precision",
-    "PriceWarning": "core.questionnaire.checks",
+    "PriceWarning": "core.questionnaire.checking.prices",
     "Prices": "simulation.cost",
     "Quantity": "modeling.quantities.quantity",
     "QuantityDemand": "modeling.numbers.quantity",
@@ -139,6 +144,7 @@ _HOMES = {
     "calibrate": "calibration.ppi",
     "check_coherence": "belief.measures.coherence",
     "check_equivalence": "belief.equivalence",
+    "choose_sample": "calibration.choosing.chosen",
     "class_numbers": "modeling.scoring.classes",
     "clogit": "modeling.models.multinomial",
     "compare": "reporting.compare",
@@ -147,6 +153,7 @@ _HOMES = {
     "conjoint": "modeling.models.conjoint",
     "cross_validate": "modeling.scoring.validation",
     "debias": "calibration.debias",
+    "debias_fit": "calibration.fitted.debiased",
     "demand_report": "reporting.own.report",
     "discrepancy": "calibration.discrepancy",
     "doctor": "simulation.doctor",
@@ -156,6 +163,7 @@ _HOMES = {
     "explain": "core.glossary",
     "extract": "belief.extract",
     "extract_file": "belief.files",
+    "extract_files": "belief.files",
     "extract_panel": "belief.rows",
     "fit_batch": "modeling.batch.batch",
     "fit_demand": "modeling.models.demand",
@@ -168,11 +176,13 @@ _HOMES = {
     "read_panel": "core.shards.shards",
     "load_study": "core.study",
     "logit": "modeling.models.logit",
+    "looks": "calibration.choosing.sequence",
     "lr_test": "modeling.inference.hypotheses",
     "market_page": "reporting.page.market",
     "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
     "new_study": "core.starter",
+    "merge_panels": "core.shards.merged",
     "nlogit": "modeling.models.nested",
     "number_precision": "modeling.models.numbers",
     "ologit": "modeling.models.numbers",
@@ -182,6 +192,7 @@ _HOMES = {
     "precision": "reporting.measures.precision",
     "prediction": "reporting.measures.prediction",
     "quantity_demand": "modeling.models.numbers",
+    "rake": "calibration.samples.raking",
     "read_answers": "belief.files",
     "read_batch": "simulation.batch",
     "read_response": "belief.readers",
@@ -244,6 +255,7 @@ __all__ = [
     "calibrate",
     "check_coherence",
     "check_equivalence",
+    "choose_sample",
     "class_numbers",
     "clogit",
     "compare",
@@ -252,6 +264,7 @@ __all__ = [
     "conjoint",
     "cross_validate",
     "debias",
+    "debias_fit",
     "demand_report",
     "discrepancy",
     "doctor",
@@ -261,6 +274,7 @@ __all__ = [
     "explain",
     "extract",
     "extract_file",
+    "extract_files",
     "extract_panel",
     "fit_batch",
     "fit_demand",
@@ -271,8 +285,10 @@ __all__ = [
     "load_panel",
     "load_study",
     "logit",
+    "looks",
     "lr_test",
     "market_page",
+    "merge_panels",
     "mixlogit",
     "mnlogit",
     "new_study",
@@ -285,6 +301,7 @@ __all__ = [
     "precision",
     "prediction",
     "quantity_demand",
+    "rake",
     "read_answers",
     "read_batch",
     "read_panel",

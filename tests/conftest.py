@@ -323,6 +323,19 @@ def synthetic_panel():
     return simulate(load_study("pampers"), "synthetic", runs=30, seed=7)
 
 
+@pytest.fixture(scope="session")
+def dask_client():
+    """Of a cluster of two processes of this machine; tests may kill them, others come."""
+    from distributed import Client, LocalCluster
+
+    two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        LocalCluster(**two, dashboard_address=None, host="127.0.0.1") as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
 @pytest.fixture
 def run_in(monkeypatch, capsys):
     """Run a command in a folder: exit code, standard output, standard error."""

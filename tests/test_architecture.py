@@ -53,7 +53,7 @@ FLOORS = {
     "modeling": [
         "arrays printed spelled verbatim",
         "sample likelihood outcomes",
-        "substitution",
+        "runs substitution",
         "optimum",
         "batch",
         "variance",
@@ -84,8 +84,10 @@ FLOORS = {
         "checks",
         "estimates",
         "figures fits",
+        "proxies",
         "prompts",
         "calibrated debias discrepancy",
+        "choosing fitted tuned",
         "ppi sample_plan",
         "recalibrate",
     ],
@@ -109,7 +111,7 @@ FLOORS = {
     "cli": [
         "options output",
         "app reports",
-        "measures own",
+        "measures own parts shards",
         "batches first lab panels people readers runs stores studies",
         "analyses plans",
     ],

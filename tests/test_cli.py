@@ -52,7 +52,11 @@ def test_results_of_another_study_or_model_are_not_overwritten(run, tmp_path):
 
 def test_the_page_knows_the_store_of_its_own_run(run, tmp_path):
     arguments = ("replicate", "pampers", "--backend", "synthetic", "--runs", 2, "--out", "out")
-    assert run(*arguments)[0] == 0
+    code, out, _ = run(*arguments, "--json")
+    found = json.loads(out)
+    (report,) = found["reports"]
+    assert code == 0 and report["runs"] == 32 and "Demand falls" in report["verdict"]
+    assert all((tmp_path / place).exists() for place in found["files"].values())
     text = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "was not at hand" not in text and "candidates listed at the pivot" in text
 

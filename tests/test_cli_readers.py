@@ -32,7 +32,7 @@ def test_a_sheet_goes_out_and_comes_back(run, tmp_path):
     frame = Panel.read(tmp_path / "new.parquet").frame
     assert frame["label_probability"].dropna().eq(40 / 480).all()
     code, out, _ = run("label", "import", "panel.parquet", "sheet.csv", "--json")
-    assert code == 0 and json.loads(out)[0]["answers"] == 40
+    assert code == 0 and json.loads(out)["agreement"][0]["answers"] == 40
 
 
 def test_a_judge_is_priced_and_then_asked(run, tmp_path, fake_server, complete, monkeypatch):
@@ -50,6 +50,12 @@ def test_a_judge_is_priced_and_then_asked(run, tmp_path, fake_server, complete, 
     )
     assert code == 0 and "480 runs: read 480" in out
     assert "the judge chose the option that it was shown first in" in out
+    code, out, _ = run(
+        *("judge", "panel.parquet", *who, "--token-prices", "1,1", "--out", "j.parquet", "--json")
+    )
+    found = json.loads(out)
+    assert found["readings"] == {"read": 480} and found["estimate"]["asked"] == 0
+    assert found["files"] == {"panel": "j.parquet", "responses": "j.responses.sqlite"}
     panel = Panel.read(tmp_path / "j.parquet")
     assert panel.provenance["final_reader"] == "judge"
     asked = len(fake_server.requests)

@@ -59,6 +59,9 @@ class CalibratedDemand(OneLine, Calibrated):
         Whose answers chose prompt and model, as stated.
     moments : Moments
         The data.
+    proxies : pandas.DataFrame or None
+        Weights of several models or strata, where there are such: ``lambda, se, rho``, and how
+        many humans each alone would be worth.
     """
 
     @property
@@ -175,23 +178,22 @@ class CalibratedDemand(OneLine, Calibrated):
 
     def to_latex(self) -> str:
         """The table of the four estimates, for booktabs."""
-        shown = self.table[["estimate", "se", "lower", "upper", "respondents"]]
-        lines = [
-            rf"{name} & {r.estimate:.4f} & {r.se:.4f} & [{r.lower:.4f}, {r.upper:.4f}] & "
-            rf"{int(r.respondents)} \\"
-            for name, r in shown.iterrows()
+        from llmdemand.modeling.tables.table import Cell, Table
+
+        level = f"{100 * (1 - self.alpha):g} % interval"
+        rows = [
+            (
+                str(name),
+                [
+                    Cell(f"{r.estimate:.4f}"),
+                    Cell(f"{r.se:.4f}"),
+                    Cell(f"[{r.lower:.4f}, {r.upper:.4f}]"),
+                    Cell(f"{int(r.respondents)}"),
+                ],
+            )
+            for name, r in self.table.iterrows()
         ]
-        return "\n".join(
-            [
-                r"\begin{tabular}{lrrrr}",
-                r"\toprule",
-                rf" & estimate & SE & {100 * (1 - self.alpha):g}\,\% interval & respondents \\",
-                r"\midrule",
-                *lines,
-                r"\bottomrule",
-                r"\end{tabular}",
-            ]
-        )
+        return Table(["estimate", "SE", level, "respondents"], [rows]).to_latex()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The four estimates with their intervals; naive pooling, a warning, is hollow."""

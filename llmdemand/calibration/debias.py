@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["Debiased", "Tuning", "debias"]
+__all__ = ["Debiased", "Tuning", "common_design", "debias", "estimated", "sides_of"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,8 +210,8 @@ def debias(
     check_options("tuned", alpha, reps, seed, prompt_chosen_on)
     says: list[str] = []
     llm = belief_rows(beliefs, "logit", cluster, focal, reading, says)
-    joined, h, pool, asked = _sides(humans, llm, outcome, belief, cluster, list(on), na, says)
-    design = _design(statistic, h, pool, joined, list(on))
+    joined, h, pool, asked = sides_of(humans, llm, outcome, belief, cluster, list(on), na, says)
+    design = common_design(statistic, h, pool, joined, list(on))
     theta_n, gamma_n, gamma_pool = (
         numbers(statistic, rows, column, what, weights)
         for rows, column, what, weights in (
@@ -236,7 +236,7 @@ def debias(
     laws = compare_laws(*joined.told, _names(joined), reps=reps, seed=seed)
     if laws.p < WARN:
         warnings.warn(laws.warning, CalibrationWarning, stacklevel=2)
-    table, cov, omega, df = _estimate((theta_n, gamma_n, gamma_pool), parts, h.people, tune, alpha)
+    table, cov, omega, df = estimated((theta_n, gamma_n, gamma_pool), parts, h.people, tune, alpha)
     if prompt_chosen_on is None:
         says.append(NOT_STATED)
     found = Evidence(
@@ -271,7 +271,7 @@ def _same(statistic: Statistic, influence: Statistic) -> None:
         raise UsageError("give weights to both statistic and influence, or to neither")
 
 
-def _sides(
+def sides_of(
     humans: pd.DataFrame,
     llm: pd.DataFrame,
     outcome: str,
@@ -308,7 +308,7 @@ def _sides(
     return joined, Rows(h, who[0], joined.cell_h), Rows(p, who[1], joined.cell_p), asked
 
 
-def _design(
+def common_design(
     statistic: Statistic, h: Rows, pool: Rows, joined: Joined, on: list[str]
 ) -> Array | None:
     """The humans' design; refused where the pool's is another and the statistic has no weights."""
@@ -352,7 +352,7 @@ def _names(joined: Joined) -> list[str]:
     ]
 
 
-def _estimate(
+def estimated(
     values: Sequence[pd.Series[float]],
     parts: tuple[Array, Array, Array],
     n: int,

@@ -16,14 +16,7 @@ from llmdemand.calibration.target import Target
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import LOGIT
-from llmdemand.modeling.quantities import (
-    curves,
-    effects,
-    pricing,
-    responses,
-    welfare,
-    worth,
-)
+from llmdemand.modeling.models.asking import Questions
 from llmdemand.modeling.sample.designs import Design
 
 if TYPE_CHECKING:
@@ -33,7 +26,7 @@ __all__ = ["Calibrated", "Calibration", "LogitFit"]
 
 
 @dataclass(frozen=True)
-class LogitFit:
+class LogitFit(Questions):
     """Coefficients of a logit with their covariance, of which every demand quantity can be asked.
 
     Attributes
@@ -66,16 +59,6 @@ class LogitFit:
     kernel = LOGIT
     converged = True
     quiet = ()
-
-    shares = responses.shares
-    elasticity = responses.elasticity
-    marginal_effects = effects.marginal_effects
-    diversion = responses.diversion
-    demand_curve = curves.demand_curve
-    simulate = curves.simulate
-    willingness_to_pay = worth.willingness_to_pay
-    consumer_surplus = welfare.consumer_surplus
-    optimal_price = pricing.optimal_price
 
     @property
     def bse(self) -> pd.Series[float]:
@@ -117,7 +100,7 @@ class Calibration:
         Before it was brought to 0 or more, and to where the objective stays concave; NaN where
         belief does not vary.
     rule : str
-        ``tuned``, ``aipw`` or ``fixed``.
+        ``tuned``, ``aipw``, ``fixed``; ``jointly`` or ``by stratum``, with several weights.
     rho : float
         PPI correlation of the target (of the humans' contributions to it with outcome and with
         belief), less what tuning gains from noise: ``1 - (1 - rho_raw^2)(n - 1)/(n - 2)``.
@@ -130,7 +113,8 @@ class Calibration:
         calibrated one, both with the derivative of the target at the humans' estimate, less what
         tuning costs (`llmdemand.calibration.moments.tuning.effective`). It may be below n.
     weights : int
-        How many weights were tuned to these humans: 1, or 0 where lambda is 0 or was given.
+        How many weights were tuned to these humans: 1, or 0 where lambda is 0 or was given; of
+        several models or strata as many as have one.
     table : pandas.DataFrame
         ``lambda``, ``rho``, ``n_eff`` and ``humans saved``, with ``estimate, lower, upper``. The
         interval of rho is Fisher's, with a jackknife's error and a t law; that of n_eff follows
@@ -174,6 +158,7 @@ class Calibrated(LogitFit):
     alpha: float
     prompt: Prompt | None
     moments: Moments = field(repr=False)
+    proxies: pd.DataFrame | None = None
 
     @property
     def lam(self) -> float:

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from llmdemand.calibration.calibrated import CalibratedDemand
-from llmdemand.calibration.checks.assumptions import Evidence, assumptions
-from llmdemand.calibration.checks.laws import WARN, SameLaw, compare_laws
-from llmdemand.calibration.checks.leakage import Leak, leak
 from llmdemand.calibration.checks.options import (
-    BALANCE,
-    PRICE_ONLY,
     CalibrationWarning,
     Lam,
     Prompt,
     check_options,
-    few_humans,
 )
-from llmdemand.calibration.checks.population import imbalance
-from llmdemand.calibration.estimates import Calibration
-from llmdemand.calibration.fits import fit_of, llm_only, pooled, table_of
 from llmdemand.calibration.moments.moments import Moments
-from llmdemand.calibration.moments.tuning import (
-    FEW,
-    Contributions,
-    effective,
-    intervals,
-    lost,
-    widened,
-)
 from llmdemand.calibration.prompts import best_prompt, check_prompts
+from llmdemand.calibration.proxies.gathered import gathered
+from llmdemand.calibration.proxies.joint import check_proxies, jointly
 from llmdemand.calibration.samples.entries import Model
+from llmdemand.calibration.samples.raking import Margins
 from llmdemand.calibration.samples.samples import pair
+from llmdemand.calibration.samples.surveyed import Survey
 from llmdemand.calibration.target import Target, TargetName
+from llmdemand.calibration.tuned.calibrating import calibrate_moments
 from llmdemand.core.panel import Panel
 from llmdemand.modeling.outcomes.frames import Reading
 
@@ -48,7 +33,7 @@ __all__ = ["CalibrationWarning", "calibrate", "calibrate_moments"]
 
 def calibrate(
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
+    beliefs: pd.DataFrame | Panel | Mapping[str, pd.DataFrame | Panel],
     formula: str = "choice ~ price",
     *,
     target: TargetName = "price",
@@ -67,6 +52,12 @@ def calibrate(
     na: Literal["raise", "drop"] = "raise",
     prompt_chosen_on: Prompt | None = None,
     prompts: Sequence[str] | None = None,
+    proxies: Sequence[str] | None = None,
+    weights: str | None = None,
+    strata: str | None = None,
+    psu: str | None = None,
+    probability: str | None = None,
+    margins: Margins | None = None,
     reading: Reading | None = None,
     alpha: float = 0.05,
     reps: int = 999,
@@ -82,7 +73,8 @@ def calibrate(
         holds the LLM's belief for that respondent and price.
     beliefs : Panel or pandas.DataFrame
         The LLM's answers as the same respondents, from which each human gets the mean of their
-        own, and as further respondents, the pool. Of a `Panel` see `reading`.
+        own, and as further respondents, the pool. Of a `Panel` see `reading`. A mapping of names
+        to tables or panels of several models takes them as joint proxies.
     formula : str
         ``"choice ~ price"``; all variables must be on both sides. For ``clogit`` in parts, as
         ``"choice ~ price + wait | income"``.
@@ -121,6 +113,26 @@ def calibrate(
     prompts : sequence of str, optional
         Columns of beliefs, one for each prompt (or model) that was tried: the best for the target
         is chosen here, by cross-fitting, so that no human's answer chooses their own belief.
+    proxies : sequence of str, optional
+        Columns of beliefs of several models or prompts that are used together, each with a lambda
+        of its own; a weight is tuned for each, and costs what tuning costs.
+    weights : str, optional
+        Column of the humans' sampling weights. The pool is weighted by its own column of that
+        name; without one it is taken for a sample of the population.
+    strata : str, optional
+        Column of strata on both sides, each with a lambda of its own; the pool is weighted to the
+        humans' strata, and errors are those within them. Not for ``design="sampled"``.
+    psu : str, optional
+        Column of what humans belong to (stores, households; primary sampling units): errors are
+        clustered by it, with t laws of as many clusters. Also of the beliefs where they have it.
+    probability : str, optional
+        Column of the humans with the probability at which each was selected, from everybody in
+        the beliefs (`plan_sample` with ``choose=...``): inverse-probability weights, and the pool
+        is everybody (design-based supervised learning, Egami et al. 2023, arXiv 2306.04746).
+    margins : mapping, optional
+        What is known of the population by column of the humans, ``{"age": {"young": 0.3, "old":
+        0.7}}``: humans are raked to it, and errors are those of raked estimates
+        (`llmdemand.calibration.samples.raking.rake`).
     reading : str, optional
         Of a panel: ``final``, belief corrected by the choice of the whole answer, which may leave
         [0, 1], of all its rows (where some are unread, the share among the others at the same
@@ -140,7 +152,8 @@ def calibrate(
     ------
     DesignError
         Outcomes other than 0/1, beliefs outside [0, 1], humans without a belief of their own,
-        respondents that are not on both sides or under other names, an LLM that was asked by
+        respondents that are not on both sides or under other names, weights that are not above
+        zero, strata of one side alone, proxies that say the same, an LLM that was asked by
         other prompts or models on the two sides, no LLM respondents beyond the humans, cells
         with fewer than 2 respondents, separated humans, no finite estimate.
     UsageError
@@ -151,8 +164,9 @@ def calibrate(
     CalibrationWarning
         If belief does not vary between respondents of a price (it then saves nobody), the two
         sides' beliefs differ in distribution or mean so much that they are hardly samples of
-        one population, belief is more spread among the humans than the pool allows (a leak), or
-        there are fewer than 30 humans.
+        one population, belief is more spread among the humans than the pool allows (a leak),
+        there are fewer than 30 humans (or clusters, or equally weighted people whom they are
+        worth), or some answer hardly occurs.
 
     Notes
     -----
@@ -180,25 +194,32 @@ def calibrate(
     True
     """
     check_options(lam, alpha, reps, seed, prompt_chosen_on)
-    columns = [belief] if prompts is None else check_prompts(prompts, prompt_chosen_on)
-    tried = {
-        column: pair(
-            humans,
-            beliefs,
-            formula,
-            model=model,
-            cluster=cluster,
-            belief=column,
-            case=case,
-            alternative=alternative,
-            base=base,
-            focal=focal,
-            na=na,
-            reading=reading,
-        )
-        for column in columns
+    survey, notes = Survey(weights, strata, psu, probability, margins), list[str]()
+    survey.check(design)
+    common: dict[str, Any] = {
+        "model": model,
+        "cluster": cluster,
+        "case": case,
+        "alternative": alternative,
+        "focal": focal,
+        "na": na,
+        "reading": reading,
     }
-    pairs, notes = tried[columns[0]], list[str]()
+    corrected = False
+    if isinstance(beliefs, Mapping):
+        proxies, corrected = [*map(str, beliefs)] if proxies is None else proxies, True
+        beliefs = gathered(beliefs, humans, formula, notes, belief=belief, **common)
+        common["reading"] = None
+    columns = (
+        check_proxies(proxies, prompts, lam)
+        if proxies is not None
+        else [belief]
+        if prompts is None
+        else check_prompts(prompts, prompt_chosen_on)
+    )
+    more = {"base": base, "survey": survey, "corrected": corrected, **common}
+    tried = {c: pair(humans, beliefs, formula, belief=c, **more) for c in columns}
+    pairs, joint, told = tried[columns[0]], None, None
     asked = Target.of(
         target, at, price, focal, attribute, pairs.design, list(pairs.fit.params.index)
     )
@@ -206,6 +227,9 @@ def calibrate(
         pairs, said = best_prompt(tried, asked, design, seed)
         prompt_chosen_on = "cross-fitted"
         notes.append(said)
+    if proxies is not None or (strata is not None and lam == "tuned"):
+        pairs, stated, joint = jointly(tried, asked, design)
+        told = Moments(stated, design)
     return calibrate_moments(
         Moments(pairs, design),
         asked,
@@ -215,172 +239,6 @@ def calibrate(
         reps=reps,
         seed=seed,
         notes=tuple(notes),
+        told=told,
+        joint=joint,
     )
-
-
-def calibrate_moments(
-    moments: Moments,
-    target: Target,
-    *,
-    lam: Lam = "tuned",
-    prompt: Prompt | None = None,
-    alpha: float = 0.05,
-    reps: int = 999,
-    seed: int = 1,
-    notes: tuple[str, ...] = (),
-    told: Moments | None = None,
-) -> CalibratedDemand:
-    """Calibrate data that are joined already; parameters as in `calibrate`.
-
-    `told` are the same people with the beliefs that the LLM stated, where those that calibrate were
-    made from them: what is checked of an LLM is checked of those.
-    """
-    if not moments.sampled:
-        moments.check_cells()
-    _ = moments.share  # an impossible design is refused before anything is computed
-    pairs = moments.pairs
-    n, more = pairs.humans.respondents, pairs.pool.respondents
-    plain = moments.solve(moments.parts(0.0), "from the humans alone")
-    scores = moments.scores(plain)
-    alone = fit_of(moments, moments.parts(0.0), plain, scores.meat(0.0), n - 1, "humans only")
-    direction = np.linalg.solve(
-        np.linalg.inv(moments.bread(moments.parts(0.0), plain)), target.gradient(alone)
-    )
-    found = Contributions(*scores.along(direction))
-    says = [*notes, *pairs.dropped]
-    tuning = _tuning(found, lam, moments.most(plain), alpha, says)
-    value, weights = tuning.lam, tuning.weights
-    parts = moments.parts(value)
-    params = moments.solve(parts, "from the calibrated cell means")
-    meat = (moments.scores(params) if moments.sampled else scores).meat(value)
-    fit = fit_of(moments, parts, params, meat * widened(n, weights), lost(n, weights), "calibrated")
-    fits = {
-        "humans only": alone,
-        "LLM only": llm_only(moments, scores),
-        "calibrated": fit,
-        "naive pooling": pooled(moments, scores),
-    }
-    table, ci = table_of(fits, target, n, more, alpha)
-    stated = moments if told is None else told
-    stated_scores = scores if told is None else stated.scores(plain)
-    laws = compare_laws(
-        *stated.told,
-        stated.row_names,
-        direction=stated.moves(direction),
-        reps=reps,
-        seed=seed,
-    )
-    balance = imbalance(stated, stated_scores, plain)
-    leaked = leak(Contributions(*stated_scores.along(direction)), reps=reps, seed=seed)
-    _warn(found, balance, laws, leaked, n)
-    evidence = Evidence(
-        n,
-        len(pairs.humans.cell),
-        pairs.cluster,
-        pairs.dropped,
-        moments.asked_design,
-        float(np.sqrt(moments.spread(pairs.humans))),
-        balance,
-        laws,
-        pairs.asked,
-        leaked,
-        prompt,
-    )
-    return CalibratedDemand(
-        fit.params,
-        fit.cov,
-        fit.df,
-        fit.design,
-        fit.frame,
-        fit.weights,
-        pairs.outcome,
-        table=table,
-        target=target,
-        tuning=tuning,
-        fits=fits,
-        assumptions=assumptions(evidence),
-        imbalance=balance,
-        laws=laws,
-        leak=leaked,
-        notes=tuple(dict.fromkeys(says)),
-        ci=ci,
-        alpha=alpha,
-        prompt=prompt,
-        moments=moments,
-    )
-
-
-def _tuning(
-    found: Contributions, lam: Lam, most: float, alpha: float, says: list[str]
-) -> Calibration:
-    """lambda, what it brought, and how sure that is; what has to be said of it."""
-    n, more, raw = found.n, len(found.pool), found.best
-    value, rule = _lam(lam, raw, n, more, most)
-    if found.flat:
-        says.append("belief does not vary between respondents of a price: it saves no humans")
-    elif rule == "tuned" and raw < 0:
-        says.append(
-            f"lambda was {raw:.3g} and is brought to 0: belief goes against the answers, and the "
-            "estimate is that of humans alone"
-        )
-    elif rule == "tuned" and raw > most:
-        says.append(
-            f"lambda was {raw:.3g} and is brought to {value:.3g}: beyond, a maximum is not "
-            "guaranteed with design='sampled'"
-        )
-    elif rule == "tuned" and raw > 1:
-        says.append(
-            f"lambda is {raw:.3g}: beliefs vary less than the answers that they predict, and are "
-            "stretched; the objective is concave at any lambda where both sides share cells"
-            if most == np.inf
-            else f"lambda is {raw:.3g}: beliefs vary less than the answers that they predict"
-        )
-    weights = int(rule == "tuned" and value > 0)
-    ratio = found.ratio(value)
-    n_eff = effective(n, ratio) if weights else n * ratio
-    rho = found.corrected_rho
-    return Calibration(
-        value,
-        raw,
-        rule,
-        rho,
-        found.rho,
-        n,
-        more,
-        n_eff,
-        weights,
-        intervals(found, value, rule, n_eff, rho, most, alpha),
-        found.law,
-    )
-
-
-def _lam(lam: Lam, raw: float, n: int, more: int, most: float) -> tuple[float, str]:
-    if lam == "tuned":
-        return (float(min(max(raw, 0.0), most)) if np.isfinite(raw) else 0.0), "tuned"
-    if lam == "aipw":
-        return more / (n + more), "aipw"
-    return float(lam), "fixed"
-
-
-def _warn(found: Contributions, balance: float, laws: SameLaw, leaked: Leak, n: int) -> None:
-    """Warn the caller of `calibrate` of what may make the result wrong."""
-    said = []
-    if found.flat:
-        said.append(PRICE_ONLY)
-    if balance < BALANCE and laws.p >= WARN:
-        said.append(
-            "the LLM's beliefs for the humans and for its further respondents differ by more than "
-            f"chance (p = {balance:.2g}): the two are hardly samples of one population, and the "
-            "calibrated estimate leans on the assumption that they are; compare their covariates"
-        )
-    if laws.p < WARN:
-        said.append(laws.warning)
-    if leaked.warned:
-        said.append(
-            "belief may know the answers of these humans (a leak, or a prompt that was tuned on "
-            f"them): {leaked.evidence}"
-        )
-    if n < FEW:
-        said.append(few_humans(n))
-    for text in said:
-        warnings.warn(text, CalibrationWarning, stacklevel=4)

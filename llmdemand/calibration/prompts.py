@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmdemand.calibration.estimates import LogitFit
-from llmdemand.calibration.fits import fit_of
-from llmdemand.calibration.moments.moments import Moments
+from llmdemand.calibration.proxies.joint import contributions
 from llmdemand.calibration.samples.samples import Pairs
 from llmdemand.calibration.target import Target
 from llmdemand.errors import UsageError
@@ -73,12 +71,17 @@ def best_prompt(
     """
     names = list(pairs)
     base = pairs[names[0]]
+    if base.survey is not None:
+        raise UsageError(
+            "prompts=[...] are chosen among people who count alike, without weights, strata and "
+            "clusters: take them together with proxies=[...]"
+        )
     n = base.humans.respondents
     folds = min(FOLDS, n // 2)
     if folds < 2:
         raise UsageError(f"{n} humans: prompts are chosen by cross-fitting, which needs at least 4")
     fold = np.random.default_rng(seed).permutation(n) % folds
-    parts = _contributions(pairs, target, design)
+    parts = contributions(list(pairs.values()), target, design)
     chosen = [_best(parts, fold != k) for k in range(folds)]
     human, pool = _mixed([pairs[name] for name in names], fold, chosen, design == "sampled")
     told = {names[k]: chosen.count(k) for k in dict.fromkeys(chosen)}
@@ -86,26 +89,6 @@ def best_prompt(
     found = replace(base.with_beliefs(human, pool), told=most.told, asked=most.asked)
     said = ", ".join(f"{name!r} in {count}" for name, count in told.items())
     return found, f"of {len(names)} prompts {said} of {folds} folds, chosen by the other humans"
-
-
-def _contributions(
-    pairs: Mapping[str, Pairs], target: Target, design: str | Mapping[Any, float]
-) -> list[tuple[Array, Array, Array]]:
-    """Contributions to the target under each prompt, at the humans' estimate."""
-    found, direction, plain = [], None, None
-    for one in pairs.values():
-        moments = Moments(one, design)
-        if direction is None:
-            if not moments.sampled:
-                moments.check_cells()
-            parts = moments.parts(0.0)
-            plain = moments.solve(parts, "from the humans alone")
-            meat = moments.scores(plain).meat(0.0)
-            alone: LogitFit = fit_of(moments, parts, plain, meat, 1.0, "humans only")
-            direction = moments.bread(parts, plain) @ target.gradient(alone)
-        assert plain is not None
-        found.append(moments.scores(plain).along(direction))
-    return found
 
 
 def _best(parts: list[tuple[Array, Array, Array]], train: Any) -> int:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
+from llmdemand.calibration.choosing.chosen import ChosenSample, chosen_or_none
 from llmdemand.calibration.power import Mix, best_mix, effective_n, least_rho, llm_needed
 from llmdemand.core.line import OneLine
+from llmdemand.core.panel import Panel
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class SamplePlan(OneLine):
         What is estimated, in words.
     gamma : float
         Cost of an LLM respondent over that of a human.
+    choice : ChosenSample or None
+        Whom to ask, where a pool was given to choose from.
     """
 
     table: pd.DataFrame
@@ -71,6 +75,7 @@ class SamplePlan(OneLine):
     target: str
     gamma: float
     assurance: float | None = None
+    choice: ChosenSample | None = None
 
     def verdict(self) -> str:
         """Whether the LLM pays, in a sentence."""
@@ -102,7 +107,8 @@ class SamplePlan(OneLine):
     def summary(self) -> str:
         """Verdict and table."""
         shown = self.table.to_string(float_format=lambda v: f"{v:,.5g}", na_rep="-")
-        return f"Sample plan for the {self.target}\n{self.verdict()}\n\n{shown}"
+        whom = "" if self.choice is None else f"\n{self.choice.verdict()}"
+        return f"Sample plan for the {self.target}\n{self.verdict()}{whom}\n\n{shown}"
 
     def __str__(self) -> str:
         return self.summary()
@@ -131,6 +137,8 @@ def plan_sample(
     budget: float | None = None,
     assurance: float = 0.8,
     fewest: int = 30,
+    choose: pd.DataFrame | Panel | None = None,
+    seed: int = 1,
 ) -> SamplePlan:
     """Plan a sample of humans and language-model respondents.
 
@@ -155,6 +163,12 @@ def plan_sample(
         what is likely, and falls short half of the time.
     fewest : int
         Humans at the least: with fewer than about 30 intervals from t laws are a hope.
+    choose : Panel or pandas.DataFrame, optional
+        Beliefs of those who may be asked, a row for each respondent and price: the plan's humans
+        are chosen from it (`llmdemand.calibration.choosing.chosen.choose_sample`), with the
+        probabilities that ``calibrate(..., probability=...)`` needs.
+    seed : int
+        Of that choice.
 
     Returns
     -------
@@ -256,6 +270,7 @@ def plan_sample(
         "target" if pilot is None else pilot.target.label,
         cost_llm / cost_human,
         assured,
+        chosen_or_none(pilot, choose, best.humans, seed),
     )
 
 

@@ -11,22 +11,27 @@ from llmdemand.cli import (
     stores,
     studies,
 )
-from llmdemand.cli.analyses import conjoint
+from llmdemand.cli.analyses import comparison, conjoint, fits, replication
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
+from llmdemand.cli.shards import merge
 
 __all__ = [
     "app",
     "batches",
+    "comparison",
     "conjoint",
+    "fits",
     "installation",
     "lab",
     "main",
+    "merge",
     "panels",
     "people",
     "plans",
     "readers",
+    "replication",
     "runs",
     "similarity",
     "stores",

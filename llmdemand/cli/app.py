@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from llmdemand.errors import LLMDemandError
 
@@ -36,6 +36,22 @@ class Command(TyperCommand):
             )
 
 
+# The commands as a study goes through them; what is not named comes last.
+_ORDER = (
+    "doctor model explain studies replicate simulate probe batch extract audit judge label store "
+    "similarity fit compare conjoint plan calibrate lab"
+).split()
+
+
+class Commands(TyperGroup):
+    """The commands in the order of a study."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names, in order."""
+        place = {name: k for k, name in enumerate(_ORDER)}
+        return sorted(super().list_commands(ctx), key=lambda name: place.get(name, len(place)))
+
+
 class App(typer.Typer):
     """Commands that show their examples whole."""
 
@@ -45,6 +61,7 @@ class App(typer.Typer):
 
 
 app = App(
+    cls=Commands,
     help="Demand estimation with language models: what they say, and how sure they were.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -25,7 +25,7 @@ from llmdemand.cli.options import (
     study_of,
 )
 from llmdemand.cli.options import extra_body as read_extra_body
-from llmdemand.cli.output import print_json, refuse_overwriting, say, statuses
+from llmdemand.cli.output import panel_facts, print_json, refuse_overwriting, say, statuses
 from llmdemand.errors import PanelError
 
 batch = App(help="Batch files for OpenAI or `vllm run-batch`.")
@@ -50,6 +50,7 @@ def write(
     runs: Runs = None,
     seed: Seed = 1,
     shard: Annotated[int, typer.Option("--shard", help="Most requests per file.")] = 50_000,
+    as_json: AsJson = False,
     shards: Annotated[
         int | None, typer.Option("--shards", help="Files, in place of requests per file.")
     ] = None,
@@ -73,6 +74,10 @@ def write(
         reasoning_effort=reasoning_effort,
         extra_body=read_extra_body(extra_body),
     )
+    if as_json:
+        files = {"folder": str(folder), "requests": [str(file) for file in found.files]}
+        print_json({"requests": found.requests, "stored": found.stored, "files": files})
+        return
     if not found.files:
         say(f"all {found.stored:,} answers are in {folder}: nothing to write")
         return
@@ -122,6 +127,7 @@ def read(
     if isinstance(found.panel, Panel) and len(found.panel):
         found.panel.write(path)
     if as_json:
+        written = {"panel": path} if len(found.panel) else {}
         print_json(
             {
                 "answered": found.answered,
@@ -130,6 +136,7 @@ def read(
                 "foreign": found.foreign,
                 "unreadable": found.unreadable,
                 "missing": list(found.missing),
+                **panel_facts(found.panel, **written),
             }
         )
         return

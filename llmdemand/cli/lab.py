@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,6 +84,9 @@ def lab(
     from llmdemand.lab.registry import EXPERIMENTS, experiment
 
     if name is None:
+        if as_json:
+            print_json([{"name": x.name, "question": x.question} for x in EXPERIMENTS.values()])
+            return
         for one in EXPERIMENTS.values():
             say(f"{one.name:<14}{one.question}")
         return
@@ -121,10 +125,17 @@ def lab(
         expected = respondent.estimate(wanted, seed, price_list(prices))
         message = f"{chosen.name}: {expected}"
         if dry_run:
-            say(message)
+            if as_json:
+                print_json({"experiment": chosen.name, "estimate": asdict(expected)})
+            else:
+                say(message)
             return
         err().print(message, highlight=False)
     elif dry_run:
+        if as_json:
+            asked_of = {"judge": judge, "texts": 0 if judge is None else _texts()}
+            print_json({"experiment": chosen.name, "estimate": None, **asked_of})
+            return
         asked = "asks nobody" if judge is None else f"asks {judge} to read {_texts()} answers"
         say(f"{chosen.name}: {asked}, its answers are shipped")
         return
@@ -132,7 +143,8 @@ def lab(
     files = () if folder is None else result.save(folder)
     if as_json:
         tables = {k: records(t) for k, t in result.tables.items()}
-        print_json({"holds": result.holds, "verdict": result.verdict, "tables": tables})
+        facts = {"holds": result.holds, "verdict": result.verdict, "tables": tables}
+        print_json({**facts, "files": [str(path) for path in files]})
         return
     _show(result)
     for path in files:

@@ -155,7 +155,22 @@ Early = Annotated[
     typer.Option("--early", help="local: first tokens; a choice settled there is never final."),
 ]
 
-
+Read = Annotated[
+    str | None,
+    typer.Option(
+        "--reading",
+        help="Whose choice: [b]final[/b], of the whole answer (belief is corrected by it), or "
+        "[b]pivot[/b]; by default final where whole answers are there.",
+    ),
+]
+SmallSample = Annotated[
+    str,
+    typer.Option("--ssc", help="Small-sample factor: stata, sandwich, fixest or none."),
+]
+Separation = Annotated[
+    str,
+    typer.Option("--separation", help="Where estimates are infinite: warn, raise or firth."),
+]
 Thinking = Annotated[
     tuple[str, str] | None,
     typer.Option(help="Tags between which the model thinks before it answers."),
@@ -163,7 +178,6 @@ Thinking = Annotated[
 ThinkingOpen = Annotated[
     bool, typer.Option("--thinking-open", help="Answers begin within a thought.")
 ]
-
 
 MeasureName = Annotated[
     str | None,

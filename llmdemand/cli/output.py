@@ -73,19 +73,35 @@ def print_json(value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """JSON types: not-a-number is null, infinities are the strings inf and -inf."""
+    """JSON types: what is missing is null, infinities are the strings inf and -inf."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if isinstance(value, float):
         return None if value != value else value if abs(value) < float("inf") else str(value)
-    return value
+    if hasattr(value, "tolist"):  # numbers and arrays of numpy
+        return _plain(value.tolist())
+    if str(value) in ("<NA>", "NaT"):
+        return None if not isinstance(value, str) else value
+    return str(value) if isinstance(value, Path) or hasattr(value, "isoformat") else value
 
 
 def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows as dictionaries."""
     return frame.astype(object).to_dict("records")
+
+
+def panel_facts(panel: Panel, /, **files: Path) -> dict[str, Any]:
+    """What ``--json`` says of a panel that was written: its runs by status, and the files."""
+    return {
+        "study": panel.study.name,
+        "measure": panel.study.measure,
+        "runs": len(panel),
+        "usable": len(panel.usable),
+        "statuses": {str(status): int(n) for status, n in panel.statuses.items()},
+        "files": {name: str(path) for name, path in files.items()},
+    }
 
 
 def statuses(panel: Panel) -> str:

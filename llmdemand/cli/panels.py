@@ -1,4 +1,4 @@
-"""Commands on panels: ``fit``, ``extract``, ``audit``, ``compare``."""
+"""Commands that read answers and beliefs: ``extract``, ``audit``."""
 
 from __future__ import annotations
 
@@ -16,35 +16,22 @@ from llmdemand.cli.options import (
     PanelPath,
     RespondentId,
     Respondents,
-    Seed,
-    StorePath,
     Thinking,
     ThinkingOpen,
-    pairs,
     study_of,
 )
 from llmdemand.cli.output import (
-    command_line,
     counting,
     err,
     out,
+    panel_facts,
     print_json,
     records,
-    refuse_other_study,
     refuse_overwriting,
     say,
     statuses,
-    warnings_as_lines,
 )
-from llmdemand.cli.own import options as own
-from llmdemand.cli.own.fits import facts, fit_table, is_own
-from llmdemand.cli.reports import (
-    compared,
-    kept_responses,
-    print_numbers,
-    print_report,
-    result_folder,
-)
+from llmdemand.cli.parts.extracting import extract_parts, is_folder
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,172 +39,22 @@ if TYPE_CHECKING:
     from llmdemand.core.panel import Panel
 
 
-Read = Annotated[
-    str | None,
-    typer.Option(
-        "--reading",
-        help="Whose choice: [b]final[/b], of the whole answer (belief is corrected by it), or "
-        "[b]pivot[/b]; by default final where whole answers are there.",
-    ),
-]
-
-
-@app.command()
-def fit(
-    panel: own.Table,
-    formula_text: own.FormulaText = None,
-    outcome: Annotated[
-        str | None, typer.Option(help="Of a panel: [b]belief[/b] (the default) or [b]choice[/b].")
-    ] = None,
-    alternative: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a panel, whose demand (the focal one by default); of an own table, the column "
-            "of alternatives."
-        ),
-    ] = None,
-    formula: Annotated[
-        str | None,
-        typer.Option(help="Right-hand side, as 'log(price)' or 'price + round(price, 5)'."),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="logit (bought or not; the default); of all alternatives clogit (the default with "
-            "--case), mnlogit, nested, mixed, latent; fraclogit of own shares; quantities and "
-            "ratings have their own, count and ordered."
-        ),
-    ] = None,
-    vcov: Annotated[
-        str | None,
-        typer.Option(
-            help="iid, HC0 to HC3, CRV1:column, CRV1:a+b, CRV3:column, within:cell, pairs:column, "
-            "score:column; chosen by the design by default."
-        ),
-    ] = None,
-    ssc: Annotated[
-        str, typer.Option(help="Small-sample factor: stata, sandwich, fixest or none.")
-    ] = "stata",
-    separation: Annotated[
-        str, typer.Option(help="Where estimates are infinite: warn, raise or firth.")
-    ] = "warn",
-    price: Annotated[
-        list[float] | None, typer.Option("--price", help="Print the elasticity at this price.")
-    ] = None,
-    cost: Annotated[
-        float | None, typer.Option(help="Print the price of the highest profit at this unit cost.")
-    ] = None,
-    nest: Annotated[
-        list[str] | None, typer.Option("--nest", help="For nested: NAME=a,b, once for each nest.")
-    ] = None,
-    random: Annotated[
-        list[str] | None,
-        typer.Option("--random", help="For mixed: TERM=LAW, as price=lognormal-, once for each."),
-    ] = None,
-    classes: Annotated[int | None, typer.Option(help="For latent: how many classes.")] = None,
-    reading: Read = None,
-    case: own.CaseColumn = None,
-    choice: own.ChoiceColumn = None,
-    focal: own.Focal = None,
-    base: own.Base = None,
-    availability: own.Availability = None,
-    respondent: own.Respondent = None,
-    weights: own.Weights = None,
-    weights_type: own.WeightsType = None,
-    na: own.Missing = None,
-    membership: own.Membership = None,
-    price_column: own.PriceColumn = None,
-    unit: own.Unit = None,
-    title: own.Title = None,
-    sheet: own.Sheet = None,
-    folder: own.Folder = None,
-    as_json: AsJson = False,
-) -> None:
-    """Fit a demand model to a panel, or to a table of your own.
-
-    Example: [b]llmdemand fit panel.parquet --outcome belief --price 35 --cost 18[/b]
-    [b]llmdemand fit own.csv --model clogit --case id --alternative brand --choice bought
-    "bought ~ price + size" --cost 2 --out results[/b]
-    """
-    from llmdemand.core.panel import Panel
-    from llmdemand.modeling.models.demand import fit_demand
-    from llmdemand.reporting.truth import known_truth
-
-    options: dict[str, Any] = {"ssc": ssc, "separation": separation, "vcov": vcov}
-    if nest:
-        options["nests"] = {name: some.split(",") for name, some in pairs(nest, "nest").items()}
-    if random:
-        options["random"] = pairs(random, "random")
-    if classes is not None:
-        options["classes"] = classes
-    of_tables: dict[str, Any] = {"case": case, "choice": choice, "focal": focal, "base": base}
-    of_tables |= {"availability": availability, "panel": respondent, "weights": weights}
-    of_tables |= {"weights_type": weights_type, "na": na, "membership": membership}
-    of_tables |= {"price_column": price_column, "unit": unit, "title": title, "sheet": sheet}
-    of_tables["out"] = folder
-    if is_own(panel, formula_text, of_tables):
-        fit_table(
-            panel,
-            formula_text if formula is None else formula,
-            model=model,
-            alternative=alternative,
-            refused={"outcome": outcome, "reading": reading},
-            own=of_tables,
-            price=price,
-            cost=cost,
-            as_json=as_json,
-            **options,
-        )
-        return
-    read, outcome, model = Panel.read(panel), outcome or "belief", model or "logit"
-    options["model"] = model
-    if read.study.question is not None:
-        known = {"alternative": alternative, "formula": formula, "reading": reading, **options}
-        with warnings_as_lines():
-            print_numbers(read, outcome, known, price, cost, as_json=as_json)
-        return
-    with warnings_as_lines():
-        demand = fit_demand(
-            read,
-            outcome,  # type: ignore[arg-type]  # checked there, with a message
-            alternative=alternative,
-            formula=formula,
-            reading=reading,  # type: ignore[arg-type]  # checked there too
-            **options,
-        )
-        found = {}
-        if price:
-            found["elasticity"] = demand.elasticity(price)
-        if cost is not None:
-            found["optimal_price"] = demand.optimal_price(cost)
-    truth = known_truth(read)
-    against = truth.contradiction(demand, f"{model} of {outcome}") if truth is not None else ""
-    if as_json:
-        parts = {name: records(q.table) for name, q in found.items()}
-        terms = records(demand.fit.tidy().rename_axis("term").reset_index())
-        named: dict[str, Any] = {"outcome": outcome, "alternative": demand.alternative}
-        named |= {"unit": demand.unit, "measure": read.measure}
-        if truth is not None:
-            named |= {"truth": vars(truth), "contradiction": against}
-        print_json({**named, "fit": facts(demand.fit), "terms": terms, **parts})
-        return
-    for text in [demand.summary(), *(q.summary() for q in found.values())]:
-        # A table that is too wide for the terminal is better cut by it than folded by us.
-        out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
-    if against:
-        err().print(against, markup=False, highlight=False)
-
-
 @app.command()
 def extract(
-    file: Annotated[
-        Path, typer.Argument(help="A response store, or a file of answers with run ids.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A response store, or files of answers with run ids: several, or patterns as "
+            "'raw/*.jsonl.gz', become a folder of parts."
+        ),
     ],
     study: Annotated[str, typer.Option("--study", help="The study that was asked.")],
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
     allow_outside: Outside = False,
-    path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
+    path: Annotated[
+        Path, typer.Option("--out", help="The panel; a name without an ending is a folder.")
+    ] = Path("panel.parquet"),
     model: Annotated[
         str | None, typer.Option("--model", help="Whose answers, if the store holds several.")
     ] = None,
@@ -234,10 +71,22 @@ def extract(
             "128 MB on, else one. The panel is the same."
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask scheduler, whose workers read the files and write the parts."
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Extract beliefs from responses on disk; asks no model.
 
+    A folder of parts is the same whoever works, and is taken up where it broke off.
+
     Example: [b]llmdemand extract panel.responses.sqlite --study pampers --out panel.parquet[/b]
+    [b]llmdemand extract 'raw/*.jsonl.gz' --study pampers --out panel --workers 2[/b]
+    [b]llmdemand extract 'raw/*.jsonl.gz' --study pampers --out panel --cluster
+    tcp://127.0.0.1:8786[/b]
     """
     from llmdemand.belief.audit import MUCH, remedy
     from llmdemand.belief.audit import audit as audited
@@ -256,6 +105,14 @@ def extract(
         allow_outside=allow_outside,
         measure=measure,
     )
+    if is_folder(files, path, cluster):
+        if model is not None:
+            raise UsageError(f"--model {model!r}: it chooses among the answers of one store")
+        extract_parts(
+            files, chosen, path, low_mass, workers=workers, cluster=cluster, as_json=as_json
+        )
+        return
+    (file,) = files
     refuse_overwriting(path, file)
     provenance = {"backend": "file", "source": file.name, "study_hash": chosen.hash}
     if is_store(file):
@@ -269,10 +126,14 @@ def extract(
                 file, chosen, provenance, low_mass=low_mass, workers=workers, progress=progress
             )
     panel.write(path)
-    out().print(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}")
-    if words := usable_words(panel):
-        say(words)
     found = audited(panel)
+    if as_json:
+        ends = {"mismatches": found.mismatches, "checked": found.checked, "stopped": found.stopped}
+        print_json({**panel_facts(panel, panel=path, source=file), **ends})
+    else:
+        say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}")
+        if words := usable_words(panel):
+            say(words)
     if found.mismatch[0] > MUCH:
         said = f"{found.mismatches} of {found.checked} answers choose something else in the end"
         err().print(
@@ -400,58 +261,3 @@ def _no_pivot(panel: Panel) -> str:
     else:
         hint = "read some of the answers (column 'text'), then try another prompt or model"
     return "\n".join([*lines, hint])
-
-
-@app.command()
-def compare(
-    panel: PanelPath,
-    folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder for tables, figures and report.html.")
-    ] = None,
-    runs: Annotated[
-        list[int] | None, typer.Option("--runs", help="A number of runs; may be repeated.")
-    ] = None,
-    replications: Annotated[int, typer.Option(help="Draws per number of runs.")] = 1000,
-    seed: Seed = 1,
-    cost: Annotated[
-        float | None, typer.Option(help="Unit cost, for the price of the highest profit.")
-    ] = None,
-    reading: Read = None,
-    store: StorePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare belief and choice on the runs of one panel.
-
-    What a panel is too poor for is left out, and said. Answers are shown token by
-    token if the response store lies beside the panel, or is given.
-
-    Example: [b]llmdemand compare panel.parquet --out results[/b]
-    """
-    from llmdemand.core.panel import Panel
-    from llmdemand.reporting.tables.frames import by_outcome
-
-    read = Panel.read(panel)
-    if folder is not None:
-        refuse_other_study(result_folder(folder) / "panel.parquet", read.study)
-    responses = kept_responses(read, panel, store) if folder or store else None
-    report = compared(
-        read, seed, tuple(runs or (1, 2, 3, 5, 10, 20)), replications, cost=cost, reading=reading
-    )
-    if folder is not None:
-        report.save(folder)
-        report.to_html(folder / "report.html", command=command_line(), responses=responses)
-    if as_json:
-        drawn, needed = report.precision, report.needed
-        print_json(
-            {
-                "measure": read.measure,
-                "verdict": report.verdict(),
-                "problems": report.problems,
-                "estimates": records(report.estimates().reset_index()),
-                "pricing": records(report.pricing()),
-                "precision": None if drawn is None else records(drawn.table),
-                "needed": None if needed is None else records(by_outcome(needed.table)),
-            }
-        )
-        return
-    print_report(report, "", folder=folder)

@@ -17,7 +17,7 @@ from llmdemand.cli.output import (
     say,
     warnings_as_lines,
 )
-from llmdemand.cli.reports import compared, result_folder
+from llmdemand.cli.reports import compared, files_in, result_folder
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ def calibrate(
     if folder is not None:
         _save(people_found, answers, folder, seed)
     if as_json:
-        print_json(_plain(people_found))
+        files = files_in(folder, "report.html", "tables", "figures")
+        print_json({**_plain(people_found), "files": files})
         return
     say(found.summary())
     if people_found.discrepancy is not None:

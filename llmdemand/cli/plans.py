@@ -12,6 +12,7 @@ from llmdemand.cli.app import app
 from llmdemand.cli.options import AsJson, PriceList, price_list
 from llmdemand.cli.output import print_json, records, say
 from llmdemand.cli.people import plan_of_people
+from llmdemand.cli.reports import files_in
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def plan(
             budget=budget,
             **({} if assurance is None else {"assurance": assurance}),
         )
-        _print_sample_plan(chosen, as_json)
+        _print_sample_plan(chosen, folder, as_json)
         return
     given = {
         "--cost-human": cost_human,
@@ -139,9 +140,10 @@ def plan(
     )
 
 
-def _print_sample_plan(found: SamplePlan, as_json: bool) -> None:
+def _print_sample_plan(found: SamplePlan, folder: Path | None, as_json: bool) -> None:
     if not as_json:
         say(found.summary())
         return
     plain = {"verdict": found.verdict(), "pays": found.pays, "threshold": found.threshold}
+    plain["files"] = files_in(folder, "sample_plan.csv", "sample-plan.svg")
     print_json(plain | {"table": records(found.table.rename_axis("plan").reset_index())})

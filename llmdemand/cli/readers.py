@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,16 @@ from llmdemand.cli.options import (
     budget,
     concurrency,
 )
-from llmdemand.cli.output import err, out, print_json, records, refuse_overwriting, say, told
+from llmdemand.cli.output import (
+    err,
+    out,
+    panel_facts,
+    print_json,
+    records,
+    refuse_overwriting,
+    say,
+    told,
+)
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +80,7 @@ def judge(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the estimate and ask nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let a language model read the final choice of every whole answer.
 
@@ -108,12 +119,17 @@ def judge(
     expected = reader.estimate(
         texts_of(read), read.study.menu, outside_last=read.study.outside_last
     )
+    estimated = {"model": answerer.model, "estimate": asdict(expected)}
     if dry_run:
-        say(str(expected))
+        print_json(estimated) if as_json else say(str(expected))
         return
     err().print(f"judge, {answerer.model}: {expected}", highlight=False)
     found = judged(read, reader)
     found.write(path)
+    if as_json:
+        facts = panel_facts(found, panel=path, responses=kept) | {"readings": _counts(found)}
+        print_json({**facts, **estimated, "position": judge_position(found)})
+        return
     say(f"{_readings(found)}\n{judge_position(found)}\npanel: {path}\nresponses: {kept}")
 
 
@@ -123,6 +139,7 @@ def export_(
     sample: Annotated[int, typer.Option(help="Answers to label, drawn at random.")] = 60,
     seed: Seed = 1,
     path: Annotated[Path, typer.Option("--out", help="The sheet.")] = Path("sheet.csv"),
+    as_json: AsJson = False,
 ) -> None:
     """Write a sheet of answers for a person to label: write an option beside each.
 
@@ -136,6 +153,9 @@ def export_(
         raise UsageError(f"{path} exists already: give another path; labels are not overwritten")
     found = sheet(Panel.read(panel), sample, seed)
     write_csv(found, path, mark=True)
+    if as_json:
+        print_json({"answers": len(found), "files": {"sheet": str(path)}})
+        return
     say(
         f"{len(found)} answers in {path}: write into the column 'label' the option that each "
         f"chooses in the end, or {UNREAD}, then `llmdemand label import {panel} {path}`"
@@ -171,7 +191,8 @@ def import_(
     found.write(path)
     table = agreement(found)
     if as_json:
-        print_json(records(table.reset_index()))
+        facts = {"agreement": records(table.reset_index()), "readings": _counts(found)}
+        print_json({**panel_facts(found, panel=path), **facts})
         return
     for reader, row in table.to_dict("index").items():
         say(
@@ -184,5 +205,9 @@ def import_(
 
 
 def _readings(panel: Panel) -> str:
-    counts = panel.frame["final_status"].value_counts()
-    return f"{len(panel)} runs: " + ", ".join(f"{s} {n}" for s, n in counts.items())
+    return f"{len(panel)} runs: " + ", ".join(f"{s} {n}" for s, n in _counts(panel).items())
+
+
+def _counts(panel: Panel) -> dict[str, int]:
+    """Numbers of runs by what was read of the whole answer."""
+    return {str(s): int(n) for s, n in panel.frame["final_status"].value_counts().items()}

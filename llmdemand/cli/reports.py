@@ -96,6 +96,29 @@ def kept_responses(
     return found
 
 
+def report_facts(report: Report) -> dict[str, Any]:
+    """What ``--json`` says of a report."""
+    from llmdemand.reporting.tables.frames import by_outcome
+
+    drawn, needed = report.precision, report.needed
+    return {
+        "measure": report.panel.study.measure,
+        "verdict": report.verdict(),
+        "problems": report.problems,
+        "estimates": records(report.estimates().reset_index()),
+        "pricing": records(report.pricing()),
+        "precision": None if drawn is None else records(drawn.table),
+        "needed": None if needed is None else records(by_outcome(needed.table)),
+    }
+
+
+def files_in(folder: Path | None, *names: str) -> dict[str, str]:
+    """What ``--json`` says of results: the folder, and what is in it by its name; or nothing."""
+    if folder is None:
+        return {}
+    return {"folder": str(folder)} | {Path(name).stem: str(folder / name) for name in names}
+
+
 def print_files(folder: Path) -> None:
     """Where the results are."""
     out().print(

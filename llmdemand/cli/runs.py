@@ -1,8 +1,9 @@
-"""Commands that ask a model: ``replicate``, ``simulate``, ``probe``."""
+"""Commands that ask a model: ``simulate``, ``probe``."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,9 +55,8 @@ from llmdemand.cli.options import (
     study_of,
 )
 from llmdemand.cli.output import (
-    command_line,
     err,
-    out,
+    panel_facts,
     print_json,
     refuse_other_study,
     refuse_overwriting,
@@ -64,88 +64,16 @@ from llmdemand.cli.output import (
     statuses,
     told,
 )
-from llmdemand.cli.reports import (
-    compared,
-    kept_responses,
-    print_files,
-    print_report,
-    result_folder,
-)
+from llmdemand.cli.shards.options import ShardNumber, Shards, path_of, shard_of
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.core.panel import Panel
     from llmdemand.core.study import Study
-    from llmdemand.reporting.compare import Report
     from llmdemand.simulation.backend import Backend
 
-# A known-truth consumer costs nothing: enough runs that the pool resolves 93 of them.
-_SYNTHETIC_RUNS = 400
 # Variance of belief between runs of a prompt, where it is not known yet.
 _WITHIN = 0.01
-_RECONSTRUCTION = (
-    "A known-truth consumer, reconstructed so that it meets the published figures; not a language "
-    "model and not the published data. It shows what the method does where the truth is known."
-)
-_KNOWN = (
-    "A known-truth consumer, not a language model. What the method finds stands beside what is "
-    "true of this consumer."
-)
-_IN_CONTEXT = (
-    "A real language model on this machine. It continues purchase records that synthetic "
-    "households wrote, so this is in-context demand: how the model reads a record, not what it "
-    "knows of brands."
-)
-_REAL = "A real language model; every number comes from its tokens."
-
-
-@app.command()
-def replicate(
-    name: Annotated[str, typer.Argument(help="What to replicate: [b]pampers[/b].")],
-    study: Annotated[
-        str | None, typer.Option("--study", help="A bundled study or a TOML file.")
-    ] = None,
-    allow_outside: Outside = False,
-    backend: BackendName = None,
-    model: ModelName = None,
-    base_url: BaseUrl = None,
-    consumer: ConsumerFile = None,
-    server: ServerFile = None,
-    budget_usd: Dollars = None,
-    runs: Runs = None,
-    seed: Seed = 1,
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
-        "llmdemand-pampers"
-    ),
-) -> None:
-    """Run the demand study: simulate, fit, compare, report.
-
-    Without options it tells the story in two parts: (A) a known-truth consumer
-    beside the published figures, (B) a real language model on this machine.
-    Running again resumes and asks nothing twice.
-
-    Example: [b]llmdemand replicate pampers --backend openai --model gpt-4o[/b]
-    """
-    from llmdemand.core.study import load_study
-
-    if name != "pampers":
-        raise UsageError(f"nothing to replicate under {name!r}: the published study is 'pampers'")
-    command = command_line()
-    if (study, backend, model, base_url, server, consumer) == (None,) * 6:
-        _story(runs, seed, folder, command)
-        return
-    named = study or ("pampers" if backend else "pampers-households")
-    chosen = load_study(named, allow_outside=allow_outside)
-    answerer = backend_of(
-        backend, chosen, model=model, base_url=base_url, server=server, consumer=consumer
-    )
-    report, note = _study_report(
-        chosen, answerer, runs, seed, folder, budget=budget(budget_usd, None)
-    )
-    responses = kept_responses(report.panel, folder / "panel.parquet")
-    report.to_html(folder / "report.html", note=note, command=command, responses=responses)
-    print_report(report, note)
-    print_files(folder)
 
 
 @app.command()
@@ -180,6 +108,8 @@ def simulate(
     seed: Seed = 1,
     path: Annotated[Path, typer.Option("--out", help="The panel.")] = Path("panel.parquet"),
     store: StorePath = None,
+    shards: Shards = None,
+    shard: ShardNumber = None,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
     overhead: Overhead = 0.0,
@@ -194,11 +124,13 @@ def simulate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the estimate and ask nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask a language model a study; write the panel, keep the raw responses.
 
     Answers are kept as they arrive: the same command goes on after an interruption
-    and asks nothing twice.
+    and asks nothing twice. With --shards each machine asks its share of the runs, with its share
+    of the budget, into files of its own; `llmdemand merge` joins them.
 
     Example: [b]llmdemand simulate pampers --backend synthetic --runs 20 --out panel.parquet[/b]
     """
@@ -215,6 +147,8 @@ def simulate(
         allow_outside=allow_outside,
         measure=measure,
     )
+    share = shard_of(shard, shards)
+    path = path_of(path, share)
     refuse_overwriting(path)
     refuse_other_study(path, chosen)
     kept = store or path.with_suffix(".responses.sqlite")
@@ -247,10 +181,13 @@ def simulate(
         needs_key=False if dry_run and backend == "openai" else None,
     )
     if dry_run:
-        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept)
+        found = estimate(chosen, answerer, runs=runs, seed=seed, store=kept, shard=share)
+        if as_json:
+            print_json({"model": answerer.model, "estimate": asdict(found)})
+            return
         say("\n".join([str(found), *_price_of_stopping(answerer)]))
         return
-    panel = _simulated(
+    panel = simulated(
         chosen,
         answerer,
         runs,
@@ -262,13 +199,31 @@ def simulate(
         tpm=tpm,
         patience=patience,
         probe=probe,
+        shard=share,
     )
     panel.write(path)
+    truth = known_truth(panel)
+    if as_json:
+        facts = panel_facts(panel, panel=path, responses=kept)
+        facts |= {"model": answerer.model, "kept": _kept(answerer, kept)}
+        print_json(facts | {"truth": None if truth is None else vars(truth)})
+        return
     say(f"{len(panel)} runs: {statuses(panel)}\npanel: {path}\nresponses: {kept}")
     if words := usable_words(panel):
         say(words)
-    if (truth := known_truth(panel)) is not None:
+    if truth is not None:
         say(truth.summary())
+
+
+def _kept(backend: Backend, store: Path) -> dict[str, Any]:
+    """All answers of a source that a store holds, and what they took: this call's and earlier."""
+    from llmdemand.simulation.storing.records import Source
+    from llmdemand.simulation.storing.store import Store
+
+    if backend.name == "recorded":
+        return {}
+    with Store(store) as opened:
+        return dict(opened.totals(Source.of(backend)))
 
 
 @app.command()
@@ -344,55 +299,6 @@ def probe(
         raise typer.Exit(1)
 
 
-def _story(runs: int | None, seed: int, folder: Path, command: str) -> None:
-    """Part A: the known truth beside the published figures. Part B: a real model here."""
-    from llmdemand.core.study import load_study
-    from llmdemand.reporting.page.html import write_page
-
-    # Part B is prepared first: a missing engine is said before any work is done.
-    households = load_study("pampers-households")
-    local = backend_of("local", households)
-    pampers = load_study("pampers")
-    out().rule("[b]A. A known-truth consumer, beside the published figures")
-    truth, truth_note = _study_report(
-        pampers, backend_of("synthetic", pampers), None, seed, folder / "known-truth"
-    )
-    print_report(truth, truth_note)
-    out().rule("[b]B. A real language model on this machine")
-    real, real_note = _study_report(households, local, runs, seed, folder)
-    print_report(real, real_note)
-    write_page(
-        [(real, real_note), (truth, truth_note)],
-        folder / "report.html",
-        command=command,
-        letters="BA",
-        responses=[
-            kept_responses(report.panel, place / "panel.parquet")
-            for report, place in ((real, folder), (truth, folder / "known-truth"))
-        ],
-    )
-    print_files(folder)
-
-
-def _study_report(
-    study: Study, backend: Backend, runs: int | None, seed: int, folder: Path, **options: Any
-) -> tuple[Report, str]:
-    """Simulate into a folder, compare, save everything but the page."""
-    refuse_other_study(result_folder(folder) / "panel.parquet", study, backend.model)
-    if runs is None and backend.name == "synthetic":
-        runs = _SYNTHETIC_RUNS
-    panel = _simulated(study, backend, runs, seed, folder / "responses.sqlite", **options)
-    # The panel is kept even when nothing can be estimated from it.
-    panel.write(folder / "panel.parquet")
-    report = compared(panel, seed)
-    report.save(folder)
-    if backend.name == "synthetic":
-        usual = backend_of("synthetic", study)
-        same = (usual.model, usual.settings) == (backend.model, backend.settings)
-        return report, _RECONSTRUCTION if same and study.name == "pampers" else _KNOWN
-    return report, _IN_CONTEXT if study.label == "in-context demand" else _REAL
-
-
 def _price_of_stopping(backend: Backend) -> list[str]:
     """What stopping answers at their pivot costs in variance; nothing where all are whole."""
     from llmdemand.modeling.outcomes.stopped import variance_of_stopping
@@ -408,7 +314,7 @@ def _price_of_stopping(backend: Backend) -> list[str]:
     ]
 
 
-def _simulated(
+def simulated(
     study: Study, backend: Backend, runs: int | None, seed: int, store: Path, **options: Any
 ) -> Panel:
     """Say what will be asked and what it costs, then ask it."""
@@ -417,8 +323,9 @@ def _simulated(
     from llmdemand.simulation.run import simulate as run
     from llmdemand.simulation.storing.store import unused
 
-    Options(store=store, **options)  # what is wrong with them is said first
-    expected = estimate(study, backend, runs=runs, seed=seed, store=store)
+    # What is wrong with them is said first.
+    shard = Options(store=store, **options).shard
+    expected = estimate(study, backend, runs=runs, seed=seed, store=store, shard=shard)
     err().print(f"{study.name}, {backend.model}: {expected}", highlight=False)
     for line in _price_of_stopping(backend):
         err().print(line, highlight=False)

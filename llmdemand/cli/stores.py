@@ -1,4 +1,4 @@
-"""``llmdemand store``: info, export, import."""
+"""``llmdemand store``: info, check, export, import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Existing = Annotated[Path, typer.Argument(help="A response store (.sqlite).")]
 
 @store.command()
 def info(path: Existing, as_json: AsJson = False) -> None:
-    """Who answered how often, and what it cost.
+    """Who answered how often, what it cost, and what the answers take on disk.
 
     Example: [b]llmdemand store info panel.responses.sqlite[/b]
     """
@@ -41,8 +41,9 @@ def info(path: Existing, as_json: AsJson = False) -> None:
             }
             for name, source in opened.named_sources().items()
         ]
+        sizes = opened.sizes()
     if as_json:
-        print_json(rows)
+        print_json(rows if not rows else [{**row, "store": sizes} for row in rows])
         return
     for row in rows:
         cost = f", ${row['usd']:.4g}" if row["usd"] else ""
@@ -55,12 +56,54 @@ def info(path: Existing, as_json: AsJson = False) -> None:
             say(f"    {json.dumps(row['settings'])}")
     if not rows:
         say("the store is empty")
+        return
+    say(
+        f"on disk: {sizes['stored'] / sizes['answers']:,.0f} bytes an answer with all; as JSON "
+        f"{sizes['raw'] / sizes['answers']:,.0f} ({sizes['ratio']:.1f} times as many; mean of "
+        f"{sizes['sampled']:,} answers)"
+    )
+
+
+@store.command()
+def check(
+    path: Existing,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Take damaged answers out: they are asked again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every response; name those that are damaged. Exit code 1 if there are any.
+
+    Example: [b]llmdemand store check panel.responses.sqlite[/b]
+    """
+    from llmdemand.simulation.storing.store import Store
+
+    _there(path)
+    with Store(path) as opened:
+        number = len(opened)
+        found = list(opened.damaged())
+        for _, key, _, _ in found if drop else ():
+            opened.drop(key)
+    if as_json:
+        rows = [
+            {"backend": s.backend, "model": s.model, "key": key, "run": run, "trouble": trouble}
+            for s, key, run, trouble in found
+        ]
+        print_json({"answers": number, "damaged": rows, "dropped": len(found) if drop else 0})
+    else:
+        for *_, trouble in found:
+            say(trouble)
+        more = ", taken out" if drop and found else ""
+        say(f"{number:,} answers read, {len(found):,} damaged{more}")
+    if found:
+        raise typer.Exit(1)
 
 
 @store.command("export")
 def export_(
     path: Existing,
     file: Annotated[Path, typer.Argument(help="The JSONL file to write.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write every response as a JSON line.
 
@@ -78,6 +121,9 @@ def export_(
         for entry in opened.export():
             lines.write(json.dumps(entry, separators=(",", ":")) + "\n")
             number += 1
+    if as_json:
+        print_json({"responses": number, "files": {"responses": str(file)}})
+        return
     say(f"{number:,} responses in {file}")
 
 
@@ -85,6 +131,7 @@ def export_(
 def import_(
     path: Annotated[Path, typer.Argument(help="The store; made where there is none.")],
     files: Annotated[list[Path], typer.Argument(help="JSONL files that `store export` wrote.")],
+    as_json: AsJson = False,
 ) -> None:
     """Bring exported or rescued responses into a store; what it holds is kept.
 
@@ -92,13 +139,18 @@ def import_(
     """
     from llmdemand.simulation.storing.store import Store
 
+    read: list[dict[str, Any]] = []
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise UsageError(f"no file at {missing[0]}: give JSONL files of `llmdemand store export`")
     with Store(path) as opened:
         for file in files:
             new, known = opened.import_lines(file)
-            say(f"{file}: {new:,} responses are new, {known:,} were there")
+            read.append({"file": str(file), "new": new, "known": known})
+            if not as_json:
+                say(f"{file}: {new:,} responses are new, {known:,} were there")
+    if as_json:
+        print_json({"read": read, "files": {"store": str(path)}})
 
 
 def _there(path: Path) -> None:

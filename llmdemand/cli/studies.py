@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,7 +48,7 @@ def listed(as_json: AsJson = False) -> None:
 
     found = [load_study(name) for name in bundled()]
     if as_json:
-        print_json([{"name": s.name, "title": s.title, "cells": len(s.cells())} for s in found])
+        print_json([_facts(s) for s in found])
         return
     for study in found:
         out().print(f"[b]{study.name}[/b]  {design(study)}", highlight=False)
@@ -111,6 +111,7 @@ def new(
     conjoint: Annotated[
         bool, typer.Option("--conjoint", help="A choice experiment: attributes, levels, tasks.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a commented study file to begin from; it runs as it is.
 
@@ -119,6 +120,10 @@ def new(
     from llmdemand.core.starter import new_study
 
     written = new_study(path, name, conjoint=conjoint)
+    if as_json:
+        study = study_of(str(written), None, None)
+        print_json({**_facts(study), "files": {"study": str(written)}})
+        return
     say(
         f"{written}: change what it asks, then look at it with `llmdemand studies show {written}` "
         f"and try it with `llmdemand simulate {written} --backend synthetic`. It asks for the "
@@ -134,6 +139,7 @@ def export(
     respondents: Respondents = None,
     respondent_id: RespondentId = None,
     allow_outside: Outside = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a study for another tool: a job of EDSL, which `edsl.Jobs.from_dict` reads.
 
@@ -154,6 +160,10 @@ def export(
         raise UsageError(f"{path} exists: give another path, or remove it first") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror})") from None
+    if as_json:
+        counts = {name: len(made.data[name]) for name in ("scenarios", "agents")}
+        print_json({**counts, "notes": list(made.notes), "files": {to: str(path)}})
+        return
     say(f"{path}: {len(made.data['scenarios'])} scenarios, {len(made.data['agents'])} agents")
     for note in made.notes:
         say(f"note: {note}")
@@ -183,6 +193,7 @@ def import_(
         str | None, typer.Option("--outside", help="The option that is no purchase.")
     ] = None,
     unit: Annotated[str, typer.Option("--unit", help="Unit of prices.")] = "currency units",
+    as_json: AsJson = False,
 ) -> None:
     """Write a study from a question of an EDSL survey.
 
@@ -203,9 +214,18 @@ def import_(
         name=path.stem,
     )
     write_study(found.study, path)
+    if as_json:
+        facts = {**_facts(found.study), "notes": list(found.notes)}
+        print_json({**facts, "files": {"study": str(path)}})
+        return
     say(f"{path}: {design(found.study)}")
     for note in found.notes:
         say(f"note: {note}")
+
+
+def _facts(study: Study) -> dict[str, Any]:
+    """What ``--json`` says of a study."""
+    return {"name": study.name, "title": study.title, "cells": len(study.cells())}
 
 
 def design(study: Study) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.questionnaire.checks import check
+from llmdemand.core.questionnaire.checking.checks import check
 from llmdemand.core.questionnaire.questionnaire import Questionnaire
 from llmdemand.core.questionnaire.reading import arguments, plain_data
 from llmdemand.core.questionnaire.respondents import ID, read_respondents

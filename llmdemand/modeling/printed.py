@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from shutil import get_terminal_size
+
+import pandas as pd
 
 from llmdemand.core.line import OneLine
 
-__all__ = ["Printed", "with_notes"]
+__all__ = ["Printed", "Whole", "with_notes"]
 
 
 class Printed(OneLine):
@@ -19,6 +22,20 @@ class Printed(OneLine):
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
+
+
+class Whole(pd.DataFrame):
+    """A data frame that prints all its columns, those below that a terminal has no room for.
+
+    What is cut or computed from it is a plain data frame.
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return self.to_string(line_width=get_terminal_size().columns)
 
 
 def with_notes(lines: Iterable[str], notes: Iterable[str]) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import reduce
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from llmdemand.errors import UsageError
@@ -24,6 +23,7 @@ def map_merge(
     executor: Executor = None,
     *,
     merge: Callable[[R, R], R] = operator.add,
+    progress: Callable[[int], None] | None = None,
 ) -> R:
     """The merged results of a function of shards.
 
@@ -41,16 +41,20 @@ def map_merge(
     executor : None, int, str or dask.distributed.Client
         None or 1: this process. A number: so many processes of this machine, started anew
         (``spawn``): a script that asks for several must do so below
-        ``if __name__ == "__main__":``. A text: the address of a Dask scheduler.
+        ``if __name__ == "__main__":``. A text: the address of a Dask scheduler. On a cluster
+        the same llmdemand must be installed, and paths are those that workers see.
     merge : callable
         Of two results, associative; default is their sum.
+    progress : callable, optional
+        Told how many shards are merged, after each.
 
     Raises
     ------
     UsageError
         For no shard at all, an unknown executor, or a function that cannot be sent.
     WorkersLost
-        If workers die again and again without a result between.
+        If workers die again and again without a result between, a cluster has none for a
+        minute, or its scheduler is gone.
 
     Examples
     --------
@@ -58,20 +62,32 @@ def map_merge(
     >>> map_merge(len, ["a", "bb", "ccc"])
     6
     """
-    results = mapped(function, shards, executor)
-    try:
-        first = next(results)
-    except StopIteration:
-        raise UsageError("there are no shards: expected at least one") from None
-    return reduce(merge, results, first)
+    found: list[R] = []
+    for done, result in enumerate(mapped(function, shards, executor), 1):
+        found = [merge(found[0], result) if found else result]
+        if progress is not None:
+            progress(done)
+    if not found:
+        raise UsageError("there are no shards: expected at least one")
+    return found[0]
 
 
 def mapped(
-    function: Callable[[S], R], shards: Iterable[S], executor: Executor = None
-) -> Iterator[R]:
+    function: Callable[[S], R],
+    shards: Iterable[S],
+    executor: Executor = None,
+    *,
+    ahead: int = 3,
+) -> Generator[R, None, None]:
     """The results of a function of shards, in their order; a few of them are held at a time.
 
-    See `map_merge`.
+    Parameters
+    ----------
+    function, shards, executor
+        See `map_merge`.
+    ahead : int
+        Shards for each worker that are begun and whose results are not taken: one in work, one
+        before it, one done. More keep workers busy where shards differ much and results are small.
 
     >>> list(mapped(len, ["a", "bb"]))
     [1, 2]
@@ -80,7 +96,9 @@ def mapped(
     with opened(executor, function) as mapper:
         waiting: deque[Callable[[], R]] = deque()
         while True:
-            for shard in itertools.islice(left, mapper.at_once - len(waiting)):
+            # A cluster may have lost all workers for the moment: what there is waits for others.
+            most = max(ahead * mapper.workers, 1)
+            for shard in itertools.islice(left, max(most - len(waiting), 0)):
                 waiting.append(mapper.submit(shard))
             if not waiting:
                 return

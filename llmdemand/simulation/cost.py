@@ -112,6 +112,17 @@ class Budget:
         if not (self.overhead >= 0 and math.isfinite(self.overhead)):
             raise UsageError(f"overhead of {self.overhead} tokens per call: give none or more")
 
+    def share(self, share: float) -> Budget:
+        """The part of it that a share of the work may use; the overhead of a call is the same.
+
+        >>> Budget(usd=64.0).share(1 / 64).usd
+        1.0
+        """
+        if share == 1:
+            return self
+        usd = None if self.usd is None else self.usd * share
+        return Budget(usd, None if self.tokens is None else self.tokens * share, self.overhead)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

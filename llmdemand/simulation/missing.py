@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from llmdemand.core.study import Study
 from llmdemand.simulation.backend import Backend, Request
 from llmdemand.simulation.branches import Branches
 from llmdemand.simulation.calls.call import Call
+from llmdemand.simulation.calls.shard import Shard
 from llmdemand.simulation.cost import Estimate, Prices, prompt_range
 from llmdemand.simulation.requests import Asked
 from llmdemand.simulation.storing.earlier import Earlier
@@ -31,22 +32,39 @@ class Missing:
         Runs per cell, and the seed of the panel.
     store : Store
         Where answers are.
+    shard : Shard, optional
+        Whose runs alone are wanted.
 
     Attributes
     ----------
     total : int
-        Runs in all.
+        Runs that are wanted.
+    share : float
+        Their share of the study's runs.
     branches : Branches
         Of their answers.
     """
 
-    def __init__(self, study: Study, backend: Backend, runs: int, seed: int, store: Store) -> None:
+    def __init__(
+        self,
+        study: Study,
+        backend: Backend,
+        runs: int,
+        seed: int,
+        store: Store,
+        shard: Shard | None = None,
+    ) -> None:
         self._store, self._source = store, Source.of(backend)
         self._per_call = max(1, backend.traits.per_call)
         self.branches = Branches(store, self._source, backend)
         self._asked = Asked(study, runs, seed)
         self._earlier = Earlier(study, seed, store, self._source)
-        self.total = len(self._asked)
+        whole = len(self._asked)
+        self._wanted: Sequence[int] = range(whole)
+        if shard is not None:
+            self._wanted = shard.positions(study, runs)
+        self.total = len(self._wanted)
+        self.share = self.total / whole
         self._positions = array("q")
 
     def __len__(self) -> int:
@@ -56,7 +74,7 @@ class Missing:
         """Find out what the store does not hold; what it holds goes to `stored`."""
         empty = len(self._store) == 0
         self._positions = array("q")
-        for position in range(self.total):
+        for position in self._wanted:
             if empty:
                 self._positions.append(position)
                 continue

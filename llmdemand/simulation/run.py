@@ -17,6 +17,7 @@ from llmdemand.simulation.backends.rendered import by_id
 from llmdemand.simulation.backends.thinking import ThinkingBackend
 from llmdemand.simulation.calls.options import Options
 from llmdemand.simulation.calls.progress import progress_bar
+from llmdemand.simulation.calls.shard import Shard
 from llmdemand.simulation.calls.sync import run_async
 from llmdemand.simulation.cost import Budget, Estimate, Prices
 from llmdemand.simulation.requests import checked_runs
@@ -73,7 +74,8 @@ def simulate(
         answer is written to its end; 1 by default. See `llmdemand.LocalBackend`.
     **options
         Further fields of `Options`: ``prices``, ``rpm``, ``tpm``, ``patience``,
-        ``probe``, ``progress``.
+        ``probe``, ``progress``; and ``shard=(7, 64)``, the seventh of 64 shares of the runs
+        (`llmdemand.simulation.calls.shard.Shard`), which `llmdemand.merge_panels` joins again.
 
     Returns
     -------
@@ -132,12 +134,13 @@ def estimate(
     seed: int = 1,
     store: str | Path | None = None,
     prices: Prices | None = None,
+    shard: Shard | tuple[int, int] | None = None,
 ) -> Estimate:
     """What `simulate` would ask for and what that would cost; asks nothing.
 
     Parameters
     ----------
-    study, backend, runs, seed, store, prices
+    study, backend, runs, seed, store, prices, shard
         As for `simulate`.
 
     Returns
@@ -151,9 +154,8 @@ def estimate(
     with ExitStack() as stack:
         there = store is not None and Path(store).is_file()
         opened = stack.enter_context(Store(store if there and store is not None else ":memory:"))
-        asked = Runner(
-            study, _prepared(study, backend), per_cell, seed, opened, Options(prices=prices)
-        )
+        options = Options(prices=prices, shard=shard)
+        asked = Runner(study, _prepared(study, backend), per_cell, seed, opened, options)
         return asked.estimate()
 
 

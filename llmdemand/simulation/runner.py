@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmdemand.belief.rows import PanelBuilder
@@ -17,11 +18,13 @@ from llmdemand.simulation.calls.call import Call
 from llmdemand.simulation.calls.options import Options
 from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.calls.progress import Progress
+from llmdemand.simulation.calls.shard import Shard
 from llmdemand.simulation.cost import Estimate, Hold, Ledger, Prices
 from llmdemand.simulation.missing import Missing
 from llmdemand.simulation.requests import answer_to, content_seed, provenance_of
 from llmdemand.simulation.storing.records import Source, Stored, key
-from llmdemand.simulation.storing.store import Store, rescue
+from llmdemand.simulation.storing.rescued import rescue
+from llmdemand.simulation.storing.store import Store
 
 __all__ = ["Runner"]
 
@@ -50,9 +53,12 @@ class Runner:
         options: Options,
     ) -> None:
         self.study, self.backend, self.runs, self.seed = study, backend, runs, seed
-        self.store, self.options = store, options
-        self.source = Source.of(backend)
-        self.missing = Missing(study, backend, runs, seed, store)
+        self.store, self.source = store, Source.of(backend)
+        self.shard = Shard.given(options.shard)
+        self.missing = Missing(study, backend, runs, seed, store, self.shard)
+        if options.budget is not None and self.missing.total:
+            options = replace(options, budget=options.budget.share(self.missing.share))
+        self.options = options
         self.branches, self.total = self.missing.branches, self.missing.total
         self.progress = Progress(self.total)
         traits = backend.traits
@@ -67,6 +73,8 @@ class Runner:
         self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
         self.pace = Pace(options.rpm, options.tpm)
         self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
+        # What costs nothing may be lost in the last moment before a crash; all else may not.
+        self._put = store.put if traits.paid or traits.kept else store.put_soon
         self._rescued: list[Stored] = []
         self._broken_store: StoreError | None = None
 
@@ -96,6 +104,8 @@ class Runner:
             provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]
         if probe is not None:
             provenance["probe"] = probe
+        if self.shard is not None:
+            provenance["shard"] = [self.shard.number, self.shard.of]
         return builder.panel(provenance, ordered=True)
 
     def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:
@@ -167,7 +177,14 @@ class Runner:
                 raise self._bound_broken() from None
             raise
         finally:
+            self._flush()
             self._rescue()
+
+    def _flush(self) -> None:
+        try:
+            self.store.flush()
+        except StoreError as error:
+            self._broken_store = self._broken_store or error
 
     async def _admitted(self, call: Call) -> None:
         """Wait until a call fits into the budget with certainty."""
@@ -321,7 +338,7 @@ class Runner:
         try:
             if self._broken_store is not None:  # waiting for it again would only take time
                 raise self._broken_store
-            self.store.put(self.source, stored)
+            self._put(self.source, stored)
         except StoreError as error:
             self._broken_store = self._broken_store or error
             self._rescued.append(stored)
@@ -342,7 +359,9 @@ class Runner:
     def _rescue(self) -> None:
         """Save answers that the store did not take; they are paid for."""
         if self._broken_store is not None:
-            raise rescue(self.store.path, self.source, self._rescued, self._broken_store)
+            lost = {s.key: s for s in (*self.store.held, *self._rescued)}
+            self.store.forget()
+            raise rescue(self.store.path, self.source, list(lost.values()), self._broken_store)
 
 
 def _brief(error: Exception) -> str:

@@ -38,3 +38,11 @@ def test_summaries_have_the_warning_and_what_cannot_be_checked(found):
     for words in ("humans only", "naive pooling", "WARNING", "cannot be checked", "rho"):
         assert words in found.summary()
     assert r"\toprule" in found.to_latex() and "<table" in found._repr_html_()
+
+
+def test_the_table_prints_every_column_in_a_narrow_terminal(found, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = str(found.table)
+    assert all(column in text for column in found.table.columns) and "..." not in text
+    assert max(map(len, text.splitlines())) <= 82
+    assert type(found.table[["estimate"]]) is type(found.tidy())

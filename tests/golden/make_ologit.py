@@ -27,11 +27,13 @@ ucla = {
     "cuts": printed.thresholds.tolist(),
     "probabilities": np.asarray(printed.prob_pred).tolist(),
 }
-# As Stata's ologit prints them, https://stats.oarc.ucla.edu/stata/dae/ordered-logistic-regression/
+# As Stata prints `ologit apply pared public gpa, or nolog` with UCLA's ologit.dta in public course
+# notes on multinomial, ordered and Poisson regressions; looked up in November 2026.
 ucla["stata"] = {
-    "coef": ["1.047664", "-.0586828", ".6157458"],
-    "se": ["0.2657891", "0.2978588", "0.2606311"],
+    "odds": ["2.850982", ".9430059", "1.851037"],
+    "odds_se": [".7577601", ".2808826", ".4824377"],
     "cuts": ["2.203323", "4.298767"],
+    "cuts_se": [".7795353", ".8043147"],
     "llf": "-358.51244",
 }
 json.dump({"ucla": ucla}, sys.stdout)

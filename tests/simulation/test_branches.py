@@ -244,7 +244,7 @@ def test_a_store_is_replayed_and_extracted_again(tmp_path, panel):
     plain = replace(STUDY, sampling=replace(STUDY.sampling, branch=False))
     assert len(extract_panel(plain, stored_answers(store, plain))) == len(asked)
     with Store(store) as opened:
-        opened._db.execute("DELETE FROM responses WHERE run_id LIKE '0-0 branch%'")
+        opened._db.execute("DELETE FROM answers WHERE run_id LIKE '0-0 branch%'")
         panel, missing = replay(STUDY, Talker(), opened, runs=2, seed=3)
     assert missing == ["0-0"] and len(panel) == len(asked) - 1
     with pytest.warns(UserWarning, match="1 answers .* are left out"):

@@ -414,17 +414,17 @@ def test_answers_that_a_full_disk_does_not_take_are_rescued(
     backend, fake_server, good, tmp_path, monkeypatch
 ):
     # The store may have so many pages and no more, as on a disk without space.
-    prepare = Store._prepare
+    prepare = store_module.prepare
 
-    def small(self):
-        prepare(self)
-        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
-        self._db.execute(f"PRAGMA max_page_count={pages + 1}")
+    def small(db, path, busy):
+        prepare(db, path, busy)
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count={pages + 1}")
 
     fake_server.answer = lambda body, call: (200, padded(good, body, 60), {})
     path = tmp_path / "s.sqlite"
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "_prepare", small)
+        patched.setattr(store_module, "prepare", small)
         with pytest.raises(StoreError, match="full: free some space") as caught:
             ask(backend, store=path, concurrency=4)
     assert len(fake_server.requests) < 16, "it stops asking"
@@ -440,7 +440,7 @@ import resource, sys
 from llmdemand import load_study, simulate
 from llmdemand.errors import StoreError
 from llmdemand.simulation.backends.openai import OpenAIBackend
-resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 backend = OpenAIBackend("fake-1", base_url=sys.argv[1])
 try:
     simulate(load_study("pampers"), backend, runs=1, store="s.sqlite", probe=False, concurrency=2)

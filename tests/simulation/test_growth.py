@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -231,13 +232,27 @@ def earlier_store(path, study, runs, *, seed=1, lines=None):
         asyncio.run(answered())
     with Store(path) as store:
         store.put_study(study)
-        for entry in entries:
-            store.put(source, entry)
+        store.put_all((source, entry) for entry in entries)
         exported = list(store.export())
     db = sqlite3.connect(path)
+    db.executemany(
+        "INSERT INTO responses VALUES (?,?,1,?,?,?,?,?,?,?,'','')",
+        [
+            (
+                e.key,
+                e.top_logprobs,
+                e.study,
+                e.run_id,
+                zlib.compress(json.dumps(e.raw).encode()),
+                *(None, None, 0.0, float(k)),
+            )
+            for k, e in enumerate(entries)
+        ],
+    )
     db.executescript(
-        "ALTER TABLE responses DROP COLUMN content; ALTER TABLE responses DROP COLUMN shown;"
-        "PRAGMA user_version=1;"
+        "DROP VIEW answered; DROP TABLE answers; DROP TABLE raws; DROP TABLE texts;"
+        "DROP TABLE dictionaries; ALTER TABLE responses DROP COLUMN content;"
+        "ALTER TABLE responses DROP COLUMN shown; PRAGMA user_version=1;"
     )
     db.close()
     if lines is not None:

@@ -107,6 +107,11 @@ def test_the_commands_from_an_empty_folder(run, fake_server):
     server = ("--embed", "openai", "--model", "e", "--base-url", fake_server.url)
     code, out, _ = run("similarity", "l.parquet", *server)
     assert code == 0 and "similarity, which is not model belief: 48 of 48" in out
+    code, out, _ = run("similarity", "l.parquet", *server, "--json")
+    found = json.loads(out)
+    assert found["usable"] == 48 and found["coherence"]["measure"] == "similarity"
+    code, out, _ = run("similarity", "l.parquet", "--dry-run", "--json")
+    assert json.loads(out)["anchors"] == 12
     code, out, _ = run("extract", "s.responses.sqlite", "--study", "pampers", "--measure", "stated")
     assert code == 0 and "not model belief: 48 of 48" in out
     for arguments, said in [

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +21,7 @@ from llmdemand.core.panel import Panel
 from llmdemand.core.processors import processors
 from llmdemand.core.study import Study
 from llmdemand.errors import LLMDemandError, UsageError
+from llmdemand.scale.merging import mapped
 
 __all__ = ["extract_file"]
 
@@ -35,7 +30,6 @@ Row = dict[str, Any]
 # Below this a file is read before other processes have started.
 _LARGE = 128 * 2**20
 _PART = 2 * 2**20
-_IN_FLIGHT = 3  # parts per worker: one in work, one before it, one done
 
 
 def extract_file(
@@ -78,7 +72,9 @@ def extract_file(
     ResponseError
         As `read_answers` does: of the first line that cannot be read.
     UsageError
-        If `workers` is no positive number, or they ended by themselves.
+        If `workers` is no positive number.
+    WorkersLost
+        If they end by themselves, again and again.
 
     Examples
     --------
@@ -112,40 +108,15 @@ def extracted(path: Path, make: Callable[[], PanelBuilder], workers: int) -> Ite
     if workers == 1 or not is_lines(path):
         yield from _rows(documents(path), path, make())
         return
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_begin, initargs=(path, make)
-    )
-    try:
-        yield from _by_several(pool, _IN_FLIGHT * workers, path, make)
-    except BrokenProcessPool:
-        raise UsageError(
-            f"the {workers} processes that were to read {path} ended by themselves: in a script, "
-            "call below `if __name__ == '__main__':`; or memory is short: read with workers=1"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _by_several(
-    pool: ProcessPoolExecutor, most: int, path: Path, make: Callable[[], PanelBuilder]
-) -> Iterator[Row]:
-    """Rows in the file's order; of no more than `most` parts at a time."""
-    parts = spans(path, _PART)
-    waiting: deque[tuple[int, Future[list[Row] | None]]] = deque()
-    while True:
-        for start, end in itertools.islice(parts, most - len(waiting)):
-            with _deaf():  # a process starts with the task for which none is idle
-                waiting.append((start, pool.submit(_part, start, end)))
-        if not waiting:
-            return
-        start, future = waiting.popleft()
-        rows = future.result()
-        if rows is None:
-            # It has an error, or ends within an answer: here both end as with one process.
-            rest = lines_between(path, start, number=lines_before(path, start) + 1)
-            yield from _rows(rest, path, make())
-            return
-        yield from rows
+    parts = list(spans(path, _PART))
+    with closing(mapped(_Part(path, make), parts, workers)) as found:
+        for (start, _), rows in zip(parts, found, strict=True):
+            if rows is None:
+                # It has an error, or ends within an answer: here both end as with one process.
+                rest = lines_between(path, start, number=lines_before(path, start) + 1)
+                yield from _rows(rest, path, make())
+                return
+            yield from rows
 
 
 def _rows(found: Iterable[tuple[str, bytes]], path: Path, builder: PanelBuilder) -> Iterator[Row]:
@@ -160,33 +131,16 @@ def _worth(path: Path) -> int:
     return processors()
 
 
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that start here never hear of an interrupt: the parent does, and ends them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows: `_begin` comes a little later
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# What a worker process knows, from its start on.
-_OWN: list[tuple[Path, PanelBuilder]] = []
-
-
-def _begin(path: Path, make: Callable[[], PanelBuilder]) -> None:
-    """Of a worker's life; see `_deaf`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _OWN[:] = [(path, make())]
-
-
-def _part(start: int, end: int) -> list[Row] | None:
+class _Part:
     """The rows of a part, in a worker; None if it cannot be read by itself."""
-    path, builder = _OWN[0]
-    try:
-        return list(_rows(lines_between(path, start, end), path, builder))
-    except LLMDemandError:
-        return None
+
+    def __init__(self, path: Path, make: Callable[[], PanelBuilder]) -> None:
+        self.path, self.make = path, make
+        self.builder: PanelBuilder | None = None
+
+    def __call__(self, part: tuple[int, int]) -> list[Row] | None:
+        self.builder = self.builder or self.make()
+        try:
+            return list(_rows(lines_between(self.path, *part), self.path, self.builder))
+        except LLMDemandError:
+            return None

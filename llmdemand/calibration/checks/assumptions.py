@@ -42,6 +42,8 @@ class Evidence:
         Whether belief knows the answers.
     prompt : str or None
         On whose answers the prompt was chosen, as the user says.
+    sampling : str
+        How humans were weighted; empty if they were not.
     """
 
     humans: int
@@ -55,6 +57,7 @@ class Evidence:
     asked: Asked
     leak: Leak
     prompt: Prompt | None
+    sampling: str = ""
 
 
 def assumptions(found: Evidence) -> pd.DataFrame:
@@ -89,7 +92,7 @@ def assumptions(found: Evidence) -> pd.DataFrame:
         (
             "the humans are a random sample of those the study is about",
             "cannot be checked",
-            "from how they were recruited, not from their answers",
+            found.sampling or "from how they were recruited, not from their answers",
         ),
         (
             "what humans say they would buy is what they buy",
@@ -114,12 +117,16 @@ def _spread(spread: float | None) -> tuple[str, str, str]:
 
 
 def _population(found: Evidence) -> tuple[str, str, str]:
-    p = [v for v in (found.balance, found.laws.p) if v is not None]
-    said = f"distributions of belief by cell: p = {found.laws.p:.3g}"
+    p = [v for v in (found.balance, found.laws.p) if v is not None and v == v]
+    said = (
+        f"distributions of belief by cell: p = {found.laws.p:.3g}"
+        if found.laws.tested
+        else "distributions are not compared, as the two sides were sampled differently"
+    )
     if found.balance is not None:
         said = f"equal mean beliefs on both sides: p = {found.balance:.3g}; {said}"
     return (
         "humans and LLM respondents come from one population",
-        "holds" if min(p) >= 0.05 else "in doubt",
+        ("holds" if min(p) >= 0.05 else "in doubt") if p else "cannot be checked",
         f"{said} (no proof: see discrepancy() for covariates)",
     )

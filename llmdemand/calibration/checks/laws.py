@@ -48,7 +48,19 @@ class SameLaw(OneLine):
     answers: int
 
     @property
+    def tested(self) -> bool:
+        """Whether there was a test: weighted and stratified samples are not alike as they are."""
+        return self.p == self.p
+
+    @property
+    def untested(self) -> SameLaw:
+        """The table alone."""
+        return SameLaw(self.table, float("nan"), {}, self.answers)
+
+    @property
     def _line(self) -> str:
+        if not self.tested:
+            return "beliefs on both sides, not tested"
         return f"equal beliefs on both sides: p = {self.p:.3g}"
 
     @property

@@ -26,7 +26,9 @@ def imbalance(moments: Moments, scores: Scores, params: Array) -> float:
         return 1.0 if float(gap @ gap) < FLAT else 0.0
     along = vectors[:, kept].T @ gap
     wald, k = float(np.sum(along**2 / values[kept])), int(kept.sum())
-    df = min(len(scores.q), len(scores.pool)) - 1
+    # Where the pool is everybody little or nothing of it is left beside the humans.
+    few = [len(scores.q)] if moments.pairs.survey is not None else []
+    df = min(few or [len(scores.q), len(scores.pool)]) - 1
     if df < k:
         return float(stats.chi2.sf(wald, k))
     # Hotelling's law: the limit is too sure of a covariance that few respondents give.

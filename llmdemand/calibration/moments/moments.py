@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from typing import Any
@@ -12,8 +12,16 @@ import numpy as np
 
 from llmdemand.calibration.moments.drawing import drawn
 from llmdemand.calibration.moments.rectified import logit_data, solve
+from llmdemand.calibration.moments.weighted import (
+    by_unit,
+    case_weights,
+    spread_factor,
+    within_cells,
+)
 from llmdemand.calibration.samples.matching import Told, by_place
+from llmdemand.calibration.samples.raking import kish
 from llmdemand.calibration.samples.samples import Pairs, Sample
+from llmdemand.calibration.samples.surveyed import Surveyed
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cases import Cases
@@ -82,13 +90,58 @@ class Moments:
     def _cells(self) -> int:
         return len(self.pairs.begin)
 
+    @property
+    def _survey(self) -> Surveyed | None:
+        return self.pairs.survey
+
+    def _told(self, side: Sample) -> tuple[Codes, Array, Codes]:
+        """Stratum and sampling weight of each case, and unit of each person; of a survey."""
+        assert self._survey is not None
+        k = int(side is not self.pairs.humans)
+        return self._survey.strata[k], self._survey.weights[k], self._survey.units[k]
+
+    @cached_property
+    def size(self) -> float:
+        """Independent units on which variances of the humans rest, for t laws and tuning.
+
+        ``(sum v)^2 / sum v^2``, v the sum of squared weights of a unit's people: the degrees of
+        freedom of a weighted sum of squares (Satterthwaite), fewer than Kish's humans; less one for
+        each stratum beyond the first.
+        """
+        if self._survey is None:
+            return float(self.pairs.humans.respondents)
+        h = self.pairs.humans
+        weight = np.bincount(h.respondent, self._weights(h), h.respondents)
+        spread = np.bincount(self._survey.units[0], weight**2)
+        return kish(np.asarray(spread, np.float64)) - (len(self._survey.names) - 1)
+
+    @property
+    def further(self) -> int:
+        """Respondents of the pool who are no humans of the sample."""
+        count = self.pairs.pool.respondents
+        if not self._everyone:
+            return count
+        assert self._survey is not None
+        return int(count - np.isin(self._survey.labels[0], self._survey.labels[1]).sum())
+
     def people(self, side: Sample) -> Array:
-        """Respondents in each cell, (J,)."""
+        """Respondents in each cell, (J,); in each cell and stratum, (J S,), of a survey."""
         return self._people[0] if side is self.pairs.humans else self._people[1]
 
     @cached_property
     def _people(self) -> tuple[Array, Array]:
-        return _people(self.pairs.humans, self._cells), _people(self.pairs.pool, self._cells)
+        h, p = self.pairs.humans, self.pairs.pool
+        if self._survey is None:
+            return _people(h, h.cell, self._cells), _people(p, p.cell, self._cells)
+        strata = len(self._survey.names)
+        own, other = (_people(s, self._key(s), self._cells * strata) for s in (h, p))
+        return own, other
+
+    def _key(self, side: Sample) -> Codes:
+        """Cell and stratum of each case, as one number."""
+        if self._survey is None:
+            return side.cell
+        return side.cell * len(self._survey.names) + self._told(side)[0]
 
     def check_cells(self) -> None:
         """Refuse cells that are empty, or have one respondent, on either side.
@@ -99,15 +152,18 @@ class Moments:
             Naming the cell.
         """
         h, p = self.people(self.pairs.humans), self.people(self.pairs.pool)
-        for cell in range(self._cells):
-            for name, count in (("humans", h[cell]), ("LLM respondents", p[cell])):
+        names = ("all",) if self._survey is None else self._survey.names
+        for key in range(len(h)):
+            for name, count in (("humans", h[key]), ("LLM respondents", p[key])):
                 if count >= 2:
                     continue
                 lone = int(((h < 2) | (p < 2)).sum())
+                cell, stratum = divmod(key, len(names))
+                where = f" in stratum {names[stratum]}" if len(names) > 1 else ""
                 raise DesignError(
-                    f"the cell {self.pairs.describe(cell)} has {count:.0f} of the {name}, at least "
-                    f"2 are needed ({lone} of {self._cells} cells are so): ask both sides the same "
-                    "prices, put regressors of respondents into classes, or, if each case has "
+                    f"the cell {self.pairs.describe(cell)}{where} has {count:.0f} of the {name}, "
+                    f"at least 2 are needed ({lone} of {len(h)} cells are so): ask both sides the "
+                    "same prices, put regressors of respondents into classes, or, if each case has "
                     "attributes of its own, use design='sampled'"
                 )
 
@@ -121,9 +177,24 @@ class Moments:
             raise UsageError(
                 f"design={design!r}: use {', '.join(map(repr, DESIGNS))}, or weights by price"
             )
-        side = self.pairs.pool if design == "beliefs" else self.pairs.humans
-        count = np.bincount(side.cell, minlength=cells).astype(np.float64)
+        side = self.pairs.pool if design == "beliefs" or self._everyone else self.pairs.humans
+        weight = None if self._survey is None else self._told(side)[1]
+        count = np.bincount(side.cell, weight, cells).astype(np.float64)
         return np.full(cells, 1 / cells) if design == "equal" else count / count.sum()
+
+    @property
+    def _everyone(self) -> bool:
+        """Whether the pool is everybody from whom humans were selected: its cells are known."""
+        return self._survey is not None and self._survey.everyone
+
+    @cached_property
+    def _shares(self) -> Array:
+        """Weight of each cell and stratum, (J, S), of a survey; strata as among the humans."""
+        assert self._survey is not None
+        side = self.pairs.pool if self._everyone else self.pairs.humans
+        stratum, weight, _ = self._told(side)
+        strata = len(self._survey.names)
+        return self.share[:, None] * within_cells(side.cell, stratum, weight, self._cells, strata)
 
     def _given(self, design: Mapping[Any, float]) -> Array:
         rows = self.pairs.rows
@@ -148,6 +219,11 @@ class Moments:
 
     def _weights(self, side: Sample) -> Array:
         """Weight of each case, (N,): cells add up to the design."""
+        if self._survey is not None:
+            stratum, weight, _ = self._told(side)
+            if self.sampled:
+                return np.asarray(weight / weight.sum())
+            return case_weights(side.cell, stratum, weight, self._shares)
         if self.sampled:
             return np.full(len(side.cell), 1 / len(side.cell))
         count = np.bincount(side.cell, minlength=self._cells)
@@ -172,11 +248,20 @@ class Moments:
     @property
     def told(self) -> tuple[Told, Told]:
         """What the LLM said as either side, by cell; of sampled rows by place in the choice set."""
+        told = self.pairs.told
+        if self._survey is not None:
+            # Units are permuted as a whole: clusters, where there are such.
+            told = tuple(  # type: ignore[assignment]
+                replace(t, respondent=unit[np.searchsorted(label, t.respondent)])
+                for t, unit, label in zip(
+                    told, self._survey.units, self._survey.labels, strict=True
+                )
+            )
         if not self.sampled:
-            return self.pairs.told
+            return told
         sizes = np.diff(np.append(self.pairs.begin, len(self.pairs.rows)))
         place = np.arange(len(self.pairs.rows)) - np.repeat(self.pairs.begin, sizes)
-        one, other = (by_place(t, place) for t in self.pairs.told)
+        one, other = (by_place(t, place) for t in told)
         return one, other
 
     def moves(self, direction: Array) -> Array | None:
@@ -213,8 +298,12 @@ class Moments:
     def means(self, side: Sample, values: Array) -> Array:
         """Mean outcome by row of the cells."""
         place, rows = self._place(side), len(self.pairs.rows)
+        weight = None
+        if self._survey is not None:
+            weight = np.repeat(self._weights(side), np.diff(np.append(side.start, len(values))))
+            values = weight * values
         total = np.bincount(place, values, rows)
-        count = np.bincount(place, minlength=rows)
+        count = np.bincount(place, weight, rows)
         with np.errstate(invalid="ignore"):
             return np.asarray(total / count)
 
@@ -297,15 +386,19 @@ class Moments:
         With cells, residuals are deviations from the cell's mean on the same side, times
         ``sqrt(n_j / (n_j - 1))`` for n_j respondents: prices are held fixed, and the variance of
         every cell mean is unbiased. Sampled rows have their scores, less the mean over
-        respondents, times ``sqrt(n / (n - 1))``.
+        respondents, times ``sqrt(n / (n - 1))``. Of a survey means are weighted, within strata,
+        and contributions are those of its units: see `llmdemand.calibration.moments.weighted`.
         """
         h, p = self.pairs.humans, self.pairs.pool
         assert h.y is not None
-        return Scores(
+        r, q, pool = (
             self._by_respondent(h, h.y, params),
             self._by_respondent(h, h.f, params),
             self._by_respondent(p, p.f, params),
         )
+        if self._survey is not None:
+            r, q, pool = by_unit(self._survey, r, q, pool)
+        return Scores(r, q, pool)
 
     def _by_respondent(self, side: Sample, values: Array, params: Array) -> Array:
         sizes = np.diff(np.append(side.start, len(values)))
@@ -320,17 +413,38 @@ class Moments:
             mu = sigmoid(eta) if self.pairs.outside else sets.shares(eta)
             residual = weight * (values - mu)
         else:
-            people = self.people(side)
-            factor = np.sqrt(people / (people - 1))
-            cell = side.cell if self.pairs.outside else np.repeat(side.cell, sizes)
-            residual = weight * factor[cell] * (values - self.means(side, values)[place])
+            factor, mean = self._within(side, values, sizes)
+            cell = self._key(side) if self.pairs.outside else np.repeat(self._key(side), sizes)
+            residual = weight * factor[cell] * (values - mean)
         # Regressors are those of a cell: each column is looked up, not built for all rows.
         found = np.column_stack(
             [np.bincount(who, residual * column[place], n) for column in self._x.T]
         )
         if self.sampled:
-            found = (found - found.mean(axis=0)) * np.sqrt(n / (n - 1))
+            share = np.full(n, 1 / n)
+            if self._survey is not None:
+                share = np.bincount(side.respondent, self._weights(side), n)
+            found = (found - share[:, None] * found.sum(axis=0)) * np.sqrt(n / (n - 1))
         return np.asarray(found, np.float64)
+
+    def _within(self, side: Sample, values: Array, sizes: Codes) -> tuple[Array, Array]:
+        """Factor of each cell's deviations, and the mean of each row's cell (and stratum)."""
+        place, survey = self._place(side), self._survey
+        if survey is None:
+            people = self.people(side)
+            return np.sqrt(people / (people - 1)), self.means(side, values)[place]
+        strata, rows = len(survey.names), len(self.pairs.rows)
+        weight, stratum = (np.repeat(v, sizes) for v in (self._weights(side), self._told(side)[0]))
+        at = place * strata + stratum
+        total, whole = (np.bincount(at, v, rows * strata) for v in (weight * values, weight))
+        factor = spread_factor(
+            self._key(side),
+            side.respondent,
+            self._weights(side),
+            self._cells * strata,
+            side.respondents,
+        )
+        return np.sqrt(factor), (total / np.where(whole > 0, whole, 1))[at]
 
     def imbalance(self, params: Array) -> Array:
         """Difference of the two sides' mean scores of belief, (K,): zero in expectation."""
@@ -352,9 +466,12 @@ class Moments:
 
     def resampled(self, rng: np.random.Generator) -> Moments:
         """The same with respondents drawn anew, with replacement, on both sides."""
-        from dataclasses import replace
-
         pairs = self.pairs
+        if self._survey is not None:
+            raise UsageError(
+                "no bootstrap of a survey: weights, strata and clusters have errors by "
+                "linearisation here; use ci='delta'"
+            )
         new = replace(pairs, humans=drawn(pairs.humans, rng), pool=drawn(pairs.pool, rng))
         design = self.design
         if not self.sampled:
@@ -371,9 +488,9 @@ class Moments:
         return found
 
 
-def _people(side: Sample, cells: int) -> Array:
+def _people(side: Sample, cell: Codes, cells: int) -> Array:
     size = cells * side.respondents
-    key = side.cell.astype(np.int64) * side.respondents + side.respondent
+    key = cell.astype(np.int64) * side.respondents + side.respondent
     if size > _TABLE:
         known = np.unique(key) // side.respondents
         return np.asarray(np.bincount(known, minlength=cells), np.float64)

@@ -31,7 +31,7 @@ FLAT = 1e-12
 _PERFECT = 1e-9
 
 
-def widened(n: int, tuned: int = 1) -> float:
+def widened(n: float, tuned: int = 1) -> float:
     """What the variance of an estimate is multiplied by where weights were tuned on its data.
 
     ``1 + 2 k / n`` for k weights: a part for residuals that were made small, a part for the error
@@ -43,12 +43,12 @@ def widened(n: int, tuned: int = 1) -> float:
     return 1 + 2 * tuned / n
 
 
-def lost(n: int, tuned: int = 1) -> float:
+def lost(n: float, tuned: int = 1) -> float:
     """Degrees of freedom: humans less one, less the weights that were tuned; at least 1."""
     return float(max(n - 1 - tuned, 1))
 
 
-def effective(n: int, ratio: float, tuned: int = 1) -> float:
+def effective(n: float, ratio: float, tuned: int = 1) -> float:
     """Effective humans of a tuned calibration, from the ratio of variances that the data show.
 
     Parameters
@@ -198,7 +198,7 @@ class Contributions:
         lam = self.best
         own = self.q * (self.r - lam * self.q) / (v + v_pool)
         pool = lam * self.pool**2 / (v + v_pool)
-        own, pool = own - own.mean(), pool - pool.mean()
+        own, pool = _centred(own), _centred(pool)
         return float(np.sqrt(own @ own + pool @ pool))
 
     def ratio_se(self, lam: float) -> float:
@@ -210,8 +210,13 @@ class Contributions:
             return float("nan")
         own = self.r**2 / s - left**2 / rest
         pool = lam**2 * self.pool**2 / rest
-        own, pool = own - own.mean(), pool - pool.mean()
+        own, pool = _centred(own), _centred(pool)
         return float(np.sqrt(own @ own + pool @ pool))
+
+
+def _centred(values: Array) -> Array:
+    # Where all units are on both sides nothing is left of the pool beside the humans.
+    return values - values.mean() if len(values) else values
 
 
 def intervals(
@@ -222,20 +227,27 @@ def intervals(
     rho: float,
     most: float,
     alpha: float,
+    *,
+    humans: int | None = None,
+    tuned: int = 1,
 ) -> pd.DataFrame:
-    """lambda, rho, n_eff and humans saved, with intervals: see `calibrate`."""
+    """lambda, rho, n_eff and humans saved, with intervals: see `calibrate`.
+
+    Of clusters `humans` are more than the units of `found`, each of which stands for as many.
+    """
     import pandas as pd
     from scipy import stats
 
-    n, ends = found.n, (alpha / 2, 1 - alpha / 2)
+    n, ends = humans or found.n, (alpha / 2, 1 - alpha / 2)
     between = [found.law.quantile(p) for p in ends]
     if rule == "tuned":
-        half = float(stats.t.ppf(ends[1], lost(n))) * found.lambda_se()
+        half = float(stats.t.ppf(ends[1], lost(found.n))) * found.lambda_se()
         lams = [float(np.clip(found.best + k * half, 0, most)) for k in (-1, 1)]
-        worth = [found.effective_at(r) for r in between]
+        worth = [n / found.n * found.effective_at(r) for r in between]
     else:
         lams = [value, value]
-        half = float(stats.t.ppf(ends[1], lost(n, 0))) * found.ratio_se(value)
+        df = lost(found.n, 0 if rule in ("aipw", "fixed") else tuned)
+        half = float(stats.t.ppf(ends[1], df)) * found.ratio_se(value)
         worth = [n_eff * float(np.exp(k * half)) for k in (-1, 1)]
     # Noise may say less than no correlation does; a lambda of 0 does not cost what tuning costs.
     worth = [min(worth[0], n_eff), max(worth[1], n_eff)]

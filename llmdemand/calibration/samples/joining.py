@@ -85,6 +85,7 @@ def join(
     alternative: str | None = None,
     na: Literal["raise", "drop"] = "raise",
     dropped: list[str] | None = None,
+    everyone: bool = False,
 ) -> Joined:
     """Join complete rows of humans and of beliefs; all of `calibration` does it here.
 
@@ -107,6 +108,8 @@ def join(
         ``raise``, or ``drop`` human answers without a belief.
     dropped : list of str, optional
         What is left out is said here.
+    everyone : bool
+        Whether the pool are all of the LLM's rows, those of the humans included.
 
     Raises
     ------
@@ -122,8 +125,8 @@ def join(
         for name, frame in (("humans", h), ("beliefs", p)):
             if belief in frame:
                 check_sums(frame, belief, name)
-    everyone, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
-    people_h, people_p = everyone[: len(h)], everyone[len(h) :]
+    both, first = codes(_frame(np.concatenate([h_ids, p_ids])), ["id"])
+    people_h, people_p = both[: len(h)], both[len(h) :]
     start_h, start_p = case_starts(h), case_starts(p)
     cell_h, cell_p, rows, begin, first_h, first_p = _cells(
         h, p, start_h, start_p, variables, alternative
@@ -143,7 +146,7 @@ def join(
         kept = np.repeat(found, np.diff(np.append(start_h, len(f))))
         f, people_h, keep_h, row_h = f[kept], people_h[kept], keep_h[kept], row_h[kept]
         cell_h, first_h, start_h = cell_h[found], first_h[found], case_starts(h)
-    pool = ~is_human[people_p]
+    pool = ~is_human[people_p] | everyone
     if not pool.any():
         raise DesignError(
             "no LLM respondents beyond the humans: the LLM answered as those alone, and there is "
@@ -169,7 +172,7 @@ def join(
         begin,
         keep_h,
         keep_p[pool],
-        keep_p[~pool],
+        keep_p[is_human[people_p]],
         bool(found.all()),
         told,
     )

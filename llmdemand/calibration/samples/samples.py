@@ -20,8 +20,9 @@ from llmdemand.calibration.samples.entries import (
 )
 from llmdemand.calibration.samples.joining import Joined, join
 from llmdemand.calibration.samples.matching import Told, told_of
+from llmdemand.calibration.samples.surveyed import Side, Survey, Surveyed, surveyed
 from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, choose
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit
@@ -94,6 +95,8 @@ class Pairs:
         What the LLM said as humans and as the pool, as often on either side.
     asked : Asked
         What the records say of how it was asked.
+    survey : Surveyed or None
+        How the humans were sampled, where that was told.
     """
 
     humans: Sample
@@ -109,6 +112,7 @@ class Pairs:
     dropped: tuple[str, ...]
     told: tuple[Told, Told]
     asked: Asked
+    survey: Surveyed | None = None
 
     @property
     def design(self) -> Design:
@@ -163,6 +167,8 @@ def pair(
     focal: str | None = None,
     na: NA = "raise",
     reading: Reading | None = None,
+    survey: Survey | None = None,
+    corrected: bool = False,
 ) -> Pairs:
     """Join humans and beliefs; parameters as in `llmdemand.calibration.ppi.calibrate`.
 
@@ -191,7 +197,13 @@ def pair(
     )
     require([*named, *choice], left, "among the humans")
     require([*named, *llm_choice], right, "among the beliefs")
+    everyone = survey is not None and survey.probability is not None
     own = belief in left and belief != outcome  # that column is what humans said
+    if own and everyone:
+        raise UsageError(
+            f"probability=... needs the beliefs of everybody in one table, but the humans bring a "
+            f"column {belief!r} of their own: leave it out"
+        )
     if not own or len(llm):
         require([belief], right, "of beliefs (belief=...)")
     read = dict.fromkeys([cluster, *choice, *named, outcome, *([belief] if own else [])])
@@ -204,7 +216,8 @@ def pair(
     check_outcomes(h[outcome], outcome, model)
     for name, frame in (("humans", h), ("beliefs", p)):
         # Corrected beliefs may leave [0, 1], so that their mean is right.
-        if belief in frame and not (name == "beliefs" and isinstance(beliefs, Panel)):
+        free = name == "beliefs" and (corrected or isinstance(beliefs, Panel))
+        if belief in frame and not free:
             check_beliefs(frame[belief], belief, name)
     joined = join(
         h,
@@ -217,8 +230,8 @@ def pair(
         alternative=alternative if model == "clogit" else None,
         na=na,
         dropped=dropped,
+        everyone=everyone,
     )
-    fit = _human_fit(joined, formula, outcome, model, alternative, base)
     (who_h, n_h), (who_p, n_p) = (
         _dense(people[start])
         for people, start in (
@@ -228,6 +241,18 @@ def pair(
     )
     pool_frame = llm.iloc[keep_p[joined.keep_p]].reset_index(drop=True)
     human_frame = humans.iloc[keep_h[joined.keep_h]].reset_index(drop=True)
+    told = None
+    if survey:
+        sides = [
+            Side(frame, start, who, np.unique(people[start]))
+            for frame, start, who, people in (
+                (human_frame, joined.start_h, who_h, joined.people_h),
+                (pool_frame, joined.start_p, who_p, joined.people_p),
+            )
+        ]
+        told = surveyed(survey, *sides)
+        dropped.extend(told.notes)
+    fit = _human_fit(joined, formula, outcome, model, alternative, base, told)
     as_humans = human_frame if own else llm.iloc[keep_p[joined.keep_as_humans]]
     return Pairs(
         Sample(
@@ -258,6 +283,7 @@ def pair(
         tuple(dropped),
         joined.told,
         asked_alike(as_humans, pool_frame),
+        told,
     )
 
 
@@ -267,11 +293,21 @@ def _dense(values: Codes) -> tuple[Codes, int]:
 
 
 def _human_fit(
-    joined: Joined, formula: str, outcome: str, model: Model, alternative: str, base: str | None
+    joined: Joined,
+    formula: str,
+    outcome: str,
+    model: Model,
+    alternative: str,
+    base: str | None,
+    told: Surveyed | None,
 ) -> LogitResults:
     """Humans alone by the modeling layer, which also checks formula, outcomes and regressors."""
     frame = joined.h.assign(**{"respondent of calibration": joined.people_h})
     common: Any = {"vcov": {"CRV1": "respondent of calibration"}, "separation": "raise"}
+    if told is not None:
+        sizes = np.diff(np.append(joined.start_h, len(frame)))
+        frame = frame.assign(**{"weight of calibration": np.repeat(told.weights[0], sizes)})
+        common |= {"weights": "weight of calibration", "weights_type": "sampling"}
     if len(np.unique(joined.people_h)) < 2:
         raise DesignError("one human: the error between respondents needs at least 2")
     if model == "clogit":

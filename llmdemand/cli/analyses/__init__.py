@@ -1,1 +1,1 @@
-"""Commands for one kind of panel."""
+"""Commands that estimate from a panel."""

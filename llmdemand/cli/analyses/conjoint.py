@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmdemand.cli.app import app
-from llmdemand.cli.options import AsJson, PanelPath
+from llmdemand.cli.options import AsJson, PanelPath, Read, Separation, SmallSample
 from llmdemand.cli.output import command_line, out, print_json, records, warnings_as_lines
-from llmdemand.cli.panels import Read
-from llmdemand.cli.reports import result_folder
+from llmdemand.cli.reports import files_in, result_folder
 
 if TYPE_CHECKING:
     from llmdemand.modeling.partworths.result import PartWorths
@@ -29,12 +28,8 @@ def conjoint(
         str | None,
         typer.Option(help="As of [b]llmdemand fit[/b]; chosen by the design by default."),
     ] = None,
-    ssc: Annotated[
-        str, typer.Option(help="Small-sample factor: stata, sandwich, fixest or none.")
-    ] = "stata",
-    separation: Annotated[
-        str, typer.Option(help="Where estimates are infinite: warn, raise or firth.")
-    ] = "warn",
+    ssc: SmallSample = "stata",
+    separation: Separation = "warn",
     ci: Annotated[
         str | None,
         typer.Option(help="Intervals: delta, krinsky-robb, bootstrap; fieller for money."),
@@ -63,7 +58,9 @@ def conjoint(
         write_experiment(found, read, target / "conjoint.html", command=command_line())
         save_experiment(found, target)
     if as_json:
-        print_json(_plain(found))
+        print_json(
+            {**_plain(found), "files": files_in(target, "conjoint.html", "tables", "figures")}
+        )
         return
     # Tables that are too wide for the terminal are better cut by it than folded by us.
     out().print(found.summary(), markup=False, highlight=False, soft_wrap=True)

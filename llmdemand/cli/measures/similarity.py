@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from llmdemand.cli.app import app
-from llmdemand.cli.options import BaseUrl, KeyEnv, PanelPath, Timeout
-from llmdemand.cli.output import refuse_overwriting, say, statuses
+from llmdemand.cli.measures.audit import coherence_facts
+from llmdemand.cli.options import AsJson, BaseUrl, KeyEnv, PanelPath, Timeout
+from llmdemand.cli.output import panel_facts, print_json, refuse_overwriting, say, statuses
 
 
 @app.command()
@@ -43,6 +44,7 @@ def similarity(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be embedded, and embed nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure free texts by their similarity to anchor statements; for models without belief.
 
@@ -61,14 +63,23 @@ def similarity(
     different = set(texts_of(read)) - {""}
     if dry_run:
         size = sum(len(text.encode()) for text in different)
+        many = statements.sets * len(menu)
+        if as_json:
+            counts = {"texts": len(different), "answers": len(read), "bytes": size}
+            print_json({**counts, "anchors": many, "embedder": embed})
+            return
         say(
             f"{len(different)} different texts of {len(read)} answers, {size:,} bytes, and "
-            f"{statements.sets * len(menu)} anchor statements would be embedded by {embed}"
+            f"{many} anchor statements would be embedded by {embed}"
         )
         return
     server = {"base_url": base_url, "key_env": key_env, "timeout": timeout}
     embedder = embedder_named(embed, model, **server)
     found = by_similarity(read, embedder, statements, epsilon=epsilon, temperature=temperature)
     found.write(path)
+    if as_json:
+        facts = {"embedder": embedder.name, "coherence": coherence_facts(check_coherence(found))}
+        print_json({**panel_facts(found, panel=path), **facts})
+        return
     say(f"{len(found)} runs: {statuses(found)}\npanel: {path}\nembeddings: {embedder.name}")
     say(check_coherence(found).summary())

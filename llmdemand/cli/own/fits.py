@@ -15,8 +15,9 @@ from llmdemand.cli.output import (
     say,
     warnings_as_lines,
 )
-from llmdemand.cli.reports import result_folder
+from llmdemand.cli.reports import files_in, result_folder
 from llmdemand.core.tables.files import KINDS, is_panel, read_table
+from llmdemand.core.tables.pieces import Pieces
 from llmdemand.errors import DesignError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ def fit_table(
     )
     target = None if folder is None else result_folder(folder)
     names = [c for c in (own["case"], alternative, own["panel"]) if c is not None]
-    frame = read_table(path, text=names, sheet=sheet)
+    if path.is_dir() and sheet is not None:
+        raise UsageError(f"sheet {sheet!r} is of a workbook, and {path} is a folder: leave it out")
+    # Files of a folder are read piece by piece, and only as far as a column is asked for.
+    frame = Pieces.open(path) if path.is_dir() else read_table(path, text=names, sheet=sheet)
     known = [str(c) for c in frame.columns]
     outcome = asked.pop("choice")
     for name in (*names, outcome, column):
@@ -150,6 +154,7 @@ def _print(
                 "fit": facts(fit),
                 "terms": records(fit.tidy().rename_axis("term").reset_index()),
                 "lacking": list(report.answers.lacking),
+                "files": files_in(target, "report.html", *([] if note else ["tables.xlsx"])),
                 **{name: records(q.table) for name, q in found.items()},
             }
         )

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from llmdemand.errors import UsageError
+
 __all__ = [
     "Availability",
     "Base",
     "CaseColumn",
     "ChoiceColumn",
+    "Cluster",
     "Focal",
     "Folder",
     "FormulaText",
@@ -25,6 +28,8 @@ __all__ = [
     "Unit",
     "Weights",
     "WeightsType",
+    "Workers",
+    "executor",
 ]
 
 _OWN = "Own table"
@@ -33,12 +38,13 @@ Table = Annotated[
     Path,
     typer.Argument(
         metavar="TABLE",
-        help="A panel.parquet, or a table of your own: .csv, .parquet, .xlsx, .dta, .feather.",
+        help="A panel.parquet, or a table of your own: .csv, .parquet, .xlsx, .dta, .feather; or a "
+        "folder of .parquet files.",
     ),
 ]
 FormulaText = Annotated[
     str | None,
-    typer.Argument(metavar="[FORMULA]", help="Of an own table: 'bought ~ price + size'."),
+    typer.Argument(metavar="FORMULA", help="Of an own table: 'bought ~ price + size'."),
 ]
 CaseColumn = Annotated[
     str | None,
@@ -124,3 +130,24 @@ Folder = Annotated[
         rich_help_panel=_OWN,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes that read a folder of files; one by default."),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Dask scheduler whose workers read it, as tcp://10.0.0.1:8786."),
+]
+
+
+def executor(workers: int | None, cluster: str | None) -> int | str | None:
+    """Who reads files.
+
+    Raises
+    ------
+    UsageError
+        For both at once.
+    """
+    if workers is not None and cluster is not None:
+        raise UsageError("--workers are of this machine, --cluster has its own: give one")
+    return workers if cluster is None else cluster

@@ -18,7 +18,7 @@ from llmdemand.errors import PanelError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PanelShards", "read_panel", "write_shards"]
+__all__ = ["OWN", "PanelShards", "files_of", "read_panel", "write_shards"]
 
 #: What parts of one panel may say of themselves differently.
 OWN = ("shard",)
@@ -94,7 +94,7 @@ class PanelShards(OneLine):
             No parquet file there; a torn file, one without a study, of another study or
             another run; a part that is missing by the numbers in the names.
         """
-        files = _files(path)
+        files = files_of(path)
         if not files:
             raise PanelError(f"no parquet file in {path}: give a folder of panels")
         opened = [Part.opened(file) for file in files]
@@ -160,7 +160,8 @@ def write_shards(panel: Panel, folder: str | Path, *, rows: int) -> PanelShards:
     return PanelShards.open(folder)
 
 
-def _files(path: str | Path) -> list[str]:
+def files_of(path: str | Path) -> list[str]:
+    """The parquet files of a folder, by their names."""
     system, inside = file_system(path)
     if system is None:
         return sorted(str(p) for p in Path(inside).glob("*.parquet"))

@@ -38,11 +38,13 @@ _COMMA = re.compile(r"(?:^|;)-?\d+,\d+(?:;|$)", re.MULTILINE)
 def is_panel(path: Path) -> bool:
     """Whether a parquet file says in its metadata that it is a panel of a study.
 
-    A file that cannot be read is none.
+    A file that cannot be read is none; a folder is what its first file is.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.is_dir():
+        path = min(path.glob("*.parquet"), default=path)
     if KINDS.get(path.suffix.lower()) != "parquet" or not path.is_file():
         return False
     try:

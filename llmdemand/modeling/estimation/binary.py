@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from llmdemand.modeling.estimation.fit import Fit, Kind
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.sample.columns import Sharded, opened
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.sample.formula import (
     apart,
@@ -90,6 +90,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
     outcome, parts = split(formula)
     if len(parts) != 1:
         raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
+    data = opened(data)
     known, options = column_names(data), options.resolved(fractional=not binary)
     asked = options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
@@ -108,6 +109,7 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
         weights_type=weights_type,
         na=na,
         bounded=options.read is None,
+        executor=options.executor,
     )
     check_variables(sample.frame, variables(parts[0], known, offsets=False), sample.nobs)
     design = BinaryDesign(_part(parts[0], data, sample, named, na), tuple(named), outcome)
@@ -148,7 +150,7 @@ def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> An
 
     if not looks_at_all_rows(text):
         return part(text, sample.frame)
-    if not isinstance(data, str | Path):
+    if isinstance(data, pd.DataFrame) or not isinstance(data, Sharded):
         rows = pd.concat(chunks(data, named))
         return part(text, plain(rows.dropna()) if na == "drop" else rows)
     if looks_at_all_rows(text, knots_suffice=True):

@@ -14,7 +14,7 @@ from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_differences
 from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.sample.columns import Data, table
+from llmdemand.modeling.sample.columns import Data, opened, table
 from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.modeling.sample.formula import (
     Part,
@@ -119,6 +119,7 @@ def choices(
             f"formula {formula!r}: constants belong to the second part; leave them out with | 0"
         )
     generic, of_case, own = [*parts, *["1", "0"][len(parts) - 1 :]]
+    data = opened(data)
     known, asked = column_names(data), options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
     require([case], known, "of cases (case=...)")
@@ -138,7 +139,8 @@ def choices(
     outcome_columns = [outcome] if outcome in known else variables(outcome, known)
     columns = [case, alternative, *varying, *fixed, *outcome_columns, *asked.columns]
     columns += personal
-    columns += [c for c in (weights, availability, options.read, panel) if c is not None]
+    more = (weights, availability, options.read, options.count, panel)
+    columns += [c for c in more if c is not None]
     columns = list(dict.fromkeys(columns))
     frame, dropped = _cases(data, columns, case, alternative, availability, na)
     if panel is not None:
@@ -201,6 +203,8 @@ def choices(
         count, weight = (w, weight) if weights_type == "frequency" else (count, w)
         if weights_type not in ("frequency", "sampling"):
             raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
+    if options.count is not None:
+        count = count * frame[options.count].to_numpy(np.float64)[first]
     clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
     cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset, summed)
     scaled = cases.scaled()

@@ -14,6 +14,7 @@ from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
 from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.sample.columns import opened
 from llmdemand.modeling.sample.designs import MultinomialDesign
 from llmdemand.modeling.sample.formula import apart, part, split, variables
 from llmdemand.modeling.sample.language import read
@@ -33,6 +34,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     left, parts = split(formula)
     if len(parts) != 1:
         raise DesignError(f"formula {formula!r}: parts divided by | are for clogit")
+    data = opened(data)
     known, asked = column_names(data), options.asked()
     weights, weights_type, na = options.weights, options.weights_type, options.na
     outcomes = list(read(left).bare)
@@ -54,10 +56,16 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     sample = grouped(
         data,
         None,
-        [*named, *asked.columns, *outcomes, *([] if options.read is None else [options.read])],
+        [
+            *named,
+            *asked.columns,
+            *outcomes,
+            *(c for c in (options.read, options.count) if c is not None),
+        ],
         weights=weights,
         weights_type=weights_type,
         na=na,
+        executor=options.executor,
     )
     frame = sample.frame
     check_variables(frame, named, sample.nobs)
@@ -65,17 +73,20 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
     alternatives, y = _outcomes(frame, outcomes, base, summed)
     design = MultinomialDesign(part(parts[0], frame), tuple(named), alternatives)
     rows = design.expand(frame)
+    count = sample.count
+    if options.count is not None:
+        count = count * frame[options.count].to_numpy(np.float64)
     cases = Cases(
         rows.x,
         y.ravel(),
         rows.start,
-        sample.count,
+        count,
         sample.weight,
         {c: codes(frame, [c])[0] for c in asked.columns},
         rows.labels,
         read=summed,
     )
-    notes = check_regressors(design.part.matrix(frame), design.part.terms, sample.nobs)
+    notes = check_regressors(design.part.matrix(frame), design.part.terms, cases.nobs)
     source = Source(
         design,
         frame,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.sample.sample import NA, WeightsType
 from llmdemand.modeling.variance.vcov import SSC, Covariance, parse_vcov
+from llmdemand.scale.executors import Executor
 
 __all__ = ["Options", "Separation", "Vcov", "alpha_of", "named_vcov"]
 
@@ -40,6 +41,10 @@ class Options:
     read : str, optional
         For corrected beliefs, which may leave [0, 1]: the column that says what those of all
         alternatives sum to.
+    count : str, optional
+        The column that says how many equal choice situations a row stands for.
+    executor : None, int, str or dask.distributed.Client
+        Who reads tables in files: see `llmdemand.scale.merging.map_merge`.
 
     Raises
     ------
@@ -54,6 +59,8 @@ class Options:
     na: NA = "raise"
     separation: Separation = "warn"
     read: str | None = None
+    count: str | None = None
+    executor: Executor = None
 
     def __post_init__(self) -> None:
         if self.read is not None and self.separation == "firth":

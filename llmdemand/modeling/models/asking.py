@@ -28,7 +28,7 @@ from llmdemand.modeling.quantities.responses import Kind
 from llmdemand.modeling.quantities.scenes import Average
 from llmdemand.modeling.spelled import spelled
 
-__all__ = ["Asked", "Asking", "Price"]
+__all__ = ["Asked", "Asking", "Price", "Questions"]
 
 #: Names of price columns (see `prices.Price`), or own prices at which to evaluate.
 Price = str | Mapping[str, str] | ArrayLike | None
@@ -40,9 +40,8 @@ class Asked(Drawn, total=False):
     average: Average
 
 
-@dataclass(frozen=True, repr=False)
-class Asking(Fit):
-    """A fit that answers.
+class Questions:
+    """Quantities as methods, of whatever has coefficients, their covariance and a design.
 
     Quantities are told where by their first argument, by `at` or by `price`. `at` is a mapping
     of variables or alternatives to values, or a data frame: see `scenes`. Numbers, by any of
@@ -52,6 +51,8 @@ class Asking(Fit):
     number as `price`. Text as `price` is the name of the price column, ``price`` by default, and
     a mapping names those of the alternatives.
     """
+
+    design: Any
 
     @property
     def _own(self) -> str | None:
@@ -74,7 +75,7 @@ class Asking(Fit):
         rival: str | None = None,
         **options: Unpack[Asked],
     ) -> Quantity:
-        """Price elasticity of shares: see `responses.elasticity`; where: see `Asking`."""
+        """Price elasticity of shares: see `responses.elasticity`; where: see `Questions`."""
         return self._respond(
             responses.elasticity, (where, at, price), alternative, options, kind=kind, rival=rival
         )
@@ -356,6 +357,11 @@ class Asking(Fit):
                 f"this model has {', '.join(known)}"
             )
         return alternative or "price"
+
+
+@dataclass(frozen=True, repr=False)
+class Asking(Questions, Fit):
+    """A fit that answers: see `Questions`."""
 
 
 def _numbers(where: Any) -> bool:

@@ -7,11 +7,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
-
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import USABLE, Panel
+from llmdemand.core.shards.shards import PanelShards
 from llmdemand.core.study import Study
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.estimation.binary import fit_binary
@@ -24,23 +23,13 @@ from llmdemand.modeling.models.numbers import NUMBERS, of_numbers
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.models.systems import SYSTEMS, check_system, fit_system
 from llmdemand.modeling.outcomes.corrected import Coefficient
-from llmdemand.modeling.outcomes.frames import (
-    READ,
-    Outcomes,
-    Reading,
-    default_reading,
-    demand_frame,
-    market_frame,
-    outcomes,
-)
-from llmdemand.modeling.outcomes.measured import check_reading
+from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.partworths.levels import formula_of
 from llmdemand.modeling.quantities.quantity import Quantity
+from llmdemand.modeling.runs.sampled import TASTES, Sampled, sampled
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.variance.vcov import SSC
-
-if TYPE_CHECKING:
-    import pandas as pd
+from llmdemand.scale.executors import Executor
 
 __all__ = ["Demand", "fit_demand"]
 
@@ -49,8 +38,6 @@ Model = Literal["logit", "clogit", "mnlogit", "nested", "mixed", "latent", "coun
 
 # Within-cell share of the variance below which runs of a prompt count as one.
 _NEARLY_CONSTANT = 0.001
-# Beliefs this close to 0 or 1 in all runs say no more than choices.
-_SURE = 1e-6
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -123,7 +110,7 @@ class Demand(LogitResults):
 
 
 def fit_demand(
-    panel: Panel,
+    panel: Panel | PanelShards,
     outcome: Outcome = "belief",
     *,
     alternative: str | None = None,
@@ -138,14 +125,18 @@ def fit_demand(
     reading: Reading | None = None,
     coefficient: Coefficient = "one",
     weights: str | None = None,
+    executor: Executor = None,
     **own: Any,
 ) -> Demand:
     """Fit demand to the runs of a panel.
 
     Parameters
     ----------
-    panel : Panel
-        Runs.
+    panel : Panel or PanelShards
+        Runs, in memory or as a folder of files, which need not fit into it: they are read part
+        by part, without their texts, and reduced to equal rows. Of ``mixed`` and ``latent``,
+        for whom a respondent's answers belong together, and of beliefs of several alternatives,
+        no two of which are equal, the columns of the model are in memory.
     outcome : str
         ``belief`` (fractional) or ``choice`` (0/1).
     alternative : str, optional
@@ -185,6 +176,9 @@ def fit_demand(
         Of the correction: ``one``, ``tuned`` or ``every-name``: see `corrected.corrected`.
     weights : str, optional
         Column of sampling weights; the study's own ``weights`` by default, ``""`` for none.
+    executor : None, int, str or dask.distributed.Client
+        Who reads a panel in files: this process, so many processes, or a Dask cluster by its
+        address (``tcp://...``). No number depends on it.
     **own
         Options of the model: ``nests`` (by default all alternatives that are bought in one) and
         ``dissimilarity`` of ``nested``, ``random`` (by default ``{"price": "normal"}``) and the
@@ -225,6 +219,8 @@ def fit_demand(
         told |= {"cov_kwds": cov_kwds, "ssc": ssc, "separation": separation, **own}
         told |= {"statuses": statuses, "reading": reading, "coefficient": coefficient}
         told |= {} if weights is None else {"weights": weights}
+        if isinstance(panel, PanelShards):
+            raise UsageError("quantities and ratings are fitted in memory: give shards.panel()")
         # Their own result, which answers what is asked of every demand.
         return of_numbers(panel, outcome, model, formula, **told)  # type: ignore[return-value]
     if model not in get_args(Model):
@@ -233,98 +229,90 @@ def fit_demand(
             f"{', '.join(get_args(Model))}"
         )
     check_system(model, own)
-    reading = default_reading(panel) if reading is None and statuses is None else reading
-    reading = reading or "pivot"
-    check_reading(panel, reading)
-    if statuses is None:
-        statuses = ("ok",)
-        if outcome == "choice" and reading == "pivot" and panel.usable.empty:
-            statuses = ("no_logprobs",)
-    elif reading == "final":
-        raise UsageError(
-            "statuses=... selects runs by what they say, which corrected belief does not need: "
-            "leave it out, or use reading='pivot'"
-        )
-    found = outcomes(panel, reading, statuses=statuses, coefficient=coefficient)
-    # Labels and stopped answers make choices weighted counts, which sum to something else than 1.
-    counted = outcome == "choice" and not np.isin(found.counted, (0.0, 1.0)).all()
-    if counted:
-        found = replace(found, choice=found.counted, read=found.counted.sum(axis=1).round(12))
-    name = panel.study.focal if alternative is None else alternative
-    frame = demand_frame(panel, name, found)
-    read = READ if counted or (outcome == "belief" and not found.plain) else None
-    if outcome == "choice":
-        frame = frame.iloc[np.flatnonzero(found.choice.any(axis=1))]
-    if frame.empty or (outcome == "belief" and not found.believed):
-        raise DesignError(_nothing(panel, outcome))
-    _tell_of_certainty(frame, outcome)
-    asked = named_vcov(vcov, cov_type, cov_kwds, panel.frame)
-    if asked is None and model not in ("mixed", "latent"):  # theirs is by respondent
-        asked = _default_vcov(frame, outcome, panel.study)
+    found = sampled(panel, outcome, alternative, reading, statuses, coefficient, executor)
+    if not found.entered or (outcome == "belief" and not found.believed):
+        raise DesignError(_nothing(found))
+    if outcome == "belief" and found.certain:
+        _tell_of_certainty(found.entered)
+    data = panel.frame if isinstance(panel, Panel) else None
+    asked = named_vcov(vcov, cov_type, cov_kwds, data)
+    if asked is None and model not in TASTES:  # theirs is by respondent
+        asked = _default_vcov(found, panel.study)
     if formula is None:
-        formula = _default_formula(panel, frame, model)
+        formula = _default_formula(found, model)
     weights = panel.study.weights if weights is None else weights
     weighted: dict[str, Any] = {"weights": weights, "weights_type": "sampling"} if weights else {}
-    options = Options.of(asked, ssc=ssc, separation=separation, read=read, **weighted)
-    menu, results = panel.study.menu, None
-    binary = outcome == "choice" and not counted
-    if model == "logit":
-        fit = fit_binary(f"{outcome} ~ {formula}", frame, options, binary=binary)
-        assert isinstance(fit.design, BinaryDesign)
-        fit = replace(fit, design=replace(fit.design, name=name))
-    else:
-        base = next((a.id for a in menu.alternatives if a.outside), None)
-        base = base or next((a for a in menu.ids if a != name), None)
-        if model != "mnlogit":
-            rows = market_frame(panel, found)
-            long = rows.loc[rows["run_id"].isin(frame["run_id"])]
-        if model == "clogit":
-            fit = fit_conditional(f"{outcome} ~ {formula}", long, options, base=base)
-        elif model in SYSTEMS:
-            how = {"vcov": asked, "ssc": ssc, "separation": separation, "base": base, "read": read}
-            how |= weighted
-            results = fit_system(model, f"{outcome} ~ {formula}", long, panel.study, own, **how)
-            fit = results
-        else:
-            kept = found.frame["run_id"].isin(frame["run_id"]).to_numpy()
-            shares = found.belief if outcome == "belief" else found.choice
-            wide = frame.assign(**{a: shares[kept, k] for k, a in enumerate(menu.ids)})
-            fit = fit_multinomial(f"{' + '.join(menu.ids)} ~ {formula}", wide, options, base=base)
-        fit = replace(fit, outcome=outcome)
-    fit = replace(fit, dropped=len(panel) - len(frame))
-    fit = replace(fit, notes=(*fit.notes, *_of_experiment(panel, frame, formula)))
-    if reading == "final" and outcome == "belief":
+    how: dict[str, Any] = {"ssc": ssc, "separation": separation, "read": found.read, **weighted}
+    options = Options.of(asked, executor=executor, **how)
+    fit, results = _fitted(found, model, formula, options, own, {"vcov": asked, **how})
+    fit = replace(fit, outcome=outcome, dropped=len(panel) - found.entered)
+    fit = replace(fit, notes=(*fit.notes, *_of_experiment(found, formula)))
+    if found.reading == "final" and outcome == "belief":
         fit = _resting_on(fit, found)
     if outcome == "choice":
         fit = replace(fit, notes=(*fit.notes, *found.stopping))
     if found.labels:
         fit = replace(fit, notes=(*fit.notes, found.labels))
-    grid = tuple(float(p) for p in np.unique(frame["price"]))
     if results is not None:
         more = {f.name: getattr(fit, f.name) for f in fields(Fit)}
         results = replace(results, **more)
     return Demand.of(
         LogitResults.of(fit),
         results=results,
-        alternative=name,
+        alternative=found.name,
         unit=panel.study.unit,
-        prices=grid,
-        reading=reading,
+        prices=tuple(found.values["price"].tolist()),
+        reading=found.reading,
     )
 
 
-def _default_formula(panel: Panel, frame: pd.DataFrame, model: str) -> str:
+def _fitted(
+    found: Sampled,
+    model: str,
+    formula: str,
+    options: Options,
+    own: Mapping[str, Any],
+    how: Mapping[str, Any],
+) -> tuple[Fit, LogitResults | None]:
+    """The fit, and the results of models that can be asked more than a logit."""
+    text, study, name = f"{found.outcome} ~ {formula}", found.panel.study, found.name
+    if model == "logit":
+        binary = found.outcome == "choice" and not found.counted
+        fit = fit_binary(text, found.rows, options, binary=binary)
+        assert isinstance(fit.design, BinaryDesign)
+        return replace(fit, design=replace(fit.design, name=name)), None
+    menu = study.menu
+    base = next((a.id for a in menu.alternatives if a.outside), None)
+    base = base or next((a for a in menu.ids if a != name), None)
+    more = [*options.asked().columns, *([options.weights] if options.weights else [])]
+    if model == "mnlogit":
+        wide, count = found.wide(formula, more)
+        counted = replace(options, count=count)
+        return fit_multinomial(
+            f"{' + '.join(menu.ids)} ~ {formula}", wide, counted, base=base
+        ), None
+    long, count = found.long(model, formula, more)
+    if model == "clogit":
+        return fit_conditional(text, long, replace(options, count=count), base=base), None
+    if count is not None:
+        how = {**how, "count": count}
+    results = fit_system(model, text, long, study, own, base=base, **how)
+    return results, results
+
+
+def _default_formula(found: Sampled, model: str) -> str:
     """Prices, and the attributes in the models that compare alternatives by them."""
+    study = found.panel.study
     if model in ("clogit", *SYSTEMS):
-        return formula_of(panel.study)
-    varying = [f"price_{a}" for a in panel.study.prices if frame[f"price_{a}"].nunique() > 1]
+        return formula_of(study)
+    prices = [f"price_{a}" for a in study.prices]
+    varying = [column for column in prices if len(found.values[column]) > 1]
     return " + ".join(varying) if model == "mnlogit" and varying else "price"
 
 
-def _of_experiment(panel: Panel, frame: pd.DataFrame, formula: str) -> tuple[str, ...]:
+def _of_experiment(found: Sampled, formula: str) -> tuple[str, ...]:
     """What the reader has to know of a choice experiment whose levels or tasks are mixed."""
-    study = panel.study
-    names = [x.name for x in study.attributes]
+    names = [x.name for x in found.panel.study.attributes]
     lacking = [n for n in names if not re.search(rf"\b{n}(_\w+)?\b", formula)]
     notes = []
     if lacking:
@@ -332,26 +320,29 @@ def _of_experiment(panel: Panel, frame: pd.DataFrame, formula: str) -> tuple[str
             f"levels of {', '.join(lacking)} are not in the formula: estimates are averages over "
             "those that were shown (all of them enter by model='clogit', or ld.conjoint)"
         )
-    if "holdout" in frame.columns and (held := int(frame["holdout"].sum())):
-        notes.append(f"{held:,} runs of holdout tasks are in this fit; ld.conjoint leaves them out")
+    if found.held:
+        notes.append(
+            f"{found.held:,} runs of holdout tasks are in this fit; ld.conjoint leaves them out"
+        )
     return tuple(notes)
 
 
-def _resting_on(fit: Fit, found: Outcomes) -> Fit:
+def _resting_on(fit: Fit, found: Sampled) -> Fit:
     """The fit with the degrees of freedom that the runs which change their mind leave it."""
-    changes = found.changes or 0
+    changes = found.changes
     df = min(fit.df, changes - 1) if changes > 1 else fit.df
     return replace(fit, df=float(df), notes=(*fit.notes, *found.notes))
 
 
-def _nothing(panel: Panel, outcome: str) -> str:
-    if outcome == "choice" and len(panel.usable):
+def _nothing(found: Sampled) -> str:
+    panel, outcome, study = found.panel, found.outcome, found.panel.study
+    if outcome == "choice" and any(found.statuses.get(status) for status in USABLE):
         return (
             f"none of the {len(panel)} runs has a choice: the panel's measure is "
-            f"{panel.measure!r}; fit its outcome 'belief', or ask the same study for choices "
+            f"{study.measure!r}; fit its outcome 'belief', or ask the same study for choices "
             "(measure 'choice' or 'logprob')"
         )
-    counts = panel.statuses[panel.statuses > 0].to_dict()
+    counts = {status: n for status, n in found.statuses.items() if n}
     return (
         f"no usable run among {len(panel)} (statuses: {counts}): demand cannot be fitted; "
         "see the answers with panel.frame['text'], or try another prompt or model"
@@ -361,28 +352,25 @@ def _nothing(panel: Panel, outcome: str) -> str:
             else "; the texts are to be measured first: by_similarity, `llmdemand similarity PANEL`"
             if counts.get("unmeasured")
             else "; this model states no usable percentages"
-            if panel.study.measure == "stated"
+            if study.measure == "stated"
             else ""
         )
     )
 
 
-def _tell_of_certainty(frame: pd.DataFrame, outcome: str) -> None:
-    if outcome == "belief" and (np.minimum(frame["belief"], 1 - frame["belief"]) < _SURE).all():
-        warnings.warn(
-            f"belief is 0 or 1 (within {_SURE:g}) in all {len(frame)} runs: the model is sure of "
-            "every answer, so belief says what choice says",
-            VarianceWarning,
-            stacklevel=3,
-        )
+def _tell_of_certainty(runs: int) -> None:
+    warnings.warn(
+        f"belief is 0 or 1 (within 1e-06) in all {runs} runs: the model is sure of every answer, "
+        "so belief says what choice says",
+        VarianceWarning,
+        stacklevel=3,
+    )
 
 
-def _default_vcov(frame: pd.DataFrame, outcome: str, study: Study) -> Vcov | None:
+def _default_vcov(found: Sampled, study: Study) -> Vcov | None:
     """See `fit_demand`: replicated prompts whose outcome is a constant are one observation."""
     if study.cluster != "cell" or study.personas:
         return {"CRV1": study.cluster}
-    within = frame.groupby("cell")[outcome].var(ddof=0).mean()
-    replicated = frame["cell"].duplicated().any()
-    constant = within < _NEARLY_CONSTANT * frame[outcome].var(ddof=0)
+    replicated, within, total = found.constant
     # None is the estimator's own default: HC1, or iid for Firth's estimates of choices.
-    return {"CRV1": "cell"} if replicated and constant else None
+    return {"CRV1": "cell"} if replicated and within < _NEARLY_CONSTANT * total else None

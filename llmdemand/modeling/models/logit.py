@@ -14,6 +14,7 @@ from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import NA, Data, WeightsType
 from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.variance.vcov import SSC
+from llmdemand.scale.executors import Executor
 
 __all__ = ["FitOptions", "fit", "fraclogit", "logit"]
 
@@ -29,6 +30,7 @@ class FitOptions(TypedDict, total=False):
     weights_type: WeightsType
     na: NA
     separation: Separation
+    executor: Executor
 
 
 def fit(
@@ -119,9 +121,9 @@ def fraclogit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitR
         multiple of 5; and ``offset()``, whose coefficient is fixed at 1. Nothing else runs:
         see "Formulas" in the guide to demand models.
     data : table or path
-        One row per observation, of pandas, polars or pyarrow; or a parquet file, read chunk
-        by chunk and reduced to groups of equal regressors, so that it may be larger than
-        memory.
+        One row per observation, of pandas, polars or pyarrow; or a parquet file, a folder of
+        them or a list of files, read piece by piece and reduced to groups of equal regressors,
+        so that they may be larger than memory.
     vcov : str or mapping, optional
         By default HC1; iid for Firth's estimates of 0/1 outcomes. ``"iid"`` (inverse
         information), ``"HC0"`` to ``"HC3"``, ``{"CRV1": "cell"}``, ``{"CRV1": "cell+run"}``
@@ -143,6 +145,10 @@ def fraclogit(formula: str, data: Data, **options: Unpack[FitOptions]) -> LogitR
     separation : str
         Where the maximum does not exist: ``warn`` (infinite estimates), ``raise``, or
         ``firth`` (penalised estimates, for every data set).
+    executor : None, int, str or dask.distributed.Client
+        Who reads parquet files: this process, so many processes, or a Dask cluster by its
+        address (``tcp://...``): see `llmdemand.scale.merging.map_merge`. No number depends
+        on it.
 
     Returns
     -------

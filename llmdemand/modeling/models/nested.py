@@ -27,6 +27,7 @@ def nlogit(
     base: str | None = None,
     availability: str | None = None,
     read: str | None = None,
+    count: str | None = None,
     **options: Unpack[FitOptions],
 ) -> LogitResults:
     """Nested logit: alternatives of a nest are closer substitutes than others.
@@ -46,6 +47,8 @@ def nlogit(
     read : str, optional
         For corrected beliefs, which may leave [0, 1]: the column that says what those of a case
         sum to.
+    count : str, optional
+        Column of how many equal cases each stands for, beside sampling weights.
     **options
         See `llmdemand.modeling.models.logit.fraclogit`; weights and clusters are those of cases.
         There are no ``HC2``, ``HC3``, ``within`` and ``score`` covariances, and no Firth penalty.
@@ -94,7 +97,7 @@ def nlogit(
     >>> bool(fit.params["dissimilarity(diapers)"] < 1)
     True
     """
-    asked = Options.of(data=data, read=read, **options)
+    asked = Options.of(data=data, read=read, count=count, **options)
     return LogitResults.of(
         fit_nested(
             formula,

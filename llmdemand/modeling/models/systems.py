@@ -12,6 +12,7 @@ from llmdemand.modeling.models.latent import lclogit
 from llmdemand.modeling.models.mixed import mixlogit
 from llmdemand.modeling.models.nested import nlogit
 from llmdemand.modeling.models.results import LogitResults
+from llmdemand.modeling.runs.sampled import whose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ SYSTEMS: dict[str, Callable[..., LogitResults]] = {
 # What a panel knows itself.
 _KNOWN = {"formula", "data", "panel", "case", "alternative", "base", "availability", "read"}
 _FIT = {"vcov", "cov_type", "cov_kwds", "ssc", "weights", "weights_type", "na", "separation"}
+_FIT |= {"executor", "count"}
 
 
 def check_system(model: str, own: Mapping[str, Any]) -> None:
@@ -92,7 +94,7 @@ def fit_system(
                 )
             asked["nests"] = {"inside": inside}
         return nlogit(formula, rows, **asked, **how)
-    panel = "respondent_id" if study.respondents else "persona_id"
+    panel = whose(study)
     if not study.personas:
         raise UsageError(
             f"model={model!r} is about how respondents differ, and this study has none: give it "

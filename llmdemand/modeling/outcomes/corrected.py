@@ -28,6 +28,7 @@ __all__ = [
     "corrected",
     "indicators",
     "reservations",
+    "reserved",
     "surprise",
 ]
 
@@ -227,8 +228,13 @@ def corrected(
 
 def reservations(readings: Readings) -> tuple[str, ...]:
     """What is known of the correction's own precision."""
-    m, notes = int(readings.changed.sum()), []
     unusable = int((~readings.usable & (readings.final >= 0)).sum())
+    return reserved(int(readings.changed.sum()), unusable)
+
+
+def reserved(m: int, unusable: int) -> tuple[str, ...]:
+    """The same of m runs that change their mind, and so many without a usable belief."""
+    notes = []
     if m == 0:
         notes.append(
             "no answer says anything else than its pivot: the correction is zero in this sample, "

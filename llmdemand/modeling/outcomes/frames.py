@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.core.panel import USABLE, WHOLE, Panel, levels_of
+from llmdemand.core.shards.shards import PanelShards
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -345,7 +346,7 @@ def demand_frame(
     )
 
 
-def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
+def market_frame(panel: Panel | PanelShards, found: Outcomes | None = None) -> pd.DataFrame:
     """The rows that enter a conditional logit: one per run and alternative.
 
     Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one), attributes (the
@@ -355,7 +356,9 @@ def market_frame(panel: Panel, found: Outcomes | None = None) -> pd.DataFrame:
     import pandas as pd
 
     menu = panel.study.menu
-    found = outcomes(panel, own_reading(panel) or "pivot") if found is None else found
+    if found is None:
+        assert isinstance(panel, Panel)
+        found = outcomes(panel, own_reading(panel) or "pivot")
     more = {READ: found.read} if found.reading == "final" else {}
     # Alternatives without names have one constant together, which is that of buying none.
     unnamed = panel.study.conjoint is not None and not panel.study.conjoint.labelled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.models.latent import lclogit
@@ -13,10 +13,7 @@ from llmdemand.modeling.models.mixed import mixlogit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
 from llmdemand.modeling.models.nested import nlogit
 from llmdemand.modeling.models.results import LogitResults
-from llmdemand.modeling.sample.columns import is_text, plain
-
-if TYPE_CHECKING:
-    import pandas as pd
+from llmdemand.modeling.sample.columns import Data, chunks, column_names, is_text, opened
 
 __all__ = ["MODELS", "fit_own"]
 
@@ -30,12 +27,12 @@ MODELS: dict[str, Callable[..., LogitResults]] = {
     "mixed": mixlogit,
     "latent": lclogit,
 }
-_EVERY = ("vcov", "ssc", "weights", "weights_type", "na", "separation")
+_EVERY = ("vcov", "ssc", "weights", "weights_type", "na", "separation", "executor")
 
 
 def fit_own(
     formula: str,
-    data: pd.DataFrame,
+    data: Data,
     model: str | None = None,
     *,
     choice: str | None = None,
@@ -49,8 +46,8 @@ def fit_own(
     ----------
     formula : str
         ``"bought ~ price + size"``; the right-hand side alone where `choice` is given.
-    data : pandas.DataFrame
-        The table.
+    data : table or path
+        See `llmdemand.modeling.models.logit.fraclogit`.
     model : str, optional
         ``clogit`` where a column of cases is given (`case`), else ``logit``; or ``fraclogit``,
         ``mnlogit``, ``nested``, ``mixed``, ``latent``.
@@ -91,9 +88,10 @@ def fit_own(
     for option in given:
         if option not in (*takes, *_EVERY):
             raise UsageError(_not_taken(option, name))
+    data = opened(data)
+    known = column_names(data)
     if respondent is not None:
-        if respondent not in data.columns:
-            known = [str(c) for c in data.columns]
+        if respondent not in known:
             raise DesignError(
                 f"no column {respondent!r} of respondents{nearest(respondent, known)}: there are "
                 f"{', '.join(known)}"
@@ -102,7 +100,8 @@ def fit_own(
             given["panel"] = respondent
         else:
             given.setdefault("vcov", {"CRV1": respondent})
-    _refuse_text(data, price)
+    if price in known:
+        _refuse_text(data, price)
     return MODELS[name](_whole(formula, choice), data, **given)
 
 
@@ -127,11 +126,9 @@ def _whole(formula: str, choice: str | None) -> str:
     return formula
 
 
-def _refuse_text(data: pd.DataFrame, price: str) -> None:
-    if price not in data.columns:
-        return
-    values = plain(data[[price]])[price]
-    if is_text(values):
+def _refuse_text(data: Data, price: str) -> None:
+    values = next((part[price] for part in chunks(data, [price]) if len(part)), None)
+    if values is not None and is_text(values):
         first = next(iter(values.dropna()), "")
         raise DesignError(
             f"the price column {price!r} holds text such as {first!r}: make it plain numbers, "

@@ -10,22 +10,68 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from llmdemand.core.tables.pieces import Piece, Pieces
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Data", "chunks", "column_names", "is_text", "number", "plain", "rows_of", "table"]
+__all__ = [
+    "Data",
+    "Frames",
+    "Sharded",
+    "chunks",
+    "column_names",
+    "is_text",
+    "number",
+    "opened",
+    "plain",
+    "rows_of",
+    "stacked",
+    "table",
+]
 
-Data = Any  # a pandas, polars or pyarrow table, or the path of a parquet file
+#: A pandas, polars or pyarrow table; the path of a parquet file, of a folder of them, or a list
+#: of files; or what `Sharded` describes.
+Data = Any
 
 _CHUNK = 1 << 20  # rows at a time
 _EXACT = 1 << 53  # whole numbers below it are exact as floats
 _TABLES = "give a table of pandas, polars or pyarrow, or the path of a parquet file"
+
+
+@runtime_checkable
+class Frames(Protocol):
+    """Rows that are made when they are asked for: a shard that workers can be sent."""
+
+    first: int  # number of its first row in all, from 0
+
+    def frames(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """The columns, a part at a time, as `plain` gives them."""
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A table that need not fit into memory: its shards, `Piece` or `Frames`, and its columns."""
+
+    shards: Sequence[Any]
+    columns: Sequence[str]
+
+
+def opened(data: Data) -> Data:
+    """The table; of paths its `Pieces`.
+
+    Raises
+    ------
+    UsageError
+        For no file, and what is no parquet file.
+    """
+    paths = isinstance(data, list | tuple) and all(isinstance(p, str | Path) for p in data)
+    return Pieces.open(data) if paths or isinstance(data, str | Path) else data
 
 
 def column_names(data: Data) -> list[str]:
@@ -42,8 +88,9 @@ def column_names(data: Data) -> list[str]:
 
     if isinstance(data, pd.DataFrame):
         return _checked([str(c) for c in data.columns])
-    if isinstance(data, str | Path):
-        return _checked([str(n) for n in _parquet(data).schema_arrow.names])
+    data = opened(data)
+    if isinstance(data, Sharded) and not isinstance(data, pd.DataFrame):
+        return _checked([str(c) for c in data.columns])
     if type(data).__name__ == "Table" and type(data).__module__.startswith("pyarrow"):
         return _checked([str(n) for n in data.column_names])
     return list(_narwhals(data).columns)
@@ -65,13 +112,22 @@ def chunks(data: Data, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """The columns in slices of a million rows, as `plain` gives them."""
     import pandas as pd
 
-    if isinstance(data, str | Path):
-        file = _parquet(data)
-        for batch in file.iter_batches(batch_size=_CHUNK, columns=list(columns)):
+    data = opened(data)
+    if isinstance(data, Pieces):
+        data.require(columns)
+    if isinstance(data, Piece):
+        for batch in data.batches(columns):
             yield pd.DataFrame(
                 {c: _arrow(batch.column(batch.schema.get_field_index(c)), c) for c in columns},
                 index=range(batch.num_rows),
             )
+        return
+    if isinstance(data, Frames):
+        yield from data.frames(columns)
+        return
+    if isinstance(data, Sharded) and not isinstance(data, pd.DataFrame):
+        for shard in data.shards:
+            yield from chunks(shard, columns)
         return
     if not isinstance(data, pd.DataFrame):
         frame = _other(data, columns)
@@ -90,12 +146,40 @@ def table(data: Data, columns: Sequence[str] | None = None) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         named = rows_of(data)
         return plain(named if columns is None else named[list(columns)])
+    data = opened(data)
     wanted = column_names(data) if columns is None else list(columns)
-    if isinstance(data, str | Path):
-        parts = list(chunks(data, wanted))
+    if isinstance(data, Sharded):
+        parts = [part for part in chunks(data, wanted) if len(part)]
         nothing = pd.DataFrame({c: np.zeros(0) for c in wanted})
-        return pd.concat(parts, ignore_index=True) if parts else nothing
+        return stacked(parts) if parts else nothing
     return _other(data, wanted)
+
+
+def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of parts that were read apart, with columns of one kind.
+
+    Categories that are the same in all parts keep their order; else they are put together in
+    sorted order, which no order of the parts changes.
+
+    >>> import pandas as pd
+    >>> parts = [pd.DataFrame({"a": pd.Categorical(some)}) for some in ([20, 7], [7, 3])]
+    >>> stacked(parts)["a"].cat.categories.tolist()
+    [3, 7, 20]
+    """
+    import pandas as pd
+    from pandas.api.types import union_categoricals
+
+    if len(parts) == 1:
+        return parts[0]
+    frame = pd.concat(parts, ignore_index=True)
+    for column in frame.columns:
+        kinds = [part[column].dtype for part in parts]
+        if frame[column].dtype not in kinds and all(
+            isinstance(kind, pd.CategoricalDtype) for kind in kinds
+        ):
+            bare = [part[column].cat.as_unordered() for part in parts]
+            frame[column] = union_categoricals(bare, sort_categories=True)
+    return frame
 
 
 def rows_of(data: Data) -> pd.DataFrame:
@@ -341,16 +425,3 @@ def _other(data: Any, columns: Sequence[str]) -> pd.DataFrame:
         else:
             made[name] = _arrow(values.to_arrow(), name)
     return pd.DataFrame(made, index=range(len(frame)))
-
-
-def _parquet(path: str | Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not Path(path).is_file():
-        raise UsageError(f"no file {path}: {_TABLES}")
-    try:
-        return pq.ParquetFile(path, memory_map=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is not a parquet file that can be read ({reason})") from None

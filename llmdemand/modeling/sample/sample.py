@@ -10,9 +10,19 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose, nearest
 from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
-from llmdemand.modeling.sample.columns import Data, chunks, column_names, plain
+from llmdemand.modeling.sample.columns import (
+    Data,
+    Sharded,
+    chunks,
+    column_names,
+    opened,
+    plain,
+    stacked,
+)
 from llmdemand.modeling.sample.formula import evaluate
 from llmdemand.modeling.sample.tally import Tally
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import mapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,13 +104,14 @@ def grouped(
     weights_type: WeightsType = "frequency",
     na: NA = "raise",
     bounded: bool = True,
+    executor: Executor = None,
 ) -> Sample:
     """Group rows that are equal in `keys`.
 
     Parameters
     ----------
     data : table or path
-        Rows of pandas, polars or pyarrow, or a parquet file, which is read a million rows at
+        Rows of pandas, polars or pyarrow, or parquet files, which are read a million rows at
         a time.
     outcome : str, optional
         Column or expression; without one the groups are only counted.
@@ -116,6 +127,9 @@ def grouped(
         ``raise`` or ``drop``, for rows with a missing value; they are counted.
     bounded : bool
         Require outcomes in [0, 1].
+    executor : None, int, str or dask.distributed.Client
+        Who reads the pieces of files: see `llmdemand.scale.merging.map_merge`. Of a table in
+        memory this process does all.
 
     Raises
     ------
@@ -126,33 +140,28 @@ def grouped(
     Notes
     -----
     Means and scatter of chunks are merged by the pairwise update of Chan, Golub &
-    LeVeque (1983): exact to rounding, at any number of rows.
+    LeVeque (1983): exact to rounding, at any number of rows. Pieces of files are merged in their
+    order, whoever is done first: no bit depends on the executor.
     """
     choose(na, NA, "na")
     choose(weights_type, WeightsType, "weights_type")
+    import pandas as pd
+
     by_weight = [weights] if weights is not None and weights_type == "sampling" else []
     defining = list(dict.fromkeys([*keys, *by_weight]))
     extra = [weights] if weights is not None else []
     read = list(dict.fromkeys([*defining, *outcome_columns, *extra]))
-    parts, first, dropped = [], 0, 0
-    tally = Tally(defining, _TABLE)
-    for chunk in chunks(data, read):
-        kept = complete(chunk, na, first)
-        first, dropped = first + len(chunk), dropped + len(chunk) - len(kept)
-        if len(kept):
-            y, one = _outcomes(kept, outcome, weights, weights_type, bounded)
-            # A small sample keeps the order of its rows where no two are equal.
-            if first >= _CHUNK and defining and tally.add(kept, y, one):
-                continue
-            parts.append(_group(kept[defining], y, one))
-            # Groups of many chunks are merged early: memory holds groups, not rows.
-            if sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
-                parts = [_merge(parts, defining)]
-    if tally:
-        frame, count, ones = tally.groups()
-        mean = ones / count
-        entropy = np.zeros(len(count))
-        parts.insert(0, _Groups(frame, count, mean, ones * (1 - mean), entropy))
+    grouping = _Grouping(outcome, tuple(defining), tuple(read), weights, weights_type, na, bounded)
+    data, dropped = opened(data), 0
+    parts: list[_Groups] = []
+    whole = not isinstance(data, Sharded) or isinstance(data, pd.DataFrame)
+    if not whole and hasattr(data, "require"):
+        data.require(read)
+    for some, lost in mapped(
+        grouping, [data] if whole else data.shards, None if whole else executor
+    ):
+        dropped += lost
+        parts = _joined(parts, some, defining)
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
         raise DesignError(f"no rows to fit: every run was left out or there were none{left}")
@@ -193,6 +202,49 @@ class _Groups:
     mean: Array
     within: Array
     entropy: Array
+
+
+@dataclass(frozen=True)
+class _Grouping:
+    """From a shard to its groups, and the rows that were left out; see `grouped`."""
+
+    outcome: str | None
+    keys: tuple[str, ...]
+    read: tuple[str, ...]
+    weights: str | None
+    weights_type: WeightsType
+    na: NA
+    bounded: bool
+
+    def __call__(self, shard: Data) -> tuple[list[_Groups], int]:
+        parts: list[_Groups] = []
+        first, dropped, seen = getattr(shard, "first", 0), 0, 0
+        tally = Tally(self.keys, _TABLE)
+        for chunk in chunks(shard, self.read):
+            kept = complete(chunk, self.na, first + seen)
+            seen, dropped = seen + len(chunk), dropped + len(chunk) - len(kept)
+            if len(kept):
+                y, one = _outcomes(
+                    kept, self.outcome, self.weights, self.weights_type, self.bounded
+                )
+                # A small sample keeps the order of its rows where no two are equal.
+                if seen >= _CHUNK and self.keys and tally.add(kept, y, one):
+                    continue
+                parts = _joined(parts, [_group(kept[list(self.keys)], y, one)], self.keys)
+        if tally:
+            frame, count, ones = tally.groups()
+            mean = ones / count
+            counted = _Groups(frame, count, mean, ones * (1 - mean), np.zeros(len(count)))
+            parts.insert(0, counted)
+        return parts, dropped
+
+
+def _joined(parts: list[_Groups], more: list[_Groups], keys: Sequence[str]) -> list[_Groups]:
+    """All parts, merged early where they are many: memory holds groups, not rows."""
+    parts = [*parts, *more]
+    if parts and sum(len(p.frame) for p in parts[1:]) > max(_CHUNK, len(parts[0].frame)):
+        return [_merge(parts, keys)]
+    return parts
 
 
 def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
@@ -277,12 +329,10 @@ def in_unit_interval(y: Array) -> Array:
     return y if low >= 0 and high <= 1 else np.clip(y, 0.0, 1.0)
 
 
-def _merge(parts: list[_Groups], keys: list[str]) -> _Groups:
+def _merge(parts: list[_Groups], keys: Sequence[str]) -> _Groups:
     if len(parts) == 1:
         return parts[0]
-    import pandas as pd
-
-    frame = pd.concat([p.frame for p in parts], ignore_index=True)
+    frame = stacked([p.frame for p in parts])
     count, mean, within, entropy = (
         np.concatenate([getattr(p, name) for p in parts])
         for name in ("count", "mean", "within", "entropy")

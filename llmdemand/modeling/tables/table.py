@@ -10,7 +10,7 @@ from html import escape
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from llmdemand.modeling.tables.tex import escaped
+from llmdemand.modeling.tables.tex import celled, escaped, lined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,25 +207,12 @@ def _markdown(table: Table) -> str:
     return "\n".join([*lines, *notes])
 
 
-def _tex_number(text: str) -> str:
-    """A cell with numbers set as mathematics, so that minus signs are no hyphens."""
-    if sign := re.fullmatch(r"(-?)inf \(separated\)", text):
-        return rf"${sign[1]}\infty$ (separated)"
-    if text == "(inf)":
-        return r"($\infty$)"
-    if found := re.fullmatch(r"(-?\d+(?:\.\d+)?)(?:e([-+]\d+))?", text):
-        return f"${found[1]}" + (rf" \times 10^{{{int(found[2])}}}" if found[2] else "") + "$"
-    if found := re.fullmatch(r"\((\d+(?:\.\d+)?)e([-+]\d+)\)", text):
-        return rf"(${found[1]} \times 10^{{{int(found[2])}}}$)"
-    return escaped(text)
-
-
 def _latex(table: Table) -> str:
     def show(label: str, row: Sequence[Cell]) -> str:
-        cells = [_tex_number(c.text) + (f"$^{{{c.stars}}}$" if c.stars else "") for c in row]
-        return " & ".join([escaped(label), *cells]) + r" \\"
+        cells = [celled(c.text) + (f"$^{{{c.stars}}}$" if c.stars else "") for c in row]
+        return lined([escaped(label), *cells])
 
-    head = " & ".join(["", *map(escaped, table.names)]) + r" \\"
+    head = lined(["", *map(escaped, table.names)])
     width = len(table.names) + 1
 
     def across(lines: Sequence[str]) -> list[str]:

@@ -300,10 +300,7 @@ def available(report: Findings) -> tuple[str, ...]:
 
 def save_figures(report: Findings, folder: Path) -> None:
     """Write every figure that is available as SVG and PNG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in available(report):
-        for kind in ("svg", "png"):
-            (folder / f"{name}.{kind}").write_bytes(render(report, name, kind))
+    style.write_figures(available(report), folder, partial(render, report))
 
 
 def render(report: Findings, name: str, kind: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmdemand.calibration.figures import LEGEND, new_axes
@@ -28,6 +29,7 @@ __all__ = [
     "nothing",
     "price_label",
     "run_axis",
+    "write_figures",
 ]
 
 # Okabe & Ito (2008): told apart with any colour vision; markers and dashes say it in grey too.
@@ -120,3 +122,11 @@ def image(ax: Axes, name: str, kind: str, dpi: int = 200) -> bytes:
         dated = {"Date": None} if kind == "svg" else None
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=dated)
     return buffer.getvalue()
+
+
+def write_figures(names: Iterable[str], folder: Path, drawn: Callable[[str, str], bytes]) -> None:
+    """Write figures into a folder, as SVG and PNG: ``drawn(name, kind)`` gives the bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        for kind in ("svg", "png"):
+            (folder / f"{name}.{kind}").write_bytes(drawn(name, kind))

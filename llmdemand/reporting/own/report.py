@@ -14,7 +14,7 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.reporting.own.answers import Answers, answers
 from llmdemand.reporting.own.words import cards_of, coefficients, table_of, verdict_of
 from llmdemand.reporting.page.demand import write_demand
-from llmdemand.reporting.tables.table import Table, write_table
+from llmdemand.reporting.tables.table import Table, write_tables
 
 if TYPE_CHECKING:
     from llmdemand.modeling.models.results import LogitResults
@@ -103,9 +103,7 @@ class DemandReport(OneLine):
         folder = Path(folder)
         if any(p.is_file() for p in (folder, *folder.parents)):
             raise UsageError(f"{folder} is a file, or lies in one: give a folder")
-        (folder / "tables").mkdir(parents=True, exist_ok=True)
-        for table in self.tables:
-            write_table(table, folder / "tables")
+        write_tables(self.tables, folder / "tables")
         self.to_html(folder / "report.html", command=command)
         try:
             write_xlsx({t.name: t.numbers for t in self.tables}, folder / "tables.xlsx")

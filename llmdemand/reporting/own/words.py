@@ -90,10 +90,13 @@ def cards_of(found: Answers, labels: Labels, unit: str, focal: str | None) -> li
     for row in _own_elasticity(found, own)[:1]:
         note = f"{row['lower']:.3g} to {row['upper']:.3g}, % per %"
         value = f"{row['estimate']:.3g}"
-        cards.append({"name": "Own-price elasticity", "value": value, "note": note})
+        cards.append({"name": f"Own-price elasticity of {name}", "value": value, "note": note})
     for row in _rows(found.quantities.get("optimal_price"), alternative=own)[:1]:
-        note = f"{row['lower']:.4g} to {row['upper']:.4g} {unit}"
-        cards.append({"name": "Best price", "value": f"{row['estimate']:.4g}", "note": note})
+        # The simulator's best price is that of one scenario, and differs.
+        beside = "; the others' prices as in the data" if len(found.own) > 1 else ", over the data"
+        note = f"{row['lower']:.4g} to {row['upper']:.4g} {unit}{beside}"
+        value = f"{row['estimate']:.4g}"
+        cards.append({"name": f"Best price of {name}", "value": value, "note": note})
     return cards
 
 

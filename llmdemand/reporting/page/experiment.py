@@ -10,10 +10,10 @@ from llmdemand.modeling.partworths.figure import PARTS
 from llmdemand.modeling.partworths.result import PartWorths
 from llmdemand.reporting.figures import style
 from llmdemand.reporting.page.background import design_facts, prompts, provenance
-from llmdemand.reporting.page.html import SECTIONS, drawn_part, table_part, write
+from llmdemand.reporting.page.html import drawn_part, part, table_part, write
 from llmdemand.reporting.tables.cells import number, percent
 from llmdemand.reporting.tables.partworths import part_worth_tables
-from llmdemand.reporting.tables.table import write_table
+from llmdemand.reporting.tables.table import write_tables
 
 __all__ = ["save_experiment", "write_experiment"]
 
@@ -55,32 +55,27 @@ def write_experiment(
     """
     study = panel.study
     facts, settings = provenance(panel)
-    empty: dict[str, Any] = {"texts": [], "tables": [], "figures": []}
     tables = part_worth_tables(found)
     parts = [
-        {"id": "answer", "title": SECTIONS["answer"], **empty},
-        {"id": "design", "title": SECTIONS["design"], **empty},
+        part("answer"),
+        part("design"),
         *(
-            {
-                "id": name,
-                "title": _TITLES[name],
-                "texts": [],
-                "tables": [table_part(t) for t in some],
-                "figures": [
-                    drawn_part(_image(found, part, "svg"), caption)
-                    for part, caption in _FIGURES.get(name, {}).items()
+            part(
+                name,
+                _TITLES[name],
+                tables=[table_part(t) for t in some],
+                figures=[
+                    drawn_part(_image(found, figure, "svg"), caption)
+                    for figure, caption in _FIGURES.get(name, {}).items()
                 ],
-            }
+            )
             for name, some in tables.items()
         ),
-        {"id": "provenance", "title": SECTIONS["provenance"], **empty},
+        part("provenance"),
     ]
     section = {
-        "id": "",
         "name": study.title or study.name,
         "label": "reconstruction" if found.truth is not None else study.label,
-        "people": False,
-        "note": "",
         "question": "What are the levels of each attribute worth?",
         "model": str(panel.provenance.get("model") or "a language model"),
         "verdict": _verdict(found),
@@ -92,9 +87,6 @@ def write_experiment(
         "provenance": facts,
         "settings": settings,
         "parts": parts,
-        "answers": [],
-        "again": "",
-        "simulate": "",
     }
     title = f"Choice experiment: {study.title or study.name}"
     write(path, title=title, sections=[section], command=command)
@@ -102,14 +94,11 @@ def write_experiment(
 
 def save_experiment(found: PartWorths, folder: Path) -> None:
     """Write ``tables/`` (CSV, markdown, LaTeX) and ``figures/`` (SVG, PNG)."""
-    for name in ("tables", "figures"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for some in part_worth_tables(found).values():
-        for table in some:
-            write_table(table, folder / "tables")
-    for part in PARTS:
-        for kind in ("svg", "png") if part != "worth" or found.worth is not None else ():
-            (folder / "figures" / f"{part}.{kind}").write_bytes(_image(found, part, kind))
+    write_tables(
+        (table for some in part_worth_tables(found).values() for table in some), folder / "tables"
+    )
+    drawn = [part for part in PARTS if part != "worth" or found.worth is not None]
+    style.write_figures(drawn, folder / "figures", lambda name, kind: _image(found, name, kind))
 
 
 def _image(found: PartWorths, part: str, kind: str) -> bytes:

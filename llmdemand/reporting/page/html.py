@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
     from llmdemand.reporting.tables.table import Table
 
-__all__ = ["SECTIONS", "Row", "drawn_part", "figure_part", "table_part", "write", "write_page"]
+__all__ = [
+    "SECTIONS",
+    "Row",
+    "drawn_part",
+    "figure_part",
+    "part",
+    "table_part",
+    "write",
+    "write_page",
+]
 
 #: The sections of a report, in the order in which they are read.
 SECTIONS = {
@@ -139,7 +148,8 @@ def write_page(
 
 def write(path: str | Path, *, title: str, sections: list[Row], command: str) -> None:
     """Fill the template and write the file."""
-    usual: Row = {"market": None, "folded": False, "numbers": []}
+    usual: Row = {"market": None, "folded": False, "numbers": [], "id": "", "note": ""}
+    usual |= {"people": False, "answers": [], "again": "", "simulate": ""}
     write_file(
         path,
         "report.html",
@@ -147,6 +157,12 @@ def write(path: str | Path, *, title: str, sections: list[Row], command: str) ->
         sections=[{**usual, **section} for section in sections],
         command=command,
     )
+
+
+def part(id_: str, title: str | None = None, **given: Any) -> Row:
+    """A part of a section as the template takes it: texts, tables and figures, if there are any."""
+    named = SECTIONS[id_] if title is None else title
+    return {"id": id_, "title": named, "texts": [], "tables": [], "figures": [], **given}
 
 
 def _section(
@@ -192,14 +208,13 @@ def _parts(report: Findings, cost: float | None, market: bool) -> list[Row]:
     shown, drawn = _tables(report, cost), _figures(report)
     told: list[str] = []
     return [
-        {
-            "id": id_,
-            "title": title,
-            "texts": _lacking(report, id_, told) + _texts(report, id_, cost),
-            "tables": shown.get(id_, []),
-            "figures": drawn.get(id_, []),
-        }
-        for id_, title in SECTIONS.items()
+        part(
+            id_,
+            texts=_lacking(report, id_, told) + _texts(report, id_, cost),
+            tables=shown.get(id_, []),
+            figures=drawn.get(id_, []),
+        )
+        for id_ in SECTIONS
         if (id_ != "people" or report.people is not None) and (id_ != "market" or market)
     ]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from llmdemand.reporting.figures.figures import render
 from llmdemand.reporting.figures.people import PEOPLE_FIGURES
-from llmdemand.reporting.page.html import SECTIONS, figure_part, table_part, write
+from llmdemand.reporting.figures.style import write_figures
+from llmdemand.reporting.page.html import figure_part, part, table_part, write
 from llmdemand.reporting.people import People
 from llmdemand.reporting.tables.cells import number
 from llmdemand.reporting.tables.people import people_tables
-from llmdemand.reporting.tables.table import write_table
+from llmdemand.reporting.tables.table import write_tables
 
 __all__ = ["save_people", "write_people"]
 
@@ -35,23 +38,18 @@ def write_people(people: People, path: str | Path, *, command: str = "") -> None
     """
     found = people.calibration
     holder = SimpleNamespace(people=people)
-    part = {
-        "id": "people",
-        "title": SECTIONS["people"],
-        "texts": people.texts,
-        "tables": [table_part(t) for t in people_tables(people)],
-        "figures": [
-            figure_part(holder, n) for n, (_, _, ready) in PEOPLE_FIGURES.items() if ready(holder)
-        ],
-    }
+    shown = part(
+        "people",
+        texts=people.texts,
+        tables=[table_part(t) for t in people_tables(people)],
+        figures=[figure_part(holder, name) for name in _drawn(holder)],
+    )
     t = found.tuning
     row = found.table.to_dict("index")["calibrated"]
     section = {
-        "id": "",
         "name": "",
         "label": "calibrated",
         "people": True,
-        "note": "",
         "question": f"What is the {found.target.label} of people?",
         "model": f"{t.humans:,} people and a language model as {t.llm:,} more",
         "verdict": found.verdict(),
@@ -69,19 +67,7 @@ def write_people(people: People, path: str | Path, *, command: str = "") -> None
                 "note": f"{t.humans:,} were asked; lambda {t.lam:.2f}, rho {t.rho:.2f}",
             },
         ],
-        "parts": [
-            {
-                "id": "answer",
-                "title": SECTIONS["answer"],
-                "texts": [],
-                "tables": [],
-                "figures": [],
-            },
-            part,
-        ],
-        "answers": [],
-        "again": "",
-        "simulate": "",
+        "parts": [part("answer"), shown],
     }
     write(
         path,
@@ -93,13 +79,11 @@ def write_people(people: People, path: str | Path, *, command: str = "") -> None
 
 def save_people(people: People, folder: Path) -> None:
     """Write ``tables/`` (CSV, markdown, LaTeX) and ``figures/`` (SVG, PNG) of people alone."""
-    for name in ("tables", "figures"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for table in people_tables(people):
-        write_table(table, folder / "tables")
-    holder = SimpleNamespace(people=people)
-    for name, (_, _, ready) in PEOPLE_FIGURES.items():
-        if ready(holder):
-            for kind in ("svg", "png"):
-                path = folder / "figures" / f"{name}.{kind}"
-                path.write_bytes(render(holder, name, kind))  # type: ignore[arg-type]
+    write_tables(people_tables(people), folder / "tables")
+    holder: Any = SimpleNamespace(people=people)
+    write_figures(_drawn(holder), folder / "figures", partial(render, holder))
+
+
+def _drawn(holder: Any) -> list[str]:
+    """Figures of people for which there are numbers."""
+    return [name for name, (_, _, ready) in PEOPLE_FIGURES.items() if ready(holder)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,9 +15,9 @@ from llmdemand.core.sheets import write_csv
 from llmdemand.errors import UsageError, nearest
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.tables.etable import etable
-from llmdemand.modeling.tables.tex import escaped
+from llmdemand.modeling.tables.tex import celled, escaped, lined
 
-__all__ = ["Format", "Table", "render", "write_table"]
+__all__ = ["Format", "Table", "render", "write_tables"]
 
 Format = Literal["text", "markdown", "latex", "html", "frame"]
 _Words = Literal["text", "markdown", "latex", "html"]
@@ -107,13 +108,15 @@ def render(table: Table | pd.DataFrame, format: Format = "markdown") -> str | pd
     return _framed(table, body, format)
 
 
-def write_table(table: Table, folder: Path) -> None:
-    """Write a table as CSV with full numbers, as markdown and as LaTeX."""
-    write_csv(table.numbers, folder / f"{table.name}.csv")
+def write_tables(tables: Iterable[Table], folder: Path) -> None:
+    """Write tables into a folder: as CSV with full numbers, as markdown and as LaTeX."""
+    folder.mkdir(parents=True, exist_ok=True)
     words: tuple[tuple[str, _Words], ...] = (("md", "markdown"), ("tex", "latex"))
-    for kind, format in words:
-        text = render(table, format) + "\n"
-        (folder / f"{table.name}.{kind}").write_text(text, encoding="utf-8")
+    for table in tables:
+        write_csv(table.numbers, folder / f"{table.name}.csv")
+        for kind, format in words:
+            text = render(table, format) + "\n"
+            (folder / f"{table.name}.{kind}").write_text(text, encoding="utf-8")
 
 
 def _framed(table: Table, body: str, format: _Words) -> str:
@@ -197,24 +200,15 @@ def _html(frame: pd.DataFrame) -> str:
     )
 
 
-def _tex_cell(text: str) -> str:
-    """A cell with negative numbers and infinities as mathematics: minus signs, no hyphens."""
-
-    def shown(found: re.Match[str]) -> str:
-        return "$" + found[0].replace("inf", r"\infty").replace(r"\%", "%") + "$"
-
-    return re.sub(r"(?<![\w.])(-\d+(\.\d+)?(?![\w.])|-?inf(?!\w))", shown, escaped(text))
-
-
 def _latex(frame: pd.DataFrame) -> str:
     head, rows = _cells(frame)
     columns = "".join("r" if right else "l" for right in _numeric(frame))
-    lines = [" & ".join(map(_tex_cell, row)) + r" \\" for row in rows]
+    lines = [lined(map(celled, row)) for row in rows]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            " & ".join(map(escaped, head)) + r" \\",
+            lined(map(escaped, head)),
             r"\midrule",
             *lines,
             r"\bottomrule",

@@ -14,7 +14,7 @@ from llmdemand.reporting.measures.targets import Target
 from llmdemand.reporting.tables import frames
 from llmdemand.reporting.tables.cells import asked_at, number
 from llmdemand.reporting.tables.people import people_tables
-from llmdemand.reporting.tables.table import Table, render, write_table
+from llmdemand.reporting.tables.table import Table, render, write_tables
 
 if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
@@ -76,10 +76,8 @@ def save_tables(report: Findings, folder: Path) -> None:
 
     Besides, ``reach.csv`` and ``calibration.csv`` hold the curves of the figures.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tables = all_tables(report)
-    for table in tables:
-        write_table(table, folder)
+    write_tables(tables, folder)
     curves = report.needed if report.needed is not None else report.precision
     if curves is not None:
         write_csv(curves.reach, folder / "reach.csv")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from llmdemand.errors import UsageError
+from llmdemand.simulation.calls.shard import Shard
 from llmdemand.simulation.cost import Budget, Prices
 
 __all__ = ["Options"]
@@ -30,6 +31,8 @@ class Options:
         Ask a few test questions first where it is unknown what a server returns.
     progress : bool
         Show a progress bar.
+    shard : Shard or (int, int), optional
+        Ask this share of the runs alone, with the same share of the budget.
     """
 
     store: str | Path | None = None
@@ -41,8 +44,10 @@ class Options:
     patience: float = 300.0
     probe: bool = True
     progress: bool = False
+    shard: Shard | tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shard", Shard.given(self.shard))
         if self.concurrency != "auto" and not (
             isinstance(self.concurrency, int) and self.concurrency >= 1
         ):

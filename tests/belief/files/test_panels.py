@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +15,7 @@ import pytest
 from llmdemand import extract_file, extract_panel, load_study, read_answers
 from llmdemand.belief.files import panels
 from llmdemand.belief.files.documents import documents, is_lines, lines_between, spans
-from llmdemand.belief.rows import PanelBuilder
-from llmdemand.errors import ResponseError, UsageError
+from llmdemand.errors import ResponseError, UsageError, WorkersLost
 
 STUDY = load_study("pampers")
 SHAPES = Path(__file__).parents[1] / "shapes"
@@ -105,7 +103,7 @@ def test_lines_of_streamed_answers_stay_together(tmp_path, parts, cut):
 
 
 def test_what_cannot_be_divided_is_read_by_one_process(tmp_path, parts, monkeypatch):
-    monkeypatch.setattr(panels, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(panels, "mapped", refuse)
     path = write(tmp_path / "a.jsonl", 40)
     wanted, data = extract_file(path, STUDY).frame, path.read_bytes()
     texts = [x for x in data.decode().splitlines() if x.strip()]
@@ -140,32 +138,6 @@ def test_the_parts_of_a_file_are_its_lines(tmp_path, size):
     assert found == list(documents(path))
 
 
-class Slow:
-    """A pool that answers when it is asked for the result; counts what is unanswered."""
-
-    def __init__(self, path):
-        self.builder, self.path, self.open, self.most = PanelBuilder(STUDY), path, 0, 0
-
-    def submit(self, _, start, end):
-        self.open += 1
-        self.most = max(self.most, self.open)
-        future = Future()
-
-        def result():
-            self.open -= 1
-            return list(panels._rows(lines_between(self.path, start, end), self.path, self.builder))
-
-        future.result = result
-        return future
-
-
-def test_few_parts_are_under_way_at_a_time(tmp_path, parts):
-    path = write(tmp_path / "a.jsonl", 160)
-    pool = Slow(path)
-    rows = list(panels._by_several(pool, 4, path, refuse))
-    assert pool.most == 4 and len(rows) == 160
-
-
 def test_how_many_processes_a_file_is_worth(tmp_path, monkeypatch):
     path = write(tmp_path / "a.jsonl", 16)
     assert panels._worth(path) == panels._worth(tmp_path / "none") == 1
@@ -187,7 +159,7 @@ def test_workers_are_a_number_of_processes(tmp_path, workers):
 
 def test_processes_that_die_are_an_error_of_one_sentence(tmp_path):
     path = write(tmp_path / "a.jsonl", 16)
-    with pytest.raises(UsageError, match=r"ended by themselves.*__main__"):
+    with pytest.raises(WorkersLost, match=r"ended by themselves.*__main__"):
         list(panels.extracted(path, partial(os._exit, 1), 2))
 
 
@@ -227,7 +199,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups to interrupt")
 def test_an_interrupt_ends_all_processes_at_once(tmp_path):
     script, path = tmp_path / "script.py", write(tmp_path / "a.jsonl", 160)
     script.write_text(SCRIPT)

@@ -234,17 +234,17 @@ LATEX = r"""
 outcome & belief & choice \\
 model & fractional logit & binary logit \\
 \midrule
-my\_x & $0.262$ &  \\
+my\_x & 0.262 &  \\
  & (0.037) &  \\
 z &  & $\infty$ (separated) \\
  &  & ($\infty$) \\
 \midrule
 covariance & CRV1 (clusters: person) & none \\
 small-sample factor & G/(G-1) & none \\
-clusters & $6$ & none \\
-N & $24$ & $6$ \\
+clusters & 6 & none \\
+N & 24 & 6 \\
 log-likelihood & $-13.808$ & $-2.249$ \\
-McFadden R2 & $0.170$ & $0.459$ \\
+McFadden R2 & 0.170 & 0.459 \\
 estimator & quasi-ML & none (separated) \\
 \bottomrule
 \end{tabular}"""[1:]

@@ -25,6 +25,7 @@ KILLER = """
 import os, random, signal, sys, time
 from llmdemand import load_study, simulate
 from llmdemand.errors import BackendError
+from llmdemand.simulation.backend import Traits
 from llmdemand.simulation.backends import openai, synthetic
 from llmdemand.simulation.storing import store
 kind, kills, longest, runs, seed, url = sys.argv[1:]
@@ -36,6 +37,10 @@ def acknowledging(self, source, stored):
     new = put(self, source, stored)
     os.write(acknowledged, f"{stored.run_id}\\n".encode())
     return new
+
+class Kept(synthetic.SyntheticBackend):
+    # Answers that took hours: each is stored before the next thing happens.
+    traits = Traits(concurrency=64, kept=True)
 
 # Warm: whatever is imported or built on first use is there before the first fork.
 simulate(study, synthetic.SyntheticBackend(study), runs=1, seed=99, store=":memory:")
@@ -54,7 +59,7 @@ for k in range(int(kills)):
         if kind == "http":
             backend = openai.OpenAIBackend("fake-1", base_url=url)
         else:
-            backend = synthetic.SyntheticBackend(study, latency=0.02)
+            backend = Kept(study, latency=0.02)
         simulate(study, backend, runs=int(runs), seed=int(seed), store="store.sqlite",
             concurrency=4, probe=False)
         os._exit(0)

@@ -19,7 +19,8 @@ from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.requests import requests
 from llmdemand.simulation.storing import store as module
 from llmdemand.simulation.storing.records import Source, Stored, key
-from llmdemand.simulation.storing.store import Store, is_store, rescue
+from llmdemand.simulation.storing.rescued import rescue
+from llmdemand.simulation.storing.store import Store, is_store
 
 STUDY = load_study("pampers")
 # The children use no threads of the parent's.
@@ -163,7 +164,7 @@ def test_a_line_that_is_no_export_is_named_and_lines_before_it_are_in(tmp_path, 
 
 
 def test_rescued_answers_go_to_another_folder_where_the_first_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     lost = [stored("a", created=5.0), stored("b", usd=math.nan)]
     found = rescue(tmp_path / "no-such-folder" / "s.sqlite", SOURCE, lost, StoreError("full"))
     (file,) = tmp_path.glob("s.rescued-*.jsonl")
@@ -215,7 +216,7 @@ def test_a_store_of_a_later_version_is_refused_and_stays_as_it_is(tmp_path):
     path = tmp_path / "s.sqlite"
     content = sqlite_file(path, "CREATE TABLE responses (x)", "PRAGMA user_version=99")
     with pytest.raises(
-        StoreError, match="version 99, this llmdemand reads up to 2: install a later"
+        StoreError, match="version 99, this llmdemand reads up to 3: install a later"
     ):
         Store(path)
     assert path.read_bytes() == content

@@ -257,7 +257,8 @@
       var k = c === null ? 1 : 2;
       var earned = scaled(market.shareBands(there)[data.controls[state.own].of], state.size * (best.price - (c || 0)));
       var now = facts(market.model, market.regressors(values), values)[k];
-      answer.textContent = "Best price of " + name + " for " + goal + ": " + (best.se === null
+      answer.textContent = "Best price of " + name + " for " + goal +
+        (data.controls.length > 1 ? ", all else as in scenario " + state.edited : "") + ": " + (best.se === null
         ? shown(best.price) + " (among the steps of the slider)" : span({ estimate: best.price, lower: best.lower, upper: best.upper }, shown)) +
         " " + data.unit + "; it earns " + span(earned, shown) + ", against " + shown(now) + " at " + shown(values[state.own]) +
         " in scenario " + state.edited + "." + (outside(state.own, best.price)

@@ -1,0 +1,1 @@
+"""Several models, prompts or strata, each with a weight of its own."""

@@ -1,0 +1,1 @@
+"""From joined data to a calibrated demand: lambda, fits, checks."""

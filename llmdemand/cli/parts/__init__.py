@@ -1,0 +1,1 @@
+"""Panels that are folders of parts: the commands that write them."""

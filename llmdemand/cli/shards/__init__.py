@@ -1,0 +1,1 @@
+"""Commands on studies that several machines ask."""

@@ -1,0 +1,220 @@
+"""Tables in parquet files, of any number and size, as pieces that are read one at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmdemand.core.tables.places import file_system
+from llmdemand.errors import DesignError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Piece", "Pieces"]
+
+_ROWS = 1 << 22  # of a piece, more or less: row groups are not divided
+_BATCH = 1 << 20  # rows at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some row groups of a parquet file. It holds no rows: workers of a cluster are sent it.
+
+    Attributes
+    ----------
+    path : str
+        Of this machine, or with a scheme (``s3://...``).
+    groups : tuple of int
+        Row groups of the file.
+    first, rows : int
+        Number of its first row in the whole table, from 0, and how many it has.
+    """
+
+    path: str
+    groups: tuple[int, ...]
+    first: int
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Some columns, a million rows at a time: no other column is read."""
+        file = _opened(self.path)
+        yield from file.iter_batches(
+            batch_size=_BATCH, row_groups=list(self.groups), columns=list(columns)
+        )
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A table in one parquet file or several.
+
+    Attributes
+    ----------
+    shards : tuple of Piece
+        In the order of the files' names, or of the list that was given.
+    columns : tuple of str
+        Those of the first file.
+    flaws : dict of str to str
+        Columns that not all files have, or of another kind in one of them, with what is wrong.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for k in (0, 1):
+    ...     pd.DataFrame({"price": [k, k + 1.5]}).to_parquet(folder / f"{k}.parquet")
+    >>> found = Pieces.open(folder)
+    >>> len(found), found.columns, [piece.first for piece in found.shards]
+    (4, ('price',), [0, 2])
+    """
+
+    shards: tuple[Piece, ...]
+    columns: tuple[str, ...]
+    flaws: dict[str, str]
+
+    def __len__(self) -> int:
+        return sum(len(piece) for piece in self.shards)
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Refuse columns that some file lacks, or holds otherwise.
+
+        Raises
+        ------
+        DesignError
+        """
+        for name in columns:
+            if name in self.flaws:
+                raise DesignError(f"column {name!r} {self.flaws[name]}")
+
+    @classmethod
+    def open(cls, path: str | Path | Sequence[str | Path]) -> Pieces:
+        """Read the ends of the files: no row is read.
+
+        Parameters
+        ----------
+        path : path, or sequence of paths
+            A parquet file, a folder of them, or a list of files.
+
+        Raises
+        ------
+        UsageError
+            No such file, one that is not parquet or is torn, one that is listed twice; a folder
+            without parquet files, or with folders that hold some.
+        """
+        shards, first, start = [], None, 0
+        flaws: dict[str, str] = {}
+        for name in _files(path):
+            file = _opened(name)
+            kinds = {str(field.name): _kind(field.type) for field in file.schema_arrow}
+            if first is None:
+                first = name, kinds, [str(n) for n in file.schema_arrow.names]
+            flaws = {**_flaws(first[0], first[1], name, kinds), **flaws}
+            for groups, rows in _divided(file.metadata):
+                shards.append(Piece(name, groups, start, rows))
+                start += rows
+        assert first is not None
+        return cls(tuple(shards), tuple(first[2]), flaws)
+
+
+def _divided(metadata: Any) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Row groups of a file, so many together as make a piece, and their rows."""
+    some: list[int] = []
+    rows = 0
+    for group in range(metadata.num_row_groups):
+        some.append(group)
+        rows += metadata.row_group(group).num_rows
+        if rows >= _ROWS:
+            yield tuple(some), rows
+            some, rows = [], 0
+    if some or not metadata.num_row_groups:
+        yield tuple(some), rows
+
+
+def _files(path: str | Path | Sequence[str | Path]) -> list[str]:
+    if not isinstance(path, str | Path):
+        names = [str(p) for p in path]
+        if not names:
+            raise UsageError("an empty list of files: name the parquet files of the table")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise UsageError(f"{twice[0]} is listed twice: its rows would be counted twice")
+        return names
+    system, inside = file_system(path)
+    if system is None:
+        if not Path(inside).is_dir():
+            return [inside]
+        found = sorted(str(p) for p in Path(inside).glob("**/*.parquet"))
+        depth = len(Path(inside).parts) + 1
+        deeper = [name for name in found if len(Path(name).parts) > depth]
+    else:
+        if not system.isdir(inside):
+            return [str(path)]
+        top = inside.rstrip("/")
+        names = sorted(system.glob(f"{top}/**/*.parquet"))
+        deeper = [name for name in names if "/" in name[len(top) + 1 :]]
+        found = [system.unstrip_protocol(name) for name in names]
+    if deeper:
+        raise UsageError(
+            f"{path} holds folders of parquet files ({deeper[0]}): what their names say (as "
+            "year=2026) is in no file, so write it as a column, and give a list of all files"
+        )
+    if not found:
+        raise UsageError(f"no parquet file in {path}: give a folder of parquet files")
+    return found
+
+
+def _opened(path: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    system, inside = file_system(path)
+    if system is None and not Path(inside).is_file():
+        raise UsageError(
+            f"no file {path}: give a table of pandas, polars or pyarrow, or the path of a parquet "
+            "file, or of a folder of them"
+        )
+    try:
+        # Not mapped: what is read of a file of many gigabytes would count as this process's.
+        return pq.ParquetFile(inside if system is None else system.open(inside))
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{path} is not a parquet file that can be read ({reason})") from None
+
+
+def _kind(kind: Any) -> str:
+    """What a column holds, as far as files must agree on it."""
+    import pyarrow as pa
+
+    t = pa.types
+    if t.is_dictionary(kind):
+        inner = _kind(kind.value_type)
+        return inner if inner == "text" else f"categories of {inner}"
+    if t.is_boolean(kind):
+        return "flags"
+    if t.is_integer(kind) or t.is_floating(kind) or t.is_decimal(kind):
+        return "numbers"
+    if t.is_string(kind) or t.is_large_string(kind) or "string_view" in str(kind):
+        return "text"
+    return "" if t.is_null(kind) else str(kind)
+
+
+def _flaws(first: str, kinds: dict[str, str], name: str, others: dict[str, str]) -> dict[str, str]:
+    """What is wrong with the columns of another file."""
+    found = {}
+    for column in {*kinds, *others}:
+        if column not in others or column not in kinds:
+            has, lacks = (first, name) if column in kinds else (name, first)
+            found[column] = f"is in {has} but not in {lacks}: write all files alike"
+        elif kinds[column] and others[column] and kinds[column] != others[column]:
+            found[column] = (
+                f"holds {kinds[column]} in {first}, and {others[column]} in {name}: write all "
+                "files alike"
+            )
+    return found

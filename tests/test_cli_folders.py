@@ -1,0 +1,39 @@
+"""A folder of parquet files on the command line is the table, or the panel, that it holds."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import llmdemand as ld
+
+
+def test_a_folder_is_fitted_as_the_file_that_it_was(run, tmp_path):
+    from llmdemand.core.shards.shards import write_shards
+
+    panel = ld.simulate(ld.load_study("pampers"), "synthetic", runs=2, seed=1)
+    panel.write(tmp_path / "panel.parquet")
+    write_shards(panel, tmp_path / "panel", rows=20)
+    one, found = (json.loads(run("fit", name, "--json")[1]) for name in ("panel.parquet", "panel"))
+    assert [t["Estimate"] for t in found["terms"]] == pytest.approx(
+        [t["Estimate"] for t in one["terms"]], rel=1e-10
+    )
+    assert found["fit"]["nobs"] == one["fit"]["nobs"] == len(panel)
+
+
+def test_a_folder_of_own_rows_is_fitted(run, tmp_path):
+    rows = pd.DataFrame({"price": [1, 2, 3, 4] * 8, "buy": [1, 1, 0, 0, 1, 0, 1, 0] * 4})
+    (tmp_path / "rows").mkdir()
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    for k in range(2):
+        rows.iloc[k::2].to_parquet(tmp_path / "rows" / f"{k}.parquet")
+    one, found = (
+        json.loads(run("fit", name, "buy ~ price", "--json")[1]) for name in ("rows.csv", "rows")
+    )
+    assert [t["Std. Error"] for t in found["terms"]] == pytest.approx(
+        [t["Std. Error"] for t in one["terms"]], rel=1e-10
+    )
+    code, _, err = run("fit", "rows", "buy ~ price", "--workers", 2, "--cluster", "tcp://a")
+    assert code == 2 and "give one" in err
+    code, _, err = run("fit", "rows", "buy ~ cost")
+    assert code == 2 and "no column 'cost'" in err
