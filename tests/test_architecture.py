@@ -44,6 +44,7 @@ FLOORS = {
         "characters mass mentions",
         "prefix",
         "agreement automaton",
+        "pivot",
         "extract tree",
         "branching final measures thoughts",
         "audit rows",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from llmdemand.belief.automaton import Place
-from llmdemand.belief.extract import STOPPED
+from llmdemand.belief.pivot.found import STOPPED
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.simulation.backend import AnswerFormat, Request
 
