@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.calibration.samples.entries import Model, belief_rows, in_memory
+from llmdemand.calibration.samples.entries import Model, belief_rows, columns_of, in_memory
 from llmdemand.core.panel import Panel
 from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError
@@ -50,7 +50,8 @@ def gathered(
     if len(beliefs) < 2:
         raise UsageError("beliefs by model: give at least two")
     _, parts = split(formula)
-    known = column_names(humans)
+    some = next(iter(beliefs.values()))
+    known, _ = columns_of(humans, some.frame if isinstance(some, Panel) else some)
     named = list(dict.fromkeys(v for p in parts for v in variables(p, known)))
     keys = [cluster, *([case] if case else []), *([alternative] if model == "clogit" else [])]
     keys = list(dict.fromkeys([*keys, *named]))

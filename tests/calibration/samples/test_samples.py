@@ -487,8 +487,12 @@ def test_frames_in_the_wrong_place_are_refused(data, synthetic_panel):
         calibrate(synthetic_panel, beliefs)
     with pytest.raises(UsageError, match="humans is list"):
         calibrate([1], beliefs)
-    with pytest.raises(UsageError, match="beliefs is dict"):
+    with pytest.raises(UsageError, match="beliefs is list"):
+        calibrate(humans, [1])
+    with pytest.raises(UsageError, match="beliefs by model: give at least two"):
         calibrate(humans, {})
+    with pytest.raises(UsageError, match="humans is list"):
+        calibrate([1], {"a": beliefs, "b": beliefs})
     with pytest.raises(DesignError, match="beliefs has no rows"):
         calibrate(humans, beliefs[:0])
     with pytest.raises(DesignError, match="humans has no rows"):
