@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from llmdemand.simulation.backend import AnswerFormat, Backend, Request
@@ -162,7 +162,9 @@ def _prompt_digest(
 
 def exported(source: Source, stored: Stored) -> dict[str, Any]:
     """One response as plain data for a JSON line; what is not known of it is left out."""
-    known = {k: v for k, v in asdict(stored).items() if v or k not in ("content", "order")}
+    # Not by `asdict`, which makes every mapping within anew: a raw response may know more.
+    whole = {f.name: getattr(stored, f.name) for f in fields(stored)} | {"raw": {**stored.raw}}
+    known = {k: v for k, v in whole.items() if v or k not in ("content", "order")}
     return {
         **known,
         "source": {**asdict(source), "settings": json.loads(source.settings)},
