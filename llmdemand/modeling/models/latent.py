@@ -64,7 +64,7 @@ class ClassDemand(OneLine, Asking):
         executor: Executor = None,
     ) -> Array:
         """Coefficients of the class in bootstrap samples of the whole model: see `Fit.draws`."""
-        return self.whole.draws(reps, seed, cluster)[:, self.columns]
+        return self.whole.draws(reps, seed, cluster, executor)[:, self.columns]
 
 
 @dataclass(frozen=True, repr=False)
