@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import PanelShards
     from llmdemand.core.study import Study
 
 # Set once, by the options before the command.
@@ -92,21 +94,36 @@ def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return frame.astype(object).to_dict("records")
 
 
-def panel_facts(panel: Panel, /, **files: Path) -> dict[str, Any]:
+def counted(panel: Panel | PanelShards) -> dict[str, int]:
+    """Numbers of runs by status, every status listed; of files a part at a time."""
+    from llmdemand.core.panel import STATUSES, Panel
+
+    if isinstance(panel, Panel):
+        return {str(status): int(n) for status, n in panel.statuses.items()}
+    told: Counter[str] = Counter()
+    for frame in panel.frames(["status"]):
+        told.update(frame["status"])
+    return {status: told[status] for status in STATUSES}
+
+
+def panel_facts(panel: Panel | PanelShards, /, **files: Path) -> dict[str, Any]:
     """What ``--json`` says of a panel that was written: its runs by status, and the files."""
+    from llmdemand.core.panel import USABLE
+
+    by_status = counted(panel)
     return {
         "study": panel.study.name,
         "measure": panel.study.measure,
         "runs": len(panel),
-        "usable": len(panel.usable),
-        "statuses": {str(status): int(n) for status, n in panel.statuses.items()},
+        "usable": sum(by_status[status] for status in USABLE),
+        "statuses": by_status,
         "files": {name: str(path) for name, path in files.items()},
     }
 
 
-def statuses(panel: Panel) -> str:
+def statuses(panel: Panel | PanelShards) -> str:
     """Numbers of runs by status, those that occur."""
-    return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
+    return ", ".join(f"{status} {n}" for status, n in counted(panel).items() if n)
 
 
 def refuse_overwriting(path: Path, *others: Path) -> None:
