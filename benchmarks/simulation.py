@@ -1,7 +1,7 @@
 """Simulation, measured side by side in one run.
 
     python benchmarks/simulation.py                 # everything, about ten minutes on two cores
-    python benchmarks/simulation.py runner store    # of: runner http memory store synthetic local
+    python benchmarks/simulation.py runner store    # runner http batch memory store synthetic local
     python benchmarks/simulation.py local --every 1 # the baseline on all 320 runs, not a sample
 
 Nothing here is asserted: times depend on the machine, ratios are what is read.
@@ -124,8 +124,53 @@ def runner():
         print(f"  {len(panel):>7,} answers: {len(panel) / seconds:,.0f} per second")
 
 
+async def _processor(call, asked, concurrency=32):
+    """Milliseconds of this processor for a call, whatever else the machine is busy with."""
+    await call(asked[0])  # imports, the first connection
+    left, begun = iter(asked), time.process_time()
+
+    async def work():
+        for request in left:
+            await call(request)
+
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return 1e3 * (time.process_time() - begun) / len(asked)
+
+
+def _wire(url, calls=2000):
+    """The backend beside the openai client, which reads answers into its own objects or not."""
+    import openai
+
+    backend, asked = OpenAIBackend("fake", base_url=url), list(requests(STUDY, calls // 16, 1))
+
+    async def measured():
+        client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+
+        async def ours(request):
+            async for raw in backend.complete([request]):
+                backend.parse(raw)
+
+        async def typed(request):
+            await client.chat.completions.create(**backend.body(request)[1])
+
+        async def raw(request):
+            await client.chat.completions.with_raw_response.create(**backend.body(request)[1])
+
+        try:
+            return [await _processor(call, asked) for call in (ours, raw, typed)]
+        finally:
+            await client.close()
+            await backend.close()
+
+    ours, raw, typed = asyncio.run(measured())
+    print("calls alone, 32 in flight, time of this processor")
+    print(f"  ours, answers read: {ours:.3f} ms a call, {1e3 / ours:,.0f} a second")
+    print(f"  openai client, raw: {raw:.3f} ms, {raw / ours:.1f} x ours")
+    print(f"  openai client, typed: {typed:.3f} ms, {typed / ours:.1f} x ours")
+
+
 def http():
-    print("through the openai client: 1,000 calls in flight, a server process on the other core")
+    print("over HTTP: 1,000 calls in flight, a server process on the other core")
     port = multiprocessing.Value("i", 0)
     server = multiprocessing.Process(target=serve, args=(port, 0.05), daemon=True)
     server.start()
@@ -133,6 +178,7 @@ def http():
         time.sleep(0.05)
     url = f"http://127.0.0.1:{port.value}/v1"
     try:
+        _wire(url)
         with tempfile.TemporaryDirectory() as folder:
             for concurrency in (1, 32, 1000):
                 runs = 20 if concurrency == 1 else 400
@@ -214,6 +260,44 @@ def earlier(folder, rows):
             "INSERT INTO responses VALUES (?,?,?,?,?,?,?)", (*values, row.content, row.order)
         )
     db.close()
+
+
+def batch(total):
+    print(f"batch of {total:,} requests, written in 8 files and read into parquet parts")
+    for size in (total // 10, total):
+        found = multiprocessing.Queue()
+        child = multiprocessing.Process(target=_batch, args=(size // 16, found))
+        child.start()
+        rows, before, written, peak, seconds = found.get()
+        child.join()
+        print(
+            f"  {rows:>9,} answers: {written - before:,.0f} MB above the start to write, "
+            f"{peak - before:,.0f} MB to read, {rows / seconds:,.0f} read a second"
+        )
+
+
+def _batch(runs, found):
+    from llmdemand import read_batch, write_batch
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    before, body = peak(), json.dumps(completion())
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"model": "m", "base_url": "http://server/v1"}
+        batch = write_batch(STUDY, Path(folder, "b"), runs=runs, shards=8, **options)
+        written = peak()
+        output = Path(folder, "output.jsonl")
+        with output.open("w") as file:
+            for name in batch.files:
+                for line in name.open():
+                    key = line[len('{"custom_id":"') :][:64]
+                    response = f'{{"status_code":200,"body":{body}}}'
+                    file.write(f'{{"custom_id":"{key}","response":{response},"error":null}}\n')
+        begun = time.process_time()
+        read = read_batch(Path(folder, "b"), [output], out=Path(folder, "panel"))
+        seconds = time.process_time() - begun
+    found.put((len(read.panel), before, written, peak(), seconds))
 
 
 def store():
@@ -375,16 +459,16 @@ def _batched(asked, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = ["runner", "http", "memory", "store", "synthetic", "local"]
+    known = ["runner", "http", "batch", "memory", "store", "synthetic", "local"]
     parser.add_argument("parts", nargs="*", default=known, help=", ".join(known))
-    parser.add_argument("--total", type=int, default=1_000_000, help="answers of the memory part")
+    parser.add_argument("--total", type=int, default=1_000_000, help="answers of batch and memory")
     parser.add_argument("--runs", type=int, default=20, help="runs per price of the local part")
     parser.add_argument("--every", type=int, default=16, help="baseline on every n-th run")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the engine")
     chosen = parser.parse_args()
     for part in chosen.parts:
-        if part == "memory":
-            memory(chosen.total)
+        if part in ("batch", "memory"):
+            {"batch": batch, "memory": memory}[part](chosen.total)
         elif part == "local":
             local(chosen.runs, chosen.every, chosen.threads)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -154,14 +153,7 @@ def read(
         )
     if not len(found.panel):
         raise PanelError(f"no answer to the batch in {folder} yet: there is no panel to write")
-    if isinstance(found.panel, PanelShards):
-        told: Counter[str] = Counter()
-        for frame in found.panel.frames(["status"]):
-            told.update(frame["status"])
-        by_status = ", ".join(f"{status} {n}" for status, n in told.items())
-        parts = len(found.panel.parts)
-        say(f"panel: {path}, {len(found.panel):,} runs in {parts:,} files: {by_status}")
-        return
-    say(f"panel: {path}, {len(found.panel):,} runs: {statuses(found.panel)}")
-    if words := usable_words(found.panel):
+    parts = f" in {len(found.panel.parts):,} files" if isinstance(found.panel, PanelShards) else ""
+    say(f"panel: {path}, {len(found.panel):,} runs{parts}: {statuses(found.panel)}")
+    if isinstance(found.panel, Panel) and (words := usable_words(found.panel)):
         say(words)
