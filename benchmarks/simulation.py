@@ -1,7 +1,7 @@
 """Simulation, measured side by side in one run.
 
     python benchmarks/simulation.py                 # everything, about ten minutes on two cores
-    python benchmarks/simulation.py runner store    # parts: runner, http, memory, store, local
+    python benchmarks/simulation.py runner store    # of: runner http memory store synthetic local
     python benchmarks/simulation.py local --every 1 # the baseline on all 320 runs, not a sample
 
 Nothing here is asserted: times depend on the machine, ratios are what is read.
@@ -9,13 +9,19 @@ Nothing here is asserted: times depend on the machine, ratios are what is read.
 
 import argparse
 import asyncio
+import hashlib
 import json
+import math
 import multiprocessing
 import os
+import random
 import resource
+import sqlite3
+import struct
 import tempfile
-import threading
 import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from llmdemand import Study, load_study, simulate
@@ -170,87 +176,176 @@ def _peak(runs, found):
     found.put((len(panel), before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
+def listed(k, positions=8, candidates=20):
+    """An answer of a server whose log-probabilities are 32-bit floats."""
+    chance, content = random.Random(k), []
+    for position in range(positions):
+        likely = [f" word{n}" for n in random.Random(position).sample(range(60), 40)]
+        scores = [chance.gauss(-0.5 * rank, 1.2) for rank in range(40)]
+        whole = math.log(sum(map(math.exp, scores)))
+        kept = sorted(zip(scores, likely, strict=True), reverse=True)[:candidates]
+        top = [
+            {
+                "token": word,
+                "logprob": struct.unpack("f", struct.pack("f", score - whole))[0],
+                "bytes": list(word.encode()),
+            }
+            for score, word in kept
+        ]
+        content.append({**top[0], "top_logprobs": top})
+    raw = completion()
+    raw["choices"][0]["logprobs"] = {"content": content}
+    return {**raw, "id": f"chatcmpl-{k:032x}"}
+
+
+def earlier(folder, rows):
+    """What stores were until version 2: zlib of JSON, a transaction and a row each."""
+    db = sqlite3.connect(Path(folder, "earlier.sqlite"), isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.execute(
+        "CREATE TABLE responses (key TEXT, top INTEGER, study TEXT, run_id TEXT, raw BLOB, "
+        "content TEXT, shown TEXT, PRIMARY KEY (key, top)) WITHOUT ROWID"
+    )
+    for row in rows:
+        text = json.dumps(row.raw, separators=(",", ":"))
+        values = (row.key, row.top_logprobs, row.study, row.run_id, zlib.compress(text.encode(), 1))
+        db.execute(
+            "INSERT INTO responses VALUES (?,?,?,?,?,?,?)", (*values, row.content, row.order)
+        )
+    db.close()
+
+
 def store():
-    print("store: one transaction per response")
-    raw, number = completion(), 20_000
-    backend = Instant()
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder, "x.sqlite")) as opened:
-        source = Source.of(backend)
-        begun = time.perf_counter()
-        for k in range(number):
-            opened.put(source, Stored(f"{k:064x}", 20, f"0-{k}", "study", raw))
-        seconds = time.perf_counter() - begun
-        begun = time.perf_counter()
-        for k in range(number):
-            opened.get(f"{k:064x}", 5)
-        reading = time.perf_counter() - begun
-    print(f"  {number / seconds:,.0f} inserts and {number / reading:,.0f} reads per second")
+    source = Source.of(Instant())
+    for name, raws, number in (
+        ("1 token, 4 candidates", [completion()], 20_000),
+        ("8 tokens, 20 candidates", [listed(k) for k in range(500)], 5_000),
+    ):
+        rows = [
+            Stored(
+                hashlib.sha256(f"{k}".encode()).hexdigest(),
+                20,
+                f"0-{k}",
+                STUDY.hash,
+                raws[k % len(raws)],
+                "0a" * 8,
+                "pampers>huggies>neither",
+            )
+            for k in range(number)
+        ]
+        print(f"store: {name}, processor seconds")
+        before = _stored("as until version 2", rows, earlier)
+        for way in ("put", "put_soon", "put_all"):
+
+            def ours(folder, rows, way=way):
+                with Store(Path(folder, "x.sqlite")) as opened:
+                    if way == "put_all":
+                        for first in range(0, len(rows), 1000):
+                            opened.put_all((source, row) for row in rows[first : first + 1000])
+                    else:
+                        for row in rows:
+                            getattr(opened, way)(source, row)
+
+            seconds = _stored(way, rows, ours)
+            print(f"    {before / seconds:.1f} times as fast as until version 2")
 
 
-def local(runs, every):
+def _stored(name, rows, write):
+    """Processor seconds of writing, told with the size on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.process_time()
+        write(folder, rows)
+        seconds = time.process_time() - begun
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+    print(
+        f"  {name}: {len(rows) / seconds:,.0f} a second, {size / len(rows):,.0f} bytes on disk",
+        flush=True,
+    )
+    return seconds
+
+
+def synthetic():
+    print("simulate with the known-truth consumer, processor seconds")
+    simulate(STUDY, "synthetic", runs=2)
+    found = {}
+    for name, options in (("call by call", {"concurrency": 1}), ("at once", {})):
+        begun = time.process_time()
+        panel = simulate(STUDY, "synthetic", runs=250, seed=1, **options)
+        found[name] = (time.process_time() - begun) / len(panel)
+        print(f"  {name}: {1e6 * found[name]:.0f} microseconds an answer", flush=True)
+    print(f"    {found['call by call'] / found['at once']:.1f} times as fast at once")
+
+
+def local(runs, every, threads):
     """The design that was published, and the one that suits the embedded model."""
     record = load_study("pampers-households").to_dict()
     household = Study.from_dict(
         {**record, "personas": record["personas"][:1], "orders": "fixed", "cluster": "cell"}
     )
     for study in (household, STUDY):
-        _local(study, runs, every)
+        _local(study, runs, every, threads)
 
 
-def _local(study, runs, every):
+class _Timed:
+    """Wall and processor seconds: the second tells more on a machine that others use."""
+
+    def __enter__(self):
+        self.begun = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_):
+        self.wall = time.perf_counter() - self.begun[0]
+        self.cpu = time.process_time() - self.begun[1]
+
+
+def _local(study, runs, every, threads):
     from llmdemand.simulation.backends.local import LocalBackend
 
     asked = list(requests(study, runs, 1))
-    print(f"embedded engine, {study.name}: 16 prices x {runs} runs")
-    ours = LocalBackend(whole=0.1)
-    ours.address  # noqa: B018  # loads the model
-    begun = time.perf_counter()
-    panel = simulate(study, ours, runs=runs, seed=1)
-    shared = time.perf_counter() - begun
-    counts = ", ".join(f"{s} {n}" for s, n in panel.statuses.items() if n)
-    print(f"  ours: {shared:.0f} s ({counts})", flush=True)
-    whole = LocalBackend()
-    whole.address  # noqa: B018
-    begun = time.perf_counter()
-    answers = simulate(study, whole, runs=max(1, runs // 4), seed=1)
-    delivered = answers.frame["completion_tokens"].sum() / (time.perf_counter() - begun)
-    del ours, whole
+    sample = asked[::every]
+    print(f"embedded engine, {study.name}: 16 prices x {runs} runs, {threads} threads")
+
+    def told(name, timed, answers, tokens):
+        seconds = timed.cpu / answers
+        print(
+            f"  {name}: {timed.wall:.0f} s, processor {timed.cpu:.0f} s for {answers} answers, "
+            f"{tokens / timed.wall:.0f} answer tokens per second, {tokens / timed.cpu:.0f} per "
+            f"processor second; naive loop / this {naive / seconds if naive else 1:.1f}",
+            flush=True,
+        )
+        return seconds
 
     # The engine as it comes: batches of 512, a prompt at a time, nothing kept.
-    sample = asked[::every]
-    plain = LocalBackend(exact=False)
-    plain.address  # noqa: B018
-    begun = time.perf_counter()
-    for request in sample:
-        _whole_answer(plain._server, request, cache=False)
-    alone = (time.perf_counter() - begun) * len(asked) / len(sample)
-    note = "" if every == 1 else f", from every {every}th run"
-    print(f"  one at a time, no cache: {alone:.0f} s{note}; ratio {alone / shared:.1f}", flush=True)
-
-    begun = time.perf_counter()
-    tokens = sum(_whole_answer(plain._server, request, cache=True) for request in sample)
-    single = tokens / (time.perf_counter() - begun)
+    naive = 0.0
+    plain = LocalBackend(path="batched", threads=threads)
+    plain.address  # noqa: B018  # loads the model
+    for name, cache in (("naive loop", False), ("loop with cached prompts", True)):
+        with _Timed() as timed:
+            tokens = sum(_whole_answer(plain._server, r, cache=cache) for r in sample)
+        naive = told(name, timed, len(sample), tokens) if not cache else naive
+        if cache:
+            told(name, timed, len(sample), tokens)
     del plain
-    batched = _batched(asked[: 16 * 4])
-    stopped = panel.frame["completion_tokens"].sum() / shared
-    print(
-        f"  answer tokens per second, prompts included: engine one at a time with cache "
-        f"{single:.0f}, engine with 16 slots {batched:.0f}, ours whole {delivered:.0f}, ours "
-        f"stopped at the pivot in nine of ten runs {stopped:.0f}"
-    )
-    print(
-        f"  runs per second: ours {len(asked) / shared:.1f}, engine with 16 slots "
-        f"{batched / (tokens / len(sample)):.1f}",
-        flush=True,
-    )
+    with _Timed() as timed:
+        tokens = _batched(asked, threads)
+    told("engine with 16 slots, whole", timed, len(asked), tokens)
+    for whole in (1.0, 0.1):
+        for path in ("exact", "invariant"):
+            ours = LocalBackend(whole=whole, path=path, threads=threads)
+            ours.address  # noqa: B018
+            with _Timed() as timed:
+                frame = simulate(study, ours, runs=runs, seed=1, store=":memory:").frame
+            name = "whole" if whole == 1 else "nine of ten to the pivot"
+            told(f"ours, {path}, {name}", timed, len(frame), frame["completion_tokens"].sum())
+            del ours
 
 
 def _whole_answer(server, request, *, cache):
-    from llmdemand.simulation.backends.local import _PLAIN_SAMPLING
+    from llmdemand.simulation.backends.engine import PLAIN_SAMPLING
 
     body = {
-        **_PLAIN_SAMPLING,
-        "temperature": 1.0,
+        **PLAIN_SAMPLING,
         "max_tokens": request.sampling.max_tokens,
         "seed": request.seed,
         "cache_prompt": cache,
@@ -266,57 +361,34 @@ def _whole_answer(server, request, *, cache):
     return server.handle_chat_completions(body)["usage"]["completion_tokens"]
 
 
-def _batched(asked):
-    """The engine's own rate with 16 slots that share one batch."""
-    import xllamacpp
+def _batched(asked, threads):
+    """Tokens that the engine writes with 16 slots that share one batch, asked like the loop."""
+    from llmdemand.simulation.backends.local import LocalBackend
 
-    from llmdemand.simulation.backends.local import _quiet
-    from llmdemand.simulation.backends.weights import embedded_model
+    def sixteen(params):
+        params.n_ctx, params.n_parallel = 16 * 512, 16
 
-    params = xllamacpp.CommonParams()
-    params.model.path = str(embedded_model())
-    params.n_ctx, params.n_parallel, params.cache_ram_mib = 16 * 512, 16, 0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count()
-    params.warmup, params.verbosity, params.port = False, -1, 0
-    params.api_keys, params.ui, params.endpoint_slots = [os.urandom(8).hex()], False, False
-    with _quiet():
-        server = xllamacpp.Server(params)
-    tokens, lock, left = [0], threading.Lock(), iter(asked)
-
-    def work():
-        while True:
-            with lock:
-                request = next(left, None)
-            if request is None:
-                return
-            written = _whole_answer(server, request, cache=True)
-            with lock:
-                tokens[0] += written
-
-    begun = time.perf_counter()
-    threads = [threading.Thread(target=work) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return tokens[0] / (time.perf_counter() - begun)
+    server = LocalBackend(path="batched", threads=threads).engine(sixteen)
+    with ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(lambda r: _whole_answer(server, r, cache=True), asked))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = ["runner", "http", "memory", "store", "local"]
+    known = ["runner", "http", "memory", "store", "synthetic", "local"]
     parser.add_argument("parts", nargs="*", default=known, help=", ".join(known))
     parser.add_argument("--total", type=int, default=1_000_000, help="answers of the memory part")
     parser.add_argument("--runs", type=int, default=20, help="runs per price of the local part")
     parser.add_argument("--every", type=int, default=16, help="baseline on every n-th run")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the engine")
     chosen = parser.parse_args()
     for part in chosen.parts:
         if part == "memory":
             memory(chosen.total)
         elif part == "local":
-            local(chosen.runs, chosen.every)
+            local(chosen.runs, chosen.every, chosen.threads)
         else:
-            {"runner": runner, "http": http, "store": store}[part]()
+            {"runner": runner, "http": http, "store": store, "synthetic": synthetic}[part]()
 
 
 if __name__ == "__main__":

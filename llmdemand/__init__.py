@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from llmdemand.belief.audit import audit
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.belief.equivalence import check_equivalence
-    from llmdemand.belief.extract import Belief, Extractor, extract
+    from llmdemand.belief.extract import Extractor, extract
     from llmdemand.belief.files import extract_file, extract_files, read_answers
     from llmdemand.belief.measures.anchors import Anchors
     from llmdemand.belief.measures.coherence import check_coherence
     from llmdemand.belief.measures.similarity import by_similarity
     from llmdemand.belief.measures.stated import read_stated
+    from llmdemand.belief.pivot.found import Belief
     from llmdemand.belief.readers import read_response
     from llmdemand.belief.rows import extract_panel
     from llmdemand.belief.tokens import Response, Token
@@ -103,7 +104,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Alternative": "core.menu",
     "Anchors": "belief.measures.anchors",
-    "Belief": "belief.extract",
+    "Belief": "belief.pivot.found",
     "Budget": "simulation.cost",
     "CalibratedDemand": "calibration.calibrated",
     "CalibrationWarning": "calibration.ppi",

@@ -35,7 +35,8 @@ FLOORS = {
         "experiment people",
         "questionnaire starter",
         "study",
-        "exchange panel",
+        "exchange rows",
+        "panel",
         "glossary panels shards",
     ],
     "belief": [
@@ -43,6 +44,7 @@ FLOORS = {
         "characters mass mentions",
         "prefix",
         "agreement automaton",
+        "pivot",
         "extract tree",
         "branching final measures thoughts",
         "audit rows",
@@ -52,7 +54,7 @@ FLOORS = {
     "modeling": [
         "arrays printed spelled verbatim",
         "sample likelihood outcomes",
-        "runs substitution",
+        "passes runs substitution",
         "optimum",
         "batch",
         "variance",
@@ -91,7 +93,8 @@ FLOORS = {
         "recalibrate",
     ],
     "reporting": [
-        "measures people simulator truth",
+        "people simulator tallies truth",
+        "measures",
         "heterogeneity",
         "findings parts",
         "tables",

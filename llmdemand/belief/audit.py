@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from llmdemand.belief.equivalence import Equivalence, certain, check_equivalence
 from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import JUDGED, WHOLE, Panel
 from llmdemand.core.questionnaire.measure import MEASURES
+from llmdemand.core.shards.quantiles import quantiles
+from llmdemand.core.shards.shards import AnyPanel, totalled
 from llmdemand.errors import DesignError
+from llmdemand.scale.sums import Sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,7 @@ __all__ = [
     "audit",
     "judge_position",
     "position",
+    "positions",
     "remedy",
     "snapshots",
     "thoughts",
@@ -32,6 +34,7 @@ __all__ = [
 MUCH = 0.05
 
 _LOCK = 0.95
+_QUANTILES = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
 _UNTOLD = "whether it reads the answer or follows that order cannot be told"
 
 
@@ -70,7 +73,8 @@ class Audit(OneLine):
     measure : str
         What the probabilities are: see `llmdemand.core.questionnaire.measure.MEASURES`.
     note : str
-        Why belief says no more than choice, where it is 0 or 1 in every run; the share of all
+        Sampling weights, which an audit leaves aside;
+        why belief says no more than choice, where it is 0 or 1 in every run; the share of all
         answers that change, where whole ones were drawn with unequal probability; how far a
         judge that has read the answers follows the order of its options; how many answers give
         probabilities that are not model belief; else empty.
@@ -147,12 +151,12 @@ class Audit(OneLine):
         )
 
 
-def audit(panel: Panel) -> Audit:
+def audit(panel: AnyPanel) -> Audit:
     """Audit a panel: final choices, mismatches, masses, statuses, position lock.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Any panel; rows without a pivot are counted by their status alone.
 
     Returns
@@ -176,63 +180,96 @@ def audit(panel: Panel) -> Audit:
     >>> found.mismatches, found.checked
     (0, 32)
     """
-    import pandas as pd
-
     if not len(panel):
         raise DesignError("the panel has no rows: there is nothing to audit")
-    frame = panel.frame
-    statuses = panel.statuses.to_frame("runs").assign(share=panel.statuses / len(frame))
+    statuses = panel.statuses.to_frame("runs").assign(share=panel.statuses / len(panel))
+    found = totalled(_counted, panel)
+    tokens = found["tokens"].sort_index().astype(int)
+    tokens = tokens.loc[tokens.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    hits, orders, locked = position(found["chosen"])
+    mismatches, checked = found["mismatches"], found["checked"]
+    by_tokens = panel.study.measure == "logprob"
+    notes = (
+        _unequal(found),
+        certain(panel) if by_tokens else "",
+        judge_position(panel),
+        usable_words(panel),
+        panel.study.counted_alike("the shares of an audit"),
+    )
+    return Audit(
+        statuses,
+        tokens,
+        mismatches,
+        checked,
+        found["pivots"] - found["whole"],
+        found["whole"] - checked,
+        _wilson(mismatches, checked),
+        _masses(panel),
+        found["width"] / found["bounded"] if found["bounded"] else float("nan"),
+        _wilson(hits, found["chosen"]["rows"]),
+        orders,
+        locked,
+        "; ".join(note for note in notes if note),
+        panel.measure,
+        *thoughts(panel),
+        snapshots(panel),
+        check_equivalence(panel) if by_tokens and panel.usable_runs else None,
+    )
+
+
+def _counted(panel: Panel) -> Sums:
+    """What an audit counts."""
+    import pandas as pd
+
+    frame, focal = panel.frame, panel.study.watched
     pivots = frame[frame["pivot_index"] >= 0]
     # An answer that was stopped at its pivot had no chance to say something else.
     whole = pivots[pivots["final_status"] != "stopped"]
     settled = whole[whole["mismatch"].notna()]
-    final = whole["final_choice"].fillna("none").astype(str)
-    tokens = pd.crosstab(whole["pivot_token"], final).reindex(
+    final = whole["final_choice"].astype(object).fillna("none").astype(str)
+    tokens = pd.crosstab(whole["pivot_token"].astype(object), final).reindex(
         columns=[*panel.study.menu.ids, "none"], fill_value=0
     )
-    tokens = tokens.loc[tokens.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    chosen = frame[frame["choice"].notna()]
-    hits, orders, locked = position(chosen)
-    by_tokens = panel.study.measure == "logprob"
-    focal = panel.study.watched
-    return Audit(
-        statuses,
-        tokens,
-        int(settled["mismatch"].sum()),
-        len(settled),
-        len(pivots) - len(whole),
-        len(whole) - len(settled),
-        _wilson(int(settled["mismatch"].sum()), len(settled)),
-        pivots["decided_mass"].quantile([0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]),
-        float((pivots[f"hi_{focal}"] - pivots[f"lo_{focal}"]).mean()),
-        _wilson(hits, len(chosen)),
-        orders,
-        locked,
-        "; ".join(
-            note
-            for note in (
-                _unequal(settled),
-                certain(panel) if by_tokens else "",
-                judge_position(panel),
-                usable_words(panel),
-            )
-            if note
-        ),
-        panel.measure,
-        *thoughts(panel),
-        snapshots(panel),
-        check_equivalence(panel) if by_tokens and not panel.usable.empty else None,
+    width = pivots[f"hi_{focal}"].astype(float) - pivots[f"lo_{focal}"].astype(float)
+    changed = settled["mismatch"].astype(float)
+    weight = 1 / settled[WHOLE] if WHOLE in settled else changed * 0 + 1
+    return Sums(
+        tokens=tokens.rename_axis(index="pivot_token", columns="final_choice"),
+        mismatches=int(changed.sum()),
+        checked=len(settled),
+        pivots=len(pivots),
+        whole=len(whole),
+        width=float(width.sum()),
+        bounded=int(width.notna().sum()),
+        chosen=positions(frame[frame["choice"].notna()]),
+        weights=frozenset((weight.min(), weight.max()) if len(weight) else ()),
+        weight=float(weight.sum()),
+        weighted=float((weight * changed).sum()),
     )
 
 
-def _unequal(settled: pd.DataFrame) -> str:
+def _masses(panel: AnyPanel) -> pd.Series[float]:
+    """Quantiles of the decided mass at the pivot."""
+    import pandas as pd
+
+    if isinstance(panel, Panel):
+        return _pivotal(panel.frame).quantile(_QUANTILES)
+    columns = ["pivot_index", "decided_mass"]
+    found = quantiles(panel.parts, columns, _pivotal, _QUANTILES, panel.executor)
+    return pd.Series(found, _QUANTILES, name="decided_mass")
+
+
+def _pivotal(frame: pd.DataFrame) -> pd.Series[float]:
+    return frame.loc[frame["pivot_index"] >= 0, "decided_mass"].astype(float)
+
+
+def _unequal(found: Sums) -> str:
     """Said where whole answers were drawn with unequal probability: the share in all answers."""
-    if WHOLE not in settled or settled[WHOLE].nunique() < 2:
+    if len(found["weights"]) < 2:
         return ""
-    share = np.average(settled["mismatch"].astype(float), weights=1 / settled[WHOLE])
     return (
         "answers are whole with unequal probability; counted by its inverse, "
-        f"{100 * share:.1f} % of all change their choice"
+        f"{100 * found['weighted'] / found['weight']:.1f} % of all change their choice"
     )
 
 
@@ -256,14 +293,21 @@ def remedy(stopped: int = 0) -> str:
     )
 
 
-def thoughts(panel: Panel) -> tuple[str, float]:
+def thoughts(panel: AnyPanel) -> tuple[str, float]:
     """Which law belief is of where the model thinks first, and the share of thoughts cut."""
     kind = panel.study.thoughts
-    cut = panel.frame["thought_cut"].mean() if kind and len(panel) else float("nan")
-    return kind, float(cut)
+    if not kind or not len(panel):
+        return kind, float("nan")
+    found = totalled(_cut, panel)
+    return kind, float(found["cut"] / found["runs"]) if found["runs"] else float("nan")
 
 
-def snapshots(panel: Panel) -> pd.DataFrame:
+def _cut(panel: Panel) -> Sums:
+    cut = panel.frame["thought_cut"].astype(float)
+    return Sums(cut=float(cut.sum()), runs=int(cut.notna().sum()))
+
+
+def snapshots(panel: AnyPanel) -> pd.DataFrame:
     """The models that say they have answered, those of most runs first.
 
     Providers change what is behind a name, in the midst of a run too: then a panel is of two
@@ -282,24 +326,51 @@ def snapshots(panel: Panel) -> pd.DataFrame:
     >>> len(snapshots(simulate(load_study("pampers"), "synthetic", runs=1)))
     1
     """
-    chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.watched
-    rows = chosen.assign(
-        chosen=(chosen["choice"] == focal).astype(float),
-        model=chosen["model"].astype(object).fillna("").astype(str),
-    )
-    found = rows.groupby("model").agg(
-        runs=("run_id", "size"), belief=(f"belief_{focal}", "mean"), chosen=("chosen", "mean")
+    sums = totalled(_by_model, panel)["table"].sort_index()
+    found: pd.DataFrame = (
+        sums[["runs"]]
+        .astype(int)
+        .assign(
+            belief=(sums["belief"] / sums["known"]).where(sums["known"] > 0),
+            chosen=sums["chosen"] / sums["runs"],
+        )
     )
     return found.rename_axis("snapshot").sort_values("runs", ascending=False, kind="stable")
 
 
-def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:
-    """How far choices follow the position in which alternatives are named.
+def _by_model(panel: Panel) -> Sums:
+    chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.watched
+    belief = chosen[f"belief_{focal}"].astype(float)
+    rows = chosen[[]].assign(
+        model=chosen["model"].astype(object).fillna("").astype(str),
+        runs=1,
+        belief=belief,
+        known=belief.notna().astype(int),
+        chosen=(chosen["choice"] == focal).astype(float),
+    )
+    return Sums(table=rows.groupby("model").sum())
+
+
+def positions(chosen: pd.DataFrame) -> Sums:
+    """What `position` is made of: ``hits, rows, first``, of rows that have a choice.
 
     Parameters
     ----------
     chosen : pandas.DataFrame
-        Panel rows that have a choice.
+        With ``order`` and ``choice``.
+    """
+    first = chosen["order"].astype(str).str.split(">").str[0]
+    hits = int((chosen["choice"] == first).sum())
+    return Sums(hits=hits, rows=len(chosen), first=frozenset(first))
+
+
+def position(found: Sums) -> tuple[int, int, bool]:
+    """How far choices follow the position in which alternatives are named.
+
+    Parameters
+    ----------
+    found : Sums
+        See `positions`.
 
     Returns
     -------
@@ -308,12 +379,11 @@ def position(chosen: pd.DataFrame) -> tuple[int, int, bool]:
     locked : bool
         Whether hits exceed 95 % of the rows although more than one is named first.
     """
-    first = chosen["order"].str.split(">").str[0]
-    hits, orders = int((chosen["choice"] == first).sum()), int(first.nunique())
-    return hits, orders, orders > 1 and hits > _LOCK * len(chosen)
+    hits, orders = found["hits"], len(found["first"])
+    return hits, orders, orders > 1 and hits > _LOCK * found["rows"]
 
 
-def judge_position(panel: Panel) -> str:
+def judge_position(panel: AnyPanel) -> str:
     """How often a judge chose the option that it was shown first, in words; empty without one.
 
     Counted are different texts that it reads as a choice: each is asked once, however many
@@ -322,18 +392,45 @@ def judge_position(panel: Panel) -> str:
     """
     if panel.provenance.get("final_reader") != "judge":
         return ""
-    frame = panel.frame.dropna(subset=["final_choice"])
-    if JUDGED not in frame:
+    read = totalled(_judged, panel)
+    if read.unshown:
         return "the judge was shown the options in the menu's order in every text: " + _UNTOLD
-    texts = frame.drop_duplicates(["text", JUDGED])
-    hits, first, locked = position(
-        texts[[JUDGED, "final_choice"]].set_axis(["order", "choice"], axis=1)
-    )
-    said = f"the judge chose the option that it was shown first in {hits} of {len(texts)} texts"
+    hits, first, locked = position(positions(read.rows.assign(choice=read.rows["final_choice"])))
+    said = f"the judge chose the option that it was shown first in {hits} of {len(read.rows)} texts"
     if first < 2:
         return f"{said}, the same option in all of them: {_UNTOLD}"
     lock = "; POSITION-LOCKED: read no estimate from its readings" if locked else ""
     return f"{said}, {first} shown first in turn{lock}"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Different texts that a judge has read: not the texts, but what tells them apart."""
+
+    rows: pd.DataFrame
+    unshown: bool = False
+
+    def __add__(self, other: _Judged) -> _Judged:
+        import pandas as pd
+
+        rows = pd.concat([self.rows, other.rows]).drop_duplicates(["text", "order"])
+        return _Judged(rows, self.unshown or other.unshown)
+
+
+def _judged(panel: Panel) -> _Judged:
+    import pandas as pd
+
+    frame = panel.frame.dropna(subset=["final_choice"])
+    if JUDGED not in frame:
+        return _Judged(pd.DataFrame(columns=["text", "order", "final_choice"]), len(frame) > 0)
+    rows = pd.DataFrame(
+        {
+            "text": pd.util.hash_array(frame["text"].astype(object).to_numpy(), categorize=False),
+            "order": frame[JUDGED].astype(object).to_numpy(),
+            "final_choice": frame["final_choice"].astype(object).to_numpy(),
+        }
+    )
+    return _Judged(rows.drop_duplicates(["text", "order"]))
 
 
 def _wilson(hits: int, total: int) -> tuple[float, float, float]:

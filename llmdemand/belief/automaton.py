@@ -88,11 +88,12 @@ class Place(dict[bytes, tuple["Place", int]]):
     this state before, and computed otherwise.
     """
 
-    __slots__ = ("_automaton", "state")
+    __slots__ = ("_automaton", "resumed", "state")
 
     def __init__(self, automaton: Automaton, state: State) -> None:
         self._automaton = automaton
         self.state = state
+        self.resumed: Place | None = None
 
     def __missing__(self, data: bytes) -> tuple[Place, int]:
         """Compute a step that was not taken before."""
@@ -195,7 +196,9 @@ class Automaton:
 
     def resume(self, place: Place) -> Place:
         """The place from which the words after a decision are read, for audits."""
-        return self._place(place.state._replace(active=(), settled=-1))
+        if place.resumed is None:
+            place.resumed = self._place(place.state._replace(active=(), settled=-1))
+        return place.resumed
 
     def _place(self, state: State) -> Place:
         found = self._places.get(state)

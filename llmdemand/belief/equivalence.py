@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from llmdemand.core.line import OneLine
 from llmdemand.core.menu import fold
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, totalled
 from llmdemand.errors import DesignError
+from llmdemand.scale.sums import Moments, Sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +29,9 @@ _DOUBT = 1e-3  # p-value below which belief is said to be another one
 
 # Draws of the law of sums of squares: so many, as far as this much work goes, at least.
 _DRAWS, _WORK, _LEAST, _BLOCK = 19_999, 60_000_000, 999, 2_000_000
+# Of more beliefs the law is drawn by their number and mean in so many classes of log-odds, of
+# which those beyond the edge are one: a class varies as its beliefs do, to a part in a thousand.
+_MANY, _CLASSES, _EDGE = 200_000, 240, 30.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,7 +135,7 @@ class Equivalence(OneLine):
         )
 
 
-def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalence:
+def check_equivalence(panel: AnyPanel, alternative: str | None = None) -> Equivalence:
     """Test that belief has the mean of the final choice, and of that at the pivot, in every cell.
 
     Given its belief b, a run's choice is Bernoulli(b): the differences ``y - b``
@@ -144,7 +150,7 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Runs; those with status ``ok`` enter, the first test those whose whole answer was read.
     alternative : str, optional
         The study's focal alternative by default.
@@ -177,64 +183,75 @@ def check_equivalence(panel: Panel, alternative: str | None = None) -> Equivalen
             f"the panel's measure is {panel.study.measure!r}: choices are not drawn from such "
             "probabilities, so that they need not be equal; see check_coherence"
         )
-    ok = panel.usable
-    if ok.empty:
+    found = totalled(partial(_sums, name=name), panel)
+    every: Moments = found["every"]
+    if not len(every.keys):
         raise DesignError(f"no usable run among {len(panel)}: nothing to compare")
-    b = ok[f"belief_{name}"].astype(float)
-    y = (ok["choice"] == name).astype(float)
-    data = pd.DataFrame({"cell": ok["cell"], "y": y, "b": b, "noise": b * (1 - b)})
-    grouped = data.groupby("cell")
+    n, (y, b, noise) = every.n, every.total.T
     cells = pd.DataFrame(
         {
-            "runs": grouped.size(),
-            "mean_choice": grouped["y"].mean(),
-            "mean_belief": grouped["b"].mean(),
-            "var_choice": grouped["y"].var(ddof=0),
-            "var_belief": grouped["b"].var(ddof=0),
-            "within": grouped["noise"].mean(),
-        }
+            "runs": n.astype(int),
+            "mean_choice": y / n,
+            "mean_belief": b / n,
+            "var_choice": every.products[:, 0, 0] / n,
+            "var_belief": every.products[:, 1, 1] / n,
+            "within": noise / n,
+        },
+        index=pd.Index(every.keys, name="cell"),
     )
-    total = grouped[["y", "b", "noise"]].sum()
-    gap, noise = (total["y"] - total["b"]).to_numpy(), total["noise"].to_numpy()
+    gap, runs = y - b, float(n.sum())
     cells["z"] = _ratio(gap, np.sqrt(noise))
     chi2, random = float(np.nansum(cells["z"] ** 2)), int((noise > 0).sum())
     z = _one(gap.sum(), np.sqrt(noise.sum()))
     spread = (cells["runs"] * (cells["var_belief"] + cells["within"])).sum()
-    last = _final(ok["final_choice"], name, data, cells)
+    last = _final(found["read"], cells)
     return Equivalence(
         cells,
-        float(gap.sum() / len(data)),
-        float(np.sqrt(noise.sum()) / len(data)),
+        float(gap.sum() / runs),
+        float(np.sqrt(noise.sum()) / runs),
         z,
         float(2 * stats.norm.sf(abs(z))),
         chi2,
-        _by_cell(chi2, random, noise, data),
+        _by_cell(chi2, random, noise, panel, name),
         float((cells["runs"] * cells["var_belief"]).sum() / spread) if spread else float("nan"),
-        certain(panel),
+        _certainty(found["certain"]),
         **last,
     )
 
 
-def _final(
-    final: pd.Series[str], name: str, data: pd.DataFrame, cells: pd.DataFrame
-) -> dict[str, Any]:
+def _sums(panel: Panel, name: str) -> Sums:
+    """Moments by cell of choice, belief and noise; of those that were read, of what differs."""
+    ok = panel.usable
+    cell, b = ok["cell"].to_numpy(), ok[f"belief_{name}"].to_numpy(float)
+    y, noise = (ok["choice"] == name).to_numpy(float), b * (1 - b)
+    known = ok["final_choice"].notna().to_numpy()
+    final = (ok["final_choice"] == name).to_numpy(float)
+    read = np.column_stack([final, final - b, noise])[known]
+    return Sums(
+        every=Moments.of(cell, np.column_stack([y, b, noise])),
+        read=Moments.of(cell[known], read),
+        certain=_sure(panel),
+    )
+
+
+def _final(read: Moments, cells: pd.DataFrame) -> dict[str, Any]:
     """The comparison with final choices; its columns are added to `cells`."""
+    import pandas as pd
     from scipy import stats
 
-    known = final.notna()
-    data = data[known].assign(apart=(final[known] == name).astype(float) - data["b"][known])
-    by = data.groupby("cell")
-    total = by[["apart", "noise"]].sum().reindex(cells.index, fill_value=0.0)
-    read = by.size().reindex(cells.index, fill_value=0)
-    cells["read"] = read
-    cells["mean_final"] = (final == name)[known].groupby(data["cell"]).mean()
+    known = pd.DataFrame(read.total, read.keys, ["final", "apart", "noise"]).assign(n=read.n)
+    total = known.reindex(cells.index, fill_value=0.0)
+    cells["read"] = total["n"].astype(int)
+    cells["mean_final"] = (total["final"] / total["n"]).where(total["n"] > 0)
     gap = total["apart"].to_numpy()
     sd = np.sqrt(np.maximum(total["noise"].to_numpy(), _COIN))
-    cells["final_z"] = np.where(read > 0, gap / sd, np.nan)
-    n = len(data)
+    cells["final_z"] = np.where(total["n"] > 0, gap / sd, np.nan)
+    n = int(read.n.sum())
     if not n:
         return {}
-    scatter = float(data["apart"].var(ddof=1)) * n if n > 1 else 0.0
+    around = read.total[:, 1] / read.n - gap.sum() / n
+    squares = float(read.products[:, 1, 1].sum() + read.n @ around**2)
+    scatter = squares * n / (n - 1) if n > 1 else 0.0
     one = float(np.sqrt(max(scatter, float(total["noise"].sum()))))
     z, random = _one(gap.sum(), one), int(cells["final_z"].notna().sum())
     chi2 = float(np.nansum(cells["final_z"] ** 2))
@@ -257,7 +274,7 @@ def _one(gap: float, sd: float) -> float:
     return float(_ratio(np.array([gap]), np.array([sd]))[0])
 
 
-def _by_cell(chi2: float, random: int, noise: Floats, data: pd.DataFrame) -> float:
+def _by_cell(chi2: float, random: int, noise: Floats, panel: AnyPanel, name: str) -> float:
     """The chance of so large a sum of squares, were every choice drawn from its belief.
 
     It is chi-squared where each cell expects some surprises. Where one expects hardly any,
@@ -269,18 +286,38 @@ def _by_cell(chi2: float, random: int, noise: Floats, data: pd.DataFrame) -> flo
         return float("nan")
     if np.isinf(chi2) or noise[noise > 0].min() >= 1:
         return float(stats.chi2.sf(chi2, random))
-    ordered = data.sort_values("cell", kind="stable")
-    b, code = ordered["b"].to_numpy(), ordered["cell"].to_numpy()
+    whole = len(panel) <= _MANY
+    found = totalled(partial(_classes, name=name, whole=whole), panel)["of"]
+    code = found.index.get_level_values("cell").to_numpy()
+    n, total = (found[k].to_numpy(float) for k in ("n", "total"))
     start = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
-    draws = int(np.clip(_WORK // len(b), _LEAST, _DRAWS))
-    rng, larger, done, size = np.random.default_rng(1), 0, 0, max(1, _BLOCK // len(b))
+    draws = int(np.clip(_WORK // len(n), _LEAST, _DRAWS))
+    rng, larger, done, size = np.random.default_rng(1), 0, 0, max(1, _BLOCK // len(n))
+    mean, single = total / n, bool((n == 1).all())
     while done < draws:
         some = min(size, draws - done)
-        gap = np.add.reduceat((rng.random((some, len(b))) < b) - b, start, axis=1)
+        shape = (some, len(n))
+        drawn = rng.random(shape) < mean if single else rng.binomial(n.astype(int), mean, shape)
+        gap = np.add.reduceat(drawn - total, start, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             squares = np.where(noise > 0, gap**2 / noise, 0.0).sum(axis=1)
         larger, done = larger + int((squares >= chi2 * (1 - 1e-9)).sum()), done + some
     return (1 + larger) / (1 + draws)
+
+
+def _classes(panel: Panel, name: str, whole: bool) -> Sums:
+    """How many beliefs there are, and their sum: of each value, or of many in a class."""
+    import pandas as pd
+
+    b = panel.usable[f"belief_{name}"].to_numpy(float)
+    rows = pd.DataFrame({"cell": panel.usable["cell"].to_numpy(), "of": b, "total": b, "n": 1.0})
+    if not whole:
+        with np.errstate(divide="ignore"):
+            odds = np.clip(np.log(b) - np.log1p(-b), -_EDGE, _EDGE)
+        rows["of"] = np.round(odds * (_CLASSES / (2 * _EDGE)))
+        rows.loc[(b == 0) | (b == 1), "of"] = np.inf  # they are certain, and no class's mean
+        rows["of"] = rows["of"].where(rows["of"] < np.inf, np.where(b == 0, -np.inf, np.inf))
+    return Sums(of=rows.groupby(["cell", "of"])[["n", "total"]].sum())
 
 
 def _ratio(
@@ -292,29 +329,42 @@ def _ratio(
         return np.where(np.abs(gap) < 1e-9, np.where(sd > 0, 0.0, np.nan), gap / sd)
 
 
-def certain(panel: Panel) -> str:
+def certain(panel: AnyPanel) -> str:
     """Said of a panel whose beliefs are all 0 or 1: that, and the reason."""
+    return _certainty(totalled(_sure, panel))
+
+
+def _sure(panel: Panel) -> Sums:
+    """Usable runs; of them those of an unsure belief, and two kinds of sure ones."""
     ok = panel.usable
     ids = panel.study.menu.ids
     beliefs = ok[[f"belief_{a}" for a in ids]].to_numpy(float)
     chosen = beliefs[np.arange(len(ok)), [ids.index(str(c)) for c in ok["choice"]]]
-    if len(ok) < _FEW or (chosen < 1 - _SURE).any():
+    unsure, inside = int((chosen < 1 - _SURE).sum()), 0
+    if not unsure:
+        forms = {a.id: [fold(f) for f in a.forms] for a in panel.study.menu}
+        pieces = [
+            (fold(str(token).strip()), forms[str(choice)])
+            for token, choice in zip(ok["pivot_token"], ok["choice"], strict=True)
+        ]
+        inside = sum(
+            bool(piece) and any(piece in form and not form.startswith(piece) for form in written)
+            for piece, written in pieces
+        )
+    alone = int((ok["decided_mass"] > 1 - _SURE).sum())
+    return Sums(runs=len(ok), unsure=unsure, inside=inside, alone=alone)
+
+
+def _certainty(found: Sums) -> str:
+    runs = found["runs"]
+    if runs < _FEW or found["unsure"]:
         return ""
-    forms = {a.id: [fold(f) for f in a.forms] for a in panel.study.menu}
-    pieces = [
-        (fold(str(token).strip()), forms[str(choice)])
-        for token, choice in zip(ok["pivot_token"], ok["choice"], strict=True)
-    ]
-    inside = sum(
-        bool(piece) and any(piece in form and not form.startswith(piece) for form in written)
-        for piece, written in pieces
-    )
-    if 2 * inside > len(ok):
+    if 2 * found["inside"] > runs:
         reason = (
             "most pivot tokens lie within a name, whose first part had settled it: let the names "
             "of the menu begin differently"
         )
-    elif (ok["decided_mass"] > 1 - _SURE).all():
+    elif found["alone"] == runs:
         reason = (
             "no other token had any probability at the pivot: what was written before it had "
             "settled the choice, or the server lists what it sampled and nothing else; ask for "

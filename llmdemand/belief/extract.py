@@ -4,95 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from llmdemand.belief.agreement import agreement
-from llmdemand.belief.automaton import AMBIGUOUS, UNPLACED, Automaton, Place
+from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
 from llmdemand.belief.mass import bounds, listed_once, tempered_tail
 from llmdemand.belief.mentions import mentions
+from llmdemand.belief.pivot.found import FAILED, STOPPED, Belief
+from llmdemand.belief.pivot.masses import SUM_TOLERANCE, Masses
+from llmdemand.belief.pivot.unsettled import Unsettled, declines
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu, fold
 from llmdemand.errors import UsageError
 
-__all__ = ["FAILED", "STOPPED", "Belief", "Extractor", "extract"]
+__all__ = ["Extractor", "extract"]
 
-#: Finish reason of answers that a backend ended where their choice was settled.
-STOPPED = "pivot"
-#: Finish reason of requests that failed: nothing came back.
-FAILED = "failed"
-_SUM_TOLERANCE = 1e-3
 _NUMBER = re.compile(r"[\W_]*(\d+(?:[.,]\d+)*)")
-_WORDS = re.compile(r"\s*\S+")
-_REFUSAL = re.compile(
-    r"""(?ix) ^\W* (?: sorry\b
-    | i(?:['\u2019]m|\ am) \ (?: (?:very\ )?sorry | unable | not\ able )
-    | i\ (?: can(?:no|['\u2019])t | cannot | apologi[sz]e )
-    | as\ an?\ (?: ai | language\ model ) \b
-    | unfortunately,\ i )"""
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """What one run says about the choice, and how sure it was.
-
-    Attributes
-    ----------
-    status : str
-        One of `llmdemand.core.panel.STATUSES`.
-    choice : str or None
-        Id of the alternative that the pivot token settles; for status
-        ``unresolved_at_end`` the one that the end of the text settles.
-    belief : tuple of float
-        Probability of each alternative at the pivot, in menu order, sum 1;
-        NaN where there is no pivot.
-    lower, upper : tuple of float
-        Bounds of each belief when candidates outside the list are counted for
-        or against it.
-    pivot_index : int
-        Position of the pivot token, -1 where there is none.
-    pivot_token : str
-        The pivot token's text.
-    decided_mass, undecided_mass, tail_mass : float
-        Probability at the pivot that decides for any alternative, that is
-        listed but decides nothing, and that is not listed or cannot be placed
-        (half a character without its bytes, a vocabulary's glyphs); sum 1. They
-        are the reported probabilities, before any change of temperature.
-    pivot_listed : bool or None
-        Whether the pivot token is itself among the listed candidates; None where
-        there is no pivot or no list. Belief is that of the list in either case.
-    reason : str
-        Why there is no belief, in words, where the status does not say it all.
-    later : tuple of (int, tuple of float)
-        The names after the pivot in a whole answer: the alternative that each settles, by its
-        place in the menu, and belief there, as at a pivot; only those that are listed.
-    final : str or None
-        The alternative that the whole text decides for last; None if the word
-        that began at the pivot became another one and nothing else was named, or
-        if the answer was stopped at the pivot.
-    mismatch : bool or None
-        Whether `final` is not `choice`; None if the answer was stopped at the
-        pivot, so that nothing is known of it.
-    """
-
-    status: str
-    choice: str | None
-    belief: tuple[float, ...]
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    pivot_index: int = -1
-    pivot_token: str = ""
-    decided_mass: float = math.nan
-    undecided_mass: float = math.nan
-    tail_mass: float = math.nan
-    final: str | None = None
-    mismatch: bool | None = False
-    pivot_listed: bool | None = None
-    reason: str = ""
-    later: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
 
 class Extractor:
@@ -163,7 +93,7 @@ class Extractor:
         if not all(a.strip() for a in anchors) or (last_anchor and not anchors):
             raise UsageError("anchors must be texts such as 'Answer:', and last_anchor needs them")
         self.menu = menu
-        self._power, self._low_mass, self._listed = 1 / temperature, low_mass, listed
+        self._low_mass, self._masses = low_mass, Masses(len(menu), 1 / temperature, listed)
         self._last_anchors = tuple(fold(a) for a in anchors) if last_anchor else ()
         self._automaton = Automaton(
             menu,
@@ -172,6 +102,7 @@ class Extractor:
             thinking=thinking,
             thinking_open=thinking_open,
         )
+        self._unsettled = Unsettled(menu, self._automaton)
         self._pairs = self._automaton.thoughts
         self._ids = menu.ids
         self._nothing = (math.nan,) * len(menu)
@@ -187,14 +118,14 @@ class Extractor:
         """The belief of one response; trouble is a status, never an exception."""
         tokens = response.tokens
         if response.finish_reason == FAILED:
-            return replace(self._without_pivot("failed"), reason=response.trouble)
+            return replace(self._unsettled.without_pivot("failed"), reason=response.trouble)
         if response.refusal:
-            return self._without_pivot("refusal")
+            return self._unsettled.without_pivot("refusal")
         if not tokens:
-            return self._from_text(response)
+            return self._unsettled.from_text(response)
         agreed = agreement(response, self._pairs)
         if agreed.reason and not agreed.last:
-            return self._torn(agreed.reason)
+            return self._unsettled.torn(agreed.reason)
         place, begun, first = self._automaton.start, -1, agreed.first
         if self._last_anchors:
             first = max(first, self._after_last_anchor(tokens))
@@ -207,9 +138,9 @@ class Extractor:
                 return self._at_pivot(place, after, index, outcome, begun, response)
             begun = (index if begun < 0 else begun) if outcome == AMBIGUOUS else -1
             place = after
-        if agreed.reason and not _REFUSAL.search(response.text):
-            return self._torn(agreed.reason)
-        return self._at_end(place, response)
+        if agreed.reason and not declines(response.text):
+            return self._unsettled.torn(agreed.reason)
+        return self._unsettled.at_end(place, response)
 
     def _at_pivot(
         self, place: Place, after: Place, index: int, chosen: int, begun: int, response: Response
@@ -220,16 +151,16 @@ class Extractor:
         whole = response.finish_reason != STOPPED
         mismatch = final != choice if whole else None
         text, _ = self._read_pivot(token.data)
-        names, values, status = listed_once(token, self._listed)
+        names, values, status = listed_once(token, self._masses.listed)
         if status:
             return self._no_belief(status, choice, index, text, final, mismatch)
-        power = self._power
+        power = self._masses.power
         # Where an empty token has not ended the text, it is half a character or a tag.
         hollow = b"" in names and any(not t.data for t in response.tokens[:index])
-        mass, tempered, total, lost, unlisted = self._masses(place, names, values, hollow)
+        mass, tempered, total, lost, unlisted = self._masses.of(place, names, values, hollow)
         decided, tail = sum(mass), max(0.0, 1.0 - total)
         weight = sum(tempered)
-        if total > 1.0 + _SUM_TOLERANCE:
+        if total > 1.0 + SUM_TOLERANCE:
             return self._no_belief("invalid_logprobs", choice, index, text, final, mismatch)
         if not weight > 0:
             return self._unlisted(choice, index, text, total - lost, final, mismatch)
@@ -264,41 +195,6 @@ class Extractor:
         if found is None or found[1] in self.menu.alternatives[chosen].forms:
             return ""
         return f"the number that begins at the pivot goes on to {found[1]}, which is no answer"
-
-    def _masses(
-        self, place: Place, names: Sequence[bytes], values: Sequence[float], hollow: bool
-    ) -> tuple[list[float], list[float], float, float, float]:
-        """What decides for each alternative, all, what cannot be placed.
-
-        The first and the last as reported and tempered.
-        """
-        exp, power = math.exp, self._power
-        mass = [0.0] * len(self._ids)
-        tempered = mass if power == 1 else [0.0] * len(self._ids)
-        total = lost = unlisted = 0.0
-        for data, value in zip(names, values, strict=True):
-            probability = exp(value)
-            total += probability
-            outcome = UNPLACED if hollow and not data else place[data][1]
-            if outcome >= 0:
-                mass[outcome] += probability
-                if power != 1:
-                    tempered[outcome] += exp(power * value)
-            elif outcome == UNPLACED:
-                lost += probability
-                unlisted += exp(power * value)
-        return mass, tempered, total, lost, unlisted
-
-    def _at_name(self, place: Place, token: Token) -> tuple[float, ...] | None:
-        """Belief at a later name; None where its token is not listed or the list is no law."""
-        names, values, status = listed_once(token, self._listed)
-        if status or token.data not in names:
-            return None
-        _, tempered, total, _, _ = self._masses(place, names, values, False)
-        weight = sum(tempered)
-        if total > 1.0 + _SUM_TOLERANCE or not weight > 0:
-            return None
-        return tuple([m / weight for m in tempered])
 
     def _read_pivot(self, data: bytes) -> tuple[str, str]:
         """A pivot token's text, and the word in it; few tokens are ever pivots."""
@@ -372,7 +268,7 @@ class Extractor:
                 here, (place, outcome) = place, place[token.data]
                 if outcome >= 0:
                     final = outcome
-                    belief = self._at_name(here, token)
+                    belief = self._masses.at_name(here, token)
                     if belief is not None:
                         later.append((outcome, belief))
                     place = automaton.resume(place)
@@ -397,51 +293,6 @@ class Extractor:
             text += fold(token.data.decode(errors="replace"))
         place = max(text.rfind(anchor) for anchor in self._last_anchors)
         return max((k for k, start in enumerate(starts) if start <= place), default=0)
-
-    def _at_end(self, place: Place, response: Response) -> Belief:
-        """No token settled the choice: say what is known, and why nothing more is."""
-        outcome = self._automaton.end(place) if response.finish_reason == "stop" else -1
-        if outcome >= 0:
-            return replace(
-                self._without_pivot("unresolved_at_end", self._ids[outcome]),
-                reason="a longer name could go on here, and no end of the text is listed",
-            )
-        if response.finish_reason == "content_filter":
-            return self._without_pivot("refusal")
-        if not response.text.strip():
-            return self._without_pivot("no_output")
-        if not self._automaton.begun(place):
-            return self._without_pivot("no_pivot")
-        named = {alternative for _, alternative in mentions(response.text, self.menu)}
-        if len(named) > 1:
-            return self._without_pivot("conflicting_mentions")
-        if _REFUSAL.search(response.text):
-            return self._without_pivot("refusal")
-        return self._without_pivot("unresolved_at_end" if named else "no_pivot")
-
-    def _from_text(self, response: Response) -> Belief:
-        """Without log-probabilities: the choice of the text, read word by word."""
-        if response.finish_reason == "content_filter":
-            return self._without_pivot("refusal")
-        if not response.text.strip():
-            return self._without_pivot("no_output")
-        place, found = self._automaton.start, -1
-        for word in _WORDS.findall(response.text):
-            place, found = place[word.encode()]
-            if found >= 0:
-                break
-        else:
-            found = self._automaton.end(place) if response.finish_reason == "stop" else -1
-        if found < 0 and _REFUSAL.search(response.text):
-            return self._without_pivot("refusal")
-        return self._without_pivot("no_logprobs", self._ids[found] if found >= 0 else None)
-
-    def _torn(self, reason: str) -> Belief:
-        return replace(self._without_pivot("torn_tokens"), reason=reason)
-
-    def _without_pivot(self, status: str, choice: str | None = None) -> Belief:
-        nothing = self._nothing
-        return Belief(status, choice, nothing, nothing, nothing, final=choice)
 
 
 def extract(response: Response, menu: Menu, **options: Any) -> Belief:

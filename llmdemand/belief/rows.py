@@ -120,7 +120,7 @@ class PanelBuilder:
             **study.reading,
         )
         self._final, self._reader = FinalColumns(study), reader
-        self._names = [*columns(study), WHOLE]
+        self._columns = _Columns(study)
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
 
@@ -131,7 +131,7 @@ class PanelBuilder:
 
     def row(self, answer: Answer) -> dict[str, Any]:
         """Extract one answer, without keeping its row."""
-        return _row(self._study, self._extractor, self._final, answer, self._names, self._reader)
+        return _row(self._study, self._extractor, self._final, answer, self._columns, self._reader)
 
     def keep(self, row: dict[str, Any]) -> None:
         """One more row of the panel, made by `row` here or in another process."""
@@ -176,10 +176,47 @@ class PanelBuilder:
     def _close_part(self) -> None:
         import pandas as pd
 
-        part = pd.DataFrame(self._rows, columns=self._names)
+        part = pd.DataFrame(self._rows, columns=self._columns.names)
         # Of an answer that was stopped or is unread nothing is known: neither yes nor no.
         self._parts.append(part.astype({"mismatch": "boolean", "pivot_listed": "boolean"}))
         self._rows = []
+
+
+class _Columns:
+    """Columns of a study's rows by what they hold, and what all runs of a cell share."""
+
+    def __init__(self, study: Study) -> None:
+        self._study, self.names = study, [*columns(study), WHOLE]
+        self.belief, self.lower, self.upper = (
+            tuple(f"{kind}_{a}" for a in study.menu.ids) for kind in ("belief", "lo", "hi")
+        )
+        self._known: dict[int, tuple[Cell, dict[str, Any]]] = {}
+
+    def of(self, cell: Cell) -> dict[str, Any]:
+        """The columns of a cell; a new object every time."""
+        known = self._known.get(cell.index)
+        # Cells of one number are not the same where they come from several studies.
+        if known is None or known[0] is not cell:
+            known = self._known[cell.index] = cell, self._made(cell)
+        return known[1].copy()
+
+    def _made(self, cell: Cell) -> dict[str, Any]:
+        study, names = self._study, self.names
+        # What most studies do not vary, they have no column for.
+        varied: dict[str, Any] = {
+            k: getattr(cell, k) for k in ("variant", "arm", "task") if k in names
+        }
+        if "holdout" in names:
+            varied["holdout"] = holdout(cell.task)
+        return {
+            "cell": cell.index,
+            "persona_id": cell.persona.get("id"),
+            **({"respondent_id": cell.persona["id"]} if study.respondents else {}),
+            **varied,
+            **{f"price_{a}": p for a, p in cell.prices.items()},
+            **{f"{x}_{a}": v for x, own in cell.attributes.items() for a, v in own.items()},
+            "temperature": study.sampling.temperature,
+        }
 
 
 def _row(
@@ -187,7 +224,7 @@ def _row(
     extractor: Extractor,
     final: FinalColumns,
     answer: Answer,
-    names: list[str],
+    shared: _Columns,
     reader: Reader | None,
 ) -> dict[str, Any]:
     response, cell = answer.response, answer.cell
@@ -219,26 +256,18 @@ def _row(
         # The final choice and the branches are read by one reader, or belief is not exact.
         chosen, mismatch = found.choice, found.mismatch
         status = "unread" if chosen is None else "read"
-    # What most studies do not vary, they have no column for.
-    varied: dict[str, Any] = {k: getattr(cell, k) for k in ("variant", "arm", "task") if k in names}
-    if "holdout" in names:
-        varied["holdout"] = holdout(cell.task)
-    return {
+    row = shared.of(cell)
+    row.update(zip(shared.belief, found.belief, strict=True))
+    row.update(zip(shared.lower, found.lower, strict=True))
+    row.update(zip(shared.upper, found.upper, strict=True))
+    row.update(between)
+    usage = response.usage
+    row |= {
         "run_id": f"{cell.index}-{answer.replicate}",
-        "cell": cell.index,
         "replicate": answer.replicate,
-        "persona_id": cell.persona.get("id"),
-        **({"respondent_id": cell.persona["id"]} if study.respondents else {}),
         "order": ">".join(answer.order),
-        **varied,
-        **{f"price_{a}": p for a, p in cell.prices.items()},
-        **{f"{x}_{a}": v for x, own in cell.attributes.items() for a, v in own.items()},
         "status": found.status,
         "choice": chosen if study.measure == "similarity" else found.choice,
-        **{f"belief_{a}": b for a, b in zip(ids, found.belief, strict=True)},
-        **{f"lo_{a}": b for a, b in zip(ids, found.lower, strict=True)},
-        **{f"hi_{a}": b for a, b in zip(ids, found.upper, strict=True)},
-        **between,
         "decided_mass": found.decided_mass,
         "undecided_mass": found.undecided_mass,
         "tail_mass": found.tail_mass,
@@ -253,11 +282,11 @@ def _row(
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,
-        "temperature": study.sampling.temperature,
-        "prompt_tokens": response.usage.get("prompt_tokens", math.nan),
-        "completion_tokens": response.usage.get("completion_tokens", math.nan),
+        "prompt_tokens": usage.get("prompt_tokens", math.nan),
+        "completion_tokens": usage.get("completion_tokens", math.nan),
         WHOLE: response.whole_probability,
     }
+    return row
 
 
 def _redacted(response: Response) -> str:

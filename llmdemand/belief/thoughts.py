@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llmdemand.belief.extract import Belief
+from llmdemand.belief.pivot.found import Belief
 from llmdemand.belief.tokens import Response
 
 __all__ = ["over_thoughts", "share_cut"]

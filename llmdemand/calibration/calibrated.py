@@ -60,8 +60,9 @@ class CalibratedDemand(OneLine, Calibrated):
     moments : Moments
         The data.
     proxies : pandas.DataFrame or None
-        Weights of several models or strata, where there are such: ``lambda, se, rho``, and how
-        many humans each alone would be worth.
+        Weights of several models or strata, where there are such: ``lambda, se, rho``.
+    unseen : Unseen or None
+        A shift of the pool that would hardly be noticed, and how far it would move the target.
     """
 
     @property
@@ -153,6 +154,7 @@ class CalibratedDemand(OneLine, Calibrated):
             "\n".join(head),
             self.table.to_string(float_format=show),
             self.tuning.table.to_string(float_format=show),
+            *([] if self.proxies is None else [self.proxies.to_string(float_format=show)]),
             "calibrated coefficients\n" + self.tidy(self.alpha).to_string(float_format=show),
             "assumptions\n"
             + "\n".join(

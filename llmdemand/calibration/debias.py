@@ -30,10 +30,10 @@ from llmdemand.calibration.moments.statistic import (
 )
 from llmdemand.calibration.moments.tuning import effective, lost, widened
 from llmdemand.calibration.samples.asked import Asked, asked_alike
-from llmdemand.calibration.samples.entries import belief_rows, columns_of, complete
+from llmdemand.calibration.samples.entries import belief_rows, columns_of, complete, in_memory
 from llmdemand.calibration.samples.joining import Joined, join
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.outcomes.frames import Reading
@@ -114,7 +114,7 @@ class Debiased(OneLine):
 def debias(
     statistic: Statistic,
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
+    beliefs: pd.DataFrame | AnyPanel,
     *,
     outcome: str = "choice",
     belief: str = "belief",
@@ -142,7 +142,7 @@ def debias(
         given a weight for each row, and the pool is weighted to the design of the humans;
         without one both sides have to be asked by one design, or they are refused.
     humans : pandas.DataFrame
-    beliefs : Panel or pandas.DataFrame
+    beliefs : Panel, PanelShards or pandas.DataFrame
         As in `llmdemand.calibration.ppi.calibrate`; rows of `beliefs` whose respondent is no
         human are the pool.
     outcome, belief, cluster : str
@@ -209,6 +209,7 @@ def debias(
     _check(tune, groups)
     check_options("tuned", alpha, reps, seed, prompt_chosen_on)
     says: list[str] = []
+    beliefs = in_memory(humans, beliefs, cluster)
     llm = belief_rows(beliefs, "logit", cluster, focal, reading, says)
     joined, h, pool, asked = sides_of(humans, llm, outcome, belief, cluster, list(on), na, says)
     design = common_design(statistic, h, pool, joined, list(on))

@@ -24,11 +24,13 @@ from llmdemand.calibration.samples.entries import (
     belief_rows,
     check_beliefs,
     columns_of,
+    in_memory,
     respondent_ids,
 )
 from llmdemand.calibration.target import Target
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.binary import fit_binary
@@ -150,7 +152,7 @@ class Discrepancy(OneLine):
 
 def discrepancy(
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
+    beliefs: pd.DataFrame | AnyPanel,
     formula: str = "choice ~ price",
     *,
     model: Model = "logit",
@@ -178,7 +180,7 @@ def discrepancy(
     ----------
     humans : pandas.DataFrame
         One row per answer (in a conditional logit per alternative of it), the outcome in [0, 1].
-    beliefs : Panel or pandas.DataFrame
+    beliefs : Panel, PanelShards or pandas.DataFrame
         Answers of the LLM, as the same respondents, as others, or both.
     formula : str
         As in `calibrate`.
@@ -235,6 +237,7 @@ def discrepancy(
         raise UsageError(f"alpha={alpha:g}: give one minus the confidence level, as 0.05")
     choose(model, Model, "model")
     lost: list[str] = []
+    beliefs = in_memory(humans, beliefs, cluster)
     llm = belief_rows(beliefs, model, cluster, focal, reading, lost)
     outcome, parts = split(formula)
     without_offsets(parts, "a model of discrepancies")

@@ -10,6 +10,7 @@ import numpy as np
 from llmdemand.calibration.checks.laws import SameLaw
 from llmdemand.calibration.checks.leakage import Leak
 from llmdemand.calibration.checks.options import Prompt
+from llmdemand.calibration.checks.unseen import Unseen
 from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.moments.tuning import RhoLaw
 from llmdemand.calibration.target import Target
@@ -159,6 +160,7 @@ class Calibrated(LogitFit):
     prompt: Prompt | None
     moments: Moments = field(repr=False)
     proxies: pd.DataFrame | None = None
+    unseen: Unseen | None = None
 
     @property
     def lam(self) -> float:

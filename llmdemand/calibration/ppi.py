@@ -22,7 +22,7 @@ from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.samples.surveyed import Survey
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.calibration.tuned.calibrating import calibrate_moments
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.modeling.outcomes.frames import Reading
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["CalibrationWarning", "calibrate", "calibrate_moments"]
 
 def calibrate(
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel | Mapping[str, pd.DataFrame | Panel],
+    beliefs: pd.DataFrame | AnyPanel | Mapping[str, pd.DataFrame | AnyPanel],
     formula: str = "choice ~ price",
     *,
     target: TargetName = "price",
@@ -71,7 +71,7 @@ def calibrate(
         One row per answer (per answer and alternative for ``clogit``): the respondent, the
         outcome (0/1), the variables of the formula. A column named by `belief`, if there is one,
         holds the LLM's belief for that respondent and price.
-    beliefs : Panel or pandas.DataFrame
+    beliefs : Panel, PanelShards or pandas.DataFrame
         The LLM's answers as the same respondents, from which each human gets the mean of their
         own, and as further respondents, the pool. Of a `Panel` see `reading`. A mapping of names
         to tables or panels of several models takes them as joint proxies.

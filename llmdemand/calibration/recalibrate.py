@@ -20,7 +20,7 @@ from llmdemand.calibration.moments.rectified import logit_data
 from llmdemand.calibration.ppi import calibrate_moments
 from llmdemand.calibration.samples.samples import Pairs, Sample, pair
 from llmdemand.calibration.target import Target, TargetName
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cells import sigmoid
@@ -38,7 +38,7 @@ _FLAT = 1e-20  # variance of a probability below which it is one number
 
 def recalibrated(
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
+    beliefs: pd.DataFrame | AnyPanel,
     formula: str = "choice ~ price",
     *,
     covariates: Sequence[str] = (),
@@ -111,7 +111,7 @@ def recalibrated(
     pairs = pair(humans, beliefs, formula, focal=focal, **options)
     if link is None:
         f = np.concatenate([pairs.humans.f, pairs.pool.f])
-        beyond = isinstance(beliefs, Panel) and ((f < 0) | (f > 1)).any()
+        beyond = isinstance(beliefs, AnyPanel) and ((f < 0) | (f > 1)).any()
         link = "identity" if beyond else "logit"
     found = pairs.with_beliefs(*cross_fitted(pairs, covariates, folds, link, seed))
     notes = [

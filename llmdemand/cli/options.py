@@ -143,6 +143,14 @@ Whole = Annotated[
         "choice is settled.",
     ),
 ]
+NumericalPath = Annotated[
+    str | None,
+    typer.Option(
+        "--path",
+        help="local: [b]exact[/b], or [b]invariant[/b], which answers 16 prompts at a time; a "
+        "store keeps their answers apart.",
+    ),
+]
 ConsumerFile = Annotated[
     Path | None,
     typer.Option(

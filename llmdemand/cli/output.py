@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.core.study import Study
 
 # Set once, by the options before the command.
@@ -92,19 +92,19 @@ def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return frame.astype(object).to_dict("records")
 
 
-def panel_facts(panel: Panel, /, **files: Path) -> dict[str, Any]:
+def panel_facts(panel: AnyPanel, /, **files: Path) -> dict[str, Any]:
     """What ``--json`` says of a panel that was written: its runs by status, and the files."""
     return {
         "study": panel.study.name,
         "measure": panel.study.measure,
         "runs": len(panel),
-        "usable": len(panel.usable),
+        "usable": panel.usable_runs,
         "statuses": {str(status): int(n) for status, n in panel.statuses.items()},
         "files": {name: str(path) for name, path in files.items()},
     }
 
 
-def statuses(panel: Panel) -> str:
+def statuses(panel: AnyPanel) -> str:
     """Numbers of runs by status, those that occur."""
     return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
 

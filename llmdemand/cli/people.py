@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,6 +107,39 @@ def calibrate(
             "by cross-fitting; repeated.",
         ),
     ] = None,
+    proxies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy",
+            help="Column with the beliefs of one of several models that are used together; "
+            "repeated.",
+        ),
+    ] = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Option("--beliefs", help="Beliefs of a further model, used together; repeated."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Column of the humans' sampling weights.")
+    ] = None,
+    strata: Annotated[
+        str | None, typer.Option(help="Column of strata on both sides, a lambda for each.")
+    ] = None,
+    psu: Annotated[
+        str | None,
+        typer.Option(help="Column of stores, households, ...: errors are clustered by it."),
+    ] = None,
+    probability: Annotated[
+        str | None,
+        typer.Option(help="Column of the probability with which each human was selected."),
+    ] = None,
+    margins: Annotated[
+        Path | None,
+        typer.Option(
+            "--margins",
+            help="Table [b]column, value, share[/b] of the population, to which humans are raked.",
+        ),
+    ] = None,
     reading: Annotated[
         str | None,
         typer.Option(help="Of a panel: whose choice, [b]final[/b] or [b]pivot[/b]."),
@@ -127,8 +161,19 @@ def calibrate(
 
     if folder is not None:
         result_folder(folder)
-    if prompts and recalibrate:
-        raise UsageError("--prompt is for a calibration without --recalibrate")
+    design_of_people = {
+        "weights": weights,
+        "strata": strata,
+        "psu": psu,
+        "probability": probability,
+        "margins": None if margins is None else read_margins(margins),
+        "proxies": proxies or None,
+        "prompts": prompts or None,
+    }
+    given = {k: v for k, v in design_of_people.items() if v is not None}
+    if recalibrate and (given or more):
+        word = "prompt" if prompts else next(iter(given), "beliefs").rstrip("s")
+        raise UsageError(f"--{word} is for a calibration without --recalibrate")
     people = read_table(humans, text=[cluster], what="humans")
     answers = read_beliefs(beliefs, cluster)
     if folder is not None and (study := getattr(answers, "study", None)) is not None:
@@ -136,7 +181,7 @@ def calibrate(
     with warnings_as_lines():
         found = _calibrated(
             people,
-            answers,
+            _by_model(beliefs, answers, more or [], cluster),
             recalibrate,
             covariates or [],
             formula=formula,
@@ -155,7 +200,7 @@ def calibrate(
             prompt_chosen_on=prompt_chosen_on,
             reading=reading,
             seed=seed,
-            **({"prompts": prompts} if prompts else {}),
+            **given,
         )
         people_found = _compared(
             found,
@@ -195,6 +240,35 @@ def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | P
     return read_table(path, text=[cluster], what="beliefs")
 
 
+def _by_model(path: Path, answers: Any, more: list[Path], cluster: str) -> Any:
+    """The beliefs of one model, or of several by the names of their files."""
+    if not more:
+        return answers
+    found = {path.stem: answers} | {p.stem: read_beliefs(p, cluster) for p in more}
+    if len(found) < 1 + len(more):
+        raise UsageError("--beliefs: files of several models need different names")
+    return found
+
+
+def read_margins(path: Path) -> dict[str, dict[str, float]]:
+    """Margins of a population from a table with the columns column, value and share.
+
+    Raises
+    ------
+    UsageError
+        Without these columns.
+    """
+    from llmdemand.core.tables.files import read_table
+
+    table = read_table(path, text=["column", "value"], what="margins")
+    if not {"column", "value", "share"} <= set(table.columns):
+        raise UsageError(f"{path}: give the columns column, value, share; a row for each value")
+    found: dict[str, dict[str, float]] = {}
+    for name, value, share in zip(table["column"], table["value"], table["share"], strict=True):
+        found.setdefault(str(name), {})[str(value)] = float(share)
+    return found
+
+
 def _lam(text: str | None, recalibrate: bool) -> Any:
     if text is None:
         return "aipw" if recalibrate else "tuned"
@@ -208,7 +282,7 @@ def _lam(text: str | None, recalibrate: bool) -> Any:
 
 def _calibrated(
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
+    beliefs: Any,
     recalibrate: bool,
     covariates: list[str],
     **options: Any,
@@ -230,6 +304,11 @@ def _compared(
 
     pairs = found.moments.pairs
     try:
+        if pairs.survey is not None:
+            raise DesignError(
+                "it makes nothing of weights, strata and clusters: leave --margin and --covariate "
+                "out, or compare without them"
+            )
         compared = discrepancy(pairs.human_frame, beliefs, cluster=pairs.cluster, **options)
     except DesignError as error:
         if asked:
@@ -269,6 +348,10 @@ def _plain(people: People) -> dict[str, Any]:
             "parts": found.laws.parts,
             "table": records(found.laws.table.rename_axis("cell").reset_index()),
         },
+        "proxies": None
+        if found.proxies is None
+        else records(found.proxies.rename_axis("proxy").reset_index()),
+        "unseen": None if found.unseen is None else asdict(found.unseen),
         "warnings": list(found.warnings),
         "notes": list(found.notes),
         "discrepancy": None

@@ -12,11 +12,12 @@ from llmdemand.errors import DesignError, UsageError
 if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response
     from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.reporting.compare import Report
 
 
 def compared(
-    panel: Panel,
+    panel: AnyPanel,
     seed: int,
     runs: tuple[int, ...] = (1, 2, 3, 5, 10, 20),
     replications: int = 1000,
@@ -50,13 +51,13 @@ def result_folder(folder: Path) -> Path:
 
 
 def kept_responses(
-    panel: Panel, path: Path, store: Path | None = None
+    panel: AnyPanel, path: Path, store: Path | None = None
 ) -> Mapping[str, Response] | None:
     """The responses that the page shows, from the store beside a panel; None without one.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Whose answers.
     path : path
         Its file: the store is ``<name>.responses.sqlite`` or ``responses.sqlite`` beside it.
@@ -68,6 +69,7 @@ def kept_responses(
     UsageError
         If a store was named that is none, or holds other answers.
     """
+    from llmdemand.core.shards.shards import sampled
     from llmdemand.reporting.page.inspector import matcher, sample
     from llmdemand.simulation.backends.recorded import stored_answers
     from llmdemand.simulation.storing.store import is_store
@@ -78,7 +80,7 @@ def kept_responses(
         return None
     if not is_store(chosen):
         raise UsageError(f"--store {chosen} is no response store")
-    rows = {row["run_id"]: row for row in sample(panel).to_dict("records")}
+    rows = {row["run_id"]: row for row in sample(sampled(panel)).to_dict("records")}
     fits = matcher(panel.study)
     found: dict[str, Response] = {}
     try:

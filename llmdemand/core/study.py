@@ -18,7 +18,7 @@ from llmdemand.core.questionnaire.reading import arguments, plain_data
 from llmdemand.core.questionnaire.respondents import ID, read_respondents
 from llmdemand.core.resources import data_file, data_names
 from llmdemand.core.written import toml
-from llmdemand.errors import MenuError, StudyError, nearest
+from llmdemand.errors import MenuError, StudyError, UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,6 +186,30 @@ class Study(OneLine, Questionnaire):
         cluster = "persona_id" if self.cluster == "cell" else self.cluster
         people = read_respondents(table, id, **quotas)
         return replace(self, personas=people, respondents=True, cluster=cluster)
+
+    def counted_alike(self, what: str) -> str:
+        """What has to be said where a measure leaves its weights aside; else empty."""
+        if not self.weights:
+            return ""
+        return (
+            f"the study has sampling weights {self.weights!r}; {what} leave them aside: "
+            "every run counts as one"
+        )
+
+    def unweighted(self, what: str) -> None:
+        """Refuse what makes nothing of the study's sampling weights.
+
+        Raises
+        ------
+        UsageError
+            If the study has weights.
+        """
+        if self.weights:
+            raise UsageError(
+                f"{what} makes nothing of sampling weights, and the study has "
+                f"{self.weights!r}: to look at its respondents as they are, take them off by "
+                "replace(panel, study=replace(panel.study, weights=''))"
+            )
 
     @classmethod
     def from_dict(

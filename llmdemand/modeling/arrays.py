@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
+    "TABLE",
     "Array",
     "Codes",
+    "codes",
     "crossed",
     "ends",
     "peaks",
@@ -21,6 +29,7 @@ __all__ = [
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
+TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
 _BLOCK = 512  # rows that numpy, BLAS and LAPACK are given at a time
 
 
@@ -122,3 +131,54 @@ def triangle(x: Array) -> Array:
         corners = np.asarray(np.linalg.qr(blocks, mode="r"), np.float64)
         x = np.concatenate([corners.reshape(-1, x.shape[1]), rest])
     return np.asarray(np.linalg.qr(x, mode="r"), np.float64)
+
+
+def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
+    """Group of each row, 0 to G - 1, and a row of each group.
+
+    >>> import pandas as pd
+    >>> found, place = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
+    >>> found.tolist(), place.tolist()
+    ([1, 2, 0, 1], [2, 3, 1])
+    """
+    code, place = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
+    size = 1  # numbers that `code` may have
+    for key in keys:
+        own, levels = _levels(frame[key])
+        if size * levels > TABLE:
+            # The product of many levels would not fit: only those that occur count.
+            code, place = _renumbered(code, size)
+            size = len(place)
+        code, size = code * levels + own if levels > 1 else code, size * levels
+    code, place = _renumbered(code, size) if size > 1 else (code, place)
+    if len(place) == len(code):
+        rows = np.arange(len(code))  # nothing is merged: the order of the data is kept
+        return rows, rows
+    return code, place
+
+
+def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
+    """A number for each value, below the second part of the answer."""
+    import pandas as pd
+
+    if column.dtype.kind in "iu" and len(column):
+        values = column.to_numpy()
+        low, high = int(values.min()), int(values.max())
+        if high - low < TABLE:
+            return values.astype(np.intp) - low, high - low + 1
+    own, levels = pd.factorize(column)
+    return own, len(levels)
+
+
+def _renumbered(code: Codes, size: int) -> tuple[Codes, Codes]:
+    """Codes 0 to G - 1 in the same order, and a row of each."""
+    import pandas as pd
+
+    if size > TABLE:
+        code, numbers = pd.factorize(code, sort=True)
+        size = len(numbers)
+    place = np.full(size, -1)
+    place[code] = np.arange(len(code))
+    present = place >= 0
+    rank = np.cumsum(present) - 1
+    return rank[code], place[present]

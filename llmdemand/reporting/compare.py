@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.models.demand import fit_demand
 from llmdemand.modeling.outcomes.frames import Reading, default_reading
@@ -36,7 +36,7 @@ class Report(OneLine, Findings):
 
     Attributes
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         The runs.
     belief, choice : Demand or None
         The fits on all usable runs.
@@ -126,12 +126,15 @@ class Report(OneLine, Findings):
         write_page([(self, note)], path, command=command, cost=cost, responses=[responses])
 
     def save(self, folder: str | Path) -> None:
-        """Write ``panel.parquet``, ``tables/`` (CSV, markdown) and ``figures/`` (SVG, PNG)."""
+        """Write ``panel.parquet``, ``tables/`` (CSV, markdown) and ``figures/`` (SVG, PNG).
+
+        A panel of shards stays where it is; ``panel.parquet`` is then the sample of it.
+        """
         from llmdemand.reporting.figures.figures import save_figures
         from llmdemand.reporting.tables.tables import save_tables
 
         folder = Path(folder)
-        self.panel.write(folder / "panel.parquet")
+        sampled(self.panel).write(folder / "panel.parquet")
         save_tables(self, folder / "tables")
         save_figures(self, folder / "figures")
 
@@ -147,7 +150,7 @@ class Report(OneLine, Findings):
 
 
 def compare(
-    panel: Panel,
+    panel: AnyPanel,
     runs: Sequence[int] = (1, 2, 3, 5, 10, 20),
     *,
     reading: Reading | None = None,
@@ -165,8 +168,9 @@ def compare(
 
     Parameters
     ----------
-    panel : Panel
-        Runs of one study.
+    panel : Panel or PanelShards
+        Runs of one study. Of shards statuses, masses, variances and what leaving a status out
+        would do are of all runs; what draws runs, of a sample (`llmdemand.core.shards.sample`).
     reading : str, optional
         ``final``: corrected belief and the choice of the whole answer; ``pivot``: both at the
         pivot. By default as `fit_demand`.
@@ -220,12 +224,13 @@ def compare(
     of = default_reading(panel) if reading is None else reading
     choose(of, Reading, "reading")
     parts, bar = Parts(panel), _steps(progress)
-    belief = parts.make(BELIEF, lambda: fit_demand(panel, "belief", reading=of))
-    choice = parts.make(CHOICE, lambda: fit_demand(panel, "choice", reading=of))
+    rows = sampled(panel)
+    belief = parts.make(BELIEF, lambda: fit_demand(rows, "belief", reading=of))
+    choice = parts.make(CHOICE, lambda: fit_demand(rows, "choice", reading=of))
     drawn = parts.make(
         "precision",
         lambda: precision(
-            panel,
+            rows,
             runs,
             reading=of,
             tolerance=tolerance,
@@ -251,7 +256,7 @@ def compare(
     predicted = parts.make(
         "prediction",
         lambda: prediction(
-            panel,
+            rows,
             runs,
             replications=min(200, replications),
             seed=seed,
@@ -277,11 +282,20 @@ def compare(
         needed,
         predicted,
         spread,
-        (*parts.problems(), *filter(None, told)),
+        (*parts.problems(), *filter(None, told), *_drawn(rows)),
         cost,
         given | ({} if cost is None else {"cost": cost}),
         reading=of,
         selection=selected,
+    )
+
+
+def _drawn(rows: AnyPanel) -> tuple[str, ...]:
+    """What of a panel in shards rests on a sample, as a sentence."""
+    return tuple(
+        f"Estimates, precision, runs needed, prediction and the answers shown are {note}; "
+        "statuses, the checks of belief and the variances are of all runs."
+        for note in drawn_note(rows)
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.belief.audit import MUCH
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Demand
 from llmdemand.modeling.outcomes.frames import WHOSE, Reading
@@ -49,7 +49,7 @@ _PRICING = ("outcome", "quantity", "at", "estimate", "lower", "upper", "unit", "
 class Findings:
     """What tables, figures and page read; `Report` tells its attributes."""
 
-    panel: Panel
+    panel: AnyPanel
     belief: Demand | None
     choice: Demand | None
     precision: Precision | None
@@ -137,7 +137,7 @@ class Findings:
             return "Nothing can be said about demand from this panel."
         reservations = [self._reaction(self.demands[0])]
         if self.quality.readable < FEW and self.belief is not None:
-            usable, runs = len(self.panel.usable), len(self.panel)
+            usable, runs = self.panel.usable_runs, len(self.panel)
             reservations.append(f"But only {usable:,} of {runs:,} answers could be used.")
         if self.quality.mismatch > MUCH and self.reading == "pivot":
             reservations.append(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError
 from llmdemand.modeling.estimation.estimate import SeparationWarning, VarianceWarning
 from llmdemand.reporting.measures.quality import shortcomings, why_nothing
@@ -24,10 +24,10 @@ Part = TypeVar("Part")
 class Parts:
     """Makes the parts that a panel allows, and remembers what it does not allow."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: AnyPanel) -> None:
         self._panel = panel
         self._why, self._hopeless = why_nothing(panel)
-        self._no_belief = bool((panel.frame["status"] == "no_logprobs").any())
+        self._no_belief = bool(panel.statuses["no_logprobs"])
         self._missing: dict[str, list[str]] = {}  # names of parts by reason
         self._told: list[str] = []
 

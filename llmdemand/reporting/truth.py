@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, runs_by_cell
 from llmdemand.errors import DesignError
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ class Truth(OneLine):
         )
 
 
-def known_truth(panel: Panel) -> Truth | None:
+def known_truth(panel: AnyPanel) -> Truth | None:
     """The truth of a panel that a known-truth consumer answered.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         The whole design, each cell as often: what is true over it is not true of a part.
 
     Returns
@@ -181,7 +181,7 @@ def known_truth(panel: Panel) -> Truth | None:
     told = panel.provenance.get("truth")
     if not told or not len(panel) or "elasticities" not in told or panel.study.weights:
         return None  # the truth of numbers is no elasticity of shares
-    runs = panel.frame.groupby("cell").size()
+    runs = runs_by_cell(panel)
     if len(runs) != told["cells"] or runs.nunique() > 1:
         return None
     measure = panel.study.measure

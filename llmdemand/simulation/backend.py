@@ -119,6 +119,8 @@ class Traits:
     ----------
     concurrency : int
         Most calls in flight at a time.
+    start : int
+        Calls in flight at the beginning, of a server that may take more.
     per_call : int
         Most requests with the same prompt that one call may answer.
     paid : bool
@@ -128,6 +130,9 @@ class Traits:
         cost money, or hours.
     unknown : bool
         Whether it must be found out (`llmdemand.simulation.probe`) what it returns.
+    instant : bool
+        Whether answers are computed here and now, for nothing: they are asked for one after the
+        other, and nothing is waited for.
     """
 
     concurrency: int = 1
@@ -135,6 +140,8 @@ class Traits:
     paid: bool = False
     kept: bool = False
     unknown: bool = False
+    start: int = 4
+    instant: bool = False
 
 
 @runtime_checkable

@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from llmdemand.core.resources import data_file
-from llmdemand.errors import UsageError
+from llmdemand.errors import BudgetReached, UsageError
 
 __all__ = ["FRAME", "LOOKS", "Budget", "Estimate", "Hold", "Ledger", "Prices", "known_prices"]
 
@@ -261,6 +262,17 @@ class Ledger:
         return not (
             (self.budget.tokens is not None and tokens > self.budget.tokens)
             or (self.budget.usd is not None and usd > self.budget.usd)
+        )
+
+    def reached(
+        self, answered: str, worst: tuple[float, float], what: str, path: Path
+    ) -> BudgetReached:
+        """The error where the next call could exceed the budget; answers are in `path`."""
+        lost = f" (and up to ${self.lost:.4g} on calls that were cut off)" if self.lost else ""
+        return BudgetReached(
+            f"the budget ends here: {answered}, ${self.usd:.4g} and {self.tokens:,.0f} tokens were "
+            f"spent by this run{lost}, and the next {what} could take up to ${worst[1]:.2g} and "
+            f"{worst[0]:,.0f} tokens; every answer is in {path}: give a higher budget to go on"
         )
 
     def reserve(self, worst: tuple[float, float]) -> None:

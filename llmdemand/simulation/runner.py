@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +29,7 @@ from llmdemand.simulation.storing.store import Store
 
 __all__ = ["Runner"]
 
+_TURN, _MOST_CONTENTS = 0.05, 4096
 _PROBE = "probe (three calls; --no-probe leaves it out)"
 
 _Pair = tuple[float, float]
@@ -70,11 +72,16 @@ class Runner:
             )
         self.ledger = Ledger(prices if traits.paid else Prices(0.0, 0.0), options.budget)
         asked = options.concurrency
-        self.gate = Gate(traits.concurrency) if asked == "auto" else Gate(asked, asked)
+        auto = (traits.concurrency, traits.start)
+        self.gate = Gate(*auto) if asked == "auto" else Gate(asked, asked)
         self.pace = Pace(options.rpm, options.tpm)
         self.retries = Retries(options.patience, say=lambda text: self.progress.say(text))
-        # What costs nothing may be lost in the last moment before a crash; all else may not.
+        # What costs nothing may be lost in the moment before a crash.
         self._put = store.put if traits.paid or traits.kept else store.put_soon
+        paced = options.rpm or options.tpm or options.concurrency != "auto"
+        limited = paced or options.budget is not None or study.sampling.branch
+        self._at_once = traits.instant and not limited
+        self._contents: dict[tuple[int, tuple[str, ...]], str] = {}
         self._rescued: list[Stored] = []
         self._broken_store: StoreError | None = None
 
@@ -164,6 +171,9 @@ class Runner:
         if len(self.missing) < self.total:
             self.missing.look_up(add_stored)
         try:
+            if self._at_once:
+                await self._compute()
+                return
             await stream(
                 self.missing.calls(),
                 self._answered,
@@ -179,6 +189,30 @@ class Runner:
         finally:
             self._flush()
             self._rescue()
+
+    async def _compute(self) -> None:
+        """Ask a backend that computes its answers, one by one: nothing is waited for or claimed.
+
+        Should another process compute the same, it finds the same.
+        """
+        worst: dict[tuple[str, ...], _Pair] = {}
+        turn = time.monotonic()
+        for call in self.missing.calls():
+            (request,) = call.requests
+            if (bound := worst.get(request.prompt)) is None:
+                worst = worst if len(worst) < _MOST_CONTENTS else {}
+                bound = worst[request.prompt] = self._worst(call)
+            left = [(request, key(request, self.source))]
+            with contextlib.suppress(TransportError):
+                async for raw in self.backend.complete((request,)):
+                    self._keep(*left.pop(), raw, bound, Hold(bound))
+            if left:
+                await self._until_answered(left, bound, Hold(bound), self._keep)
+            if self._broken_store is not None:
+                raise self._broken_store
+            if time.monotonic() - turn > _TURN:  # an interruption is noticed
+                await asyncio.sleep(0)
+                turn = time.monotonic()
 
     def _flush(self) -> None:
         try:
@@ -211,14 +245,8 @@ class Runner:
         )
 
     def _budget_reached(self, worst: _Pair, what: str = "call") -> BudgetReached:
-        lost = f" (and up to ${self.ledger.lost:.4g} on calls that were cut off)"
-        return BudgetReached(
-            f"the budget ends here: {self.progress.done:,} of {self.total:,} runs are answered, "
-            f"${self.ledger.usd:.4g} and {self.ledger.tokens:,.0f} tokens were spent by this run"
-            f"{lost if self.ledger.lost else ''}, and the next {what} could take up to "
-            f"${worst[1]:.2g} and {worst[0]:,.0f} tokens; every answer is in {self.store.path}: "
-            "give a higher budget to go on"
-        )
+        answered = f"{self.progress.done:,} of {self.total:,} runs are answered"
+        return self.ledger.reached(answered, worst, what, self.store.path)
 
     async def _answered(self, call: Call) -> None:
         worst = self._worst(call)
@@ -309,7 +337,8 @@ class Runner:
             if failed.rate_limited or failed.slow:
                 self.gate.objected(begun, failed.retry_after)
             attempt += 1
-            self.progress.note = f"{_brief(failed)}, waiting {wait:.0f} s"
+            brief = str(failed).split(":")[0][:60]
+            self.progress.note = f"{brief}, waiting {wait:.0f} s"
             self.progress.draw(now=True)
             await self.gate.sleep(wait)
             self.progress.note = ""
@@ -324,6 +353,9 @@ class Runner:
         raw = self.branches.kept(request, raw, response)
         read, written, usd = self.ledger.spend(response.usage, worst, hold)
         self.progress.usd = self.ledger.usd
+        if self._at_once and self.store.passing:  # nobody will look for it
+            self._add(request, response)
+            return 0.0
         stored = Stored(
             name,
             request.sampling.top_logprobs,
@@ -349,7 +381,12 @@ class Runner:
 
     def _drawn_from(self, request: Request) -> tuple[str, str]:
         """Content and order of a run; nothing of one that was drawn by its place."""
-        content = self.study.shown(request.cell, request.order)
+        place = request.cell.index, request.order
+        content = self._contents.get(place)
+        if content is None:
+            if len(self._contents) >= _MOST_CONTENTS:
+                self._contents.clear()
+            content = self._contents[place] = self.study.shown(request.cell, request.order)
         if not request.parent and request.seed != content_seed(
             self.seed, content, request.replicate
         ):
@@ -359,10 +396,6 @@ class Runner:
     def _rescue(self) -> None:
         """Save answers that the store did not take; they are paid for."""
         if self._broken_store is not None:
-            lost = {s.key: s for s in (*self.store.held, *self._rescued)}
+            lost = {s.key: s for s in (*self.store.held, *self._rescued)}.values()
             self.store.forget()
-            raise rescue(self.store.path, self.source, list(lost.values()), self._broken_store)
-
-
-def _brief(error: Exception) -> str:
-    return str(error).split(":")[0][:60]
+            raise rescue(self.store.path, self.source, list(lost), self._broken_store)

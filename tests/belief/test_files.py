@@ -193,6 +193,8 @@ def test_ollamas_generate_in_lines(tmp_path):
     ("name", "data"),
     [
         ("cut.gz", gzip.compress(PLAIN.encode())[:-20]),
+        ("garbage.zst", zstandard.compress(PLAIN.encode())[:8] + bytes(30)),
+        ("between.zst", zstandard.compress(PLAIN.encode()) + b"(\xb5/\xfd"),
         ("cut.zst", zstandard.compress(PLAIN.encode())[:40]),
         ("cut.zip", b"PK\x03\x04 no archive"),
         ("other.zip", None),
@@ -347,3 +349,32 @@ def test_the_response_of_a_batch_output_is_decoded_once(tmp_path, monkeypatch, w
     path.write_text(json.dumps(wrap(CHAT)) + "\n")
     monkeypatch.setattr(answers, "decode", None)
     assert rows(path)["choice"].tolist() == ["huggies"]
+
+
+def test_a_file_whose_writer_was_killed_is_not_taken_for_a_shorter_one(tmp_path):
+    packer = zstandard.ZstdCompressor().compressobj()
+    written = []
+    for line in LINES:
+        packed = packer.compress(f"{line}\n".encode())
+        written.append(packed + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+    path = tmp_path / "answers.jsonl.zst"
+    path.write_bytes(b"".join(written[:2]))
+    found = read_answers(path, STUDY)
+    assert [next(found).replicate, next(found).replicate] == [0, 1]
+    with pytest.raises(ResponseError, match="cannot be read: it ends within a frame"):
+        next(found)
+    path.write_bytes(b"".join(written) + packer.flush())
+    assert len(list(read_answers(path, STUDY))) == 3
+
+
+def test_an_encrypted_archive_is_an_error_of_one_sentence(tmp_path):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("samples/1.json", "{}")
+    data = bytearray(made.getvalue())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + at] |= 1
+    path = tmp_path / "log.eval"
+    path.write_bytes(bytes(data))
+    with pytest.raises(ResponseError, match=r"samples/1.json cannot be opened .*encrypted"):
+        list(read_answers(path, STUDY))

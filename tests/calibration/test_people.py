@@ -3,12 +3,14 @@
 import json
 import re
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from llmdemand import (
+    CalibrationWarning,
     calibrate,
     compare,
     discrepancy,
@@ -87,6 +89,59 @@ def test_zeros_in_front_of_respondents_stay(files, monkeypatch, capsys, data):
     )
     code, _, err = run(monkeypatch, capsys, *words)
     assert code == 2 and "look like one person's" in err and "Traceback" not in err
+
+
+def test_surveys_from_the_command_line(files, monkeypatch, capsys, data):
+    half = (data.humans["income"] > 40).astype(int)
+    humans = data.humans.assign(w=1.0 + half, part=half, house=half.index // 8)
+    humans.to_csv("humans.csv", index=False)
+    beliefs = data.beliefs.assign(part=(data.beliefs["income"] > 40).astype(int))
+    beliefs.to_csv("beliefs.csv", index=False)
+    pd.DataFrame({"column": "part", "value": [0, 1], "share": [0.4, 0.6]}).to_csv("margins.csv")
+    words = ["calibrate", "humans.csv", "beliefs.csv", "--prompt-chosen-on", "nobody", "--json"]
+    for options, given in (
+        (["--weights", "w", "--psu", "house"], {"weights": "w", "psu": "house"}),
+        (["--strata", "part"], {"strata": "part"}),
+        (["--margins", "margins.csv"], {"margins": {"part": {0: 0.4, 1: 0.6}}}),
+    ):
+        code, out, err = run(monkeypatch, capsys, *words, *options)
+        assert code == 0, err
+        assert "no comparison of shares: it makes nothing of weights" in err
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CalibrationWarning)
+            ours = calibrate(humans, beliefs, prompt_chosen_on="nobody", reps=2, **given)
+        assert json.loads(out)["estimates"][2]["se"] == pytest.approx(
+            float(ours.table.loc["calibrated", "se"])
+        )
+    strata = json.loads(run(monkeypatch, capsys, *words, "--strata", "part")[1])
+    assert [row["proxy"] for row in strata["proxies"]] == ["0", "1"]
+    assert strata["unseen"]["shift"] > 0
+    code, _, err = run(monkeypatch, capsys, *words, "--weights", "w", "--margin", "0.05")
+    assert code == 2 and "makes nothing of weights" in err
+    code, _, err = run(monkeypatch, capsys, *words, "--weights", "w", "--recalibrate")
+    assert code == 2 and "without --recalibrate" in err
+    pd.DataFrame({"column": ["part"]}).to_csv("margins.csv")
+    code, _, err = run(monkeypatch, capsys, *words, "--margins", "margins.csv")
+    assert code == 2 and "column, value, share" in err
+
+
+def test_several_models_from_the_command_line(files, monkeypatch, capsys, data):
+    noise = np.random.default_rng(1).random(len(data.beliefs))
+    data.beliefs.assign(belief=noise).to_csv("other.csv", index=False)
+    data.beliefs.assign(other=noise).to_csv("both.csv", index=False)
+    words = ["--prompt-chosen-on", "nobody", "--json"]
+    told = {
+        "files": ["calibrate", "humans.csv", "beliefs.parquet", "--beliefs", "other.csv"],
+        "columns": ["calibrate", "humans.csv", "both.csv", "--proxy", "belief", "--proxy", "other"],
+    }
+    found = {k: json.loads(run(monkeypatch, capsys, *v, *words)[1]) for k, v in told.items()}
+    weights = {k: [row["lambda"] for row in v["proxies"]] for k, v in found.items()}
+    assert weights["files"] == pytest.approx(weights["columns"])
+    assert [row["proxy"] for row in found["files"]["proxies"]] == ["beliefs", "other"]
+    code, _, err = run(
+        monkeypatch, capsys, *told["files"], "--beliefs", "beliefs.parquet", "--json"
+    )
+    assert code == 2 and "different names" in err
 
 
 def test_prompts_from_the_command_line(files, monkeypatch, capsys, data):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from llmdemand.belief.automaton import AMBIGUOUS, Automaton, Place
-from llmdemand.belief.extract import Belief
+from llmdemand.belief.pivot.found import Belief
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.core.menu import Menu
 

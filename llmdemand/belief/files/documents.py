@@ -120,16 +120,41 @@ def _opened(file: IO[bytes], head: bytes) -> Any:
     """The file, decompressed if need be."""
     if head.startswith(_GZIP):
         return gzip.GzipFile(fileobj=file)
-    if head.startswith(_ZSTANDARD):
+    return io.BufferedReader(_Zstandard(file), _BUFFER) if head.startswith(_ZSTANDARD) else file
+
+
+class _Zstandard(io.RawIOBase):
+    """Frames of Zstandard, unpacked; the library's own reader ends where a cut file does."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._frame = file, None
+        self._packed, self._plain = b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain:
+            packed = self._packed or self._file.read(_BUFFER)
+            if not packed and self._frame is not None:
+                raise EOFError("it ends within a frame of Zstandard")
+            if not packed:
+                return 0
+            self._unpack(packed)
+        size = min(len(buffer), len(self._plain))
+        buffer[:size], self._plain = self._plain[:size], self._plain[size:]
+        return size
+
+    def _unpack(self, packed: bytes) -> None:
         import zstandard
 
         try:
-            return io.BufferedReader(
-                zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            )
+            frame: Any = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._plain = memoryview(frame.decompress(packed))
         except zstandard.ZstdError as error:
             raise OSError(str(error)) from None
-    return file
+        self._packed = frame.unused_data if frame.eof else b""
+        self._frame = None if frame.eof else frame
 
 
 def _plain(file: Any) -> Iterator[bytes]:
@@ -213,9 +238,10 @@ def _archived(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
             raise ResponseError("this archive holds no samples/*.json: expected one of inspect_ai")
         for name in names:
             try:
-                yield name, b'{"samples":[' + archive.read(name) + b"]}"
-            except NotImplementedError as error:
+                sample = archive.read(name)
+            except RuntimeError as error:  # of what is encrypted, or packed in an unknown way
                 raise ResponseError(
                     f"{name} cannot be opened ({error}): write the log as JSON, with `inspect log "
                     "convert --to json`"
                 ) from None
+            yield name, b'{"samples":[' + sample + b"]}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from llmdemand.belief.extract import STOPPED
 from llmdemand.belief.final.reading import FinalChoice, Setting
 from llmdemand.belief.final.rules import Rules
+from llmdemand.belief.pivot.found import STOPPED
 from llmdemand.belief.tokens import Response
 from llmdemand.core.study import Study
 

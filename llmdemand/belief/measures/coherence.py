@@ -13,6 +13,7 @@ from llmdemand.belief.measures.stated import read_stated
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.core.questionnaire.measure import CALLED
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def check_coherence(panel: Panel, choices: Panel | None = None) -> Coherence:
     )
 
 
-def usable_words(panel: Panel) -> str:
+def usable_words(panel: AnyPanel) -> str:
     """How many answers give probabilities by a measure that is not model belief, in words.
 
     Empty for panels of log-probabilities and of choices.
@@ -204,7 +205,7 @@ def usable_words(panel: Panel) -> str:
     if panel.study.measure not in ("stated", "similarity"):
         return ""
     statuses = {str(s): int(n) for s, n in panel.statuses.items() if n}
-    return _words(panel.study.measure, len(panel.usable), len(panel), statuses)
+    return _words(panel.study.measure, panel.usable_runs, len(panel), statuses)
 
 
 def _words(measure: str, usable: int, runs: int, statuses: dict[str, int]) -> str:

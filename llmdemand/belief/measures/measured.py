@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from llmdemand.belief.extract import Belief, Extractor
+from llmdemand.belief.extract import Extractor
 from llmdemand.belief.measures.stated import read_stated
+from llmdemand.belief.pivot.found import Belief
 from llmdemand.belief.tokens import Response
 from llmdemand.core.panel import USABLE
 from llmdemand.core.study import Study

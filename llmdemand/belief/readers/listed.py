@@ -131,13 +131,16 @@ def _ranked(
     names: tuple[bytes, ...], values: tuple[float, ...], realised: bytes, drawn_first: bool
 ) -> Listed:
     """Without a drawn token that may be there only because it was drawn."""
-    if not values or any(v != v for v in values):
+    if not values:
         return names, values
-    smallest = values.index(min(values))
+    whole = sum(values)
+    if whole != whole and any(v != v for v in values):
+        return names, values
     # Ranked lists fall; in one that does not, the least probable is there because drawn.
     added = names[0] == realised and values[0] < min(values[1:], default=values[0])
     if not (drawn_first or added):
         return names, values
+    smallest = values.index(min(values))
     return names[:smallest] + names[smallest + 1 :], values[:smallest] + values[smallest + 1 :]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET, Raw, Struct
 
-from llmdemand.belief.extract import FAILED
+from llmdemand.belief.pivot.found import FAILED
 from llmdemand.belief.readers.chat import chat, usage_of
 from llmdemand.belief.readers.gemini import gemini
 from llmdemand.belief.readers.llama import llama

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmdemand.calibration.checks.laws import SameLaw
 from llmdemand.calibration.checks.leakage import Leak
 from llmdemand.calibration.checks.options import Prompt
+from llmdemand.calibration.checks.unseen import Unseen
 from llmdemand.calibration.samples.asked import Asked
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Evidence:
         On whose answers the prompt was chosen, as the user says.
     sampling : str
         How humans were weighted; empty if they were not.
+    unseen : Unseen or None
+        What the comparison of beliefs could not have seen.
     """
 
     humans: int
@@ -58,6 +61,7 @@ class Evidence:
     leak: Leak
     prompt: Prompt | None
     sampling: str = ""
+    unseen: Unseen | None = None
 
 
 def assumptions(found: Evidence) -> pd.DataFrame:
@@ -128,5 +132,7 @@ def _population(found: Evidence) -> tuple[str, str, str]:
     return (
         "humans and LLM respondents come from one population",
         ("holds" if min(p) >= 0.05 else "in doubt") if p else "cannot be checked",
-        f"{said} (no proof: see discrepancy() for covariates)",
+        f"{said} (no proof: "
+        + (found.unseen.sentence if found.unseen else "see discrepancy() for covariates")
+        + ")",
     )

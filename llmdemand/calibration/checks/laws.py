@@ -36,8 +36,8 @@ class SameLaw(OneLine):
     p : float
         p-value of equal laws in all cells together, by permutation of respondents.
     parts : mapping of str to float
-        p-values of ``shift`` (the difference of means that moves the target, or of mean ranks)
-        and ``shape`` (Cramer and von Mises); `p` is that of the lesser.
+        p-values of ``shift`` (the difference of means that moves the target), ``level`` (of mean
+        ranks, all cells alike) and ``shape`` (Cramer and von Mises); `p` is that of the least.
     answers : int
         Answers per respondent and cell that were compared; 0 if nobody knows.
     """
@@ -104,8 +104,9 @@ def compare_laws(
     Notes
     -----
     Labels are permuted among respondents who answered in the same cells, where there are such on
-    both sides: the test is exact then. The p-value is of the lesser of two: one looks where the
-    target would be biased, one (on ranks within cells) at everything.
+    both sides: the test is exact then. The p-value is of the least of three: one looks where the
+    target would be biased, one (on ranks within cells) whether one side is higher everywhere, one
+    at everything.
 
     Examples
     --------
@@ -186,18 +187,18 @@ def _permuted(pattern: Codes, humans: int, pool: int, reps: int, rng: np.random.
 def _statistics(
     labels: Any, who: Codes, belief: Array, ends: Codes, weights: Array | None
 ) -> Array:
-    """Shift and shape of every labelling, (reps + 1, 2)."""
-    shift, shape = np.zeros(labels.shape[1]), np.zeros(len(labels))
+    """Shift, level and shape of every labelling, (reps + 1, 3)."""
+    shift, level = np.zeros((2, labels.shape[1]))
+    shape = np.zeros(len(labels))
     for block, (begin, end) in enumerate(pairwise(ends)):
         values, people = belief[begin:end], who[begin:end]
         m = end - begin
         last = np.append(np.diff(values) > 0, True)
         upper = np.flatnonzero(last) + 1.0
         ties = np.diff(np.append(0.0, upper))
-        if weights is None:
-            moved = np.repeat((upper - (ties - 1) / 2 - 0.5) / m - 0.5, ties.astype(int))
-        else:
-            moved = weights[block] * (values - values.mean())
+        ranks = np.repeat((upper - (ties - 1) / 2 - 0.5) / m - 0.5, ties.astype(int))
+        np.add.at(level, people, ranks)
+        moved = ranks if weights is None else weights[block] * (values - values.mean())
         np.add.at(shift, people, moved)
         below = np.cumsum(labels[:, people], axis=1)
         n = below[:, -1:]
@@ -207,7 +208,7 @@ def _statistics(
         shape += np.where(weight > 0, weight * (np.nan_to_num(gap**2) @ ties), 0.0)
     # In units of its largest value, so that rounding is small beside it.
     shift /= max(float(np.abs(shift).max()), 1e-300)
-    return np.column_stack([np.abs(labels @ shift), shape])
+    return np.column_stack([np.abs(labels @ shift), np.abs(labels @ level), shape])
 
 
 def _least_p(found: Array) -> tuple[float, dict[str, float]]:
@@ -221,7 +222,7 @@ def _least_p(found: Array) -> tuple[float, dict[str, float]]:
         ]
     )
     least = above.min(axis=1)
-    names = ("shift", "shape")
+    names = ("shift", "level", "shape")
     parts = {name: float(above[0, k] / len(found)) for k, name in enumerate(names)}
     return float(np.mean(least <= least[0])), parts
 

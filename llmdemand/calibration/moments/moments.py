@@ -272,6 +272,10 @@ class Moments:
         sizes = np.diff(np.append(self.pairs.begin, len(self.pairs.rows)))
         return np.asarray((self._x @ direction) * np.repeat(self.share / count, sizes))
 
+    def pull(self, direction: Array) -> Array:
+        """How much the mean of each row of the cells moves a target, before its weight, (R,)."""
+        return np.asarray(self._x @ direction)
+
     @property
     def row_names(self) -> list[str]:
         """Of the rows of `told`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.calibration.samples.entries import Model, belief_rows
+from llmdemand.calibration.samples.entries import Model, belief_rows, in_memory
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.outcomes.frames import Reading
 from llmdemand.modeling.sample.formula import split, variables
@@ -19,7 +20,7 @@ __all__ = ["gathered"]
 
 
 def gathered(
-    beliefs: Mapping[str, pd.DataFrame | Panel],
+    beliefs: Mapping[str, pd.DataFrame | AnyPanel],
     humans: pd.DataFrame,
     formula: str,
     says: list[str],
@@ -54,7 +55,8 @@ def gathered(
     keys = [cluster, *([case] if case else []), *([alternative] if model == "clogit" else [])]
     keys = list(dict.fromkeys([*keys, *named]))
     columns, first = [], None
-    for name, one in beliefs.items():
+    for name, given in beliefs.items():
+        one = in_memory(humans, given, cluster)
         if isinstance(one, Panel) and model == "clogit":
             raise UsageError(
                 "several panels of choices among alternatives: make one table of them, with a "

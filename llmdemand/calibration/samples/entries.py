@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import PanelShards, drawn_note, sampled
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Codes
 from llmdemand.modeling.outcomes.frames import (
@@ -44,6 +45,24 @@ Model = Literal["logit", "fraclogit", "clogit"]
 TASK = "task of calibration"
 
 
+def in_memory(humans: Any, beliefs: Any, cluster: str) -> Any:
+    """The beliefs; of shards all runs of the humans, and those of some further respondents.
+
+    The others are drawn by their names alone, so that what is estimated stays valid; that there
+    are fewer of them than were asked is said.
+    """
+    import pandas as pd
+
+    if not isinstance(beliefs, PanelShards):
+        return beliefs
+    if not isinstance(humans, pd.DataFrame) or cluster not in humans.columns:
+        return sampled(beliefs, "people")  # what is wrong is said where humans are read
+    names = [str(p["id"]) for p in beliefs.study.personas]
+    own, llm = respondent_ids(humans[cluster], pd.Series(names, dtype=object))
+    asked = set(own.tolist())
+    return beliefs.people([n for n, i in zip(names, llm.tolist(), strict=True) if i in asked])
+
+
 def belief_rows(
     beliefs: Any,
     model: Model,
@@ -71,7 +90,8 @@ def belief_rows(
                 "name the column with belief=..."
             )
         return beliefs
-    beliefs.unweighted("calibration")
+    beliefs.study.unweighted("calibration")
+    dropped.extend(f"the LLM answers are {note}" for note in drawn_note(beliefs))
     found = outcomes(beliefs, reading or default_reading(beliefs), silent=True)
     if found.reading == "final":
         found = _readable(found, beliefs, dropped)

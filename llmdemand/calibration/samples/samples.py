@@ -17,11 +17,13 @@ from llmdemand.calibration.samples.entries import (
     check_outcomes,
     columns_of,
     complete,
+    in_memory,
 )
 from llmdemand.calibration.samples.joining import Joined, join
 from llmdemand.calibration.samples.matching import Told, told_of
 from llmdemand.calibration.samples.surveyed import Side, Survey, Surveyed, surveyed
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.models.logit import fraclogit, logit
@@ -155,7 +157,7 @@ class Pairs:
 
 def pair(
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
+    beliefs: pd.DataFrame | AnyPanel,
     formula: str = "choice ~ price",
     *,
     model: Model = "logit",
@@ -184,6 +186,7 @@ def pair(
     dropped: list[str] = []
     outcome, parts = split(formula)
     without_offsets(parts, "a calibration")
+    beliefs = in_memory(humans, beliefs, cluster)
     llm = belief_rows(beliefs, model, cluster, focal, reading, dropped)
     left, right = columns_of(humans, llm)
     require([cluster], left, "of respondents among the humans (cluster=...)")

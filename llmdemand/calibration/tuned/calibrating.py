@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from llmdemand.calibration.checks.options import (
 )
 from llmdemand.calibration.checks.population import imbalance
 from llmdemand.calibration.checks.rare import few_clusters, rare
-from llmdemand.calibration.estimates import Calibration
+from llmdemand.calibration.checks.unseen import unseen
+from llmdemand.calibration.estimates import Calibration, LogitFit
 from llmdemand.calibration.fits import fit_of, llm_only, pooled, table_of
 from llmdemand.calibration.moments.moments import Moments, Scores
 from llmdemand.calibration.moments.tuning import (
@@ -35,6 +37,7 @@ from llmdemand.calibration.proxies.joint import Joint
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.printed import Whole
 
 __all__ = ["calibrate_moments"]
@@ -101,6 +104,9 @@ def calibrate_moments(
     table, ci = table_of(fits, target, n, more, alpha)
     laws, leaked = _compared(stated, stated_scores, direction, reps, seed)
     balance = imbalance(stated, stated_scores, plain)
+    hidden = unseen(stated, stated_scores, direction, value, float(table.to_numpy()[2, 1]))
+    if hidden is not None and told is None and 0 < hidden.moved < np.inf:
+        hidden = hidden.moving(_moved(moments, target, fit, value, hidden.shift))
     scarce = rare(moments)
     says.extend(scarce)
     _warn(found, balance, laws, leaked, moments, scarce)
@@ -117,6 +123,7 @@ def calibrate_moments(
         leaked,
         prompt,
         "; ".join(() if pairs.survey is None else pairs.survey.notes),
+        hidden,
     )
     return CalibratedDemand(
         fit.params,
@@ -140,7 +147,25 @@ def calibrate_moments(
         prompt=prompt,
         moments=moments,
         proxies=None if joint is None else joint.table,
+        unseen=hidden,
     )
+
+
+def _moved(moments: Moments, target: Target, fit: LogitFit, lam: float, shift: float) -> float:
+    """How far the estimate goes if the pool's log-odds were off by so much, to either side."""
+    pairs, found = moments.pairs, [0.0]
+    with np.errstate(divide="ignore"):
+        odds = np.log(pairs.pool.f) - np.log1p(-pairs.pool.f)
+    here = float(target.quantity(fit).table["estimate"].iloc[0])
+    for off in (-shift, shift):
+        other = Moments(pairs.with_beliefs(pairs.humans.f, sigmoid(odds + off)), moments.design)
+        try:
+            params = other.solve(other.parts(lam), "of a shifted pool")
+        except DesignError:
+            return float("inf")
+        there = replace(fit, params=fit.params * 0 + params)
+        found.append(abs(float(target.quantity(there).table["estimate"].iloc[0]) - here))
+    return max(found)
 
 
 def _compared(

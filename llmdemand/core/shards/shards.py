@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.panel import STATUSES, USABLE, Panel
 from llmdemand.core.shards.part import Part, part_name, part_number
+from llmdemand.core.shards.sample import Sample, draw_sample
+from llmdemand.core.shards.together import together
 from llmdemand.core.study import Study
 from llmdemand.core.tables.places import file_system
 from llmdemand.errors import PanelError, UsageError
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import map_merge
+from llmdemand.scale.sums import Sums
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OWN", "PanelShards", "files_of", "read_panel", "write_shards"]
+__all__ = [
+    "OWN",
+    "AnyPanel",
+    "PanelShards",
+    "drawn_note",
+    "files_of",
+    "read_panel",
+    "runs_by_cell",
+    "sampled",
+    "totalled",
+    "write_shards",
+]
+
+R = TypeVar("R")
 
 #: What parts of one panel may say of themselves differently.
 OWN = ("shard",)
@@ -38,6 +57,9 @@ class PanelShards(OneLine):
         The design that was run.
     provenance : dict
         As of a panel; what differs between parts (``shard``) is left out.
+    executor
+        Who does the work on parts; see `llmdemand.scale.merging.map_merge`. By default this
+        process, one part at a time.
 
     Examples
     --------
@@ -55,10 +77,46 @@ class PanelShards(OneLine):
     parts: tuple[Part, ...]
     study: Study
     provenance: dict[str, Any]
+    executor: Executor = field(default=None, compare=False)
 
     @property
     def _line(self) -> str:
         return f"{self.study.name}, {len(self)} runs in {len(self.parts)} files"
+
+    @cached_property
+    def statuses(self) -> pd.Series[int]:
+        """As of a panel: number of runs by status, counted in all parts."""
+        found: pd.Series[int] = totalled(_statuses, self)
+        return found
+
+    @property
+    def usable_runs(self) -> int:
+        """Runs whose belief is known."""
+        return int(self.statuses[list(USABLE)].sum())
+
+    @property
+    def measure(self) -> str:
+        """As of a panel."""
+        found = self.study.measure
+        if found == "logprob" and not self.usable_runs:
+            return "choice" if self.statuses["no_logprobs"] else found
+        return found
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Runs of all cells, for what draws runs or shows them: see `draw_sample`."""
+        return draw_sample(self.parts, self.study, self.provenance, executor=self.executor)
+
+    def people(self, first: Collection[str] = ()) -> Sample:
+        """All runs of some respondents, for what is about each of them; these before others."""
+        return draw_sample(
+            self.parts,
+            self.study,
+            self.provenance,
+            by="persona_id",
+            first=first,
+            executor=self.executor,
+        )
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -72,12 +130,10 @@ class PanelShards(OneLine):
 
     def panel(self) -> Panel:
         """All of it, in memory: some 4 kB a run with texts of 100 characters."""
-        import pandas as pd
-
         frames = [panel.frame for panel in self]
-        # Columns of a part without rows have no types, and would take them from the others.
-        frames = [frame for frame in frames if len(frame)] or frames[:1]
-        return Panel(pd.concat(frames, ignore_index=True), self.study, self.provenance)
+        return Panel(
+            together(frames, [part.path for part in self.parts]), self.study, self.provenance
+        )
 
     @classmethod
     def open(cls, path: str | Path) -> PanelShards:
@@ -116,6 +172,75 @@ class PanelShards(OneLine):
                 )
         _complete(files, path)
         return cls(tuple(part for part, _, _ in opened), study, shared)
+
+
+#: What reads a panel takes both.
+AnyPanel = Panel | PanelShards
+
+
+def totalled(function: Callable[[Panel], R], panel: AnyPanel) -> R:
+    """The sum of what a function gives for each part of a panel; a panel in memory is one part.
+
+    Parameters
+    ----------
+    function : callable
+        Of a panel, with results that add; one that a module defines, or a partial of it.
+    panel : Panel or PanelShards
+        Read and checked a part at a time.
+
+    Examples
+    --------
+    >>> import llmdemand as ld
+    >>> totalled(len, ld.load_panel("pampers"))
+    1792
+    """
+    if isinstance(panel, Panel):
+        return function(panel)
+    found: R = map_merge(_OfPart(function), panel.parts, panel.executor)
+    return found
+
+
+@dataclass(frozen=True)
+class _OfPart:
+    function: Callable[[Panel], Any]
+
+    def __call__(self, part: Part) -> Any:
+        return self.function(part.panel())
+
+
+def runs_by_cell(panel: AnyPanel) -> pd.Series[int]:
+    """Runs of each cell, of whatever status."""
+    add = totalled(_by_cell, panel)["runs"]
+    found: pd.Series[int] = add.sort_index().astype(int)
+    return found
+
+
+def _by_cell(panel: Panel) -> Sums:
+    return Sums(runs=panel.frame.groupby("cell").size())
+
+
+def _statuses(panel: Panel) -> pd.Series[int]:
+    return panel.statuses.reindex(list(STATUSES))
+
+
+def sampled(panel: AnyPanel, by: str = "cell") -> Panel:
+    """A panel in memory: the panel itself, or a sample of shards (see `draw_sample`).
+
+    Parameters
+    ----------
+    panel : Panel or PanelShards
+        Any.
+    by : str
+        ``cell``: runs of all cells; ``people``: all runs of some respondents.
+    """
+    if isinstance(panel, Panel):
+        return panel
+    return panel.people() if by == "people" else panel.sample
+
+
+def drawn_note(panel: AnyPanel) -> tuple[str, ...]:
+    """That what is said rests on a sample of the runs, in words; nothing where it does not."""
+    return (panel.note,) if isinstance(panel, Sample) and panel.note else ()
 
 
 def read_panel(path: str | Path) -> Panel | PanelShards:

@@ -6,18 +6,37 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from llmdemand.core.tables.places import file_system
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Piece", "Pieces"]
+__all__ = ["Frames", "Piece", "Pieces", "Sharded", "opened", "stacked"]
 
 _ROWS = 1 << 22  # of a piece, more or less: row groups are not divided
 _BATCH = 1 << 20  # rows at a time
+
+
+@runtime_checkable
+class Frames(Protocol):
+    """Rows that are made when they are asked for: a shard that workers can be sent."""
+
+    first: int  # number of its first row in all, from 0
+
+    def frames(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """The columns, a part at a time, of plain types."""
+
+
+@runtime_checkable
+class Sharded(Protocol):
+    """A table that need not fit into memory: its shards, `Piece` or `Frames`, and its columns."""
+
+    shards: Sequence[Any]
+    columns: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +140,45 @@ class Pieces:
                 start += rows
         assert first is not None
         return cls(tuple(shards), tuple(first[2]), flaws)
+
+
+def opened(data: Any) -> Any:
+    """The table; of paths its `Pieces`.
+
+    Raises
+    ------
+    UsageError
+        For no file, and what is no parquet file.
+    """
+    paths = isinstance(data, list | tuple) and all(isinstance(p, str | Path) for p in data)
+    return Pieces.open(data) if paths or isinstance(data, str | Path) else data
+
+
+def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of parts that were read apart, with columns of one kind.
+
+    Categories that are the same in all parts keep their order; else they are put together in
+    sorted order, which no order of the parts changes.
+
+    >>> import pandas as pd
+    >>> parts = [pd.DataFrame({"a": pd.Categorical(some)}) for some in ([20, 7], [7, 3])]
+    >>> stacked(parts)["a"].cat.categories.tolist()
+    [3, 7, 20]
+    """
+    import pandas as pd
+    from pandas.api.types import union_categoricals
+
+    if len(parts) == 1:
+        return parts[0]
+    frame = pd.concat(parts, ignore_index=True)
+    for column in frame.columns:
+        kinds = [part[column].dtype for part in parts]
+        if frame[column].dtype not in kinds and all(
+            isinstance(kind, pd.CategoricalDtype) for kind in kinds
+        ):
+            bare = [part[column].cat.as_unordered() for part in parts]
+            frame[column] = union_categoricals(bare, sort_categories=True)
+    return frame
 
 
 def _divided(metadata: Any) -> Iterator[tuple[tuple[int, ...], int]]:

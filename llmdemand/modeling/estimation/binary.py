@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
-from llmdemand.errors import DesignError, warn
-from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.estimation.estimate import Source, VarianceWarning, estimate
+from llmdemand.core.tables.pieces import Pieces
+from llmdemand.errors import DesignError, UsageError, warn
+from llmdemand.modeling.arrays import Array, Codes, triangle
+from llmdemand.modeling.estimation.estimate import (
+    Source,
+    VarianceWarning,
+    estimate,
+    estimate_spread,
+)
 from llmdemand.modeling.estimation.fit import Fit, Kind
 from llmdemand.modeling.estimation.options import Options
-from llmdemand.modeling.estimation.regressors import check_regressors, check_variables
+from llmdemand.modeling.estimation.regressors import check_regressors, check_survey, check_variables
 from llmdemand.modeling.likelihood.cells import Cells
+from llmdemand.modeling.passes.rows import Columns, Rows, forget, specimens, surveyed
+from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.sample.columns import Sharded, opened
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.sample.formula import (
@@ -29,6 +38,7 @@ from llmdemand.modeling.sample.sample import (
     NA,
     Data,
     Sample,
+    TooDifferent,
     chunks,
     codes,
     column_names,
@@ -37,8 +47,19 @@ from llmdemand.modeling.sample.sample import (
     plain,
     require,
 )
+from llmdemand.scale.session import Session
 
 __all__ = ["fit_binary", "fit_rows"]
+
+MOST = 1 << 22  # groups of equal rows that are held in memory
+_OF_ALL = (
+    "formula {!r} needs quantiles or means of all rows, which a file read in chunks does not give: "
+    "name them, as in bs(price, knots=[33, 37])"
+)
+_PASSES = (
+    "rows differ from each other and stayed in their files: what averages over rows (elasticities, "
+    "predictions) is not to be had of this fit"
+)
 
 
 def fit_rows(
@@ -100,17 +121,26 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
     apart([outcome], parts)
     extra = [] if options.read is None else [options.read]
     keys = list(dict.fromkeys([*named, *asked.columns, *extra]))
-    sample = grouped(
-        data,
-        outcome,
-        keys,
-        outcome_columns=[outcome] if outcome in known else variables(outcome, known),
-        weights=weights,
-        weights_type=weights_type,
-        na=na,
-        bounded=options.read is None,
-        executor=options.executor,
-    )
+    try:
+        sample = grouped(
+            data,
+            outcome,
+            keys,
+            outcome_columns=[outcome] if outcome in known else variables(outcome, known),
+            weights=weights,
+            weights_type=weights_type,
+            na=na,
+            bounded=options.read is None,
+            # Of a table that is much longer less is held: it is not likely to be reached later.
+            most=None if options.read else MOST // (4 if _length(data) > 4 * MOST else 1),
+            executor=options.executor,
+        )
+    except TooDifferent:
+        try:
+            with Session(options.executor) as session:
+                return _fit_spread(parts[0], data, known, outcome, options, session, binary=binary)
+        finally:
+            forget("")
     check_variables(sample.frame, variables(parts[0], known, offsets=False), sample.nobs)
     design = BinaryDesign(_part(parts[0], data, sample, named, na), tuple(named), outcome)
     x, offset = design.part.made(sample.frame)
@@ -144,6 +174,54 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
     return _fit(cells, design.terms, source, options)
 
 
+def _length(data: Any) -> int:
+    return len(data) if isinstance(data, Pieces) else 0
+
+
+def _fit_spread(
+    text: str,
+    data: Any,
+    known: list[str],
+    outcome: str,
+    options: Options,
+    session: Session,
+    *,
+    binary: bool,
+) -> Fit:
+    """A logit of files whose rows do not compress: a pass over them for each step."""
+    asked, named = options.asked(), tuple(variables(text, known))
+    if asked.kind not in ("iid", "HC0", "HC1", "HC2", "HC3", "CRV1", "score"):
+        raise UsageError(
+            f"vcov={asked.kind!r} needs the rows, which are in files and differ from each other: "
+            "use 'HC1' or {'CRV1': column}"
+        )
+    if looks_at_all_rows(text, knots_suffice=True):
+        raise DesignError(_OF_ALL.format(text))
+    outcomes = [outcome] if outcome in known else variables(outcome, known)
+    weights = [options.weights] if options.weights else []
+    read = tuple(dict.fromkeys([*named, *outcomes, *asked.columns, *weights]))
+    columns = Columns(
+        outcome, read, asked.columns, options.weights, options.weights_type, options.na
+    )
+    shards = list(enumerate(data.shards))
+    some = specimens(shards, columns, named, session)
+    rows = Rows(columns, text, some, uuid4().hex)
+    survey = surveyed(shards, rows, session)
+    check_variables(some, variables(text, known, offsets=False), survey.nobs)
+    if binary and not survey.binary:
+        raise DesignError(f"{outcome!r} is not 0/1: use fraclogit for fractions")
+    design = BinaryDesign(rows.part, named, outcome)
+    whole = Spread(shards, rows, survey, session, np.eye(len(design.terms)))
+    z, back = whole.standardised()
+    notes = check_survey(survey, triangle(survey.corner @ whole.scale), design.terms)
+    kind: Kind = "Binary logit" if binary else "Fractional logit"
+    told = (*offset_note(text), *notes, _PASSES)
+    source = Source(design, None, outcome, kind, survey.dropped, options.weighting, told)
+    found = estimate_spread(z, back, design.terms, source, options)
+    _warn_of_iid(found, outcome, options)
+    return found
+
+
 def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> Any:
     """The formula's record: from the groups, unless a transform looks at the whole sample."""
     import pandas as pd
@@ -154,10 +232,7 @@ def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> An
         rows = pd.concat(chunks(data, named))
         return part(text, plain(rows.dropna()) if na == "drop" else rows)
     if looks_at_all_rows(text, knots_suffice=True):
-        raise DesignError(
-            f"formula {text!r} needs quantiles or means of all rows, which a file read in chunks "
-            "does not give: name them, as in bs(price, knots=[33, 37])"
-        )
+        raise DesignError(_OF_ALL.format(text))
     return part(text, sample.frame)
 
 
@@ -181,10 +256,14 @@ def _fit(data: Cells, terms: Sequence[str], source: Source, options: Options) ->
     if source.kind == "Binary logit" and data.fractional:
         raise DesignError(f"{source.outcome!r} is not 0/1: use fraclogit for fractions")
     found = estimate(data, terms, source, options)
-    if data.fractional and options.asked().kind == "iid":
+    _warn_of_iid(found, source.outcome, options)
+    return found
+
+
+def _warn_of_iid(found: Fit, outcome: str, options: Options) -> None:
+    if found.fractional and options.asked().kind == "iid":
         warn(
-            f"{source.outcome}: iid standard errors assume the variance of a coin toss, which "
+            f"{outcome}: iid standard errors assume the variance of a coin toss, which "
             "fractions do not have (they hide what belief gains); use vcov='HC1' or clusters",
             VarianceWarning,
         )
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -19,16 +19,30 @@ from llmdemand.modeling.likelihood.protocol import Concave, Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import NewtonFit, newton, rough_start
 from llmdemand.modeling.optimum.separation import divergence
+from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.substitution.smooth import situations
-from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.covariance import covariance
+from llmdemand.modeling.variance.estimated import Estimated
 from llmdemand.modeling.variance.noise import DATA, noted
 from llmdemand.modeling.variance.vcov import Covariance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SeparationWarning", "Source", "VarianceWarning", "assembled", "estimate"]
+__all__ = [
+    "SeparationWarning",
+    "Source",
+    "VarianceWarning",
+    "assembled",
+    "estimate",
+    "estimate_spread",
+]
+
+_WEIGHTED = (
+    "sampling weights say nothing of how much information there is: Firth's penalty and iid "
+    "standard errors have no meaning; use vcov='HC1' or clusters, without 'firth'"
+)
 
 
 class SeparationWarning(UserWarning):
@@ -106,10 +120,7 @@ def estimate(
     """
     firth, asked, ssc = options.separation == "firth", options.asked(), options.ssc
     if data.weights_vary and (firth or asked.kind == "iid"):
-        raise UsageError(
-            "sampling weights say nothing of how much information there is: Firth's penalty and "
-            "iid standard errors have no meaning; use vcov='HC1' or clusters, without 'firth'"
-        )
+        raise UsageError(_WEIGHTED)
     # Prices of 3e-6 or years of 2026: all is computed in standardised regressors.
     z, back = standardised or data.standardised()
     core = z.merged()
@@ -125,7 +136,15 @@ def estimate(
             "the regressors differ too much in scale or are nearly collinear"
         )
     else:
-        estimated = covariance(z, found.params, found.information, asked, ssc, firth=firth)
+        estimated = covariance(
+            z,
+            found.params,
+            found.information,
+            asked,
+            ssc,
+            firth=firth,
+            executor=options.executor,
+        )
         params = back @ found.params
         notes = estimated.notes + (_separated_note(core, asked, source) if firth else ())
         estimated = replace(estimated, notes=notes).turned(back)
@@ -138,6 +157,48 @@ def estimate(
     )
     fit = assembled(data, terms, source, options, found, estimated)
     return replace(fit, separated=separated, firth=firth)
+
+
+def estimate_spread(
+    z: Spread, back: Array, terms: Sequence[str], source: Source, options: Options
+) -> Fit:
+    """`estimate`, of rows in shards; where there is no maximum it is said, never a limit.
+
+    Parameters
+    ----------
+    z, back
+        Data in standardised regressors, and the way back.
+    terms, source, options
+        See `estimate`.
+
+    Raises
+    ------
+    DesignError
+        For separated data, and covariances that do not exist.
+    """
+    firth, asked, ssc = options.separation == "firth", options.asked(), options.ssc
+    if z.weights_vary and (firth or asked.kind == "iid"):
+        raise UsageError(_WEIGHTED)
+    some = replace(z.survey.some.projected(z.basis), groups={})
+    near = newton(some, gain=0.1) if not firth and z.nobs > 10 * z.size else None
+    whole = cast(Concave, z)  # it answers all that is asked on the way to a maximum
+    found = newton(whole, firth=firth, start=near.params if near and near.converged else None)
+    direction = None if firth else divergence(whole, found)
+    if direction is not None:
+        _tell(in_units(back, direction), terms, source, "raise")
+    if not found.converged:
+        raise DesignError(
+            f"{source.outcome}: no maximum found in {found.iterations} steps, though it exists: "
+            "the regressors differ too much in scale or are nearly collinear"
+        )
+    estimated = covariance(z, found.params, found.information, asked, ssc, firth=firth).turned(back)
+    found = replace(found, params=back @ found.params)
+    fit = assembled(z, terms, source, options, found, estimated)
+    if np.isnan(fit.llnull) and "const" in terms:  # beside an offset
+        alone = np.linalg.inv(back)[:, [list(terms).index("const")]]
+        constant = cast(Concave, replace(z, basis=z.basis @ alone, _known={}))
+        fit = replace(fit, llnull=newton(constant, gain=1e-12).llf)
+    return replace(fit, firth=firth)
 
 
 def assembled(

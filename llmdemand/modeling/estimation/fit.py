@@ -19,6 +19,7 @@ from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.substitution.smooth import situations
 from llmdemand.modeling.variance.noise import Quiet
 from llmdemand.modeling.variance.vcov import SSC, Covariance
+from llmdemand.scale.executors import Executor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -261,7 +262,13 @@ class Fit:
         """Observations less coefficients."""
         return self.nobs - len(self.params)
 
-    def draws(self, reps: int = 999, seed: int = 1, cluster: str | None = None) -> Array:
+    def draws(
+        self,
+        reps: int = 999,
+        seed: int = 1,
+        cluster: str | None = None,
+        executor: Executor = None,
+    ) -> Array:
         """Coefficients of bootstrap samples (pairs, by cluster where there is one), (reps, K).
 
         Samples without an estimate are rows of NaN.
@@ -272,12 +279,20 @@ class Fit:
             Number of samples, and their seed.
         cluster : str, optional
             A cluster column of the fit; the first one by default.
+        executor : None, int, str or dask.distributed.Client
+            Who fits the samples, which do not depend on it.
         """
         from llmdemand.modeling.variance.bootstrap import pairs_bootstrap
 
         group = cluster_of(self, cluster) if cluster or self.data.groups else None
         return pairs_bootstrap(
-            self.data, self.params.to_numpy(), group, reps=reps, seed=seed, firth=self.firth
+            self.data,
+            self.params.to_numpy(),
+            group,
+            reps=reps,
+            seed=seed,
+            firth=self.firth,
+            executor=executor,
         ).params
 
     @property

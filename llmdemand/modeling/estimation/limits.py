@@ -11,7 +11,8 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import newton
-from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.covariance import covariance
+from llmdemand.modeling.variance.estimated import Estimated
 from llmdemand.modeling.variance.vcov import SSC, Covariance
 
 __all__ = ["limit", "supremum"]

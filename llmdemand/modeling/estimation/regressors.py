@@ -12,11 +12,12 @@ from llmdemand.modeling.arrays import Array, peaks, triangle
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import standardise
 from llmdemand.modeling.likelihood.conditioning import well_conditioned
+from llmdemand.modeling.passes.rows import Survey
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_differences", "check_regressors", "check_variables"]
+__all__ = ["check_differences", "check_regressors", "check_survey", "check_variables"]
 
 _SAME = 30.0  # errors of rounding: no more is left of a regressor that others make up
 _LEAST = 3  # digits of a coefficient
@@ -72,7 +73,32 @@ def check_regressors(x: Array, terms: Sequence[str], rows: float) -> tuple[str, 
                 "its coefficient needs at least two"
             )
     _check_count(terms, rows)
-    return _near(standardise(x)[0], np.linalg.norm(x, axis=0), x, terms)
+    away = np.linalg.norm(x - x.mean(axis=0), axis=0)
+    return _near(standardise(x)[0], np.linalg.norm(x, axis=0), away, terms)
+
+
+def check_survey(found: Survey, z: Array, terms: Sequence[str]) -> tuple[str, ...]:
+    """`check_regressors` of rows in shards.
+
+    Parameters
+    ----------
+    found : Survey
+        Of the regressors.
+    z : (K, K) array
+        R of the QR factors of the standardised regressors.
+    terms : sequence of str
+        Their names.
+    """
+    for j, term in enumerate(terms):
+        if term != "const" and found.low[j] == found.high[j]:
+            raise DesignError(
+                f"{term!r} has one value ({found.low[j]:g}) in all {found.nobs:.12g} rows: "
+                "its coefficient needs at least two"
+            )
+    _check_count(terms, found.nobs)
+    size = np.linalg.norm(found.corner, axis=0)
+    away = np.sqrt(np.maximum(size**2 - found.total**2 / found.rows, 0.0))
+    return _near(z, size, away, terms)
 
 
 def check_differences(
@@ -92,7 +118,9 @@ def check_differences(
     _check_count(terms, cases.nobs)
     if well_conditioned(z.x):
         return ()
-    return _near(z.x, np.linalg.norm(cases.x, axis=0), z.x / np.diag(back), terms)
+    x = z.x / np.diag(back)
+    away = np.linalg.norm(x - x.mean(axis=0), axis=0)
+    return _near(z.x, np.linalg.norm(cases.x, axis=0), away, terms)
 
 
 def _check_count(terms: Sequence[str], rows: float) -> None:
@@ -106,7 +134,7 @@ def _check_count(terms: Sequence[str], rows: float) -> None:
         )
 
 
-def _near(z: Array, size: Array, x: Array, terms: Sequence[str]) -> tuple[str, ...]:
+def _near(z: Array, size: Array, away: Array, terms: Sequence[str]) -> tuple[str, ...]:
     """What rounding of the data leaves of each regressor that others nearly make up.
 
     A regressor in doubles is known to about eps times its size. Where the others, each with
@@ -116,7 +144,6 @@ def _near(z: Array, size: Array, x: Array, terms: Sequence[str]) -> tuple[str, .
     if well_conditioned(z):
         return ()
     length = np.linalg.norm(z, axis=0)
-    away = np.linalg.norm(x - x.mean(axis=0), axis=0)
     blur = np.finfo(float).eps * np.maximum(size / np.where(away > 0, away, size), 1.0)
     # A triangular factor of few rows has the rank of many.
     few = triangle(z / length)

@@ -194,7 +194,9 @@ def estimate_smooth(
             "standard errors of a pairwise likelihood have no meaning: leave vcov out (clustered "
             "by respondent), or use {'pairs': column}"
         )
-    estimated = covariance(data, best.params, best.information, asked, options.ssc)
+    estimated = covariance(
+        data, best.params, best.information, asked, options.ssc, executor=options.executor
+    )
     source = Source(
         found.design,
         found.frame,

@@ -13,7 +13,7 @@ from llmdemand.modeling.arrays import Array, Codes, ends, rescaled, sums, xlogx
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction, separating_totals
 
-__all__ = ["Cells", "log_likelihood", "sigmoid", "standardise"]
+__all__ = ["Cells", "log_likelihood", "scaling", "sigmoid", "standardise"]
 
 
 def sigmoid(eta: Array) -> Array:
@@ -333,14 +333,23 @@ def standardise(x: Array) -> tuple[Array, Array]:
     back : (K, K) array
         ``params = back @ params_of_z``, so that ``x @ params == z @ params_of_z``.
     """
-    low, high = ends(x)
-    constant = np.flatnonzero((low == high) & (x[0] != 0))
-    middle = x.mean(axis=0) if len(constant) else np.zeros(x.shape[1])
+    middle, spread, back = scaling(*ends(x), x.mean(axis=0))
+    return rescaled(x, middle, spread), back
+
+
+def scaling(low: Array, high: Array, mean: Array) -> tuple[Array, Array, Array]:
+    """Middle and spread by which `standardise` moves regressors with these ends, and the way back.
+
+    >>> [v.tolist() for v in scaling(np.array([1.0, 2]), np.array([1.0, 6]), np.array([1.0, 4]))]
+    [[0.0, 4.0], [1.0, 2.0], [[1.0, -2.0], [0.0, 0.5]]]
+    """
+    constant = np.flatnonzero((low == high) & (low != 0))
+    middle = mean.copy() if len(constant) else np.zeros(len(low))
     middle[constant] = 0.0
     spread = np.maximum(high - middle, middle - low)
     spread[spread == 0] = 1.0
     back = np.diag(1 / spread)
     if len(constant):
-        back[constant[0]] -= middle / spread / x[0, constant[0]]
+        back[constant[0]] -= middle / spread / low[constant[0]]
         back[constant[0], constant[0]] = 1 / spread[constant[0]]
-    return rescaled(x, middle, spread), back
+    return middle, spread, back

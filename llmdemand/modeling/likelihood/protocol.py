@@ -61,9 +61,6 @@ class Likelihood(Protocol):
     def llnull(self) -> float | None:
         """Log-likelihood of the model with constants alone; None without a closed form."""
 
-    def shares(self, params: Array) -> Array:
-        """Fitted probabilities, by row of the regressors."""
-
     def saturated(self) -> float:
         """Log-likelihood of a perfect fit."""
 
@@ -100,6 +97,9 @@ class Likelihood(Protocol):
 
 class Concave(Likelihood, Protocol):
     """Data of a plain logit: concave in its coefficients, linear in its regressors."""
+
+    def shares(self, params: Array) -> Array:
+        """Fitted probabilities, by row of the regressors."""
 
     def constants(self) -> Concave:
         """The same outcomes with constants alone."""

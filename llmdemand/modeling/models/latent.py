@@ -24,6 +24,7 @@ from llmdemand.modeling.sample.sample import Data
 from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.substitution.latent import ClassPanels, LatentPanels, divided
 from llmdemand.modeling.substitution.pairwise import Answers
+from llmdemand.scale.executors import Executor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,13 @@ class ClassDemand(OneLine, Asking):
         terms = ", ".join(f"{t} {b:.3g} ({se:.3g})" for t, b, se in rows)
         return f"{self.kind.lower()}, {self.outcome}, {terms}"
 
-    def draws(self, reps: int = 999, seed: int = 1, cluster: str | None = None) -> Array:
+    def draws(
+        self,
+        reps: int = 999,
+        seed: int = 1,
+        cluster: str | None = None,
+        executor: Executor = None,
+    ) -> Array:
         """Coefficients of the class in bootstrap samples of the whole model: see `Fit.draws`."""
         return self.whole.draws(reps, seed, cluster)[:, self.columns]
 

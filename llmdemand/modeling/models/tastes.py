@@ -102,7 +102,7 @@ def tastes(
     >>> found.table.index.tolist(), len(found.individuals) == len(panel.study.personas)
     (['const', 'price'], True)
     """
-    panel.unweighted("tastes")
+    panel.study.unweighted("tastes")
     choose(outcome, Outcome, "outcome")
     choose(model, Model, "model")
     choose(separation, Entering, "separation")

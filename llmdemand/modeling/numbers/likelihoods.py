@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
@@ -18,7 +19,7 @@ _PRECISION = 1e-10  # of the gain that a step promises, relative to the log-like
 
 
 @dataclass(frozen=True)
-class Rows:
+class Rows(ABC):
     """What the two have in common; a `Likelihood` for sandwich covariances.
 
     Attributes
@@ -68,17 +69,17 @@ class Rows:
         """The number of coefficients."""
         return int(self.x.shape[1])
 
+    @abstractmethod
     def llf(self, params: Array) -> float:
         """Log (quasi-)likelihood."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scores(self, params: Array) -> Array:
         """The score of each row, (N, K)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def information(self, params: Array) -> Array:
         """Minus the Hessian, (K, K)."""
-        raise NotImplementedError
 
     def gradient(self, params: Array) -> Array:
         """The sum of all scores, (K,)."""
@@ -92,10 +93,6 @@ class Rows:
         """Not asked here."""
         return float("nan")
 
-    def shares(self, params: Array) -> Array:
-        """Not asked here."""
-        raise NotImplementedError
-
     def meat(
         self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
     ) -> Array:
@@ -104,9 +101,9 @@ class Rows:
         rows = self.scores(params)
         return np.asarray(rows.T @ (rows if factor is None else rows * factor[:, None]))
 
+    @abstractmethod
     def rounding(self, params: Array) -> Array | None:
         """Covariance of the score if each log-probability had an error of 1, (K, K)."""
-        raise NotImplementedError
 
     def weighted(self, factor: Array) -> Self:
         """The rows with another weight, those of weight 0 left out."""

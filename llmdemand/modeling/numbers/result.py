@@ -16,7 +16,8 @@ from llmdemand.modeling.numbers.likelihoods import Maximum, Rows, maximum
 from llmdemand.modeling.printed import Printed, with_notes
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.variance.clusters import cluster_codes
-from llmdemand.modeling.variance.covariance import Estimated, covariance
+from llmdemand.modeling.variance.covariance import covariance
+from llmdemand.modeling.variance.estimated import Estimated
 from llmdemand.modeling.variance.noise import noted
 from llmdemand.modeling.variance.vcov import SSC, parse_vcov
 

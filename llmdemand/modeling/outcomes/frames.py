@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.core.panel import USABLE, WHOLE, Panel, levels_of
-from llmdemand.core.shards.shards import PanelShards
+from llmdemand.core.shards.shards import AnyPanel, PanelShards, sampled, totalled
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -24,6 +24,7 @@ from llmdemand.modeling.outcomes.corrected import (
 from llmdemand.modeling.outcomes.labelled import corrected_final
 from llmdemand.modeling.outcomes.measured import WHOSE, Reading, check_reading, own_reading
 from llmdemand.modeling.outcomes.stopped import augmented
+from llmdemand.scale.sums import Sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ __all__ = [
     "WHOSE",
     "Outcomes",
     "Reading",
+    "apart",
     "default_reading",
     "demand_frame",
     "market_frame",
@@ -122,7 +124,7 @@ class Outcomes:
         return self.reading != "final" or not changed
 
 
-def default_reading(panel: Panel) -> Reading:
+def default_reading(panel: AnyPanel) -> Reading:
     """``final`` where whole answers exist, all or with a known probability; else ``pivot``.
 
     Of stated probabilities and of similarity that measure.
@@ -131,12 +133,29 @@ def default_reading(panel: Panel) -> Reading:
     >>> default_reading(simulate(load_study("pampers"), "synthetic", runs=1, seed=1))
     'final'
     """
-    frame = panel.frame
     if (own := own_reading(panel)) is not None:
         return own
-    stopped = frame["final_status"] == "stopped"
-    known = not stopped.any() or WHOLE in frame.columns
-    return "final" if known and (frame["final_status"] == "read").any() else "pivot"
+    ends = totalled(_ends, panel)
+    known = not ends["stopped"] or ends["whole"]
+    return "final" if known and ends["read"] else "pivot"
+
+
+def _ends(panel: Panel) -> Sums:
+    """How many answers were stopped, and read to their end."""
+    counts = panel.frame["final_status"].value_counts()
+    stopped, read = (int(counts.get(k, 0)) for k in ("stopped", "read"))
+    return Sums(stopped=stopped, read=read, whole=int(WHOLE in panel.frame.columns))
+
+
+def apart(panel: AnyPanel, reading: Reading) -> AnyPanel:
+    """What can be read a part at a time: the panel, or a sample of shards where it cannot.
+
+    Where answers were stopped at their pivot, what corrects belief is learnt from all runs
+    together.
+    """
+    if isinstance(panel, PanelShards) and reading == "final" and totalled(_ends, panel)["stopped"]:
+        return sampled(panel)
+    return panel
 
 
 def readings(panel: Panel) -> Readings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.core.study import Study
 from llmdemand.errors import DesignError, UsageError, choose
 
@@ -22,13 +23,13 @@ WHOSE = {
 }
 
 
-def own_reading(panel: Panel | Study) -> Reading | None:
+def own_reading(panel: AnyPanel | Study) -> Reading | None:
     """The reading of panels whose probabilities are no log-probabilities; None of others."""
     found: dict[str, Reading] = {"stated": "stated", "similarity": "similarity"}
     return found.get((panel if isinstance(panel, Study) else panel.study).measure)
 
 
-def check_reading(panel: Panel | Study, reading: str) -> None:
+def check_reading(panel: AnyPanel | Study, reading: str) -> None:
     """Raise for a reading that there is not, or that is not of the panel's measure.
 
     Raises

@@ -13,6 +13,7 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.estimation.options import alpha_of
 from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
+from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.variance.noise import Quiet
@@ -159,6 +160,11 @@ def ready(fit: Fit, what: str) -> tuple[Design, pd.DataFrame]:
             else "coefficients or covariance are not finite"
         )
         raise DesignError(f"{what} of {fit.outcome!r} does not exist: {reason}")
+    if isinstance(getattr(fit, "data", None), Spread):
+        raise DesignError(
+            f"{what} of {fit.outcome!r} needs the rows, which differ from each other and stayed in "
+            "their files: leave out what makes every row different, or fit a sample of them"
+        )
     if fit.design is None or fit.frame is None:
         raise DesignError(
             f"{what} of {fit.outcome!r}: the fit is from arrays, which do not say what a price "

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from numbers import Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.core.tables.pieces import Piece, Pieces
+from llmdemand.core.tables.pieces import Frames, Piece, Pieces, Sharded, opened, stacked
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
@@ -42,36 +41,6 @@ Data = Any
 _CHUNK = 1 << 20  # rows at a time
 _EXACT = 1 << 53  # whole numbers below it are exact as floats
 _TABLES = "give a table of pandas, polars or pyarrow, or the path of a parquet file"
-
-
-@runtime_checkable
-class Frames(Protocol):
-    """Rows that are made when they are asked for: a shard that workers can be sent."""
-
-    first: int  # number of its first row in all, from 0
-
-    def frames(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The columns, a part at a time, as `plain` gives them."""
-
-
-@runtime_checkable
-class Sharded(Protocol):
-    """A table that need not fit into memory: its shards, `Piece` or `Frames`, and its columns."""
-
-    shards: Sequence[Any]
-    columns: Sequence[str]
-
-
-def opened(data: Data) -> Data:
-    """The table; of paths its `Pieces`.
-
-    Raises
-    ------
-    UsageError
-        For no file, and what is no parquet file.
-    """
-    paths = isinstance(data, list | tuple) and all(isinstance(p, str | Path) for p in data)
-    return Pieces.open(data) if paths or isinstance(data, str | Path) else data
 
 
 def column_names(data: Data) -> list[str]:
@@ -153,33 +122,6 @@ def table(data: Data, columns: Sequence[str] | None = None) -> pd.DataFrame:
         nothing = pd.DataFrame({c: np.zeros(0) for c in wanted})
         return stacked(parts) if parts else nothing
     return _other(data, wanted)
-
-
-def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of parts that were read apart, with columns of one kind.
-
-    Categories that are the same in all parts keep their order; else they are put together in
-    sorted order, which no order of the parts changes.
-
-    >>> import pandas as pd
-    >>> parts = [pd.DataFrame({"a": pd.Categorical(some)}) for some in ([20, 7], [7, 3])]
-    >>> stacked(parts)["a"].cat.categories.tolist()
-    [3, 7, 20]
-    """
-    import pandas as pd
-    from pandas.api.types import union_categoricals
-
-    if len(parts) == 1:
-        return parts[0]
-    frame = pd.concat(parts, ignore_index=True)
-    for column in frame.columns:
-        kinds = [part[column].dtype for part in parts]
-        if frame[column].dtype not in kinds and all(
-            isinstance(kind, pd.CategoricalDtype) for kind in kinds
-        ):
-            bare = [part[column].cat.as_unordered() for part in parts]
-            frame[column] = union_categoricals(bare, sort_categories=True)
-    return frame
 
 
 def rows_of(data: Data) -> pd.DataFrame:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose, nearest
-from llmdemand.modeling.arrays import Array, Codes, sums, xlogx
+from llmdemand.modeling.arrays import TABLE, Array, codes, sums, xlogx
 from llmdemand.modeling.sample.columns import (
     Data,
     Sharded,
@@ -31,6 +31,7 @@ __all__ = [
     "NA",
     "Data",
     "Sample",
+    "TooDifferent",
     "WeightsType",
     "chunks",
     "codes",
@@ -41,6 +42,7 @@ __all__ = [
     "plain",
     "require",
     "used_levels",
+    "weighed",
 ]
 
 NA = Literal["raise", "drop"]
@@ -48,7 +50,10 @@ WeightsType = Literal["frequency", "sampling"]
 
 _CHUNK = 1 << 20  # groups that are kept apart
 _ROUNDING = 1e-9  # of sums of probabilities
-_TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
+
+
+class TooDifferent(DesignError):
+    """Rows in files of which too many differ from all others to be held as groups."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ def grouped(
     weights_type: WeightsType = "frequency",
     na: NA = "raise",
     bounded: bool = True,
+    most: int | None = None,
     executor: Executor = None,
 ) -> Sample:
     """Group rows that are equal in `keys`.
@@ -127,12 +133,16 @@ def grouped(
         ``raise`` or ``drop``, for rows with a missing value; they are counted.
     bounded : bool
         Require outcomes in [0, 1].
+    most : int, optional
+        Groups of rows in files that are held.
     executor : None, int, str or dask.distributed.Client
         Who reads the pieces of files: see `llmdemand.scale.merging.map_merge`. Of a table in
         memory this process does all.
 
     Raises
     ------
+    TooDifferent
+        For more groups than `most`.
     DesignError
         No rows; missing values under ``raise``; infinite values; weights that are negative,
         missing or all zero; outcomes outside [0, 1].
@@ -151,10 +161,13 @@ def grouped(
     defining = list(dict.fromkeys([*keys, *by_weight]))
     extra = [weights] if weights is not None else []
     read = list(dict.fromkeys([*defining, *outcome_columns, *extra]))
-    grouping = _Grouping(outcome, tuple(defining), tuple(read), weights, weights_type, na, bounded)
     data, dropped = opened(data), 0
     parts: list[_Groups] = []
     whole = not isinstance(data, Sharded) or isinstance(data, pd.DataFrame)
+    most = None if whole else most
+    grouping = _Grouping(
+        outcome, tuple(defining), tuple(read), weights, weights_type, na, bounded, most
+    )
     if not whole and hasattr(data, "require"):
         data.require(read)
     for some, lost in mapped(
@@ -162,6 +175,7 @@ def grouped(
     ):
         dropped += lost
         parts = _joined(parts, some, defining)
+        parts = parts if most is None else _held(parts, defining, most)
     if not parts:
         left = f" ({dropped} left out for missing values)" if dropped else ""
         raise DesignError(f"no rows to fit: every run was left out or there were none{left}")
@@ -215,28 +229,42 @@ class _Grouping:
     weights_type: WeightsType
     na: NA
     bounded: bool
+    most: int | None = None
 
     def __call__(self, shard: Data) -> tuple[list[_Groups], int]:
         parts: list[_Groups] = []
         first, dropped, seen = getattr(shard, "first", 0), 0, 0
-        tally = Tally(self.keys, _TABLE)
+        tally = Tally(self.keys, TABLE)
         for chunk in chunks(shard, self.read):
             kept = complete(chunk, self.na, first + seen)
             seen, dropped = seen + len(chunk), dropped + len(chunk) - len(kept)
             if len(kept):
-                y, one = _outcomes(
-                    kept, self.outcome, self.weights, self.weights_type, self.bounded
-                )
+                y, one = weighed(kept, self.outcome, self.weights, self.weights_type, self.bounded)
                 # A small sample keeps the order of its rows where no two are equal.
                 if seen >= _CHUNK and self.keys and tally.add(kept, y, one):
                     continue
                 parts = _joined(parts, [_group(kept[list(self.keys)], y, one)], self.keys)
+                if self.most is not None:
+                    parts = _held(parts, self.keys, self.most)
         if tally:
             frame, count, ones = tally.groups()
             mean = ones / count
             counted = _Groups(frame, count, mean, ones * (1 - mean), np.zeros(len(count)))
             parts.insert(0, counted)
         return parts, dropped
+
+
+def _held(parts: list[_Groups], keys: Sequence[str], most: int) -> list[_Groups]:
+    """The parts, if they are no more groups than can be held."""
+    if sum(len(p.frame) for p in parts) <= most:
+        return parts
+    parts = [_merge(parts, keys)]
+    if len(parts[0].frame) > most:
+        raise TooDifferent(
+            f"more than {most:,} groups of equal rows: what differs in every row does not "
+            "compress; leave it out, or fit a sample of the rows"
+        )
+    return parts
 
 
 def _joined(parts: list[_Groups], more: list[_Groups], keys: Sequence[str]) -> list[_Groups]:
@@ -275,7 +303,7 @@ def complete(chunk: pd.DataFrame, na: NA, first: int) -> pd.DataFrame:
     return plain(chunk[~bad])  # without missing values nullable numbers are plain ones
 
 
-def _outcomes(
+def weighed(
     chunk: pd.DataFrame,
     outcome: str | None,
     weights: str | None,
@@ -344,54 +372,3 @@ def _merge(parts: list[_Groups], keys: Sequence[str]) -> _Groups:
     scatter = sums(code, within + count * (mean - middle[code]) ** 2, groups)
     whole = frame.iloc[place].reset_index(drop=True)
     return _Groups(whole, n, middle, scatter, sums(code, entropy, groups))
-
-
-def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
-    """Group of each row, 0 to G - 1, and a row of each group.
-
-    >>> import pandas as pd
-    >>> found, place = codes(pd.DataFrame({"a": [5, 5, 2, 5], "b": list("xyxx")}), ["a", "b"])
-    >>> found.tolist(), place.tolist()
-    ([1, 2, 0, 1], [2, 3, 1])
-    """
-    code, place = np.zeros(len(frame), np.intp), np.zeros(min(1, len(frame)), np.intp)
-    size = 1  # numbers that `code` may have
-    for key in keys:
-        own, levels = _levels(frame[key])
-        if size * levels > _TABLE:
-            # The product of many levels would not fit: only those that occur count.
-            code, place = _renumbered(code, size)
-            size = len(place)
-        code, size = code * levels + own if levels > 1 else code, size * levels
-    code, place = _renumbered(code, size) if size > 1 else (code, place)
-    if len(place) == len(code):
-        rows = np.arange(len(code))  # nothing is merged: the order of the data is kept
-        return rows, rows
-    return code, place
-
-
-def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:
-    """A number for each value, below the second part of the answer."""
-    import pandas as pd
-
-    if column.dtype.kind in "iu" and len(column):
-        values = column.to_numpy()
-        low, high = int(values.min()), int(values.max())
-        if high - low < _TABLE:
-            return values.astype(np.intp) - low, high - low + 1
-    own, levels = pd.factorize(column)
-    return own, len(levels)
-
-
-def _renumbered(code: Codes, size: int) -> tuple[Codes, Codes]:
-    """Codes 0 to G - 1 in the same order, and a row of each."""
-    import pandas as pd
-
-    if size > _TABLE:
-        code, numbers = pd.factorize(code, sort=True)
-        size = len(numbers)
-    place = np.full(size, -1)
-    place[code] = np.arange(len(code))
-    present = place >= 0
-    rank = np.cumsum(present) - 1
-    return rank[code], place[present]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,13 +13,14 @@ from llmdemand.modeling.estimation.fit import Fit, need_unit_interval
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells, sigmoid
 from llmdemand.modeling.likelihood.kernels import Numbers
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 from llmdemand.modeling.sample.columns import rows_of
 from llmdemand.modeling.sample.designs import ChoiceDesign, MultinomialDesign, Rows
 from llmdemand.modeling.sample.formula import evaluate
 from llmdemand.modeling.sample.given import checked_rows
 from llmdemand.modeling.sample.sample import codes, require
-from llmdemand.modeling.substitution.smooth import situations
+from llmdemand.modeling.substitution.smooth import Smooth, situations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ def shares_in_sample(fit: Fit) -> Array:
     DesignError
         Where separated.
     """
-    return fit.data.shares(finite_params(fit))
+    return cast(Concave | Smooth, fit.data).shares(finite_params(fit))
 
 
 def _cells_of(frame: pd.DataFrame | None, by: str | None) -> Codes | None:

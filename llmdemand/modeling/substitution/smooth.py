@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes, crossed
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
@@ -113,5 +114,9 @@ class Underlying(ABC):
 def situations(data: Likelihood) -> Cells | Cases:
     """The cells or choice situations that a model was fitted to, whatever the model."""
     found = getattr(data, "cases", data)
-    assert isinstance(found, Cells | Cases)
+    if not isinstance(found, Cells | Cases):
+        raise UsageError(
+            "this needs the rows, which are in files, differ from each other and were not kept: "
+            "give at=..., leave out what makes every row different, or fit a sample of them"
+        )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.optimum.ascent import maximise, scaled
 from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.variance.clusters import cluster_codes, observed
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import mapped
 
 __all__ = ["Draws", "Weights", "multipliers", "pairs_bootstrap", "refit"]
 
@@ -25,6 +28,7 @@ Weights = Literal["rademacher", "webb", "mammen"]
 Bools = NDArray[np.bool_]
 
 _POINTS = 512  # designs of at most so many distinct rows are fitted from sums per row
+_TOGETHER = 8  # fits that a worker is given at a time
 _CHUNK = 1 << 22  # elements of a (draws x units) working array
 
 
@@ -93,6 +97,7 @@ def pairs_bootstrap(
     reps: int = 999,
     seed: int = 1,
     firth: bool = False,
+    executor: Executor = None,
 ) -> Draws:
     """Estimates of samples drawn with replacement, by cluster or by observation.
 
@@ -112,6 +117,9 @@ def pairs_bootstrap(
         `reps`, nor on how the work is divided.
     firth : bool
         Firth's estimates.
+    executor : None, int, str or dask.distributed.Client
+        Who fits the samples: see `llmdemand.scale.merging.map_merge`. Those that are fitted all
+        at once this process fits.
 
     Returns
     -------
@@ -150,27 +158,32 @@ def pairs_bootstrap(
         data = _distinct(data)
         count = data.observations
         whole = round(float(count.sum()))
-        chance = count / count.sum()
         codes = np.arange(len(count))
-
-        def draw(b: int) -> Array:
-            return np.random.default_rng((seed, b)).multinomial(whole, chance) / count
-
+        draw = partial(_observations, seed=seed, count=count)
         units, total, unit = len(count), whole, "observations"
     else:
         codes, units = cluster_codes(data, group)
-
-        def draw(b: int) -> Array:
-            chosen = np.random.default_rng((seed, b)).integers(units, size=units)
-            return np.bincount(chosen, minlength=units).astype(np.float64)
-
+        draw = partial(_clusters, seed=seed, units=units)
         total, unit = units, f"clusters of {group!r}"
     z, back = scaled(data)
     start = None
     if params is not None and np.isfinite(params).all():
         start = np.linalg.solve(back, params)
-    found, exists = refit(z, codes, units, draw, reps, start=start, firth=firth)
+    found, exists = refit(z, codes, units, draw, reps, start=start, firth=firth, executor=executor)
     return Draws(found @ back.T, ~exists, total, unit, seed)
+
+
+def _observations(b: int, seed: int, count: Array) -> Array:
+    """How often each observation of a row is drawn in sample b."""
+    whole = round(float(count.sum()))
+    drawn = np.random.default_rng((seed, b)).multinomial(whole, count / count.sum())
+    return np.asarray(drawn / count)
+
+
+def _clusters(b: int, seed: int, units: int) -> Array:
+    """How often each cluster is drawn in sample b."""
+    chosen = np.random.default_rng((seed, b)).integers(units, size=units)
+    return np.bincount(chosen, minlength=units).astype(np.float64)
 
 
 def refit(
@@ -182,6 +195,7 @@ def refit(
     *,
     start: Array | None = None,
     firth: bool = False,
+    executor: Executor = None,
 ) -> tuple[Array, Bools]:
     """Estimates of the same data under other weights.
 
@@ -194,8 +208,9 @@ def refit(
     units : int
         U.
     weights : function of int
-        Weights of the units in fit b, (U,).
-    reps, start, firth
+        Weights of the units in fit b, (U,); for other processes one that a module defines, or
+        a partial of it.
+    reps, start, firth, executor
         B, the number of fits, and how they are made: see `pairs_bootstrap`, `newton`.
 
     Returns
@@ -208,15 +223,32 @@ def refit(
         points, point = np.unique(data.x, axis=0, return_inverse=True)
         if len(points) <= _POINTS:
             return _refit_sums(data, codes, units, weights, reps, points, point.reshape(-1), firth)
-    params = np.full((reps, data.size), np.nan)
-    exists = np.zeros(reps, bool)
-    for b in range(reps):
-        part = data.weighted(weights(b)[codes])
-        found = maximise(part, start=start, firth=firth)
-        exists[b] = _exists(part, found, firth)
-        if exists[b]:
-            params[b] = found.params
-    return params, exists
+    fits = _Fits(data, codes, weights, start, firth)
+    some = [range(b, min(b + _TOGETHER, reps)) for b in range(0, reps, _TOGETHER)]
+    params, exists = zip(*mapped(fits, some, executor), strict=True)
+    return np.concatenate(params), np.concatenate(exists)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Some fits under other weights, by their numbers; see `refit`."""
+
+    data: Likelihood
+    codes: Codes
+    weights: Callable[[int], Array]
+    start: Array | None
+    firth: bool
+
+    def __call__(self, numbers: range) -> tuple[Array, Bools]:
+        params = np.full((len(numbers), self.data.size), np.nan)
+        exists = np.zeros(len(numbers), bool)
+        for row, b in enumerate(numbers):
+            part = self.data.weighted(self.weights(b)[self.codes])
+            found = maximise(part, start=self.start, firth=self.firth)
+            exists[row] = _exists(part, found, self.firth)
+            if exists[row]:
+                params[row] = found.params
+        return params, exists
 
 
 def _refit_sums(

@@ -8,7 +8,7 @@ from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes, sums
 from llmdemand.modeling.likelihood.protocol import Likelihood
 
-__all__ = ["cluster_codes", "cluster_sums", "observed"]
+__all__ = ["cluster_codes", "cluster_sums", "independent", "observed"]
 
 
 def observed(data: Likelihood) -> Likelihood:
@@ -47,3 +47,8 @@ def cluster_codes(data: Likelihood, group: str) -> tuple[Codes, int]:
 def cluster_sums(scores: Array, codes: Codes, clusters: int) -> Array:
     """Sums of the rows of each cluster, (G, K)."""
     return np.stack([sums(codes, column, clusters) for column in scores.T], axis=1)
+
+
+def independent(data: Likelihood) -> float:
+    """The observations that are independent: of a mixed logit those who answer, not answers."""
+    return float(data.observations.sum())

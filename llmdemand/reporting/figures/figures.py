@@ -11,6 +11,7 @@ import numpy as np
 
 from llmdemand.core.panel import Panel
 from llmdemand.core.questionnaire.measure import CALLED
+from llmdemand.core.shards.shards import sampled
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.inference.round_numbers import RoundNumberTest, round_number_test
 from llmdemand.modeling.models.demand import Demand
@@ -41,7 +42,7 @@ _GRID = 81
 
 def demand_curve(report: Findings, ax: Axes | None = None) -> Axes:
     """Share by price: cell means, fitted curves and 95 % bands of both outcomes."""
-    ax, panel = style.new_axes(ax), report.panel
+    ax, panel = style.new_axes(ax), _panel(report)
     for outcome in ("belief", "choice"):
         means, name = _means(report, outcome), _called(panel, outcome)
         colour, marker = style.COLOUR[outcome], style.MARKER[outcome]
@@ -193,7 +194,7 @@ def elasticity_curve(report: Findings | Demand, ax: Axes | None = None) -> Axes:
     else:
         ax.axhline(-1, color=style.GUIDE, lw=0.9, zorder=1, label="-1, revenue peaks")
     if hasattr(report, "panel"):
-        label = style.price_label(report.panel)
+        label = style.price_label(_panel(report))
     return style.finish(
         ax, title="Own-price elasticity", x=label, y="elasticity (% of share per % of price)"
     )
@@ -231,7 +232,7 @@ def round_prices(
     return style.finish(
         ax,
         title=f"Round prices: {found.log_odds:+.2g} log-odds, p = {p:.2g}",
-        x=style.price_label(report.panel) if hasattr(report, "panel") else found.price,
+        x=style.price_label(_panel(report)) if hasattr(report, "panel") else found.price,
         y=f"share ({found.fit.outcome})",
         columns=2,
     )
@@ -309,8 +310,8 @@ def render(report: Findings, name: str, kind: str) -> bytes:
 
 
 def _panel(report: Any) -> Panel:
-    found: Panel = getattr(report, "panel", report)
-    return found
+    """What is drawn: of shards a sample of their runs."""
+    return sampled(getattr(report, "panel", report))
 
 
 def _share(panel: Panel) -> str:

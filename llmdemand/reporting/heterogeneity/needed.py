@@ -13,6 +13,7 @@ import pandas as pd
 from llmdemand.calibration.figures import LEGEND, new_axes
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, sampled
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.frames import WHOSE, Reading, default_reading, outcomes
@@ -144,7 +145,7 @@ class SpreadNeeded(OneLine):
 
 
 def spread_needed(
-    panel: Panel,
+    panel: AnyPanel,
     formula: str = "price",
     *,
     term: str = "price",
@@ -164,8 +165,9 @@ def spread_needed(
 
     Parameters
     ----------
-    panel : Panel
-        The pool, R runs of each prompt, of a study with respondents.
+    panel : Panel or PanelShards
+        The pool, R runs of each prompt, of a study with respondents; of shards all runs of
+        some respondents.
     formula, alternative, model, respondent, reading
         See `llmdemand.tastes`; ``pivot`` where answers were stopped at theirs.
     term : str
@@ -203,7 +205,8 @@ def spread_needed(
         raise UsageError(f"replications={replications}: draw once or more")
     if truth is not None and not 0 < truth < math.inf:
         raise UsageError(f"truth={truth}: a known spread is a positive number")
-    panel.unweighted("the spread of tastes")
+    panel = sampled(panel, "people")
+    panel.study.unweighted("the spread of tastes")
     reading = _reading(panel, reading)
     needs_choices(panel, "spread_needed")
     said = outcomes(panel, reading)

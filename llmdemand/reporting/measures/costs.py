@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
 from llmdemand.core.resources import data_file
+from llmdemand.core.shards.shards import AnyPanel, totalled
 from llmdemand.errors import UsageError
 
 __all__ = ["RunCost", "run_cost"]
@@ -49,12 +51,12 @@ class RunCost:
         return (self.prompt * self.prices[0] + self.completion * self.prices[1]) / 1e6
 
 
-def run_cost(panel: Panel, prices: Sequence[float] | None = None) -> RunCost | None:
+def run_cost(panel: AnyPanel, prices: Sequence[float] | None = None) -> RunCost | None:
     """Tokens per answer in a panel, and dollars; None where the panel counts no tokens.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         The runs.
     prices : pair of float, optional
         US dollars per million tokens read and written. By default those of the panel's
@@ -67,15 +69,21 @@ def run_cost(panel: Panel, prices: Sequence[float] | None = None) -> RunCost | N
         For prices that are not two finite numbers of at least zero.
     """
     known = _prices(panel, prices)
-    columns = panel.frame[["prompt_tokens", "completion_tokens"]].to_numpy(float, na_value=np.nan)
-    counted = columns[np.isfinite(columns).all(axis=1)]
-    if not len(counted):
+    read, written, counted = totalled(_tokens, panel)
+    if not counted:
         return None
-    read, written = counted.mean(axis=0)
+    read, written = read / counted, written / counted
     return RunCost(float(read), float(written), known)
 
 
-def _prices(panel: Panel, prices: Sequence[float] | None) -> tuple[float, float] | None:
+def _tokens(panel: Panel) -> NDArray[np.float64]:
+    """Tokens read and written, and answers, of those that count both."""
+    columns = panel.frame[["prompt_tokens", "completion_tokens"]].to_numpy(float, na_value=np.nan)
+    counted = columns[np.isfinite(columns).all(axis=1)]
+    return np.append(counted.sum(axis=0), len(counted))
+
+
+def _prices(panel: AnyPanel, prices: Sequence[float] | None) -> tuple[float, float] | None:
     if prices is None:
         prices = panel.provenance.get("usd_per_million_tokens")
     if prices is None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
 from llmdemand.modeling.batch.sums import Read
@@ -82,7 +82,7 @@ class Pool:
     @classmethod
     def of(
         cls,
-        panel: Panel,
+        panel: AnyPanel,
         reading: Reading | None = None,
         *,
         choice_only: bool = False,
@@ -91,8 +91,8 @@ class Pool:
 
         Parameters
         ----------
-        panel : Panel
-            The runs.
+        panel : Panel or PanelShards
+            The runs; of shards a sample, see `llmdemand.core.shards.sample`.
         reading : str, optional
             As for `llmdemand.fit_demand`.
         choice_only : bool
@@ -103,7 +103,8 @@ class Pool:
         DesignError
             Without usable runs, or with one price.
         """
-        panel.unweighted("drawing runs")
+        panel = sampled(panel)
+        panel.study.unweighted("drawing runs")
         found = outcomes(panel, reading)
         if not found.believed and choice_only and found.reading == "pivot":
             found = outcomes(panel, statuses=("no_logprobs",))
@@ -147,6 +148,7 @@ class Pool:
         notes = found.stopping
         if np.isnan(values["choice"]).all() and found.reading in ("stated", "similarity"):
             notes = (f"the panel has no choices: its measure is {panel.measure!r}",)
+        notes = (*drawn_note(panel), *notes)
         return cls(values, price, member, asked, read, found.reading, redrawn, notes)
 
     def sums(self, outcome: str) -> list[Array]:
@@ -201,7 +203,7 @@ class Draws:
 
 
 def draw(
-    panel: Panel,
+    panel: AnyPanel,
     runs: Sequence[int] = (),
     *,
     reading: Reading | None = None,
@@ -217,8 +219,8 @@ def draw(
 
     Parameters
     ----------
-    panel : Panel
-        R runs per cell.
+    panel : Panel or PanelShards
+        R runs per cell; of shards a sample, see `llmdemand.core.shards.sample`.
     runs : sequence of int
         Numbers of runs to try beside 1, 2, ..., R - 1 (every tenth above 160); those above R
         cannot be drawn and are left out.

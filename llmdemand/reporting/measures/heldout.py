@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.outcomes.frames import Reading, outcomes
 from llmdemand.modeling.outcomes.redrawn import Redrawn
@@ -63,7 +64,7 @@ class Pool:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, panel: Panel, reading: Reading | None = None) -> Pool:
+    def of(cls, panel: AnyPanel, reading: Reading | None = None) -> Pool:
         """Cells and runs in their own order, whatever that of the panel's rows.
 
         Raises
@@ -71,7 +72,8 @@ class Pool:
         DesignError
             No usable run, one price, or choices that labels correct.
         """
-        panel.unweighted("prediction of held-out choices")
+        panel = sampled(panel)
+        panel.study.unweighted("prediction of held-out choices")
         frame = panel.frame.sort_values(["cell", "replicate"], kind="stable", ignore_index=True)
         ordered, focal = Panel(frame, panel.study, panel.provenance), panel.study.focal
         found = outcomes(ordered, reading)
@@ -116,9 +118,8 @@ class Pool:
                 f"all runs have one price ({price[0]:g}): a demand curve needs at least two"
             )
         member = (prices[:, None] == price).astype(float)
-        return cls(
-            values, absent, cells, price, member, read, found.reading, redrawn, found.stopping
-        )
+        notes = (*drawn_note(panel), *found.stopping)
+        return cls(values, absent, cells, price, member, read, found.reading, redrawn, notes)
 
     @property
     def runs(self) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import UsageError
 from llmdemand.modeling.batch.batch import BatchFit
 from llmdemand.modeling.likelihood.cells import sigmoid
@@ -132,7 +132,7 @@ class RunsNeeded(OneLine):
 
 
 def runs_needed(
-    panel: Panel,
+    panel: AnyPanel,
     tolerance: float = 0.10,
     confidence: float = 0.95,
     target: str = "price",
@@ -149,8 +149,8 @@ def runs_needed(
 
     Parameters
     ----------
-    panel : Panel
-        The pool, R runs per cell.
+    panel : Panel or PanelShards
+        The pool, R runs per cell; of shards a sample, see `llmdemand.core.shards.sample`.
     tolerance, confidence : float
         Within ``tolerance`` times the size of the pool's own value, with this probability.
     target : str

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.reporting.measures.allocation import Allocation, Problem, allocate, uniform
@@ -130,7 +130,7 @@ class Plan(OneLine):
 
 
 def plan(
-    panel: Panel,
+    panel: AnyPanel,
     tolerance: float = 0.10,
     target: str = "price",
     at: float | None = None,
@@ -144,8 +144,9 @@ def plan(
 
     Parameters
     ----------
-    panel : Panel
-        The pilot, at least two usable runs in some cells.
+    panel : Panel or PanelShards
+        The pilot, at least two usable runs in some cells; of shards a sample, see
+        `llmdemand.core.shards.sample`.
     tolerance, confidence : float
         The target is to lie within ``tolerance`` times its size of the truth with this
         probability.

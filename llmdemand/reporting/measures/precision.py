@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, sampled
 from llmdemand.errors import UsageError
 from llmdemand.modeling.outcomes.frames import WHOSE, Reading
 from llmdemand.reporting.measures.draws import OUTCOMES, Draws, draw
@@ -106,7 +106,7 @@ class Precision(OneLine):
 
 
 def precision(
-    panel: Panel,
+    panel: AnyPanel,
     runs: Sequence[int] = (1, 2, 3, 5, 10, 20),
     *,
     reading: Reading | None = None,
@@ -120,8 +120,8 @@ def precision(
 
     Parameters
     ----------
-    panel : Panel
-        The pool, R runs per cell.
+    panel : Panel or PanelShards
+        The pool, R runs per cell; of shards a sample, see `llmdemand.core.shards.sample`.
     runs : sequence of int
         Numbers of runs for the table. Those above R cannot be drawn: they are named in
         `Precision.left_out` and `Precision.notes`. If all are, R itself is shown.
@@ -179,6 +179,7 @@ def precision(
     check_goal(tolerance, confidence)
     if any(n < 1 for n in runs):
         raise UsageError(f"runs={tuple(runs)}: numbers of runs begin at 1")
+    panel = sampled(panel)
     most = int(panel.frame.groupby("cell").size().max()) if len(panel) else 0
     shown = tuple(sorted({n for n in runs if n <= most})) or (most,)
     found = draw(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, sampled
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
@@ -102,7 +102,7 @@ class Prediction(OneLine):
 
 
 def prediction(
-    panel: Panel,
+    panel: AnyPanel,
     runs: Sequence[int] = (1, 2, 3, 5, 10, 20),
     replications: int = 200,
     seed: int = 1,
@@ -115,8 +115,9 @@ def prediction(
 
     Parameters
     ----------
-    panel : Panel
-        R runs per cell; only ``ok`` runs say something, the others are drawn all the same.
+    panel : Panel or PanelShards
+        R runs per cell; only ``ok`` runs say something, the others are drawn all the same. Of
+        shards a sample, see `llmdemand.core.shards.sample`.
     runs : sequence of int
         Numbers of runs to fit; those that leave nothing to score are left out, and noted.
     replications : int
@@ -187,6 +188,7 @@ def prediction(
     ['log_score', 'belief', 'choice']
     """
     _check(runs, replications, seed)
+    panel = sampled(panel)
     needs_choices(panel, "prediction")
     pool = Pool.of(panel, reading)
     exact = None if truth is None else by_price(pool, truth)

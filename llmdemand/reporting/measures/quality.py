@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from llmdemand.belief.audit import MUCH, position, remedy, snapshots, thoughts
+from llmdemand.belief.audit import MUCH, position, positions, remedy, snapshots, thoughts
 from llmdemand.belief.equivalence import check_equivalence
 from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.panel import WHOLE, Panel
+from llmdemand.core.shards.shards import AnyPanel, sampled, totalled
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Outcome, fit_demand
-from llmdemand.modeling.outcomes.frames import default_reading
-from llmdemand.reporting.measures.draws import Pool
+from llmdemand.modeling.outcomes.frames import Reading, apart, default_reading
+from llmdemand.reporting.tallies.byprice import price_sums
+from llmdemand.scale.sums import Sums
 
 __all__ = [
     "CUT",
@@ -34,6 +37,8 @@ FEW = 0.5
 #: Above this share of thoughts that were cut, estimates are of another law than was meant.
 CUT = 0.05
 _SAME = 1e-9
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -110,69 +115,90 @@ class Quality:
     shift: Shift = Shift()
 
 
-def quality(panel: Panel) -> Quality:
+def quality(panel: AnyPanel) -> Quality:
     """Summarise a panel's statuses, masses and order effects; never raises on bad rows."""
-    ok = panel.usable
     statuses = {str(s): int(n) for s, n in panel.statuses.items() if n}
-    if ok.empty:
+    if not panel.usable_runs:
         nan = float("nan")
         return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False, *thoughts(panel))
     same = check_equivalence(panel) if panel.measure == "logprob" else None
-    first = ok["order"].str.split(">").str[0]
-    hits, _, locked = position(ok)
-    focal_first = (first == panel.study.focal).to_numpy()
-    belief = ok[f"belief_{panel.study.focal}"].to_numpy(float)
-    varies = 0 < focal_first.mean() < 1
-    whole = ok[ok["final_status"] != "stopped"]
-    settled = ok[ok["mismatch"].notna()]
-    effect = belief[focal_first].mean() - belief[~focal_first].mean() if varies else np.nan
+    found = totalled(_masses, panel)
+    hits, _, locked = position(found["positions"])
+    first, later = found["first"], found["later"]
     return Quality(
         statuses,
-        len(ok) / len(panel),
-        float(ok["decided_mass"].mean()),
-        float(ok["tail_mass"].mean()),
-        _average(settled["mismatch"], settled),
-        len(settled),
-        float(effect),
-        hits / len(ok),
+        panel.usable_runs / len(panel),
+        _mean(found["decided_mass"]),
+        _mean(found["tail_mass"]),
+        _mean(found["mismatch"]),
+        int(found["settled"]),
+        _mean(first) - _mean(later),
+        hits / panel.usable_runs,
         locked,
         *thoughts(panel),
-        _average(whole["final_status"] == "unread", whole),
+        _mean(found["unread"]),
         float("nan") if same is None else same.final_pvalue,
         float("nan") if same is None else same.final_chi2_pvalue,
         _shift(panel),
     )
 
 
-def _shift(panel: Panel) -> Shift:
+def _masses(panel: Panel) -> Sums:
+    """Weighted sums and weights of what is averaged over the usable runs."""
+    ok, focal = panel.usable, panel.study.focal
+    front = (ok["order"].astype(str).str.split(">").str[0] == focal).to_numpy(bool)
+    belief = ok[f"belief_{focal}"].to_numpy(float)
+    whole = ok[ok["final_status"] != "stopped"]
+    settled = ok[ok["mismatch"].notna()]
+    return Sums(
+        positions=positions(ok),
+        decided_mass=_sums(ok["decided_mass"].to_numpy(float)),
+        tail_mass=_sums(ok["tail_mass"].to_numpy(float)),
+        # Whole answers stand for those that were stopped by 1 / pi.
+        mismatch=_sums(settled["mismatch"].to_numpy(float), settled),
+        settled=len(settled),
+        first=_sums(belief[front]),
+        later=_sums(belief[~front]),
+        unread=_sums((whole["final_status"] == "unread").to_numpy(float), whole),
+    )
+
+
+def _sums(values: Any, rows: pd.DataFrame | None = None) -> Array:
+    known = np.isfinite(values)
+    weight = np.ones(len(values))
+    if rows is not None and WHOLE in rows:
+        weight = 1 / rows[WHOLE].to_numpy(float)
+    return np.array([(weight * values)[known].sum(), weight[known].sum()])
+
+
+def _mean(sums: Array) -> float:
+    return float(sums[0] / sums[1]) if sums[1] else float("nan")
+
+
+def _shift(panel: AnyPanel) -> Shift:
     if default_reading(panel) != "final":
         return Shift()
     found = []
-    for reading in ("pivot", "final"):
+    readings: tuple[Reading, ...] = ("pivot", "final")
+    for reading in readings:
         try:
-            pool = Pool.of(panel, reading)
+            sums = price_sums(apart(panel, reading), reading)
+            sums = sums if reading == "final" else sums.of(["ok"])
+            fit = sums.fit()
         except DesignError:
             return Shift()
-        n, total = pool.sums("belief")[:2]
-        found.append((float(total.sum() / n.sum()), float(pool.fit("belief").slope[0])))
+        n, total = sums.parts[:2]
+        found.append((float(total.sum() / n.sum()), float(fit.slope[0])))
     (plain, plain_price), (share, price) = found
     return Shift(plain, share, plain_price, price)
 
 
-def _average(values: pd.Series[bool], rows: pd.DataFrame) -> float:
-    """Share among whole answers, which stand for those that were stopped by 1 / pi."""
-    if rows.empty:
-        return float("nan")
-    weight = 1 / rows[WHOLE].to_numpy(float) if WHOLE in rows else None
-    return float(np.average(values.astype(float), weights=weight))
-
-
-def why_nothing(panel: Panel) -> tuple[str, bool]:
+def why_nothing(panel: AnyPanel) -> tuple[str, bool]:
     """The reason in the data for which parts of a report cannot exist.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Any panel.
 
     Returns
@@ -188,51 +214,62 @@ def why_nothing(panel: Panel) -> tuple[str, bool]:
     >>> why_nothing(simulate(load_study("pampers"), "synthetic", runs=2, seed=1))
     ('', False)
     """
-    ok, runs = panel.usable, len(panel)
+    usable, runs = panel.usable_runs, len(panel)
     if not runs:
         return "the panel has no rows: ask a model with `llmdemand simulate` first", True
-    if ok.empty and panel.study.measure in ("stated", "similarity"):
+    if not usable and panel.study.measure in ("stated", "similarity"):
         return usable_words(panel), True
-    if ok.empty and (panel.frame["status"] == "no_logprobs").any():
+    if not usable and panel.statuses["no_logprobs"]:
         return (
             f"none of the {runs} answers has log-probabilities, from which belief is read; ask a "
             "model or server that returns them (`llmdemand probe` finds out), or use the demand "
             "from choice"
         ), True
-    if ok.empty:
+    if not usable:
         counts = ", ".join(f"{s} {n}" for s, n in panel.statuses.items() if n)
         return (
             f"none of the {runs} answers can be used ({counts}); read some of them, then try "
             "another prompt or another model"
         ), True
-    price = ok[f"price_{panel.study.focal}"]
-    if price.nunique() == 1:
+    found = totalled(_ends, panel)
+    if len(found["prices"]) == 1:
+        (price,) = found["prices"]
         return (
-            f"the usable answers, {len(ok)} of them, have one price ({price.iloc[0]:g} "
+            f"the usable answers, {usable} of them, have one price ({price:g} "
             f"{panel.study.unit}), and a reaction to price needs at least two; add "
             "prices to the study"
         ), True
-    belief = ok[f"belief_{panel.study.focal}"]
-    if len(ok) > 1 and float(belief.max() - belief.min()) < _SAME:
+    low, high = min(found["beliefs"]), max(found["beliefs"])
+    if usable > 1 and high - low < _SAME:
         return (
-            f"belief is the same number ({belief.iloc[0]:.4g}) in all {len(ok)} usable answers, so "
+            f"belief is the same number ({low:.4g}) in all {usable} usable answers, so "
             "there is no reaction that more or fewer runs could find; check that the prompt shows "
             "the price, or try another model"
         ), True
     return "", False
 
 
-def by_snapshot(panel: Panel) -> pd.DataFrame:
+def _ends(panel: Panel) -> Sums:
+    """Prices of usable answers, and the least and largest belief."""
+    ok, focal = panel.usable, panel.study.focal
+    belief = ok[f"belief_{focal}"].astype(float)
+    ends = (float(belief.min()), float(belief.max())) if len(ok) else ()
+    return Sums(prices=frozenset(ok[f"price_{focal}"].unique()), beliefs=frozenset(ends))
+
+
+def by_snapshot(panel: AnyPanel) -> pd.DataFrame:
     """The price coefficient by the model that answered: see `llmdemand.belief.audit.snapshots`.
 
     Returns
     -------
     pandas.DataFrame
         As `snapshots` gives it, with ``price_sensitivity, lower, upper`` of a 95 % interval from
-        the runs of each alone, and in ``note`` why there is none.
+        the runs of each alone, and in ``note`` why there is none. Of shards those intervals are of
+        a sample (`llmdemand.core.shards.sample`), and ``runs, belief, chosen`` of all runs.
     """
     found, rows = snapshots(panel), []
-    names = panel.frame["model"].fillna("").astype(str)
+    panel = sampled(panel)
+    names = panel.frame["model"].astype(object).fillna("").astype(str)
     outcome: Outcome = "choice" if panel.usable.empty else "belief"
     for name in found.index:
         row: dict[str, Any] = dict.fromkeys(("price_sensitivity", "lower", "upper"), float("nan"))
@@ -250,7 +287,11 @@ def by_snapshot(panel: Panel) -> pd.DataFrame:
     return found.join(pd.DataFrame(rows, index=found.index))
 
 
-def _drift(panel: Panel) -> list[str]:
+def _stopped(panel: Panel) -> int:
+    return int((panel.frame["final_status"] == "stopped").sum())
+
+
+def _drift(panel: AnyPanel) -> list[str]:
     """What is said where more than one model has answered."""
     if len(snapshots(panel)) < 2:
         return []
@@ -272,7 +313,7 @@ def _drift(panel: Panel) -> list[str]:
     ]
 
 
-def shortcomings(panel: Panel) -> tuple[str, ...]:
+def shortcomings(panel: AnyPanel) -> tuple[str, ...]:
     """Sentences on what makes the estimates of a panel doubtful although they exist.
 
     Parameters
@@ -286,9 +327,9 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
         What was found, what it means and what to do; empty for a sound panel.
     """
     found, said = quality(panel), _drift(panel)
-    if not panel.usable.empty and (words := usable_words(panel)):
+    if panel.usable_runs and (words := usable_words(panel)):
         said.append(f"The outcome belief is {words}.")
-    usable = len(panel.usable)
+    usable = panel.usable_runs
     if usable and found.readable < FEW:
         said.append(
             f"Only {usable} of {len(panel)} answers can be used: estimates speak for those alone, "
@@ -296,7 +337,7 @@ def shortcomings(panel: Panel) -> tuple[str, ...]:
             "try another prompt or model."
         )
     if found.mismatch > MUCH:
-        stopped = int((panel.frame["final_status"] == "stopped").sum())
+        stopped = totalled(_stopped, panel)
         said.append(
             f"{100 * found.mismatch:.1f} % of the answers choose something else in the end than at "
             f"their pivot: {remedy(stopped)}"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from llmdemand.core.panel import USABLE, WHOLE, Panel
+from llmdemand.core.shards.shards import AnyPanel, sampled, totalled
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.models.demand import fit_demand
-from llmdemand.modeling.outcomes.frames import Reading, default_reading, outcomes
-from llmdemand.reporting.measures.draws import Pool
+from llmdemand.modeling.outcomes.frames import Reading, apart, default_reading, outcomes
+from llmdemand.modeling.outcomes.measured import check_reading
+from llmdemand.reporting.tallies.byprice import PriceSums, price_sums
+from llmdemand.scale.sums import Moments
 
 __all__ = ["MARKED", "selection"]
 
@@ -24,12 +27,12 @@ __all__ = ["MARKED", "selection"]
 MARKED = ("low_mass",)
 
 
-def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
+def selection(panel: AnyPanel, reading: Reading | None = None) -> pd.DataFrame:
     """Whether leaving answers of a status out selects on what they choose.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Runs.
     reading : str, optional
         As for `llmdemand.fit_demand`; ``final`` takes runs of every status.
@@ -58,59 +61,100 @@ def selection(panel: Panel, reading: Reading | None = None) -> pd.DataFrame:
     >>> selection(panel)[["runs", "read", "enters"]].to_dict("index")
     {'ok': {'runs': 80, 'read': 80, 'enters': True}}
     """
-    reading, frame = reading or default_reading(panel), panel.frame
-    entering = set(outcomes(panel, reading).frame["status"])
-    known = frame["final_choice"].notna()
-    chosen = frame["final_choice"] == panel.study.watched
-    weight = 1 / frame[WHOLE].to_numpy(float) if WHOLE in frame else np.ones(len(frame))
+    reading = default_reading(panel) if reading is None else reading
+    check_reading(panel, reading)
+    # What answers were stopped for is learnt from all runs; numbers have regressions of their own.
+    panel = apart(panel, reading) if panel.study.question is None else sampled(panel)
+    counts = {str(k): int(v) for k, v in panel.statuses.items() if v}
+    read = totalled(_read, panel)
+    sums = None if panel.study.question is not None else price_sums(panel, reading)
+    entering = _entering(panel, sums, reading)
     rows = {}
-    for status in panel.statuses[panel.statuses > 0].index:
-        here = frame["status"] == status
-        inside, outside = here & known, ~here & known
-        parts = [(chosen[part].to_numpy(float), weight[part]) for part in (inside, outside)]
-        shares = [float(np.average(y, weights=w)) if len(y) else math.nan for y, w in parts]
-        base = frame if reading == "final" else frame[frame["status"].isin([*USABLE, status])]
+    for status in counts:
+        here = read.keys == status
+        inside, outside = _Part.of(read, here), _Part.of(read, ~here)
+        base = set(counts) if reading == "final" else {*USABLE, status}
         rows[status] = {
-            "runs": int(here.sum()),
-            "read": int(inside.sum()),
-            "share": shares[0],
-            "others": shares[1],
-            "p": _equal(parts) if inside.any() and outside.any() else math.nan,
+            "runs": counts[status],
+            "read": inside.n,
+            "share": inside.share,
+            "others": outside.share,
+            "p": _equal(inside, outside) if inside.n and outside.n else math.nan,
             "enters": status in entering,
-            "price": _price(panel, base, reading),
-            "without": _price(panel, base[base["status"] != status], reading),
+            "price": _price(panel, sums, base, reading),
+            "without": _price(panel, sums, base - {status}, reading),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("status")
 
 
-def _equal(parts: Sequence[tuple[Array, Array]]) -> float:
-    """p-value of two shares being equal, of choices (0/1) and their weights.
+def _read(panel: Panel) -> Moments:
+    """By status: weights of the final choices that were read, and what they choose."""
+    frame = panel.frame[panel.frame["final_choice"].notna()]
+    chosen = (frame["final_choice"] == panel.study.watched).to_numpy(float)
+    weight = 1 / frame[WHOLE].to_numpy(float) if WHOLE in frame else np.ones(len(frame))
+    values = np.column_stack([weight, weight**2, chosen, weight * chosen])
+    return Moments.of(frame["status"].to_numpy(str), values)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Final choices of some statuses: their number, sums, and whether all weigh the same."""
+
+    n: int
+    weight: float
+    squares: float
+    chosen: int
+    share: float
+    alike: bool
+
+    @classmethod
+    def of(cls, read: Moments, some: NDArray[np.bool_]) -> _Part:
+        n = int(read.n[some].sum())
+        weight, squares, chosen, weighted = read.total[some].sum(axis=0)
+        each = read.first[some, 0]
+        alike = not read.products[some, 0, 0].any() and len(np.unique(each)) < 2
+        share = float(weighted / weight) if n else math.nan
+        return cls(n, float(weight), float(squares), round(chosen), share, alike)
+
+
+def _entering(panel: AnyPanel, sums: PriceSums | None, reading: Reading) -> set[str]:
+    """Statuses of which some runs say something that enters the estimate."""
+    if sums is None:
+        return set(outcomes(sampled(panel), reading).frame["status"])
+    kept = sums.table["kept"].groupby("status").sum()
+    some = set(kept[kept > 0].index)
+    return some & {"final": some, "pivot": {"ok"}}.get(reading, set(USABLE))
+
+
+def _equal(a: _Part, b: _Part) -> float:
+    """p-value of two shares being equal.
 
     Of one weight in each part answers are a plain sample of it, and Fisher's test is exact.
     """
-    if all(np.ptp(w) == 0 for _, w in parts):
-        counts = np.array([[y.sum(), (1 - y).sum()] for y, _ in parts])
-        return float(stats.fisher_exact(counts.astype(int)).pvalue)
-    n = np.array([w.sum() ** 2 / (w @ w) for _, w in parts])
-    share = np.array([np.average(y, weights=w) for y, w in parts])
+    if a.alike and b.alike:
+        counts = [[p.chosen, p.n - p.chosen] for p in (a, b)]
+        return float(stats.fisher_exact(np.array(counts)).pvalue)
+    n = np.array([p.weight**2 / p.squares for p in (a, b)])
+    share = np.array([a.share, b.share])
     pooled = n @ share / n.sum()
     se = np.sqrt(pooled * (1 - pooled) * (1 / n).sum())
     return float(2 * stats.norm.sf(abs(share[0] - share[1]) / se)) if se > 0 else 1.0
 
 
-def _price(panel: Panel, rows: pd.DataFrame, reading: Reading) -> float:
-    """Price coefficient of belief from some rows; NaN where there is none."""
-    if reading != "final":  # the belief of any status that has one
-        usable = rows[f"belief_{panel.study.watched}"].notna()
-        usable &= (reading != "pivot") | rows["choice"].notna()
-        rows = rows.assign(status=rows["status"].where(~usable, "ok"))
+def _price(panel: AnyPanel, sums: PriceSums | None, statuses: set[str], reading: Reading) -> float:
+    """Price coefficient of belief from runs of some statuses; NaN where there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if sums is not None:
+                return float(np.asarray(sums.of(statuses).fit().slope)[0])
+            whole = sampled(panel)
+            rows = whole.frame[whole.frame["status"].isin(list(statuses))]
+            if reading != "final":  # the belief of any status that has one
+                usable = rows[f"belief_{panel.study.watched}"].notna()
+                usable &= (reading != "pivot") | rows["choice"].notna()
+                rows = rows.assign(status=rows["status"].where(~usable, "ok"))
             some = Panel(rows, panel.study, panel.provenance)
-            if some.study.question is not None:
-                return fit_demand(some, "belief", reading=reading).price_sensitivity
-            fit = Pool.of(some, reading).fit("belief")
+            return fit_demand(some, "belief", reading=reading).price_sensitivity
     except DesignError:
         return math.nan
-    return float(np.asarray(fit.slope)[0])

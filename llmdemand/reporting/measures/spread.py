@@ -1,4 +1,4 @@
-"""Sums by cell, and the parts of the variance that lie within cells."""
+"""The parts of the variance that lie within cells."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from llmdemand.core.panel import Panel
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.corrected import surprise
-from llmdemand.modeling.outcomes.frames import Outcomes, demand_frame, readings
 
 __all__ = [
-    "cells_of",
     "in_errors",
     "parts",
     "share_interval",
@@ -47,69 +43,6 @@ def within(y: Array, r: Array | None = None) -> tuple[Array, Array]:
     if several.any():
         variance[several] = np.nanvar(y[several], axis=1, ddof=1)
     return counted, variance
-
-
-def cells_of(panel: Panel, found: Outcomes) -> pd.DataFrame:
-    """Sums by cell.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By cell: ``price``; ``runs``; ``n`` and ``m`` (what beliefs and choices sum to); sums
-        ``b, y`` of beliefs and choices; squared deviations ``ss_b, ss_y``, and ``ss_within``,
-        what sampling an answer adds to the former; ``gap`` and ``noise``, the sum of choice less
-        belief at the pivot and its variance; where answers were stopped, ``whole``, whole ones
-        that were read.
-
-    Notes
-    -----
-    Of corrected beliefs ``ss_b`` is of ``b~ - r sum b~ / sum r``, by the share that was read:
-    what the ratio of the sums varies by; ``ss_within`` is what choice varies by beyond that.
-
-    Where answers were stopped, y and m are sums of weights w, and with N runs in a cell
-    ``y (m - y) / (N (N - 1))``, which has no product of an answer with itself, is unbiased for
-    p (1 - p), the variance of a choice, whichever answers were whole; the share that was read is
-    that of all cells of a price.
-    """
-    frame = demand_frame(panel, found=found)
-    by = frame["cell"].to_numpy()
-    focal = panel.study.menu.index(panel.study.focal)
-    b, y = frame["belief"].to_numpy(float), found.counted[:, focal]
-    rows = pd.DataFrame({"cell": by, "b": b, "y": y, "n": found.read, "m": 1.0})
-    rows["gap"], rows["noise"] = y - b, b * (1 - b)
-    if not found.plain:
-        asked = readings(panel)
-        z = surprise(asked.belief, asked.pivot, asked.usable)
-        z = z[panel.frame["run_id"].isin(frame["run_id"]).to_numpy()]
-        z = z[:, focal]
-        rows["gap"], rows["noise"], rows["m"] = z, z**2, found.counted.sum(axis=1)
-        # Where cells have few whole answers, the share that was read is known by price alone.
-        alike = by if found.weight is None else frame["price"].to_numpy()
-        rows["rate"] = rows["n"].groupby(alike).transform("mean")
-        mean = rows.groupby("cell")[["b", "y"]].transform("mean")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rows["e_b"] = b - rows["n"] * (mean["b"] / rows["rate"])
-            rows["e_y"] = y - rows["m"] * (mean["y"] / rows["rate"])
-    else:
-        rows["e_b"], rows["e_y"] = b, y
-    for column in ("b", "y"):
-        # From the first one, so that equal beliefs have a variance of zero, not of rounding.
-        e = rows[f"e_{column}"]
-        apart = e - rows.groupby("cell")[f"e_{column}"].transform("first")
-        rows[f"ss_{column}"] = (apart - apart.groupby(by).transform("mean")) ** 2
-    grouped = rows.drop(columns=["e_b", "e_y"]).groupby("cell")
-    cells = grouped.sum().assign(
-        runs=grouped.size(), price=frame.groupby("cell")["price"].first().astype(float)
-    )
-    if found.plain:
-        return cells.assign(ss_within=(cells["n"] - 1) * cells["noise"] / cells["n"])
-    rate = grouped["rate"].first()
-    if found.weight is not None:
-        cells["whole"] = (rows["m"] != 0).groupby(by).sum()
-        cells["ss_y"] = cells["y"] * (cells["m"] - cells["y"]) / (cells["runs"] * rate)
-    for column in ("ss_b", "ss_y"):
-        cells[column] = (cells[column] / rate).where(rate > 0, 0.0)
-    return cells.assign(ss_within=cells["ss_y"] - cells["ss_b"])
 
 
 def parts(cells: pd.DataFrame) -> dict[str, float]:

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.likelihood.cells import sigmoid
-from llmdemand.modeling.outcomes.frames import WHOSE, Outcomes, Reading, outcomes
-from llmdemand.modeling.outcomes.measured import own_reading
+from llmdemand.modeling.outcomes.frames import WHOSE, Reading, apart, default_reading
+from llmdemand.modeling.outcomes.measured import check_reading, own_reading
 from llmdemand.reporting.measures.spread import (
-    cells_of,
     in_errors,
     parts,
     share_interval,
 )
+from llmdemand.reporting.tallies.cells import CellSums, cell_sums
 
 __all__ = ["Variance", "variance", "worth_number"]
 
@@ -133,7 +133,7 @@ class Variance(OneLine):
 
 
 def variance(
-    panel: Panel,
+    panel: AnyPanel,
     *,
     reading: Reading | None = None,
     confidence: float = 0.95,
@@ -144,7 +144,7 @@ def variance(
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Runs; those that enter are those of `llmdemand.fit_demand`.
     reading : str, optional
         ``final``: corrected belief and the choice of the whole answer; ``pivot``: both at the
@@ -231,8 +231,11 @@ def variance(
             "the variance of one says nothing of the other; see check_coherence, or "
             "`llmdemand lab measures`"
         )
-    found = outcomes(panel, reading)
-    if found.labels and found.weight is not None:
+    reading = default_reading(panel) if reading is None else reading
+    check_reading(panel, reading)
+    panel = apart(panel, reading)
+    found = cell_sums(panel, reading)
+    if found.labels and found.weighted:
         raise DesignError(
             "some answers were stopped at their pivot and the others are corrected by labels: what "
             "choice varies by is then unknown; leave the labels out, or use reading='pivot'"
@@ -242,7 +245,7 @@ def variance(
             f"no usable run among {len(panel)}: there is no variance to explain; see the "
             "answers with panel.frame['text']"
         )
-    cells = cells_of(panel, found)
+    cells = found.cells
     by_price = pd.DataFrame([_row(p, part) for p, part in cells.groupby("price")])
     icc = parts(cells)["icc"]
     interval = share_interval(cells, confidence, replications, seed, corrected=not found.plain)
@@ -259,7 +262,14 @@ def variance(
         equal,
         fit,
         confidence,
-        (*_notes(panel, found, cells, icc, interval[0]), *notes),
+        (
+            *drawn_note(panel),
+            *_notes(len(panel), found, cells, icc, interval[0]),
+            *notes,
+            *filter(
+                None, [panel.study.counted_alike("variances within cells and shares by price")]
+            ),
+        ),
         found.reading,
     )
 
@@ -361,14 +371,14 @@ def _fit_of(eta: Array, n: Array, y: Array) -> dict[str, float]:
     }
 
 
-def _notes(panel: Panel, found: Outcomes, cells: pd.DataFrame, icc: float, low: float) -> list[str]:
+def _notes(runs: int, found: CellSums, cells: pd.DataFrame, icc: float, low: float) -> list[str]:
     notes: list[str] = []
-    left = len(panel) - int(cells["runs"].sum())
+    left = runs - int(cells["runs"].sum())
     informative = int((cells["runs"] > 1).sum())
     if not found.plain:
-        notes += [*found.stopping, *found.notes]
+        notes += found.notes
         if icc > 1:
-            whole = found.weight is None
+            whole = not found.weighted
             notes.append(
                 "corrected belief varies more than choice does, as many answers change their mind: "
                 "fit_demand(..., coefficient='tuned') does not"
@@ -377,7 +387,7 @@ def _notes(panel: Panel, found: Outcomes, cells: pd.DataFrame, icc: float, low: 
                 "are whole for so many changes of mind"
             )
     if left:
-        notes.append(f"{left} of {len(panel)} runs are not usable and left out")
+        notes.append(f"{left} of {runs} runs are not usable and left out")
     if not informative:
         notes.append(
             "one usable run per cell: the variance within cells, the intra-cell correlation and "

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.core.panel import STATUSES, Panel
+from llmdemand.core.panel import STATUSES
+from llmdemand.core.shards.shards import AnyPanel, sampled
 from llmdemand.reporting.page.inspector import Inspected, inspected
 from llmdemand.reporting.simulator.script import scripted
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["answers_of"]
 
 
-def answers_of(panel: Panel, responses: Mapping[str, Response] | None) -> dict[str, Any]:
+def answers_of(panel: AnyPanel, responses: Mapping[str, Response] | None) -> dict[str, Any]:
     """Answers, filters and the tokens' candidates, for the template.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Any panel.
     responses : mapping of str to Response, optional
         See `llmdemand.reporting.page.inspector.inspected`.
@@ -32,7 +33,7 @@ def answers_of(panel: Panel, responses: Mapping[str, Response] | None) -> dict[s
     dict
         ``answers, filters, tokens_json, shown``.
     """
-    study, found = panel.study, inspected(panel, responses)
+    study, found = panel.study, inspected(sampled(panel), responses)
     known = [_tokens(answer) for answer in found]
     return {
         "answers": [_answer(study, answer) for answer in found],
@@ -42,7 +43,7 @@ def answers_of(panel: Panel, responses: Mapping[str, Response] | None) -> dict[s
     }
 
 
-def _intro(panel: Panel, found: tuple[Inspected, ...]) -> str:
+def _intro(panel: AnyPanel, found: tuple[Inspected, ...]) -> str:
     if not found:
         return "The panel has no answers."
     text = (

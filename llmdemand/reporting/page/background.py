@@ -7,8 +7,13 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, PanelShards, runs_by_cell, totalled
 from llmdemand.core.study import Study, load_study, studies
+from llmdemand.scale.sums import Sums
 
 if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
@@ -20,7 +25,7 @@ Facts = list[tuple[str, str]]
 _SHOWN = ("seed", "runs", "study_hash", "llmdemand")
 
 
-def design_facts(panel: Panel) -> Facts:
+def design_facts(panel: AnyPanel) -> Facts:
     """The design as pairs of a name and a text."""
     study = panel.study
     labels = [a.label for a in study.menu]
@@ -38,7 +43,7 @@ def design_facts(panel: Panel) -> Facts:
     cells = study.cells()
     facts.append(("Cells (prompts)", f"{len(cells):,}"))
     if len(panel):
-        counted = panel.frame.groupby("cell").size()
+        counted = runs_by_cell(panel)
         low, high = int(counted.min()), int(counted.max())
         facts.append(("Runs per cell", f"{low:,}" if low == high else f"{low:,} to {high:,}"))
     if study.personas:
@@ -67,10 +72,10 @@ def _grid(values: Sequence[float]) -> str:
     return f"{min(values):g} to {max(values):g} ({len(values)} prices)"
 
 
-def prompts(panel: Panel) -> list[dict[str, Any]]:
+def prompts(panel: AnyPanel) -> list[dict[str, Any]]:
     """One prompt as it was asked for each wording and arm, that of the first run first."""
     study, found = panel.study, []
-    asked = [study.cell(int(panel.frame["cell"].iloc[0]))] if len(panel) else []
+    asked = [study.cell(_first_cell(panel))] if len(panel) else []
     told = set()
     for cell in (*asked, *study.cells()):
         kind = (cell.variant, cell.arm)
@@ -93,11 +98,16 @@ def prompts(panel: Panel) -> list[dict[str, Any]]:
     return found
 
 
-def provenance(panel: Panel) -> tuple[Facts, str]:
+def _first_cell(panel: AnyPanel) -> int:
+    first = panel if isinstance(panel, Panel) else next(p for p in panel if len(p))
+    return int(first.frame["cell"].iloc[0])
+
+
+def provenance(panel: AnyPanel) -> tuple[Facts, str]:
     """Who answered, with what, at what price; and the backend's settings as JSON."""
-    given, frame, study = panel.provenance, panel.frame, panel.study
+    given, study = panel.provenance, panel.study
     facts = [("Model", str(given.get("model", "not recorded")))]
-    snapshots = sorted({str(m) for m in frame["model"].dropna()} - {"", facts[0][1]})
+    snapshots = sorted(totalled(_models, panel)["names"] - {"", facts[0][1]})
     if snapshots:
         facts.append(("Snapshot that answered", ", ".join(snapshots)))
     facts.append(("Backend", str(given.get("backend", "not recorded"))))
@@ -117,10 +127,18 @@ def provenance(panel: Panel) -> tuple[Facts, str]:
 _KNOWN = ("model", "backend", "settings", "usd_per_million_tokens", "truth")
 
 
-def _tokens(panel: Panel) -> Facts:
+def _models(panel: Panel) -> Sums:
+    return Sums(names=frozenset(map(str, panel.frame["model"].dropna().unique())))
+
+
+def _token_sums(panel: Panel) -> NDArray[np.float64]:
+    return panel.frame[["prompt_tokens", "completion_tokens"]].astype(float).sum().to_numpy()
+
+
+def _tokens(panel: AnyPanel) -> Facts:
     import math
 
-    read, written = (float(panel.frame[f"{k}_tokens"].sum()) for k in ("prompt", "completion"))
+    read, written = map(float, totalled(_token_sums, panel))
     facts = [("Tokens", f"{read:,.0f} read, {written:,.0f} written")] if read + written else []
     prices = panel.provenance.get("usd_per_million_tokens")
     if prices and not math.isnan(read + written):
@@ -152,20 +170,23 @@ def _versions() -> str:
 
 def again(report: Findings) -> str:
     """Python that computes the report's numbers from its panel."""
+    shards = isinstance(report.panel, PanelShards)
     options = ", ".join(f"{k}={v!r}" for k, v in report.settings.items())
     return "\n".join(
         [
             "import llmdemand as ld",
-            "from llmdemand.core.panel import Panel",
+            *([] if shards else ["from llmdemand.core.panel import Panel"]),
             "",
-            'panel = Panel.read("panel.parquet")',
+            'panel = ld.read_panel("panel")  # the folder'
+            if shards
+            else 'panel = Panel.read("panel.parquet")',
             f"report = ld.compare(panel{', ' if options else ''}{options})",
             "report.verdict(), report.problems, report.estimates(), report.pricing()",
         ]
     )
 
 
-def simulate(panel: Panel) -> str:
+def simulate(panel: AnyPanel) -> str:
     """The command that asks the same questions; empty if the study is no bundled one."""
     given = panel.provenance
     backend, model = given.get("backend"), given.get("model")

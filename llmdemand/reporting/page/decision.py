@@ -132,7 +132,7 @@ def _spent(report: Findings) -> Tile:
 
 
 def _usable(report: Findings) -> Tile:
-    usable, runs = len(report.panel.usable), len(report.panel)
+    usable, runs = report.panel.usable_runs, len(report.panel)
     return {
         "name": "How much could be used",
         "value": percent(report.quality.readable),

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from llmdemand.core.panel import Panel
 from llmdemand.core.questionnaire.measure import MEASURES
+from llmdemand.core.shards.shards import totalled
 from llmdemand.modeling.tables.etable import etable
 from llmdemand.reporting.measures.precision import PUBLISHED
 from llmdemand.reporting.measures.selection import MARKED
 from llmdemand.reporting.tables.cells import asked_at, estimate, number, percent, short_span, span
+from llmdemand.scale.sums import Sums
 
 if TYPE_CHECKING:
     from llmdemand.reporting.findings import Findings
@@ -260,15 +263,19 @@ def switches(report: Findings) -> pd.DataFrame:
 
     Answers without a pivot, or whose end chooses nothing that can be read, are ``(not read)``.
     """
-    labels = {a.id: a.label for a in report.panel.study.menu}
-    frame = report.panel.frame
-    first, last = (frame[k].map(labels).fillna(_UNREAD) for k in ("choice", "final_choice"))
-    order = [*labels.values(), _UNREAD]
-    found = pd.crosstab(first, last)
+    order = [*(a.label for a in report.panel.study.menu), _UNREAD]
+    found: pd.DataFrame = totalled(_switches, report.panel)["table"].astype(int)
     return found.reindex(
         index=[x for x in order if x in found.index],
         columns=[x for x in order if x in found.columns],
     )
+
+
+def _switches(panel: Panel) -> Sums:
+    labels = {a.id: a.label for a in panel.study.menu}
+    ends = ("choice", "final_choice")
+    first, last = (panel.frame[k].astype(object).map(labels).fillna(_UNREAD) for k in ends)
+    return Sums(table=pd.crosstab(first, last))
 
 
 def switches_table(report: Findings) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import totalled
 from llmdemand.core.sheets import write_csv
 from llmdemand.reporting.measures.targets import Target
 from llmdemand.reporting.tables import frames
@@ -38,6 +40,10 @@ def is_published(report: Findings) -> bool:
     return backend == "synthetic" and report.panel.study.name == "pampers"
 
 
+def _changed(panel: Panel) -> int:
+    return int(panel.frame["mismatch"].astype("boolean").fillna(False).sum())
+
+
 def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]:
     """Every table for which the report has the parts, in the order in which they are read.
 
@@ -54,7 +60,7 @@ def all_tables(report: Findings, cost: float | None = None) -> tuple[Table, ...]
     tables = [Table("quality", "Data quality", frames.quality_table(report), quality, problems)]
     if report.selection is not None and len(report.selection) > 1:
         tables.append(_selection(report))
-    if report.panel.frame["mismatch"].fillna(False).any():
+    if totalled(_changed, report.panel):
         tables.append(_switches(report))
     if report.demands:
         tables += _demand_tables(report, cost)

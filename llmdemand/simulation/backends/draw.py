@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from llmdemand.belief.automaton import Place
-from llmdemand.belief.extract import STOPPED
+from llmdemand.belief.pivot.found import STOPPED
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.simulation.backend import AnswerFormat, Request
 
@@ -215,17 +215,25 @@ class Paths:
     beyond : callable
         Draws among those that are not listed.
     rest : callable, optional
-        Continues an answer after its first `SHARED` tokens; by default it goes on as
+        Continues an answer after its first `shared` tokens; by default it goes on as
         it began.
     prompt_tokens : int
         Length of the prompt.
+    shared : int
+        Tokens whose probabilities are kept for all runs, where `rest` goes on after them.
     """
 
     def __init__(
-        self, listed: Listed, beyond: Beyond, rest: Rest | None = None, prompt_tokens: int = 0
+        self,
+        listed: Listed,
+        beyond: Beyond,
+        rest: Rest | None = None,
+        prompt_tokens: int = 0,
+        *,
+        shared: int = SHARED,
     ) -> None:
         self._listed, self._beyond, self._rest = listed, beyond, rest
-        self._prompt_tokens = prompt_tokens
+        self._prompt_tokens, self._shared = prompt_tokens, shared
         self._nodes: dict[tuple[tuple[int, ...], float], _Node] = {}
 
     def walk(self, request: Request, until: Stopping | None = None) -> Response:
@@ -257,7 +265,7 @@ class Paths:
         ids, begun = request.ids, len(request.ids)
         most = begun + sampling.max_tokens
         ended = False
-        shared = most if self._rest is None else SHARED
+        shared = most if self._rest is None else self._shared
         while not written.last and len(ids) < min(shared, most):
             node = self._node(ids, sampling.temperature)
             drawn = self._drawn(node, ids, sampling.temperature, rng)

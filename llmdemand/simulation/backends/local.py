@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import time
+import threading
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -19,28 +18,39 @@ from typing import Any
 from llmdemand.belief.readers import compact, to_compact
 from llmdemand.belief.tokens import Response, Token
 from llmdemand.belief.tree import Score
-from llmdemand.core.processors import processors
-from llmdemand.errors import BackendError, MissingExtra, UsageError
+from llmdemand.errors import BackendError, MissingExtra, UsageError, nearest
 from llmdemand.simulation.backend import Request, Traits
-from llmdemand.simulation.backends.draw import SHARED, Candidate, Paths, Stopping, Told
+from llmdemand.simulation.backends.draw import Candidate, Paths, Stopping, Told
+from llmdemand.simulation.backends.engine import (
+    PATHS,
+    PLAIN_SAMPLING,
+    idle_cores,
+    invariant,
+    loaded,
+)
 from llmdemand.simulation.backends.weights import embedded_model, sha256
 from llmdemand.simulation.branches import where_named, with_ids
 
 __all__ = ["LocalBackend"]
 
+# Calls that wait for a slot, or are in it, where all slots are as busy.
+_CALLS = 16
 # Listed per position: what is beyond them (about a percent) is drawn by the engine.
 _LISTED = 300
 
-# The law that is sampled from must be the one whose log-probabilities are reported:
-# the engine's defaults (top-k 40, top-p .95, min-p .05) would cut its tail.
-_PLAIN_SAMPLING = {
-    "top_k": 0,
-    "top_p": 1.0,
-    "min_p": 0.0,
-    "typical_p": 1.0,
-    "repeat_penalty": 1.0,
-    "samplers": ["temperature"],
-}
+
+# The slot of the engine that a thread asks, which has its prompt.
+_of_thread = threading.local()
+
+
+class _Slot:
+    """A place of the engine where one prompt at a time is answered, and the thread that waits."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.calls, self.prompt = number, 0, ""
+        self.thread = ThreadPoolExecutor(
+            1, "llmdemand-local", lambda: setattr(_of_thread, "slot", number)
+        )
 
 
 class LocalBackend:
@@ -62,12 +72,13 @@ class LocalBackend:
     early : int
         Answers whose choice is settled within their first `early` tokens are always whole:
         a name that opens a text is more often its subject than its choice.
-    exact : bool
-        Evaluate tokens one by one: see Notes. False is faster on long prompts, and
-        on graphics cards by far; numbers then depend on what was asked before by
-        up to some hundredths of a nat.
-    context : int
-        Longest prompt and answer together, in tokens.
+    path : str
+        The way the engine computes, part of what is asked: see Notes. ``exact`` evaluates tokens
+        one by one; ``invariant`` answers 16 prompts at a time; ``batched`` is for graphics
+        cards, where numbers depend on what was asked before by up to some tenths of a nat.
+    context : int, optional
+        Longest prompt and answer together, in tokens: 4096, or 2048 on the invariant path, which
+        sets memory aside for 16 such.
     threads : int, optional
         By default the cores that are idle when the backend is made.
 
@@ -76,14 +87,19 @@ class LocalBackend:
     MissingExtra
         If the engine or the embedded model is not installed.
     UsageError
-        If `model` is not a GGUF file, or `whole` is no probability above zero.
+        If `model` is not a GGUF file, `whole` is no probability above zero, or `path` is
+        unknown.
 
     Notes
     -----
-    On the exact path (``n_ubatch=1``, slower by a third than batches on this
-    hardware) a prompt gives the same numbers, bit for bit, with and without a
-    cached beginning, so that results do not depend on order or resume. Batching
-    runs together would give that up, and gains less than sharing does.
+    On the exact path (``n_ubatch=1``) and on the invariant one a prompt gives the same
+    numbers, bit for bit, alone and in company, with and without a cached beginning, so that
+    results do not depend on order, number of calls or resume. The invariant path has that
+    from attention with one query at a time on bfloat16 keys and values; whether the
+    format of the weights keeps it is tried on loading
+    (`llmdemand.simulation.backends.engine.invariant`), and a model that fails is refused.
+    Its numbers are not those of the exact path: log-probabilities differ by .1 nats on average,
+    up to .3, on the embedded model.
     Log-probabilities are those of the plain softmax, before temperature. Answers
     are drawn from the whole vocabulary at the study's temperature, with every
     truncating sampler off: `llmdemand.simulation.backends.draw`.
@@ -99,8 +115,8 @@ class LocalBackend:
         *,
         whole: float = 1.0,
         early: int = 0,
-        exact: bool = True,
-        context: int = 4096,
+        path: str = "exact",
+        context: int | None = None,
         threads: int | None = None,
     ) -> None:
         if find_spec("xllamacpp") is None:
@@ -115,15 +131,19 @@ class LocalBackend:
                 f"early={early}, whole={whole:g}: give a number of tokens from 0, with a "
                 "probability of whole answers below 1"
             )
+        if path not in PATHS:
+            raise UsageError(f"path={path!r}{nearest(path, tuple(PATHS))}: use {', '.join(PATHS)}")
         self._path = embedded_model() if model is None else Path(model)
         if not _is_gguf(self._path):
             raise UsageError(f"{self._path} is not a GGUF file: --model wants the path of one")
-        self._whole, self._early, self._exact = float(whole), early, exact
-        self._context = context
-        self._threads = threads or _idle_cores()
+        self._whole, self._early = float(whole), early
+        self._name_of_path, self._numerics = path, PATHS[path]
+        self._context = context or self._numerics.context
+        self._threads = threads or idle_cores()
         self._key = os.urandom(16).hex()
-        # The engine answers one call at a time; a second thread would only wait.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmdemand-local")
+        self._loaded: Any = None
+        self._lock = threading.Lock()
+        self._slots = [_Slot(number) for number in range(self._numerics.slots)]
 
     @cached_property
     def model(self) -> str:
@@ -137,9 +157,9 @@ class LocalBackend:
 
         found = {
             "engine": f"xllamacpp {xllamacpp.__version__}",
-            "path": "exact" if self._exact else "batched",
+            "path": self._name_of_path,
             "until": "end" if self._whole == 1 else "pivot",
-            "shared": SHARED,
+            "shared": self._numerics.shared,
         }
         if self._whole == 1:
             return found
@@ -147,16 +167,44 @@ class LocalBackend:
 
     @property
     def traits(self) -> Traits:
-        """One call at a time, for all runs of a prompt; it may take hours."""
-        return Traits(concurrency=1, per_call=1000, kept=True)
+        """A call for all runs of a prompt, one at a time for each slot; it may take hours."""
+        if len(self._slots) == 1:
+            return Traits(concurrency=1, per_call=1000, kept=True)
+        # Enough to make up for reading a prompt, few enough to keep slots busy to the end; calls
+        # wait for the slot that has read what they begin with.
+        most = _CALLS * len(self._slots)
+        return Traits(concurrency=most, per_call=32, kept=True, start=most)
 
     async def complete(self, requests: Sequence[Request]) -> AsyncIterator[Mapping[str, Any]]:
         """One compact response per request, each as soon as its path has ended."""
-        loop = asyncio.get_running_loop()
-        model = await loop.run_in_executor(self._thread, self._paths, requests[0])
-        for request in requests:
-            raw = await loop.run_in_executor(self._thread, self._answer, model, request)
-            yield raw
+        loop, slot = asyncio.get_running_loop(), self._slot(requests)
+        slot.calls += 1
+        try:
+            model = await loop.run_in_executor(slot.thread, self._paths, requests[0])
+            for request in requests:
+                raw = await loop.run_in_executor(slot.thread, self._answer, model, request)
+                yield raw
+        finally:
+            slot.calls -= 1
+
+    def _slot(self, requests: Sequence[Request]) -> _Slot:
+        """The least busy slot, of those whose prompt is not too much of another to read.
+
+        Reading a beginning once more, which another slot has, must cost less than what answers
+        gain in company, about a third of their tokens' time.
+        """
+        prompt = "".join(requests[0].prompt)
+        known = {
+            slot.number: len(os.path.commonprefix([slot.prompt, prompt]))  # noqa: RUF071  # letters
+            for slot in self._slots
+        }
+        # Four letters are about a token; reading one takes half as long again as is gained.
+        worth = len(requests) * requests[0].sampling.max_tokens * 4 / 1.5
+        least = max(known.values()) - worth
+        able = [slot for slot in self._slots if known[slot.number] >= least]
+        slot = min(able, key=lambda slot: (slot.calls, -known[slot.number]))
+        slot.prompt = prompt
+        return slot
 
     def parse(self, raw: Mapping[str, Any]) -> Response:
         """Tokens and log-probabilities of a stored response."""
@@ -199,7 +247,7 @@ class LocalBackend:
         """The prompt as the model reads it, without a beginning of its answer."""
         loop = asyncio.get_running_loop()
         bare = replace(request, begun="")
-        return await loop.run_in_executor(self._thread, self._prompt, bare)
+        return await loop.run_in_executor(self._slots[0].thread, self._prompt, bare)
 
     def _answer(self, paths: Paths, request: Request) -> dict[str, Any]:
         branch = request.sampling.branch
@@ -229,6 +277,7 @@ class LocalBackend:
                 prompt, ids, most, request, seed, told
             ),
             self._tokens_of(prompt, run),
+            shared=self._numerics.shared,
         )
 
     def _prompt(self, request: Request) -> str:
@@ -344,9 +393,11 @@ class LocalBackend:
         return bool(reasons) and reasons[-1] == "stop"
 
     def _ask(self, body: dict[str, Any], run: str, *hear: Any) -> dict[str, Any]:
-        whole = {**_PLAIN_SAMPLING, "temperature": 1.0, "max_tokens": 1, **body}
+        whole = {**PLAIN_SAMPLING, "max_tokens": 1, **body, "cache_prompt": True}
+        if (slot := getattr(_of_thread, "slot", None)) is not None and len(self._slots) > 1:
+            whole["id_slot"] = slot
         try:
-            answer = self._server.handle_completions({**whole, "cache_prompt": True}, *hear)
+            answer = self._server.handle_completions(whole, *hear)
             answer = {} if hear else answer
         except ValueError as error:
             answer = {"error": {"message": str(error)}}
@@ -356,41 +407,35 @@ class LocalBackend:
         found: dict[str, Any] = answer
         return found
 
-    @cached_property
+    @property
     def _server(self) -> Any:
-        return self.engine()
+        with self._lock:
+            if self._loaded is None:
+                found = self.engine()
+                if self._numerics.rowwise and not invariant(found):
+                    raise BackendError(
+                        f"with {self._path.name} on this machine the engine gives other numbers in "
+                        'company than alone: answer by the exact path (path="exact", --path exact)'
+                    )
+                self._loaded = found
+            return self._loaded
 
     def engine(self, change: Callable[[Any], None] | None = None) -> Any:
-        """The engine with this model; `change` is given its parameters first.
+        """The engine with this model, loaded anew; `change` is given its parameters first.
 
         Raises
         ------
         BackendError
             If it cannot be loaded.
         """
-        import xllamacpp
-
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self._path.resolve())
-        params.n_ctx, params.n_parallel = self._context, 1
-        if self._exact:
-            params.n_ubatch = 1
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
-        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        params.cache_ram_mib, params.warmup, params.verbosity = 0, False, -1
-        # The engine insists on a port: loopback, a random key, and no pages.
-        params.api_keys, params.port = [self._key], 0
-        params.ui = params.endpoint_slots = False
-        if change is not None:
-            change(params)
-        try:
-            with _quiet():
-                return xllamacpp.Server(params)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise BackendError(
-                f"the engine could not load {self._path.name} ({error}): it needs the system "
-                "library libgomp1, a model that this version knows, and memory for it"
-            ) from None
+        return loaded(
+            self._path,
+            self._numerics,
+            context=self._context,
+            threads=self._threads,
+            key=self._key,
+            change=change,
+        )
 
 
 def _content(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -402,43 +447,3 @@ def _is_gguf(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(4) == b"GGUF"
-
-
-def _idle_cores() -> int:
-    """Cores that nothing else keeps busy right now, at least one.
-
-    The engine's threads wait for each other by spinning: on a core that another
-    process uses, one thread too many makes answers ten times as slow, and one too
-    few at most twice. The number of threads changes no result.
-    """
-    cores = processors()
-    try:
-        before = _cpu_times()
-        time.sleep(0.25)
-        after = _cpu_times()
-    except OSError:  # no /proc: not Linux
-        return max(1, cores // 2)
-    total = sum(after) - sum(before)
-    # Fields 3 and 4 are idle and waiting for disks.
-    idle = (sum(after[3:5]) - sum(before[3:5])) / total if total else 1.0
-    return max(1, min(cores, round(idle * (os.cpu_count() or 1))))
-
-
-def _cpu_times() -> list[int]:
-    return [
-        int(field)
-        for field in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
-    ]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the engine's loading messages, written below Python, off the terminal."""
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

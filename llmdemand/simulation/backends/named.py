@@ -27,7 +27,7 @@ _SERVER = (
 )
 # Options that each backend knows; the others take none.
 _OPTIONS = {
-    "local": ("model", "whole", "early"),
+    "local": ("model", "whole", "early", "path"),
     "openai": (
         "model",
         *_SERVER,

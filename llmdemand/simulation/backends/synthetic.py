@@ -5,29 +5,30 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
-from llmdemand.belief.readers import compact, to_compact
-from llmdemand.belief.tokens import Response, Token
-from llmdemand.core.cell import Cell
+from llmdemand.belief.readers import compact
+from llmdemand.belief.tokens import Response
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import Request, Traits
+from llmdemand.simulation.backends.known.answering import Answering
 from llmdemand.simulation.backends.known.beliefs import Beliefs
-from llmdemand.simulation.backends.known.consumer import Consumer, Levels, uniform
+from llmdemand.simulation.backends.known.consumer import Consumer, uniform
+from llmdemand.simulation.backends.known.naming import curve, published, short
 from llmdemand.simulation.backends.known.nests import Nests
 from llmdemand.simulation.backends.known.numbers import NumberConsumer
 from llmdemand.simulation.backends.known.stating import Stating
-from llmdemand.simulation.backends.known.tokens import Pivot, drawn, frame, word_count
-from llmdemand.simulation.backends.known.truth import beyond_logit, over_design
+from llmdemand.simulation.backends.known.tokens import Pivot
+from llmdemand.simulation.backends.known.truth import Truths
 from llmdemand.simulation.backends.known.wording import Wording
 from llmdemand.simulation.backends.known.worths import believed, by_level
+from llmdemand.simulation.backends.known.written import Written
 
 __all__ = ["SyntheticBackend", "published"]
 
 
-class SyntheticBackend:
+class SyntheticBackend(Truths):
     """The known-truth consumer: logit demand in a market, own and rival prices in utilities.
 
     Shares are the logit of utilities that fall with each alternative's price (`Consumer` has
@@ -232,41 +233,31 @@ class SyntheticBackend:
             persona_slope_law,
             worths,
         )
-        # The alternative of which the law tells the share; the others divide the rest.
-        self._first = study.focal if study.question is None else study.menu.ids[0]
-        self._study, self._latency = study, latency
-        self._stating = Stating(stated_step, stated_sharpness)
+        self._study, self._latency, self._mismatch = study, latency, mismatch_rate
+        # What was yielded last is what is parsed next.
+        self._written, self._last = Written(), (dict[str, Any](), Response((), ""))
         compared = [g for a, g in study.prices.items() if a != study.focal and len(set(g)) > 1]
         numbers = study.question is not None
         self._usual = bool(compared) and rival_slope is None and constants is None and not numbers
         market = numbers or bool(self._usual or nested or worths) or constants is not None
         market = market or persona_constant_sd > 0
-        self._beliefs = Beliefs(icc, 0.0 if split_icc is None and not market else split_icc)
-        self._pivot = Pivot(hesitation, unlisted, raw_logprobs)
-        self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
-        self._subwords, self.raw_logprobs = subwords, raw_logprobs
+        self.raw_logprobs = raw_logprobs
+        curve_ = curve(self.consumer, usual=self._usual)
+        self._model = f"known-truth consumer: {curve_}, intra-cell correlation {short(icc)}"
         self._wording = Wording(study, preambles=preambles, verbose=verbose, subwords=subwords)
-        # Laws by prices, attributes, first option and persona: a grid has few of each.
-        # Where respondents have prices of their own, they are as many as the prompts.
-        self._laws: dict[tuple[Any, ...], tuple[float, Mapping[str, float]]] = {}
-        self._model = f"known-truth consumer: {self._curve()}, intra-cell correlation {_short(icc)}"
+        self._rates = (refusal_rate, no_pivot_rate, mismatch_rate)
+        self._answering = Answering(
+            study,
+            self.consumer,
+            Beliefs(icc, 0.0 if split_icc is None and not market else split_icc),
+            Pivot(hesitation, unlisted, raw_logprobs),
+            Stating(stated_step, stated_sharpness),
+            self._wording,
+            self._rates,
+            subwords,
+            self._model,
+        )
         self._settings = self._differing(given, outside)
-
-    def _curve(self) -> str:
-        """Where the shares come from, in the words that name the model."""
-        consumer = self.consumer
-        if isinstance(consumer, NumberConsumer):
-            what = "log E q = log(n / 2) +" if consumer.kind == "quantity" else "logit P(y > k) ="
-            more = "" if consumer.kind == "quantity" else " - cut_k"
-            term = f"{_short(consumer.slope)} * (price - {_short(consumer.indifference)})"
-            return f"{what} {term}{more}"
-        if consumer.constants is not None:
-            terms = [f"{a} {_short(v)}" for a, v in consumer.constants.items()]
-            return f"utility {', '.join(terms)}, price {_short(consumer.slope)}{_worths(consumer)}"
-        where = " where rivals cost their mean" if self._usual else ""
-        indifference = _short(consumer.indifference)
-        own = f"logit p = {_short(consumer.slope)} * (price - {indifference}){where}"
-        return own + _worths(consumer)
 
     def _differing(self, given: Mapping[str, Any], outside: float) -> dict[str, Any]:
         """Settings; options at rest are left out, so that a new one renames no old answer."""
@@ -299,232 +290,27 @@ class SyntheticBackend:
     @property
     def traits(self) -> Traits:
         """One call at a time unless answers take time."""
-        return Traits(concurrency=64 if self._latency else 1, per_call=1)
-
-    def probability(
-        self, price: float, *, order: Sequence[str] | None = None, persona: str | None = None
-    ) -> float:
-        """The true share of the focal alternative at a price.
-
-        Parameters
-        ----------
-        price : float
-            Of the focal alternative, in the study's unit.
-        order : sequence of str, optional
-            The option order that is shown; without one there is no order effect.
-        persona : str, optional
-            A persona's id; the average persona by default. (That is not the average
-            over personas, which is nearer to one half.)
-
-        Returns
-        -------
-        float
-            The mean of belief and of choice in such a cell.
-        """
-        if isinstance(self.consumer, NumberConsumer):
-            raise UsageError("probability is of a choice; of numbers see truth(prices)")
-        return self.consumer.probability(price, order=order, persona=persona)
-
-    def expected(self, at: Cell | Mapping[str, float]) -> float:
-        """The true mean of a quantity or rating; `at` as in `truth`.
-
-        Raises
-        ------
-        UsageError
-            For a study of choices.
-        """
-        prices, _, persona, _ = self._where(at, None)
-        if not isinstance(self.consumer, NumberConsumer):
-            raise UsageError("expected is of quantities and ratings; of choices see truth(prices)")
-        return self.consumer.mean(prices, persona)
-
-    def truth(
-        self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
-    ) -> dict[str, float]:
-        """The true share of every alternative, by id in menu order.
-
-        Parameters
-        ----------
-        at : Cell or mapping of str to float
-            The design point; or prices, at which the average persona answers and rivals that
-            are not named cost their mean over the design.
-        order : sequence of str, optional
-            The option order that is shown; by default that of the cell, and where
-            the design does not cross orders the truth without an order effect.
-
-        Returns
-        -------
-        dict of str to float
-            Sum 1: the mean of belief and of choice over runs that choose.
-
-        Raises
-        ------
-        UsageError
-            For prices of alternatives that have none, or without the focal one's.
-        """
-        prices, order, persona, levels = self._where(at, order)
-        return self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
-
-    def elasticities(
-        self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
-    ) -> dict[str, dict[str, float]]:
-        """The true own and cross elasticities, ``d log s_j / d log p_k``, by j, then k.
-
-        Parameters
-        ----------
-        at, order
-            As in `truth`. Of what jumps at round prices there is no derivative.
-
-        Examples
-        --------
-        >>> from llmdemand.core.study import load_study
-        >>> truth = SyntheticBackend(load_study("pampers"))
-        >>> found = truth.elasticities({"pampers": 35, "huggies": 30})
-        >>> {a: round(e, 2) for a, e in found["pampers"].items()}
-        {'pampers': -9.86, 'huggies': 6.76}
-        """
-        prices, order, persona, levels = self._where(at, order)
-        if isinstance(self.consumer, NumberConsumer):
-            raise UsageError("elasticities are of shares; of numbers see backend.expected(prices)")
-        shares = self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
-        responses = self.consumer.responses(prices, shares, persona)
-        return {j: {k: prices[k] * r for k, r in row.items()} for j, row in responses.items()}
-
-    @cached_property
-    def known_truth(self) -> dict[str, Any]:
-        """What is true over the whole design, as panels keep it: see `known.truth.over_design`.
-
-        Besides, ``beyond_logit`` says what this consumer has that a plain logit has not.
-        """
-        if isinstance(self.consumer, NumberConsumer):
-            return self.consumer.over_design(self._study)
-        words = beyond_logit(self.consumer, self._rates[2])
-        return {**over_design(self._study, self.consumer), "beyond_logit": words}
-
-    def _where(
-        self, at: Cell | Mapping[str, float], order: Sequence[str] | None
-    ) -> tuple[Mapping[str, float], Sequence[str] | None, str | None, Levels | None]:
-        """Prices, option order, persona and attributes of a design point."""
-        if isinstance(at, Cell):
-            shown = at.order if order is None else order
-            return at.prices, shown, at.persona.get("id"), at.attributes
-        known, focal = self._study.prices, self._study.focal
-        if focal not in at or not set(at) <= set(known):
-            raise UsageError(
-                f"prices of {', '.join(at) or 'nothing'}: give that of {focal}, and of "
-                f"{', '.join(self.consumer.usual) or 'no other'} where they are not the mean"
-            )
-        return {**self.consumer.usual, **at}, order, None, None
+        return Traits(64 if self._latency else 1, instant=not self._latency)
 
     async def complete(self, requests: Sequence[Request]) -> AsyncIterator[dict[str, Any]]:
         """One compact response per request, computed from its seed."""
         for request in requests:
             if self._latency:
                 await asyncio.sleep(self._latency * (0.5 + uniform("latency", request.seed)))
-            yield to_compact(self.answer(request))
+            raw, response = self._written.told(self.answer(request))
+            self._last = raw, response
+            yield raw
 
     def parse(self, raw: Mapping[str, Any]) -> Response:
         """Tokens and log-probabilities of a stored response."""
-        return compact(raw)
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        return self._last[1] if raw is self._last[0] else compact(raw)
 
     def answer(self, request: Request) -> Response:
         """The response to one request: a pure function of the request and the options."""
-        refusal, no_pivot, mismatch = self._rates
-        kind = uniform("kind", request.seed) if any(self._rates) else 1.0
-        top, wording = request.sampling.top_logprobs, self._wording
-        if kind < refusal + no_pivot:
-            tokens = frame(wording.refusal if kind < refusal else wording.no_pivot, top)
-        elif self._study.measure == "stated":
-            tokens = frame(self._stated(request), top)
-        else:
-            tokens = self._choosing(request, kind < refusal + no_pivot + mismatch)
-        usage = {
-            "prompt_tokens": word_count(request.system + request.user),
-            "completion_tokens": len(tokens),
-        }
-        text = b"".join([token.data for token in tokens]).decode()
-        return Response(tokens, text, "stop", None, self._model, usage)
+        return self._answering.answer(request)
 
-    def _stated(self, request: Request) -> tuple[str, ...]:
-        """The lines of percentages: of the belief by which the same run would have chosen."""
-        import numpy as np
-
-        p, split = self._law(request)
-        rng, menu = np.random.default_rng(request.seed), self._study.menu
-        beliefs = self._beliefs.drawn(p, split, self._study.focal, rng, request.seed)
-        return (self._stating.text(beliefs, {a: menu[a].label for a in request.order}),)
-
-    def _choosing(self, request: Request, mismatch: bool) -> tuple[Token, ...]:
-        """Preamble, pivot, and what follows."""
-        import numpy as np
-
-        rng = np.random.default_rng(request.seed)
-        p, split = self._law(request)
-        shares = self._beliefs.drawn(p, split, self._first, rng, request.seed)
-        wording, sampling, top = self._wording, request.sampling, request.sampling.top_logprobs
-        preamble = wording.preambles[rng.integers(len(wording.preambles))]
-        tokens, preceded = list(frame(preamble, top)), bool(preamble)
-        # The unlisted probability is never sampled: the answer decides or hesitates.
-        while rng.random() < self._pivot.hesitation / (1 - self._pivot.unlisted):
-            filler, labels = wording.filler[preceded], wording.labels[preceded]
-            tokens.append(self._pivot.token(filler, shares, labels, (), filler, sampling))
-            preceded = True
-        chosen = drawn(shares, rng.random())
-        ending = wording.ending(chosen, mismatch, request.seed)
-        filler, labels = wording.filler[preceded], wording.labels[preceded]
-        spoken = labels[chosen]
-        if self._subwords:
-            # Where a longer label may go on, that the answer ends here is the decision.
-            longer = any(p[: len(spoken)] == spoken for a, p in labels.items() if a != chosen)
-            labels = {a: (*pieces, ending[0]) for a, pieces in labels.items()}
-            if longer:
-                spoken, ending = labels[chosen], ending[1:]
-        for depth, piece in enumerate(spoken):
-            tokens.append(
-                self._pivot.token(piece, shares, labels, spoken[:depth], filler, sampling)
-            )
-        return (*tokens, *frame(ending, top))
-
-    def _law(self, request: Request) -> tuple[float, Mapping[str, float]]:
-        cell, order = request.cell, request.order
-        persona = cell.persona.get("id")
-        levels = cell.attributes
-        shown = tuple(tuple(own.values()) for own in levels.values())
-        key = tuple(cell.prices.values()), shown, order[0] if order else "", persona
-        found = self._laws.get(key)
-        if found is None:
-            found = self._laws[key] = self.consumer.law(
-                cell.prices, order=order, persona=persona, attributes=levels
-            )
-        return found
-
-
-def published(grid: Sequence[float]) -> tuple[float, float]:
-    """Slope and indifference price of the published study on another price grid.
-
-    With prices from a to b, the same shares at the same places in the range:
-    ``slope = -8.025 / (b - a)``, ``indifference = a + 0.32 (b - a)``.
-
-    >>> published([30, 45]), published([1.0, 2.5])
-    ((-0.535, 34.8), (-5.35, 1.48))
-    """
-    low, high = min(grid), max(grid)
-    if low == high:
-        return -0.535, float(low)
-    return round(-8.025 / (high - low), 12), round(low + 0.32 * (high - low), 12)
-
-
-def _worths(consumer: Consumer) -> str:
-    """Utilities of levels, in the words that name the model."""
-    told = [
-        f"{x} {f'{level:g}' if isinstance(level, float) else level} {_short(u)}"
-        for x, worths in consumer.part_worths.items()
-        for level, u in worths.items()
-    ]
-    return f", {', '.join(told)}" if told else ""
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 def _of_numbers(study: Study, given: Mapping[str, Any]) -> NumberConsumer | None:
@@ -560,9 +346,3 @@ def _check(
             f"mismatch_rate={mismatch_rate} must be shares of runs: give three numbers from 0 "
             "whose sum is at most 1"
         )
-
-
-def _short(value: float) -> str:
-    """A number as ``:g`` writes it, in full where that would name another number."""
-    text = f"{value:g}"
-    return text if float(text) == value else repr(float(value))

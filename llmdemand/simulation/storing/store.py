@@ -160,6 +160,11 @@ class Store(Rows):
         """Hold nothing back: it has been saved elsewhere."""
         self._held.clear()
 
+    @property
+    def passing(self) -> bool:
+        """Whether it goes with its process, so that nobody will look into it."""
+        return not self._shared
+
     def claim(self, key: str) -> bool:
         """Take a key for this process, so that no other asks the same; False if taken.
 

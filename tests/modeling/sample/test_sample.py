@@ -45,7 +45,7 @@ KINDS = [
 
 
 @pytest.mark.filterwarnings("ignore::llmdemand.modeling.estimation.estimate.VarianceWarning")
-@pytest.mark.filterwarnings("ignore::llmdemand.modeling.variance.covariance.CovarianceWarning")
+@pytest.mark.filterwarnings("ignore::llmdemand.modeling.variance.estimated.CovarianceWarning")
 @pytest.mark.parametrize("vcov", KINDS, ids=str)
 @pytest.mark.parametrize("outcome", ["belief", "choice"])
 def test_groups_of_equal_rows_give_what_rows_give(runs, vcov, outcome):
@@ -187,7 +187,7 @@ def test_codes_number_groups(rows):
 def test_large_numbers_of_groups_are_hashed(runs, monkeypatch):
     keys = ["price", "run", "persona"]
     expected, _ = codes(runs, keys)
-    monkeypatch.setattr(module, "_TABLE", 10)
+    monkeypatch.setattr("llmdemand.modeling.arrays.TABLE", 10)
     found, place = codes(runs, keys)
     assert len(set(zip(found, expected, strict=True))) == len(place) == expected.max() + 1
     assert (runs[keys].iloc[place[found]].to_numpy() == runs[keys].to_numpy()).all()

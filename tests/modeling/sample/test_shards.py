@@ -90,13 +90,6 @@ def test_fits_of_files_are_fits_of_the_table(rows, tmp_path, fit, formula, optio
             same(fit(formula, divided(rows, tmp_path / name, cuts, order), **options), one)
 
 
-def test_no_bit_depends_on_who_reads(rows, tmp_path):
-    folder = divided(rows, tmp_path / "rows", [100, 200, 450])
-    one = ld.fraclogit("belief ~ price + size", folder)
-    two = ld.fraclogit("belief ~ price + size", folder, executor=2)
-    assert one.params.equals(two.params) and one.cov.equals(two.cov) and one.llf == two.llf
-
-
 def test_levels_are_those_of_all_files(rows, tmp_path):
     ordered = rows.sort_values("size", kind="stable", ignore_index=True)
     cuts = np.flatnonzero(ordered["size"].ne(ordered["size"].shift()))[1:].tolist()
@@ -162,7 +155,78 @@ def test_transforms_that_look_at_all_rows_are_refused(rows, tmp_path):
         ld.logit("bought ~ bs(price, df=4)", divided(rows, tmp_path / "rows", [300]))
 
 
-def test_an_address_where_nobody_answers(rows, tmp_path):
+def test_an_executor_that_is_none_is_refused(rows, tmp_path):
     folder = divided(rows, tmp_path / "rows", [300])
     with pytest.raises(UsageError, match="executor"):
         ld.logit("bought ~ price", folder, executor=0)
+
+
+# What others have reported, rebuilt small.
+
+
+def test_more_observations_than_32_bits_count(tmp_path):
+    """Lfe issue 2: sums by cluster of more than 2^31 observations."""
+    frame = pd.DataFrame({"x": [0, 0, 1, 1] * 2, "y": [0, 1] * 4, "g": [0, 0, 0, 0, 1, 1, 1, 1]})
+    frame["n"] = np.array([3, 1, 1, 2, 2, 1, 1, 3]) * 1_000_000_000
+    found = ld.logit(
+        "y ~ x", divided(frame, tmp_path / "rows", [3]), weights="n", vcov={"CRV1": "g"}
+    )
+    small = ld.logit("y ~ x", frame.assign(n=frame["n"] // 1_000_000_000), weights="n")
+    assert found.nobs == 14e9
+    np.testing.assert_allclose(found.params, small.params, rtol=1e-10)
+
+
+def test_the_constant_keeps_its_place(rows, tmp_path):
+    """dask-ml issue 860: the constant was first or last by the kind of the array."""
+    folder = divided(rows, tmp_path / "rows", [300])
+    for data in (rows, folder, sorted(folder.glob("*.parquet"))):
+        assert list(ld.logit("bought ~ price", data).params.index) == ["const", "price"]
+
+
+def test_parts_in_which_nothing_varies(rows, tmp_path):
+    """Biglm and Spark's MLlib: chunks with one outcome, or with a constant regressor."""
+    ordered = rows.sort_values(["bought", "price"], kind="stable", ignore_index=True)
+    cuts = np.flatnonzero(ordered["price"].diff().fillna(0) != 0).tolist()
+    same(
+        ld.logit("bought ~ price", divided(ordered, tmp_path / "rows", cuts)),
+        ld.logit("bought ~ price", ordered),
+    )
+
+
+def test_a_fit_of_parts_is_no_mean_of_fits(rows, tmp_path):
+    """Statsmodels issue 3091: separate models of each part, averaged, are another estimate."""
+    ordered = rows.sort_values("price", ignore_index=True)
+    folder = divided(ordered, tmp_path / "rows", [300])
+    parts = [ld.logit("bought ~ price + size", p).params for p in sorted(folder.glob("*.parquet"))]
+    found = ld.logit("bought ~ price + size", folder)
+    same(found, ld.logit("bought ~ price + size", rows))
+    assert abs(sum(parts)["price"] / 2 - found.params["price"]) > 0.01
+
+
+def test_two_clusters_are_said_to_be_few(rows, tmp_path):
+    """Fixest issue 438: clusters of two values made absurdly small standard errors."""
+    folder = divided(rows.assign(half=rows["shop"] % 2), tmp_path / "rows", [300])
+    found = ld.logit("bought ~ price", folder, vcov={"CRV1": "half"})
+    assert found.df == 1 and "fewer than 30 clusters (2)" in " ".join(found.notes)
+
+
+def test_files_that_hold_a_column_as_whole_numbers_and_as_others(rows, tmp_path):
+    """Pandas and Arrow: a column without gaps is int in one file, with gaps float in another."""
+    folder = divided(rows.assign(price=rows["price"].round()), tmp_path / "rows", [300])
+    one = pd.read_parquet(folder / "001.parquet")
+    one.astype({"price": "int16", "shop": "float64"}).to_parquet(folder / "001.parquet")
+    found = ld.logit("bought ~ price", folder, vcov={"CRV1": "shop"})
+    same(
+        found,
+        ld.logit("bought ~ price", rows.assign(price=rows["price"].round()), vcov={"CRV1": "shop"}),
+    )
+
+
+def test_one_cluster_under_two_kinds_of_name_is_refused(rows, tmp_path):
+    """A cluster that is 5 in one file and "5" in another would be two."""
+    folder = divided(rows, tmp_path / "rows", [300])
+    one = pd.read_parquet(folder / "001.parquet")
+    one.astype({"shop": str}).to_parquet(folder / "001.parquet")
+    with pytest.raises(DesignError, match=r"'shop' holds numbers in .*000.*and text in .*001"):
+        ld.logit("bought ~ price", folder, vcov={"CRV1": "shop"})
+    ld.logit("bought ~ price", folder)

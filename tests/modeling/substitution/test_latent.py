@@ -78,6 +78,16 @@ def parameters(data, seed=2):
     return np.random.default_rng(seed).normal(size=data.size)
 
 
+def derivatives_are_exact(data):
+    params, h = parameters(data), 1e-5
+    steps = np.eye(data.size) * h
+    first = [(data.llf(params + s) - data.llf(params - s)) / (2 * h) for s in steps]
+    np.testing.assert_allclose(data.gradient(params), first, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(data.scores(params).sum(axis=0), first, rtol=1e-6, atol=1e-7)
+    second = [(data.gradient(params + s) - data.gradient(params - s)) / (2 * h) for s in steps]
+    np.testing.assert_allclose(data.information(params), -np.array(second), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("beliefs", [False, True])
 @pytest.mark.parametrize("offset", [False, True])
 def test_the_likelihood_by_hand(beliefs, offset):
@@ -89,14 +99,7 @@ def test_the_likelihood_by_hand(beliefs, offset):
 @pytest.mark.parametrize("classes", [1, 2, 3])
 @pytest.mark.parametrize("beliefs", [False, True])
 def test_exact_derivatives(beliefs, classes):
-    data = panels(beliefs, classes)
-    params, h = parameters(data), 1e-5
-    steps = np.eye(data.size) * h
-    first = [(data.llf(params + s) - data.llf(params - s)) / (2 * h) for s in steps]
-    np.testing.assert_allclose(data.gradient(params), first, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(data.scores(params).sum(axis=0), first, rtol=1e-6, atol=1e-7)
-    second = [(data.gradient(params + s) - data.gradient(params - s)) / (2 * h) for s in steps]
-    np.testing.assert_allclose(data.information(params), -np.array(second), rtol=1e-6, atol=1e-6)
+    derivatives_are_exact(panels(beliefs, classes))
 
 
 def test_equal_classes_are_a_plain_logit():
@@ -219,14 +222,7 @@ def test_pairs_by_hand(offset):
 @pytest.mark.parametrize("classes", [1, 2, 3])
 @pytest.mark.parametrize("offset", [False, True])
 def test_exact_derivatives_of_pairs(classes, offset):
-    data = pairs(classes, offset)
-    params, h = parameters(data), 1e-5
-    steps = np.eye(data.size) * h
-    first = [(data.llf(params + s) - data.llf(params - s)) / (2 * h) for s in steps]
-    np.testing.assert_allclose(data.gradient(params), first, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(data.scores(params).sum(axis=0), first, rtol=1e-6, atol=1e-7)
-    second = [(data.gradient(params + s) - data.gradient(params - s)) / (2 * h) for s in steps]
-    np.testing.assert_allclose(data.information(params), -np.array(second), rtol=1e-6, atol=1e-6)
+    derivatives_are_exact(pairs(classes, offset))
 
 
 def test_pairs_of_equal_classes_are_a_plain_logit():

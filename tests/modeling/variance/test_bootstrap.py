@@ -318,3 +318,16 @@ def test_restrictions_that_are_none():
         score_bootstrap(data, np.array([[0, 1.0, 0], [0, 2.0, 0]]), np.zeros(2), "who")
     with pytest.raises(UsageError, match="alpha=5"):
         score_interval(data, newton(data).params, 1, "who", alpha=5)
+
+
+def test_samples_do_not_depend_on_who_fits_them():
+    rng = np.random.default_rng(4)
+    x = np.column_stack([np.ones(700), rng.normal(size=700)])
+    y = (rng.random(700) < 1 / (1 + np.exp(-x[:, 1]))).astype(float)
+    # More distinct rows than are fitted all at once.
+    data = Cells.of_rows(x, y, {"person": np.arange(700) // 20})
+    one, two = (
+        pairs_bootstrap(data, group="person", reps=20, seed=3, executor=k) for k in (None, 2)
+    )
+    np.testing.assert_array_equal(one.params, two.params)
+    assert len(np.unique(one.params[:, 1])) == 20

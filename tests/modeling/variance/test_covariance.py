@@ -13,7 +13,8 @@ from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.variance.clusters import cluster_sums
-from llmdemand.modeling.variance.covariance import CovarianceWarning, covariance, sandwich
+from llmdemand.modeling.variance.covariance import covariance
+from llmdemand.modeling.variance.estimated import CovarianceWarning, sandwich
 from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 from llmdemand.modeling.variance.vcov import Covariance, parse_vcov, small_sample_factor
 

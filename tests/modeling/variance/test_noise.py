@@ -16,7 +16,7 @@ from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.models.demand import fit_demand
 from llmdemand.modeling.models.logit import fraclogit, logit
 from llmdemand.modeling.models.multinomial import clogit, mnlogit
-from llmdemand.modeling.variance.covariance import CovarianceWarning
+from llmdemand.modeling.variance.estimated import CovarianceWarning
 from llmdemand.modeling.variance.score_bootstrap import score_bootstrap
 
 pytestmark = pytest.mark.numbers

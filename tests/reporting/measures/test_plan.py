@@ -1,5 +1,4 @@
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -7,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from llmdemand import cli, load_study, simulate
+from llmdemand import load_study, simulate
 from llmdemand.core.panel import Panel
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.batch.batch import fit_batch
@@ -210,22 +209,13 @@ def test_choices_without_log_probabilities_can_be_planned(pilot):
         plan(panel)
 
 
-def test_the_command(pilot, tmp_path, monkeypatch, capsys):
+def test_the_command(pilot, tmp_path, run):
     pilot.write(tmp_path / "pilot.parquet")
-
-    def run(*words):
-        monkeypatch.setattr(
-            sys, "argv", ["llmdemand", "plan", str(tmp_path / words[0]), *words[1:]]
-        )
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, *capsys.readouterr()
-
-    code, out, _ = run("pilot.parquet", "--tolerance", "0.03", "--token-prices", "2.5,10")
+    code, out, _ = run("plan", "pilot.parquet", "--tolerance", "0.03", "--token-prices", "2.5,10")
     assert code == 0 and "more_runs" in out and "$" in out and "logit" in out
-    code, out, _ = run("pilot.parquet", "--target", "share", "--at", "36", "--json")
+    code, out, _ = run("plan", "pilot.parquet", "--target", "share", "--at", "36", "--json")
     read = json.loads(out)
     assert code == 0 and read["at"] == 36 and len(read["table"]) == 16
     assert {row["outcome"] for row in read["totals"]} == {"belief", "choice"}
-    code, _, err = run("pilot.parquet", "--budget", "1")
+    code, _, err = run("plan", "pilot.parquet", "--budget", "1")
     assert code == 2 and err.startswith("error: a budget of $1") and "Traceback" not in err

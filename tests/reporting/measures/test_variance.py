@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -290,3 +291,16 @@ def test_errors(synthetic_panel):
     for options in ({"confidence": 1.0}, {"replications": 0}, {"seed": -1}):
         with pytest.raises(UsageError, match="confidence between 0 and 1"):
             variance(synthetic_panel, **options)
+
+
+def test_sampling_weights_that_are_left_aside_are_said():
+    people = pd.DataFrame({"respondent_id": ["a", "b"], "w": [1, 3]})
+    study = ld.load_study("pampers").with_respondents(people)
+    panel = ld.simulate(study, "synthetic", runs=3, seed=1)
+    weighted = Panel(panel.frame, replace(study, weights="w"))
+    for found, plain in (
+        (variance(weighted, replications=5).notes[-1], variance(panel, replications=5).notes),
+        (ld.audit(weighted).note, [ld.audit(panel).note]),
+    ):
+        assert "sampling weights 'w'" in found and "every run counts as one" in found
+        assert not any("sampling weights" in note for note in plain)

@@ -2,8 +2,9 @@
 
 import asyncio
 import importlib.util
+import itertools
 import math
-import sys
+import urllib.request
 from dataclasses import replace
 
 import pandas as pd
@@ -11,10 +12,10 @@ import pytest
 
 from llmdemand import load_study, simulate
 from llmdemand.belief.audit import audit
-from llmdemand.cli import main
 from llmdemand.core.study import Study
 from llmdemand.errors import BackendError, MissingExtra, UsageError
 from llmdemand.modeling.outcomes.frames import default_reading
+from llmdemand.simulation.backends import engine, local
 from llmdemand.simulation.backends.local import LocalBackend
 from llmdemand.simulation.backends.openai import OpenAIBackend
 from llmdemand.simulation.backends.recorded import RecordedBackend
@@ -22,6 +23,7 @@ from llmdemand.simulation.backends.rendered import RenderedBackend
 from llmdemand.simulation.backends.weights import weights_path
 from llmdemand.simulation.branches import known_ids, plan_in
 from llmdemand.simulation.requests import requests
+from llmdemand.simulation.storing.records import Source, key
 from llmdemand.simulation.storing.store import Store
 
 INSTALL = 'pip install ".[local]" && llmdemand model get'
@@ -51,6 +53,10 @@ def small(name, **changes):
     data["alternatives"][0]["price"] = [30.0, 45.0]
     data["personas"] = data["personas"][:1]
     return Study.from_dict({**data, **changes})
+
+
+# Few words, where a prompt's length does not matter.
+BRIEF = {"system": "You shop for diapers.", "user": "{offers}\nWhich one?"}
 
 
 def answers(backend, asked):
@@ -104,6 +110,120 @@ def test_order_grouping_and_cached_prompts_change_no_bit(backend):
 
 @pytest.mark.local
 @needs_model
+def test_on_the_invariant_path_company_and_order_change_no_bit(monkeypatch):
+    study = small("pampers", **BRIEF, sampling={"max_tokens": 5, "top_logprobs": 20})
+    backend = LocalBackend(path="invariant", threads=1)
+    slots = itertools.cycle(backend._slots[:4])
+    monkeypatch.setattr(backend, "_slot", lambda asked: next(slots))
+    asked = list(requests(study, 2, seed=1))
+    by_prompt = {}
+    for request in asked:
+        by_prompt.setdefault(request.prompt, []).append(request)
+    assert len(by_prompt) == 4
+
+    async def together():
+        async def call(group):
+            return [raw async for raw in backend.complete(group)]
+
+        return await asyncio.gather(*map(call, by_prompt.values()))
+
+    company = list(itertools.chain(*asyncio.run(together())))
+    # One at a time, the last first, elsewhere: what was asked before is cached or is not.
+    alone = answers(backend, list(itertools.chain(*by_prompt.values()))[::-1])[::-1]
+    assert company == alone
+    other = LocalBackend(path="exact", threads=1)
+    (first,) = answers(other, asked[:1])
+    one, two = (LocalBackend.parse(other, raw).tokens[0] for raw in (first, company[0]))
+    here, there = (dict(zip(t.candidates, t.logprobs, strict=True)) for t in (one, two))
+    shared = set(here) & set(there)
+    assert len(shared) > 15
+    assert 0 < max(abs(here[c] - there[c]) for c in shared) < 0.5
+
+
+@pytest.mark.local
+@needs_model
+def test_an_engine_whose_numbers_depend_on_company_is_found_out_and_refused(monkeypatch):
+    def four(params):
+        params.n_parallel = 4
+
+    # Attention of several queries at once is summed in another order.
+    assert not engine.invariant(LocalBackend(path="batched", threads=1, context=512).engine(four))
+    monkeypatch.setattr(local, "invariant", lambda server: False)
+    monkeypatch.setattr(LocalBackend, "engine", lambda self: object())
+    with pytest.raises(BackendError, match=r"other numbers in company than alone.*--path exact"):
+        LocalBackend(path="invariant").address  # noqa: B018
+
+
+@needs_model
+def test_answers_of_two_paths_are_never_taken_for_each_other(run):
+    settings = {name: dict(LocalBackend(path=name).settings) for name in engine.PATHS}
+    # Answers and panels of earlier are found under these.
+    assert {k: v for k, v in settings["exact"].items() if k != "engine"} == {
+        "path": "exact",
+        "until": "end",
+        "shared": 4,
+    }
+    assert len({str(found) for found in settings.values()}) == len(engine.PATHS)
+    (asked,) = itertools.islice(requests(small("pampers"), 1, seed=1), 1)
+    keys = {key(asked, Source.of(LocalBackend(path=name))) for name in engine.PATHS}
+    assert len(keys) == len(engine.PATHS)
+    code, _, err = run("simulate", "pampers", "--path", "invariate", "--dry-run")
+    assert code == 2 and "did you mean 'invariant'" in " ".join(err.split())
+    code, _, err = run("simulate", "pampers", "--backend", "synthetic", "--path", "exact")
+    assert code == 2 and "--path is for the backend local" in " ".join(err.split())
+
+
+@needs_model
+def test_a_prompt_goes_to_an_idle_slot_unless_reading_it_there_costs_more_than_company_gains():
+    backend = LocalBackend(path="invariant")
+    assert len(backend._slots) == 16 < backend.traits.concurrency == backend.traits.start
+    one, two = (
+        next(r for r in requests(small("pampers", sampling={"max_tokens": t}), 1, seed=1))
+        for t in (40, 5)
+    )
+    text = 400 * "purchased "
+    first, second = (replace(one, user=text + price) for price in ("30", "31"))
+    begun = backend._slot([first])
+    assert backend._slot([second]) is begun, "nearly all of the text is known there"
+    begun.calls += 1
+    # Forty answers of 40 tokens are worth reading a thousand again; two of five are not.
+    assert backend._slot([replace(two, user=second.user)] * 2) is begun
+    other = backend._slot([second] * 40)
+    assert other is not begun
+    assert backend._slot([replace(first, system="another", user="prompt")]) not in (begun,)
+
+
+@pytest.mark.local
+@needs_model
+def test_where_one_of_two_endpoints_dies_the_other_goes_on_with_the_same_answers(monkeypatch):
+    """Two real servers: a store that one began is ended by the other, as if by one alone."""
+    study = small("pampers", **BRIEF, sampling={"max_tokens": 3, "top_logprobs": 20})
+    servers = [LocalBackend(threads=1, context=512) for _ in range(2)]
+
+    def ask(server, runs, store):
+        monkeypatch.setenv("OPENAI_API_KEY", server._key)
+        served = OpenAIBackend(
+            "smollm2",
+            base_url=f"{server.address}/v1",
+            extra_body={"top_k": 0, "min_p": 0.0, "samplers": ["temperature"]},
+            timeout=600,
+        )
+        return simulate(study, served, runs=runs, seed=1, store=store, probe=False)
+
+    assert servers[0].address != servers[1].address
+    begun = ask(servers[0], 1, "s.sqlite")
+    # Its port closes with it.
+    dead, servers[0] = servers[0].address, None
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{dead}/health")
+    ended = ask(servers[1], 2, "s.sqlite").frame
+    alone = ask(servers[1], 2, ":memory:").frame
+    pd.testing.assert_frame_equal(ended, alone)
+    assert len(begun.frame) * 2 == len(ended)
+
+
+@pytest.mark.local
+@needs_model
 def test_runs_that_are_not_drawn_to_be_whole_stop_at_the_pivot(stopping):
     panel = simulate(small("pampers-households"), stopping, runs=6, seed=1)
     cut = panel.frame[panel.frame["final_status"] == "stopped"]
@@ -118,15 +238,13 @@ def test_runs_that_are_not_drawn_to_be_whole_stop_at_the_pivot(stopping):
 
 @pytest.mark.local
 @needs_model
-def test_the_price_of_stopping_is_said_before_anything_is_asked(monkeypatch, capsys):
+def test_the_price_of_stopping_is_said_before_anything_is_asked(run):
     words = ["simulate", "pampers-households", "--runs", "1", "--dry-run"]
     said = {}
     for more in ([], ["--whole", "0.25", "--early", "3"]):
-        monkeypatch.setattr(sys, "argv", ["llmdemand", *words, *more])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert not stop.value.code
-        said[len(more)] = " ".join(capsys.readouterr().out.split())
+        code, out, _ = run(*words, *more)
+        assert not code
+        said[len(more)] = " ".join(out.split())
     assert "whole answers" not in said[0]
     # (.01 + .0784) / .0296 and (.01 + .36) / .1
     assert "about 3 times the variance of whole answers if 2 %" in said[4]
@@ -277,6 +395,8 @@ def test_what_is_no_model(tmp_path):
             LocalBackend(whole=whole)
     with pytest.raises(UsageError, match="early=2, whole=1: give a number of tokens"):
         LocalBackend(early=2)
+    with pytest.raises(UsageError, match=r"path='batch'.*'batched'.*exact, invariant, batched"):
+        LocalBackend(path="batch")
     with pytest.raises(UsageError, match=r"give it there, as LocalBackend\(whole=0.5\)"):
         simulate(small("pampers"), LocalBackend(), whole=0.5)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+from llmdemand.core.cell import Cell
 from llmdemand.core.study import Study
-from llmdemand.simulation.backends.known.consumer import Consumer
+from llmdemand.errors import UsageError
+from llmdemand.simulation.backends.known.consumer import Consumer, Levels
+from llmdemand.simulation.backends.known.numbers import NumberConsumer
 
-__all__ = ["beyond_logit", "over_design"]
+__all__ = ["Truths", "beyond_logit", "over_design"]
 
 
 def over_design(study: Study, consumer: Consumer) -> dict[str, Any]:
@@ -105,3 +110,127 @@ def beyond_logit(consumer: Consumer, mismatch_rate: float = 0.0) -> list[str]:
             "the truth is told"
         )
     return said
+
+
+class Truths:
+    """What is true at any prices of a consumer, `SyntheticBackend`, who answers a study."""
+
+    _study: Study
+    consumer: Consumer | NumberConsumer
+    _mismatch: float
+
+    def probability(
+        self, price: float, *, order: Sequence[str] | None = None, persona: str | None = None
+    ) -> float:
+        """The true share of the focal alternative at a price.
+
+        Parameters
+        ----------
+        price : float
+            Of the focal alternative, in the study's unit.
+        order : sequence of str, optional
+            The option order that is shown; without one there is no order effect.
+        persona : str, optional
+            A persona's id; the average persona by default. (That is not the average
+            over personas, which is nearer to one half.)
+
+        Returns
+        -------
+        float
+            The mean of belief and of choice in such a cell.
+        """
+        if isinstance(self.consumer, NumberConsumer):
+            raise UsageError("probability is of a choice; of numbers see truth(prices)")
+        return self.consumer.probability(price, order=order, persona=persona)
+
+    def expected(self, at: Cell | Mapping[str, float]) -> float:
+        """The true mean of a quantity or rating; `at` as in `truth`.
+
+        Raises
+        ------
+        UsageError
+            For a study of choices.
+        """
+        prices, _, persona, _ = self._where(at, None)
+        if not isinstance(self.consumer, NumberConsumer):
+            raise UsageError("expected is of quantities and ratings; of choices see truth(prices)")
+        return self.consumer.mean(prices, persona)
+
+    def truth(
+        self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """The true share of every alternative, by id in menu order.
+
+        Parameters
+        ----------
+        at : Cell or mapping of str to float
+            The design point; or prices, at which the average persona answers and rivals that
+            are not named cost their mean over the design.
+        order : sequence of str, optional
+            The option order that is shown; by default that of the cell, and where
+            the design does not cross orders the truth without an order effect.
+
+        Returns
+        -------
+        dict of str to float
+            Sum 1: the mean of belief and of choice over runs that choose.
+
+        Raises
+        ------
+        UsageError
+            For prices of alternatives that have none, or without the focal one's.
+        """
+        prices, order, persona, levels = self._where(at, order)
+        return self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
+
+    def elasticities(
+        self, at: Cell | Mapping[str, float], order: Sequence[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """The true own and cross elasticities, ``d log s_j / d log p_k``, by j, then k.
+
+        Parameters
+        ----------
+        at, order
+            As in `truth`. Of what jumps at round prices there is no derivative.
+
+        Examples
+        --------
+        >>> from llmdemand.core.study import load_study
+        >>> from llmdemand.simulation.backends.synthetic import SyntheticBackend
+        >>> truth = SyntheticBackend(load_study("pampers"))
+        >>> found = truth.elasticities({"pampers": 35, "huggies": 30})
+        >>> {a: round(e, 2) for a, e in found["pampers"].items()}
+        {'pampers': -9.86, 'huggies': 6.76}
+        """
+        prices, order, persona, levels = self._where(at, order)
+        if isinstance(self.consumer, NumberConsumer):
+            raise UsageError("elasticities are of shares; of numbers see backend.expected(prices)")
+        shares = self.consumer.shares(prices, order=order, persona=persona, attributes=levels)
+        responses = self.consumer.responses(prices, shares, persona)
+        return {j: {k: prices[k] * r for k, r in row.items()} for j, row in responses.items()}
+
+    @cached_property
+    def known_truth(self) -> dict[str, Any]:
+        """What is true over the whole design, as panels keep it: see `known.truth.over_design`.
+
+        Besides, ``beyond_logit`` says what this consumer has that a plain logit has not.
+        """
+        if isinstance(self.consumer, NumberConsumer):
+            return self.consumer.over_design(self._study)
+        words = beyond_logit(self.consumer, self._mismatch)
+        return {**over_design(self._study, self.consumer), "beyond_logit": words}
+
+    def _where(
+        self, at: Cell | Mapping[str, float], order: Sequence[str] | None
+    ) -> tuple[Mapping[str, float], Sequence[str] | None, str | None, Levels | None]:
+        """Prices, option order, persona and attributes of a design point."""
+        if isinstance(at, Cell):
+            shown = at.order if order is None else order
+            return at.prices, shown, at.persona.get("id"), at.attributes
+        known, focal = self._study.prices, self._study.focal
+        if focal not in at or not set(at) <= set(known):
+            raise UsageError(
+                f"prices of {', '.join(at) or 'nothing'}: give that of {focal}, and of "
+                f"{', '.join(self.consumer.usual) or 'no other'} where they are not the mean"
+            )
+        return {**self.consumer.usual, **at}, order, None, None

@@ -1,0 +1,1 @@
+"""What a response says at its pivot, and what without one."""

@@ -1,0 +1,1 @@
+"""Rows that do not compress and do not fit into memory: sums over shards, a pass for each step."""
