@@ -326,12 +326,16 @@ def synthetic_panel():
 @pytest.fixture(scope="session")
 def dask_client():
     """Of a cluster of two processes of this machine; tests may kill them, others come."""
+    import dask
     from distributed import Client, LocalCluster
 
+    # On a machine that is busy processes take long to start, and to answer.
+    waits = {"distributed.comm.timeouts": {"connect": "300s", "tcp": "300s"}}
     two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
+        dask.config.set({**waits, "distributed.scheduler.worker-ttl": None}),
         LocalCluster(**two, dashboard_address=None, host="127.0.0.1") as cluster,
-        Client(cluster) as client,
+        Client(cluster, timeout="300s") as client,
     ):
         yield client
 
