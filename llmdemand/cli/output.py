@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.core.study import Study
 
 # Set once, by the options before the command.
@@ -92,21 +93,41 @@ def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     return frame.astype(object).to_dict("records")
 
 
-def panel_facts(panel: Panel, /, **files: Path) -> dict[str, Any]:
+def panel_facts(panel: AnyPanel, /, **files: Path) -> dict[str, Any]:
     """What ``--json`` says of a panel that was written: its runs by status, and the files."""
     return {
         "study": panel.study.name,
         "measure": panel.study.measure,
         "runs": len(panel),
-        "usable": len(panel.usable),
+        "usable": panel.usable_runs,
         "statuses": {str(status): int(n) for status, n in panel.statuses.items()},
         "files": {name: str(path) for name, path in files.items()},
     }
 
 
-def statuses(panel: Panel) -> str:
+def statuses(panel: AnyPanel) -> str:
     """Numbers of runs by status, those that occur."""
     return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
+
+
+def one_panel(path: Path) -> Panel:
+    """The panel in a file, for commands that write a panel of every run that they read.
+
+    Raises
+    ------
+    UsageError
+        For a folder of shards.
+    """
+    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel
+
+    found = read_panel(path)
+    if isinstance(found, Panel):
+        return found
+    raise UsageError(
+        f"{path} is a folder of {len(found.parts)} files, and this command works on one: give one "
+        f"of them, or a sample, ld.read_panel({str(path)!r}).sample.write('some.parquet')"
+    )
 
 
 def refuse_overwriting(path: Path, *others: Path) -> None:
