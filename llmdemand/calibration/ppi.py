@@ -16,7 +16,7 @@ from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.prompts import best_prompt, check_prompts
 from llmdemand.calibration.proxies.gathered import gathered
 from llmdemand.calibration.proxies.joint import check_proxies, jointly
-from llmdemand.calibration.samples.entries import Model
+from llmdemand.calibration.samples.entries import Model, in_memory
 from llmdemand.calibration.samples.raking import Margins
 from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.samples.surveyed import Survey
@@ -208,7 +208,8 @@ def calibrate(
     corrected = False
     if isinstance(beliefs, Mapping):
         proxies, corrected = [*map(str, beliefs)] if proxies is None else proxies, True
-        beliefs = gathered(beliefs, humans, formula, notes, belief=belief, **common)
+        each = {k: in_memory(humans, one, cluster) for k, one in beliefs.items()}
+        beliefs = gathered(each, humans, formula, notes, belief=belief, **common)
         common["reading"] = None
     columns = (
         check_proxies(proxies, prompts, lam)

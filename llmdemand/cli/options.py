@@ -105,7 +105,7 @@ Overhead = Annotated[
 Runs = Annotated[int | None, typer.Option("--runs", help="Runs per cell; the study's by default.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the whole panel.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
-PanelPath = Annotated[Path, typer.Argument(help="A panel.parquet file.")]
+PanelPath = Annotated[Path, typer.Argument(help="A panel.parquet file, or a folder of them.")]
 StudyName = Annotated[str, typer.Argument(help="A bundled study or a TOML file.")]
 Respondents = Annotated[
     Path | None,

@@ -109,6 +109,26 @@ def statuses(panel: AnyPanel) -> str:
     return ", ".join(f"{status} {n}" for status, n in panel.statuses.items() if n)
 
 
+def one_panel(path: Path) -> Panel:
+    """The panel in a file, for commands that write a panel of every run that they read.
+
+    Raises
+    ------
+    UsageError
+        For a folder of shards.
+    """
+    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel
+
+    found = read_panel(path)
+    if isinstance(found, Panel):
+        return found
+    raise UsageError(
+        f"{path} is a folder of {len(found.parts)} files, and this command works on one: give one "
+        f"of them, or a sample, ld.read_panel({str(path)!r}).sample.write('some.parquet')"
+    )
+
+
 def refuse_overwriting(path: Path, *others: Path) -> None:
     """A panel is one parquet file, and overwrites nothing but a panel."""
     if path.is_dir() or not path.name:

@@ -36,7 +36,7 @@ from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.belief.audit import Audit
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
 
 
 @app.command()
@@ -160,11 +160,11 @@ def audit(
     from llmdemand.belief.audit import audit as run
     from llmdemand.belief.audit import snapshots
     from llmdemand.belief.branching.compared import compare_branching
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel, sampled
     from llmdemand.reporting.measures.quality import by_snapshot
     from llmdemand.reporting.measures.selection import selection
 
-    read = Panel.read(panel)
+    read = read_panel(panel)
     if read.study.measure in ("stated", "similarity"):
         audit_measure(read, choices, as_json)
         return
@@ -177,8 +177,12 @@ def audit(
     drift = by_snapshot(read).reset_index() if len(snapshots(read)) > 1 else None
     left_out = selection(read)
     # One run per cell has no variance to compare.
-    several = read.frame["cell"].duplicated().any() and read.frame["final_choice"].notna().any()
-    branches = compare_branching(read) if read.study.sampling.branch and several else None
+    branches = None
+    if read.study.sampling.branch:
+        rows = sampled(read)
+        several = rows.frame["cell"].duplicated().any()
+        if several and rows.frame["final_choice"].notna().any():
+            branches = compare_branching(rows)
     if as_json:
         print_json(
             {
@@ -244,7 +248,7 @@ def _final(found: Audit) -> dict[str, Any] | None:
     }
 
 
-def _no_pivot(panel: Panel) -> str:
+def _no_pivot(panel: AnyPanel) -> str:
     """What an audit says of a panel in which no answer has a pivot."""
     from llmdemand.core.panel import STATUSES
 
@@ -253,7 +257,7 @@ def _no_pivot(panel: Panel) -> str:
         "probability is known, so there is no belief to audit",
         *(f"  {s} {n}: {STATUSES[str(s)]}" for s, n in panel.statuses.items() if n),
     ]
-    if (panel.frame["status"] == "no_logprobs").all():
+    if panel.statuses["no_logprobs"] == len(panel):
         hint = (
             "ask a model or server that returns log-probabilities: `llmdemand probe` finds out; "
             "demand can still be fitted to choices: `llmdemand fit PANEL --outcome choice`"

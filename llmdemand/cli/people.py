@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from llmdemand.calibration.calibrated import CalibratedDemand
     from llmdemand.calibration.sample_plan import SamplePlan
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.reporting.people import People
 
 Humans = Annotated[
@@ -230,13 +230,13 @@ def calibrate(
         say(f"\nFiles in {folder}/: report.html (the page to open), tables/, figures/")
 
 
-def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | Panel:
+def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | AnyPanel:
     """A panel where the file is one, else a table."""
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel
     from llmdemand.core.tables.files import is_panel, read_table
 
     if is_panel(path):
-        return Panel.read(path)
+        return read_panel(path)
     return read_table(path, text=[cluster], what="beliefs")
 
 
@@ -296,7 +296,7 @@ def _calibrated(
 
 
 def _compared(
-    found: CalibratedDemand, beliefs: pd.DataFrame | Panel, asked: bool, **options: Any
+    found: CalibratedDemand, beliefs: pd.DataFrame | AnyPanel, asked: bool, **options: Any
 ) -> People:
     """With the heuristic comparison of the same humans."""
     from llmdemand.calibration.discrepancy import discrepancy
@@ -319,12 +319,12 @@ def _compared(
     return People(found, compared)
 
 
-def _save(people: People, beliefs: pd.DataFrame | Panel, folder: Path, seed: int) -> None:
+def _save(people: People, beliefs: pd.DataFrame | AnyPanel, folder: Path, seed: int) -> None:
     """The page, tables and figures; of a panel with everything that is said of it."""
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.reporting.page.people import save_people, write_people
 
-    if isinstance(beliefs, Panel):
+    if isinstance(beliefs, AnyPanel):
         report = compared(beliefs, seed).with_people(people.calibration, people.discrepancy)
         report.save(folder)
         report.to_html(folder / "report.html", command=command_line())

@@ -113,12 +113,12 @@ def plan(
         raise UsageError(f"{odd[0]} is for a plan of respondents: give --humans or --rho too")
     if panel is None:
         raise UsageError("give a pilot panel, or --rho for a plan of respondents")
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel
     from llmdemand.reporting.measures.plan import plan as solve
 
     listed = price_list(prices)
     found = solve(
-        Panel.read(panel),
+        read_panel(panel),
         tolerance,
         target,
         at,

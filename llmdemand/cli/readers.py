@@ -30,6 +30,7 @@ from llmdemand.cli.options import (
 )
 from llmdemand.cli.output import (
     err,
+    one_panel,
     out,
     panel_facts,
     print_json,
@@ -89,10 +90,9 @@ def judge(
     Example: [b]llmdemand judge panel.parquet --mode completion --out judged.parquet[/b]
     """
     from llmdemand.belief.audit import judge_position
-    from llmdemand.core.panel import Panel
     from llmdemand.simulation.judge import Judge, judged, texts_of
 
-    read = Panel.read(panel)
+    read = one_panel(panel)
     refuse_overwriting(path)
     kept = store or path.with_suffix(".responses.sqlite")
     refuse_overwriting(path, kept)
@@ -146,12 +146,11 @@ def export_(
     Example: [b]llmdemand label export panel.parquet --sample 60 --seed 1 --out sheet.csv[/b]
     """
     from llmdemand.belief.final.labels import UNREAD, sheet
-    from llmdemand.core.panel import Panel
     from llmdemand.core.sheets import write_csv
 
     if path.exists():
         raise UsageError(f"{path} exists already: give another path; labels are not overwritten")
-    found = sheet(Panel.read(panel), sample, seed)
+    found = sheet(one_panel(panel), sample, seed)
     write_csv(found, path, mark=True)
     if as_json:
         print_json({"answers": len(found), "files": {"sheet": str(path)}})
@@ -176,7 +175,6 @@ def import_(
     import pandas as pd
 
     from llmdemand.belief.final.labels import agreement, labelled
-    from llmdemand.core.panel import Panel
 
     refuse_overwriting(path, file)
     if not file.is_file():
@@ -187,7 +185,7 @@ def import_(
         raise UsageError(
             f"{file} cannot be read ({error}): save it as CSV with commas, in UTF-8"
         ) from None
-    found = labelled(Panel.read(panel), filled)
+    found = labelled(one_panel(panel), filled)
     found.write(path)
     table = agreement(found)
     if as_json:

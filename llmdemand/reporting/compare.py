@@ -13,7 +13,7 @@ from llmdemand.core.line import OneLine
 from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.models.demand import fit_demand
-from llmdemand.modeling.outcomes.frames import Reading, default_reading
+from llmdemand.modeling.outcomes.frames import Reading, apart, default_reading
 from llmdemand.reporting.findings import Findings
 from llmdemand.reporting.measures.precision import precision
 from llmdemand.reporting.measures.quality import quality
@@ -224,9 +224,10 @@ def compare(
     of = default_reading(panel) if reading is None else reading
     choose(of, Reading, "reading")
     parts, bar = Parts(panel), _steps(progress)
-    rows = sampled(panel)
-    belief = parts.make(BELIEF, lambda: fit_demand(rows, "belief", reading=of))
-    choice = parts.make(CHOICE, lambda: fit_demand(rows, "choice", reading=of))
+    # What corrects belief may be learnt from all runs at once, which are then those of a sample.
+    rows, fitted = sampled(panel), apart(panel, of)
+    belief = parts.make(BELIEF, lambda: fit_demand(fitted, "belief", reading=of))
+    choice = parts.make(CHOICE, lambda: fit_demand(fitted, "choice", reading=of))
     drawn = parts.make(
         "precision",
         lambda: precision(
@@ -282,7 +283,7 @@ def compare(
         needed,
         predicted,
         spread,
-        (*parts.problems(), *filter(None, told), *_drawn(rows)),
+        (*parts.problems(), *filter(None, told), *_drawn(rows, whole=fitted is panel)),
         cost,
         given | ({} if cost is None else {"cost": cost}),
         reading=of,
@@ -290,11 +291,12 @@ def compare(
     )
 
 
-def _drawn(rows: AnyPanel) -> tuple[str, ...]:
+def _drawn(rows: AnyPanel, *, whole: bool) -> tuple[str, ...]:
     """What of a panel in shards rests on a sample, as a sentence."""
+    some, every = ("Precision", "estimates, ") if whole else ("Estimates, precision", "")
     return tuple(
-        f"Estimates, precision, runs needed, prediction and the answers shown are {note}; "
-        "statuses, the checks of belief and the variances are of all runs."
+        f"{some}, runs needed, prediction, the means in figures and the answers shown are {note}; "
+        f"{every}statuses, the checks of belief and the variances are of all runs."
         for note in drawn_note(rows)
     )
 

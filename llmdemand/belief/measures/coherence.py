@@ -13,7 +13,7 @@ from llmdemand.belief.measures.stated import read_stated
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
 from llmdemand.core.questionnaire.measure import CALLED
-from llmdemand.core.shards.shards import AnyPanel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ class Coherence(OneLine):
         return abs(self.difference) > _RISE * self.se > 0
 
 
-def check_coherence(panel: Panel, choices: Panel | None = None) -> Coherence:
+def check_coherence(panel: AnyPanel, choices: AnyPanel | None = None) -> Coherence:
     """Check sums, bounds, monotony in the price, round numbers and agreement with own choices.
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Of stated probabilities or of similarity.
     choices : Panel, optional
         The same study asked of the same model for choices (measure ``choice`` or ``logprob``).
@@ -160,6 +160,7 @@ def check_coherence(panel: Panel, choices: Panel | None = None) -> Coherence:
             "the panel has choices alone and no probabilities: ask the study with "
             'measure = "stated", or compare its texts by by_similarity'
         )
+    panel, choices = sampled(panel), None if choices is None else sampled(choices)
     frame, ok, focal = panel.frame, panel.usable, panel.study.focal
     column, price = f"belief_{focal}", f"price_{focal}"
     prices = ok.groupby(price)[column].agg(runs="size", mean="mean", sd="std").reset_index()
@@ -186,7 +187,7 @@ def check_coherence(panel: Panel, choices: Panel | None = None) -> Coherence:
         worst,
         own,
         **({} if own is None else _agreement(own)),
-        note=note,
+        note="; ".join((*drawn_note(panel), *([note] if note else []))),
     )
 
 

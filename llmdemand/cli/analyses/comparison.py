@@ -45,9 +45,9 @@ def compare(
 
     Example: [b]llmdemand compare panel.parquet --out results[/b]
     """
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel
 
-    read = Panel.read(panel)
+    read = read_panel(panel)
     if folder is not None:
         refuse_other_study(result_folder(folder) / "panel.parquet", read.study)
     responses = kept_responses(read, panel, store) if folder or store else None

@@ -45,17 +45,17 @@ def conjoint(
 
     Example: [b]llmdemand conjoint coffee.parquet --out results[/b]
     """
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import read_panel, sampled
     from llmdemand.modeling.models.conjoint import conjoint as run
     from llmdemand.reporting.page.experiment import save_experiment, write_experiment
 
     target = None if folder is None else result_folder(folder)
-    read = Panel.read(panel)
+    read = read_panel(panel)
     options: dict[str, Any] = {"vcov": vcov, "ssc": ssc, "separation": separation, "ci": ci}
     with warnings_as_lines():
         found = run(read, outcome, linear=linear or (), reading=reading, **options)  # type: ignore[arg-type]  # checked there, with a message
     if target is not None:
-        write_experiment(found, read, target / "conjoint.html", command=command_line())
+        write_experiment(found, sampled(read), target / "conjoint.html", command=command_line())
         save_experiment(found, target)
     if as_json:
         print_json(

@@ -9,16 +9,16 @@ from llmdemand.cli.output import print_json, records, say
 
 if TYPE_CHECKING:
     from llmdemand.belief.measures.coherence import Coherence
-    from llmdemand.core.panel import Panel
+    from llmdemand.core.shards.shards import AnyPanel
 
 
-def audit_measure(panel: Panel, choices: Path | None, as_json: bool) -> None:
+def audit_measure(panel: AnyPanel, choices: Path | None, as_json: bool) -> None:
     """The audit of a panel whose probabilities are not those of tokens."""
     from llmdemand.belief.measures.coherence import check_coherence
-    from llmdemand.core.panel import Panel
     from llmdemand.core.questionnaire.measure import MEASURES
+    from llmdemand.core.shards.shards import read_panel
 
-    found = check_coherence(panel, None if choices is None else Panel.read(choices))
+    found = check_coherence(panel, None if choices is None else read_panel(choices))
     if as_json:
         print_json(coherence_facts(found))
         return

@@ -10,7 +10,14 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.measures.audit import coherence_facts
 from llmdemand.cli.options import AsJson, BaseUrl, KeyEnv, PanelPath, Timeout
-from llmdemand.cli.output import panel_facts, print_json, refuse_overwriting, say, statuses
+from llmdemand.cli.output import (
+    one_panel,
+    panel_facts,
+    print_json,
+    refuse_overwriting,
+    say,
+    statuses,
+)
 
 
 @app.command()
@@ -53,10 +60,9 @@ def similarity(
     from llmdemand.belief.measures.anchors import Anchors, read_anchors
     from llmdemand.belief.measures.coherence import check_coherence
     from llmdemand.belief.measures.similarity import by_similarity, texts_of
-    from llmdemand.core.panel import Panel
     from llmdemand.simulation.embeddings import embedder_named
 
-    read = Panel.read(panel)
+    read = one_panel(panel)
     refuse_overwriting(path, panel)
     menu = read.study.menu
     statements = Anchors.of(menu) if anchors is None else read_anchors(anchors, menu)

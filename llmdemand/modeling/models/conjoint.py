@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.estimation.options import Separation, Vcov
 from llmdemand.modeling.inference.hypotheses import wald_test
@@ -30,7 +31,7 @@ _APART = 0.05  # p value above which an attribute's importance may be noise
 
 
 def conjoint(
-    panel: Panel,
+    panel: AnyPanel,
     outcome: Outcome = "belief",
     *,
     linear: Sequence[str] = (),
@@ -48,7 +49,7 @@ def conjoint(
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Runs of a study with attributes.
     outcome : str
         ``belief`` or ``choice``.
@@ -95,6 +96,7 @@ def conjoint(
     ['alternative', 'pads', 'price']
     """
     study = panel.study
+    panel = sampled(panel)
     _check(panel, linear)
     fitted, held = panel, None
     if "holdout" in panel.frame.columns and panel.frame["holdout"].any():
@@ -134,7 +136,7 @@ def conjoint(
         None if held is None else _holdouts(fit, fitted, held),
         _truth(panel, fit, levels),
         study.unit,
-        tuple(notes),
+        (*drawn_note(panel), *notes),
     )
 
 

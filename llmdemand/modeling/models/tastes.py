@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.core.panel import Panel
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.outcomes.corrected import Coefficient
 from llmdemand.modeling.outcomes.frames import Outcomes, Reading, default_reading, outcomes
@@ -24,7 +25,7 @@ _SEED = 1
 
 
 def tastes(
-    panel: Panel,
+    panel: AnyPanel,
     formula: str = "price",
     *,
     outcome: Outcome = "belief",
@@ -40,7 +41,7 @@ def tastes(
 
     Parameters
     ----------
-    panel : Panel
+    panel : Panel or PanelShards
         Runs of a study with respondents (personas), each asked at several prices.
     formula : str
         Right-hand side, as of `llmdemand.fit_demand`: every coefficient may differ between
@@ -102,6 +103,7 @@ def tastes(
     >>> found.table.index.tolist(), len(found.individuals) == len(panel.study.personas)
     (['const', 'price'], True)
     """
+    panel = sampled(panel, "people")
     panel.study.unweighted("tastes")
     choose(outcome, Outcome, "outcome")
     choose(model, Model, "model")
@@ -144,7 +146,7 @@ def tastes(
 def _entering(panel: Panel, entered: int, said: Outcomes, outcome: str) -> tuple[str, ...]:
     """What is said of the answers, and how many of them there are."""
     notes = said.notes if outcome == "belief" else said.stopping
-    notes = (*notes, said.labels) if said.labels else notes
+    notes = (*drawn_note(panel), *notes, *([said.labels] if said.labels else []))
     left = len(panel) - entered
     if not left:
         return notes

@@ -144,18 +144,20 @@ def _ends(panel: Panel) -> Sums:
     """How many answers were stopped, and read to their end."""
     counts = panel.frame["final_status"].value_counts()
     stopped, read = (int(counts.get(k, 0)) for k in ("stopped", "read"))
-    return Sums(stopped=stopped, read=read, whole=int(WHOLE in panel.frame.columns))
+    whole, labelled = (int(c in panel.frame.columns) for c in (WHOLE, "label_probability"))
+    return Sums(stopped=stopped, read=read, whole=whole, labelled=labelled)
 
 
 def apart(panel: AnyPanel, reading: Reading) -> AnyPanel:
     """What can be read a part at a time: the panel, or a sample of shards where it cannot.
 
-    Where answers were stopped at their pivot, what corrects belief is learnt from all runs
-    together.
+    Where answers were stopped at their pivot or people have labelled some, what corrects belief
+    is learnt from all runs together.
     """
-    if isinstance(panel, PanelShards) and reading == "final" and totalled(_ends, panel)["stopped"]:
-        return sampled(panel)
-    return panel
+    if not isinstance(panel, PanelShards) or reading != "final":
+        return panel
+    ends = totalled(_ends, panel)
+    return sampled(panel) if ends["stopped"] or ends["labelled"] else panel
 
 
 def readings(panel: Panel) -> Readings:
