@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from llmdemand.core.panel import Panel
     from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.core.study import Study
 

@@ -50,14 +50,14 @@ def gathered(
     if len(beliefs) < 2:
         raise UsageError("beliefs by model: give at least two")
     _, parts = split(formula)
-    some = next(iter(beliefs.values()))
+    read = {name: in_memory(humans, one, cluster) for name, one in beliefs.items()}
+    some = next(iter(read.values()))
     known, _ = columns_of(humans, some.frame if isinstance(some, Panel) else some)
     named = list(dict.fromkeys(v for p in parts for v in variables(p, known)))
     keys = [cluster, *([case] if case else []), *([alternative] if model == "clogit" else [])]
     keys = list(dict.fromkeys([*keys, *named]))
     columns, first = [], None
-    for name, given in beliefs.items():
-        one = in_memory(humans, given, cluster)
+    for name, one in read.items():
         if isinstance(one, Panel) and model == "clogit":
             raise UsageError(
                 "several panels of choices among alternatives: make one table of them, with a "
