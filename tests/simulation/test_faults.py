@@ -110,7 +110,9 @@ def test_a_server_that_says_how_long_to_wait_is_left_alone_for_so_long(
     assert len(fake_server.requests) == 17
 
 
-@pytest.mark.parametrize("value", ["soon", "", "-5", a_date(-100)])
+@pytest.mark.parametrize(
+    "value", ["soon", "", "-5", a_date(-100)], ids=["word", "none", "less", "past"]
+)
 def test_a_wait_that_makes_no_sense_is_none(backend, fake_server, good, value):
     fake_server.answer = first_then(good, (429, SLOW_DOWN, {"Retry-After": value}))
     as_if_nothing_had_happened(ask(backend))
