@@ -31,7 +31,7 @@ _DOUBT = 1e-3  # p-value below which belief is said to be another one
 _DRAWS, _WORK, _LEAST, _BLOCK = 19_999, 60_000_000, 999, 2_000_000
 # Of more beliefs the law is drawn by their number and mean in so many classes of log-odds, of
 # which those beyond the edge are one: a class varies as its beliefs do, to a part in a thousand.
-_MANY, _CLASSES, _EDGE = 200_000, 240, 30.0
+_MANY, _CLASSES, _EDGE = 20_000, 240, 30.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -291,13 +291,15 @@ def _by_cell(chi2: float, random: int, noise: Floats, panel: AnyPanel, name: str
     code = found.index.get_level_values("cell").to_numpy()
     n, total = (found[k].to_numpy(float) for k in ("n", "total"))
     start = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
-    draws = int(np.clip(_WORK // len(n), _LEAST, _DRAWS))
+    several = n > 1
+    cost = len(n) + 10 * int(several.sum())  # of a binomial number, that of ten uniform ones
+    draws = int(np.clip(_WORK // cost, _LEAST, _DRAWS))
     rng, larger, done, size = np.random.default_rng(1), 0, 0, max(1, _BLOCK // len(n))
-    mean, single = total / n, bool((n == 1).all())
+    mean, counts = total / n, n[several].astype(int)
     while done < draws:
         some = min(size, draws - done)
-        shape = (some, len(n))
-        drawn = rng.random(shape) < mean if single else rng.binomial(n.astype(int), mean, shape)
+        drawn = (rng.random((some, len(n))) < mean).astype(float)
+        drawn[:, several] = rng.binomial(counts, mean[several], (some, len(counts)))
         gap = np.add.reduceat(drawn - total, start, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             squares = np.where(noise > 0, gap**2 / noise, 0.0).sum(axis=1)
