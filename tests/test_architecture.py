@@ -113,7 +113,7 @@ FLOORS = {
     "cli": [
         "options output",
         "app reports",
-        "measures own parts shards",
+        "measures own shards",
         "batches first lab panels people readers runs stores studies",
         "analyses plans",
     ],

@@ -31,7 +31,7 @@ from llmdemand.cli.output import (
     say,
     statuses,
 )
-from llmdemand.cli.parts.extracting import extract_parts, is_folder
+from llmdemand.cli.shards.extracting import extract_parts, is_folder
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:

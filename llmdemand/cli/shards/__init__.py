@@ -1,1 +1,1 @@
-"""Commands on studies that several machines ask."""
+"""Commands on studies that several machines ask, and on panels in many files."""

@@ -1,1 +1,0 @@
-"""Panels that are folders of parts: the commands that write them."""
