@@ -29,8 +29,8 @@ ROOT = HERE.parents[1]
 #: Pages of docs/ with a place of their own; all others are ways to do something.
 THEORY = ["belief", "branching", "demand-models", "tastes"]
 EVIDENCE = ["replicating-the-paper", "comparison"]
-FIRST = ["backends", "paid-study", "vllm", "respondents", "choice-experiments"]
-FIRST += ["own-data", "simulator", "calibration"]
+FIRST = ["backends", "paid-study", "vllm", "shards", "dask", "ten-million"]
+FIRST += ["respondents", "choice-experiments", "own-data", "simulator", "calibration"]
 
 #: A picture of data/figures in a page: what it shows, and its file.
 FIGURE = r"!\[([^\]]+)\]\((?:[./]*data/)?figures/([^)]+)\)"
