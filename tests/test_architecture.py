@@ -83,7 +83,7 @@ FLOORS = {
         "checks",
         "estimates",
         "figures fits",
-        "proxies",
+        "fidelity proxies",
         "prompts",
         "calibrated debias discrepancy",
         "choosing fitted tuned",
