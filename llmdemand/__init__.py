@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from llmdemand.calibration.choosing.sequence import looks
     from llmdemand.calibration.debias import debias
     from llmdemand.calibration.discrepancy import discrepancy
+    from llmdemand.calibration.fidelity.multiverse import multiverse
     from llmdemand.calibration.fitted.debiased import debias_fit
     from llmdemand.calibration.paired import paired_panel
     from llmdemand.calibration.power import effective_n
@@ -180,6 +181,7 @@ _HOMES = {
     "market_page": "reporting.page.market",
     "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
+    "multiverse": "calibration.fidelity.multiverse",
     "new_study": "core.starter",
     "merge_panels": "core.shards.merged",
     "nlogit": "modeling.models.nested",
@@ -290,6 +292,7 @@ __all__ = [
     "merge_panels",
     "mixlogit",
     "mnlogit",
+    "multiverse",
     "new_study",
     "nlogit",
     "number_precision",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from llmdemand.modeling.arrays import Array
 
-__all__ = ["counts", "individuals", "spread", "subgroups"]
+__all__ = ["counts", "individuals", "specifications", "spread", "subgroups"]
 
 
 def _whiskers(ax: Axes, names: list[str], value: Array, lower: Array, upper: Array) -> None:
@@ -74,3 +74,28 @@ def individuals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     _whiskers(ax, names, *(shown[c].to_numpy(np.float64) for c in columns))
     ax.axvline(0, color=COLOUR["humans only"], lw=1.2, ls=":", label="knows nobody")
     return named(ax, "Person by person (heuristic)", "LLM's belief against that answer", "")
+
+
+def specifications(
+    table: pd.DataFrame,
+    humans: tuple[float, float] | None,
+    term: str,
+    alpha: float,
+    ax: Axes | None = None,
+) -> Axes:
+    """Estimates of all specifications in order, with intervals, and the humans' band."""
+    from scipy import stats
+
+    ax = new_axes(ax)
+    at = np.arange(1, len(table) + 1)
+    columns = ("estimate", "lower", "upper")
+    value, lower, upper = (table[c].to_numpy(np.float64) for c in columns)
+    ends = np.array([value - lower, upper - value])
+    ax.errorbar(at, value, ends, fmt="o", ms=4, color=COLOUR["LLM only"], label="LLM")
+    if humans is not None:
+        half = float(stats.norm.ppf(1 - alpha / 2)) * humans[1]
+        band = (humans[0] - half, humans[0] + half)
+        ax.axhspan(*band, color=COLOUR["humans only"], alpha=0.15, lw=0, label="humans")
+    ax.axhline(0, color="k", lw=0.8)
+    title = "Every specification (heuristic)"
+    return named(ax, title, "specification, by estimate", f"coefficient of {term}")

@@ -42,11 +42,6 @@ class Sides:
     seed: int
 
     @property
-    def people(self) -> tuple[int, int]:
-        """Respondents with an answer at a common price, on each side."""
-        return tuple(int(np.sum(a.any(axis=1))) for a in self.asked)  # type: ignore[return-value]
-
-    @property
     def humans_mix(self) -> Array:
         """Share of the humans' answers at each price."""
         return np.asarray(self.asked[0].sum(axis=0) / self.asked[0].sum())
@@ -97,8 +92,8 @@ def sides(
     --------
     >>> rows = (np.array([1.0, 2.0]), np.array([1.0, 3.0]))
     >>> found = sides(rows, rows, (np.array([0, 0]), np.array([0, 1])), 2, 9, 1)
-    >>> found.levels, found.people
-    (array([1.]), (1, 1))
+    >>> found.levels, found.asked[1].ravel()
+    (array([1.]), array([1., 0.]))
     """
     levels = np.intersect1d(*price)
     asked, mean = [], []
