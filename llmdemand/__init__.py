@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response, Token
     from llmdemand.belief.tree import tree
     from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.carried.transport import transport
     from llmdemand.calibration.choosing.chosen import choose_sample
     from llmdemand.calibration.choosing.sequence import looks
     from llmdemand.calibration.debias import debias
@@ -207,6 +208,7 @@ _HOMES = {
     "stored_answers": "simulation.backends.recorded",
     "studies": "core.study",
     "tastes": "modeling.models.tastes",
+    "transport": "calibration.carried.transport",
     "tree": "belief.tree",
     "variance": "reporting.measures.variance",
     "write_batch": "simulation.batch",
@@ -318,6 +320,7 @@ __all__ = [
     "stored_answers",
     "studies",
     "tastes",
+    "transport",
     "tree",
     "variance",
     "write_batch",

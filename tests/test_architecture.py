@@ -84,7 +84,7 @@ FLOORS = {
         "estimates",
         "figures fits",
         "fidelity proxies",
-        "prompts",
+        "carried prompts",
         "calibrated debias discrepancy",
         "choosing fitted tuned",
         "ppi sample_plan",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from llmdemand.modeling.arrays import Array
 
-__all__ = ["counts", "individuals", "specifications", "spread", "subgroups"]
+__all__ = ["counts", "individuals", "specifications", "spread", "subgroups", "transported"]
 
 
 def _whiskers(ax: Axes, names: list[str], value: Array, lower: Array, upper: Array) -> None:
@@ -99,3 +99,25 @@ def specifications(
     ax.axhline(0, color="k", lw=0.8)
     title = "Every specification (heuristic)"
     return named(ax, title, "specification, by estimate", f"coefficient of {term}")
+
+
+def transported(table: pd.DataFrame, by: str, delta: float, ax: Axes | None = None) -> Axes:
+    """Shares with intervals; where no human was asked, what they are within the bound."""
+    ax = new_axes(ax)
+    labels = [str(v) if isinstance(v, str) else f"{v:g}" for v in table.index]
+    number = table.index.dtype.kind in "iuf"
+    x = table.index.to_numpy(np.float64) if number else np.arange(len(table))
+    value, own = table["share"].to_numpy(np.float64), table["answers"].to_numpy() > 0
+    for mask, colour, label in (
+        (own, COLOUR["humans only"], "humans"),
+        (~own, COLOUR["calibrated"], "transported, by assumption"),
+    ):
+        ends = np.abs(table[["lower", "upper"]].to_numpy(np.float64).T - value)[:, mask]
+        ax.errorbar(x[mask], value[mask], ends, fmt="o", capsize=3, color=colour, label=label)
+    low, high = (table[f"bound_{e}"].to_numpy(np.float64)[~own] for e in ("lower", "upper"))
+    said = f"error off by ±{delta:.2g} log-odds"
+    ax.vlines(x[~own], low, high, color=COLOUR["calibrated"], lw=9, alpha=0.2, label=said)
+    ax.plot(x, table["llm"], "s", ms=5, mfc="w", color=COLOUR["LLM only"], label="LLM")
+    ax.set_xticks(x, labels)
+    ax.set_ylim(0, 1)
+    return named(ax, f"Where no human was asked, by {by}", by, "share", 1)

@@ -85,8 +85,10 @@ def sides(
     size: int,
     reps: int,
     seed: int,
+    *,
+    every: bool = False,
 ) -> Sides:
-    """Rows of both sides as `Sides`, at the prices that both were asked.
+    """Rows of both sides as `Sides`, at the prices that both were asked, or at all of the LLM's.
 
     Examples
     --------
@@ -95,7 +97,7 @@ def sides(
     >>> found.levels, found.asked[1].ravel()
     (array([1.]), array([1., 0.]))
     """
-    levels = np.intersect1d(*price)
+    levels = np.unique(price[1]) if every else np.intersect1d(*price)
     asked, mean = [], []
     for p, y, w in zip(price, values, who, strict=True):
         kept = np.isin(p, levels)
