@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from llmdemand.belief.tokens import Response, Token
     from llmdemand.belief.tree import tree
     from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.carried.transport import transport
     from llmdemand.calibration.choosing.chosen import choose_sample
     from llmdemand.calibration.choosing.sequence import looks
     from llmdemand.calibration.debias import debias
     from llmdemand.calibration.discrepancy import discrepancy
+    from llmdemand.calibration.fidelity.multiverse import multiverse
     from llmdemand.calibration.fitted.debiased import debias_fit
     from llmdemand.calibration.paired import paired_panel
     from llmdemand.calibration.power import effective_n
@@ -181,6 +183,7 @@ _HOMES = {
     "market_page": "reporting.page.market",
     "mixlogit": "modeling.models.mixed",
     "mnlogit": "modeling.models.multinomial",
+    "multiverse": "calibration.fidelity.multiverse",
     "new_study": "core.starter",
     "merge_panels": "core.shards.merged",
     "nlogit": "modeling.models.nested",
@@ -206,6 +209,7 @@ _HOMES = {
     "stored_answers": "simulation.backends.recorded",
     "studies": "core.study",
     "tastes": "modeling.models.tastes",
+    "transport": "calibration.carried.transport",
     "tree": "belief.tree",
     "variance": "reporting.measures.variance",
     "write_batch": "simulation.batch",
@@ -291,6 +295,7 @@ __all__ = [
     "merge_panels",
     "mixlogit",
     "mnlogit",
+    "multiverse",
     "new_study",
     "nlogit",
     "number_precision",
@@ -316,6 +321,7 @@ __all__ = [
     "stored_answers",
     "studies",
     "tastes",
+    "transport",
     "tree",
     "variance",
     "write_batch",

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from llmdemand.calibration.estimates import Calibrated
     from llmdemand.calibration.power import Mix
 
-__all__ = ["LEGEND", "demand", "differences", "estimates", "laws", "new_axes", "respondents"]
+__all__ = [
+    "LEGEND",
+    "demand",
+    "differences",
+    "estimates",
+    "laws",
+    "named",
+    "new_axes",
+    "respondents",
+]
 
 #: Humans, LLM, both, and what is no estimate: colours that the colour-blind tell apart.
 COLOUR = {
@@ -55,7 +64,7 @@ def new_axes(ax: Axes | None) -> Axes:
     return ax
 
 
-def _named(ax: Axes, title: str, x: str, y: str, columns: int = 2) -> Axes:
+def named(ax: Axes, title: str, x: str, y: str, columns: int = 2) -> Axes:
     """Names and legend."""
     ax.set_xlabel(x, fontsize=11)
     ax.set_ylabel(y, fontsize=11)
@@ -93,7 +102,7 @@ def estimates(found: Calibrated, ax: Axes | None = None) -> Axes:
     ax.locator_params(axis="x", nbins=5)
     ax.set_ylim(len(names) - 0.5, -0.5)
     level = f"{100 * (1 - found.alpha):g} %"
-    return _named(
+    return named(
         ax, "Humans, LLM, and both", f"{found.target.label} ({level} intervals)", "estimated from"
     )
 
@@ -146,7 +155,7 @@ def demand(found: Calibrated, ax: Axes | None = None) -> Axes:
             label = "humans, share" if name == "humans only" else "LLM, mean belief"
             ax.plot(levels, mean, marker, ms=5, color=COLOUR[name], mfc="w", label=label)
     ax.set_ylim(0, 1)
-    return _named(ax, "Demand, calibrated", price, "share")
+    return named(ax, "Demand, calibrated", price, "share")
 
 
 def differences(
@@ -173,7 +182,7 @@ def differences(
     ax.axhline(0, color="k", lw=0.8)
     if margin is not None:
         ax.axhspan(-margin, margin, color=COLOURS[2], alpha=0.12, lw=0, label="margin")
-    return _named(ax, "Discrepancy of shares", by, "difference of shares")
+    return named(ax, "Discrepancy of shares", by, "difference of shares")
 
 
 def respondents(
@@ -205,7 +214,7 @@ def respondents(
         ax.plot([mix.humans], [value], marker, ms=8, color=colour, label=f"{label}, {mix.humans:,}")
     y = "cost" if axis == "cost" else "effective humans"
     said = f"for {goal:,.0f} effective humans" if axis == "cost" else "for the budget"
-    return _named(ax, f"Whom to ask {said}", "humans", y)
+    return named(ax, f"Whom to ask {said}", "humans", y)
 
 
 def laws(table: pd.DataFrame, p: float, ax: Axes | None = None) -> Axes:
@@ -240,4 +249,4 @@ def laws(table: pd.DataFrame, p: float, ax: Axes | None = None) -> Axes:
     if len(table) > 4:
         ax.tick_params(axis="x", rotation=60)
     title = f"Beliefs of both sides (equal laws: p = {p:.2g})"
-    return _named(ax, title, "cell", "belief: median, quartiles, tenths")
+    return named(ax, title, "cell", "belief: median, quartiles, tenths")

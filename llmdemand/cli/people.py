@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmdemand.calibration.calibrated import CalibratedDemand
+    from llmdemand.calibration.fidelity.fidelity import Fidelity
     from llmdemand.calibration.sample_plan import SamplePlan
     from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.reporting.people import People
@@ -147,6 +148,12 @@ def calibrate(
     margin: Annotated[
         float | None, typer.Option(help="Difference of shares that does not matter.")
     ] = None,
+    subgroups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subgroup", help="Column of people in whose groups shares are compared; repeated."
+        ),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for report.html, tables and figures.")
     ] = None,
@@ -205,7 +212,7 @@ def calibrate(
         people_found = _compared(
             found,
             answers,
-            margin is not None or bool(covariates),
+            margin is not None or bool(covariates) or bool(subgroups),
             formula=formula,
             model=model,
             covariates=covariates or [],
@@ -216,6 +223,8 @@ def calibrate(
             focal=focal,
             attribute=attribute,
             reading=reading,
+            subgroups=subgroups or [],
+            seed=seed,
         )
     if folder is not None:
         _save(people_found, answers, folder, seed)
@@ -316,7 +325,7 @@ def _compared(
         # Nobody asked for the comparison; the calibration stands without it.
         typer.echo(f"warning: no comparison of shares: {error}", err=True)
         return People(found)
-    return People(found, compared)
+    return People(found, compared.beside(calibration=found.verdict()))
 
 
 def _save(people: People, beliefs: pd.DataFrame | AnyPanel, folder: Path, seed: int) -> None:
@@ -361,8 +370,37 @@ def _plain(people: People) -> dict[str, Any]:
             "table": records(people.discrepancy.table.rename_axis("quantity").reset_index()),
             "shares": records(people.discrepancy.curve),
             "balance": records(people.discrepancy.balance.rename_axis("what").reset_index()),
+            "licences": records(people.discrepancy.licences.reset_index()),
+            "heuristic": _heuristic(people.discrepancy.fidelity),
         },
     }
+
+
+def _heuristic(found: Fidelity | None) -> dict[str, Any] | None:
+    """What was compared beyond the mean."""
+    if found is None:
+        return None
+    counts, people = found.counts, found.individuals
+    return {
+        "spread": _table(found.spread),
+        "distribution": None
+        if counts is None
+        else {
+            "table": _table(counts.table),
+            "energy_distance": counts.distance,
+            "by_chance": counts.by_chance,
+            "p": counts.p,
+        },
+        "subgroups": _table(found.subgroups),
+        "individuals": None
+        if people is None
+        else {"respondents": people.respondents, "table": _table(people.table)},
+        "notes": list(found.notes),
+    }
+
+
+def _table(frame: pd.DataFrame | None) -> Any:
+    return None if frame is None else records(frame.rename_axis("what").reset_index())
 
 
 def plan_of_people(

@@ -68,6 +68,11 @@ def test_the_command_gives_the_numbers_of_the_function(files, monkeypatch, capsy
     assert found["verdict"] == people.calibration.verdict()
     assert len(found["assumptions"]) == 9
     assert found["beliefs"]["p"] == people.calibration.laws.p
+    licences = {row["what"]: row for row in found["discrepancy"]["licences"]}
+    assert licences["calibration"]["found"] == people.calibration.verdict()
+    assert licences["heterogeneity"]["done"] == "no"  # one answer each
+    heuristic = found["discrepancy"]["heuristic"]
+    assert heuristic["individuals"]["respondents"] == 120 and heuristic["notes"]
     assert "it is not stated whose answers chose" in found["warnings"][-1]
     code, out, _ = run(monkeypatch, capsys, *words, "--prompt-chosen-on", "nobody", "--json")
     assert not any("not stated" in w for w in json.loads(out)["warnings"])
@@ -156,8 +161,9 @@ def test_prompts_from_the_command_line(files, monkeypatch, capsys, data):
 
 def test_out_writes_page_tables_and_figures(files, monkeypatch, capsys):
     words = ["calibrate", "humans.csv", "beliefs.parquet", "--out", "results"]
-    code, out, _ = run(monkeypatch, capsys, *words, "--covariate", "income", "--margin", "0.1")
+    code, out, _ = run(monkeypatch, capsys, *words, "--subgroup", "income", "--margin", "0.1")
     assert code == 0 and "naive pooling" in out and "Discrepancy" in out
+    assert "heuristic: subgroups" in out and "yes calibration: calibration" in out
     page = (files / "results" / "report.html").read_text("utf-8")
     assert "Assumptions of the calibration" in page and page.count("<figure") >= 3
     table = pd.read_csv(files / "results" / "tables" / "people.csv")

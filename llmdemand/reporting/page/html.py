@@ -62,7 +62,7 @@ _PARTS = {
 }
 _PEOPLE = (
     "people people_tuning people_terms people_assumptions "
-    "discrepancy discrepancy_shares discrepancy_assumptions balance sample_plan"
+    "discrepancy discrepancy_shares discrepancy_assumptions licences balance sample_plan"
 ).split()
 # Sections of tables and figures; what is not named here stands with demand.
 _TABLES = {

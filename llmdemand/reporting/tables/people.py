@@ -169,6 +169,12 @@ def _discrepancy(found: Discrepancy) -> list[Table]:
             found.balance.rename_axis("what").reset_index(),
         ),
         _assumptions(found),
+        Table(
+            "licences",
+            "What was done, and what it licenses (after Hullman et al. 2026)",
+            found.licences.reset_index(),
+            found.licences.reset_index(),
+        ),
     ]
 
 

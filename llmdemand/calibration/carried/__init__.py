@@ -1,0 +1,1 @@
+"""Prices or products without humans: what is carried there, by an assumption and its bound."""

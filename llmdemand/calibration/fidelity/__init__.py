@@ -1,0 +1,1 @@
+"""How far a language model is from people, beyond the mean: heuristic, and what it licenses."""
