@@ -76,6 +76,7 @@ FLOORS = {
         "batches",
         "batch embeddings missing",
         "runner",
+        "workers",
         "doctor run",
         "judge",
     ],

@@ -129,6 +129,11 @@ class PanelBuilder:
         """The study that was asked."""
         return self._study
 
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The last rows, up to 20,000: what `keep` takes."""
+        return self._rows
+
     def row(self, answer: Answer) -> dict[str, Any]:
         """Extract one answer, without keeping its row."""
         return _row(self._study, self._extractor, self._final, answer, self._columns, self._reader)

@@ -65,7 +65,7 @@ from llmdemand.cli.output import (
     statuses,
     told,
 )
-from llmdemand.cli.shards.options import ShardNumber, Shards, path_of, shard_of
+from llmdemand.cli.shards.options import ShardNumber, Shards, SimulateWorkers, path_of, shard_of
 from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def simulate(
     store: StorePath = None,
     shards: Shards = None,
     shard: ShardNumber = None,
+    workers: SimulateWorkers = 1,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
     overhead: Overhead = 0.0,
@@ -203,6 +204,7 @@ def simulate(
         patience=patience,
         probe=probe,
         shard=share,
+        workers=workers,
     )
     panel.write(path)
     truth = known_truth(panel)

@@ -1,8 +1,9 @@
-"""``llmdemand store``: info, check, export, import."""
+"""``llmdemand store``: info, check, trim, export, import."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,6 +98,33 @@ def check(
         say(f"{number:,} answers read, {len(found):,} damaged{more}")
     if found:
         raise typer.Exit(1)
+
+
+@store.command()
+def trim(
+    path: Existing,
+    out: Annotated[Path, typer.Option("--out", help="The new store; the old one stays.")],
+    keep: Annotated[
+        int, typer.Option("--keep", help="Most likely candidates to keep at a position.")
+    ] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Write a store with fewer candidates: pivots whole, elsewhere the drawn token and a few.
+
+    Every answer's row stays the same to the last bit, or the answer is kept whole. Another menu
+    or reading may find less later: keep the old store as long as you may want one.
+
+    Example: [b]llmdemand store trim panel.responses.sqlite --out small.sqlite --keep 5[/b]
+    """
+    from llmdemand.simulation.storing.trimming import trim_store
+
+    _there(path)
+    found = trim_store(path, out, keep)
+    if as_json:
+        print_json({**asdict(found), "files": {"store": str(out)}})
+        return
+    before, after = path.stat().st_size, out.stat().st_size
+    say(f"{found.summary()}\n{out}: {after:,} bytes, {path} has {before:,}")
 
 
 @store.command("export")

@@ -9,7 +9,7 @@ from llmdemand.core.study import Study
 from llmdemand.simulation.backend import Backend, Request
 from llmdemand.simulation.branches import Branches
 from llmdemand.simulation.calls.call import Call
-from llmdemand.simulation.calls.shard import Shard
+from llmdemand.simulation.calls.shard import Block, Shard
 from llmdemand.simulation.cost import Estimate, Prices, prompt_range
 from llmdemand.simulation.requests import Asked
 from llmdemand.simulation.storing.earlier import Earlier
@@ -34,6 +34,8 @@ class Missing:
         Where answers are.
     shard : Shard, optional
         Whose runs alone are wanted.
+    block : Block, optional
+        Which of these are.
 
     Attributes
     ----------
@@ -53,6 +55,7 @@ class Missing:
         seed: int,
         store: Store,
         shard: Shard | None = None,
+        block: Block | None = None,
     ) -> None:
         self._store, self._source = store, Source.of(backend)
         self._per_call = max(1, backend.traits.per_call)
@@ -63,6 +66,9 @@ class Missing:
         self._wanted: Sequence[int] = range(whole)
         if shard is not None:
             self._wanted = shard.positions(study, runs)
+        self._empty = block is not None and block.fresh
+        if block is not None:
+            self._wanted = self._wanted[block.first : block.end]
         self.total = len(self._wanted)
         self.share = self.total / whole
         self._positions = array("q")
@@ -72,7 +78,7 @@ class Missing:
 
     def look_up(self, stored: Callable[[Request, str], None] | None = None) -> None:
         """Find out what the store does not hold; what it holds goes to `stored`."""
-        empty = len(self._store) == 0
+        empty = self._empty or len(self._store) == 0
         self._positions = array("q")
         for position in self._wanted:
             if empty:

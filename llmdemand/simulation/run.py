@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from llmdemand.core.panel import Panel
@@ -23,10 +22,9 @@ from llmdemand.simulation.cost import Budget, Estimate, Prices
 from llmdemand.simulation.requests import checked_runs
 from llmdemand.simulation.runner import Runner
 from llmdemand.simulation.storing.store import Store
+from llmdemand.simulation.workers import by_workers, opened_store
 
 __all__ = ["estimate", "simulate"]
-
-_DEFAULT_STORE = "llmdemand.responses.sqlite"
 
 
 def simulate(
@@ -75,7 +73,9 @@ def simulate(
     **options
         Further fields of `Options`: ``prices``, ``rpm``, ``tpm``, ``patience``,
         ``probe``, ``progress``; and ``shard=(7, 64)``, the seventh of 64 shares of the runs
-        (`llmdemand.simulation.calls.shard.Shard`), which `llmdemand.merge_panels` joins again.
+        (`llmdemand.simulation.calls.shard.Shard`), which `llmdemand.merge_panels` joins again;
+        and ``workers=2``, processes that share the work where answers are computed or read from
+        a store (``synthetic``, ``recorded``), with equal results.
 
     Returns
     -------
@@ -118,12 +118,12 @@ def simulate(
         study, backend_named(backend, study, whole=whole) if isinstance(backend, str) else backend
     )
     with ExitStack() as stack:
-        opened = _opened(chosen.store, answerer, stack)
+        opened = opened_store(chosen.store, answerer, stack)
         run = Runner(study, answerer, per_cell, seed, opened, chosen)
         with progress_bar(
             f"{answerer.name}: {study.name}", run.total, chosen.progress
         ) as run.progress:
-            return run_async(run.panel)
+            return by_workers(run) if chosen.workers > 1 else run_async(run.panel)
 
 
 def estimate(
@@ -174,14 +174,3 @@ def _prepared(study: Study, backend: Backend) -> Backend:
             "to false"
         )
     return backend if thinking is None else ThinkingBackend(backend, thinking)
-
-
-def _opened(path: str | Path | None, backend: Backend, stack: ExitStack) -> Store:
-    if path is not None:
-        return stack.enter_context(Store(path))
-    if (own := getattr(backend, "store", None)) is not None:
-        return stack.enter_context(Store(own))
-    if backend.traits.kept:
-        return stack.enter_context(Store(_DEFAULT_STORE))
-    folder = stack.enter_context(TemporaryDirectory(prefix="llmdemand-"))
-    return stack.enter_context(Store(Path(folder, "responses.sqlite"), shared=False))

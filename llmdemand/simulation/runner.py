@@ -19,7 +19,7 @@ from llmdemand.simulation.calls.call import Call
 from llmdemand.simulation.calls.options import Options
 from llmdemand.simulation.calls.pool import Gate, Pace, Retries, stream
 from llmdemand.simulation.calls.progress import Progress
-from llmdemand.simulation.calls.shard import Shard
+from llmdemand.simulation.calls.shard import Block, Shard
 from llmdemand.simulation.cost import Estimate, Hold, Ledger, Prices
 from llmdemand.simulation.missing import Missing
 from llmdemand.simulation.requests import answer_to, content_seed, provenance_of
@@ -43,6 +43,8 @@ class Runner:
     ----------
     study, backend, runs, seed, store, options
         As `simulate` prepares them.
+    block : Block, optional
+        The part of the runs that is wanted.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class Runner:
         seed: int,
         store: Store,
         options: Options,
+        block: Block | None = None,
     ) -> None:
         self.study, self.backend, self.runs, self.seed = study, backend, runs, seed
         self.store, self.source = store, Source.of(backend)
         self.shard = Shard.given(options.shard)
-        self.missing = Missing(study, backend, runs, seed, store, self.shard)
+        self.missing = Missing(study, backend, runs, seed, store, self.shard, block)
         if options.budget is not None and self.missing.total:
             options = replace(options, budget=options.budget.share(self.missing.share))
         self.options = options
@@ -82,6 +85,7 @@ class Runner:
         limited = paced or options.budget is not None or study.sampling.branch
         self._at_once = traits.instant and not limited
         self._contents: dict[tuple[int, tuple[str, ...]], str] = {}
+        self._probe: Mapping[str, Any] | None = None
         self._rescued: list[Stored] = []
         self._broken_store: StoreError | None = None
 
@@ -91,12 +95,17 @@ class Runner:
 
     async def panel(self) -> Panel:
         """Ask what is missing; the panel of everything."""
+        builder = await self.built()
+        return builder.panel(self.provenance(), ordered=True)
+
+    async def built(self) -> PanelBuilder:
+        """Ask what is missing; the rows of everything."""
         self.store.put_study(self.study)
         self.missing.look_up()
-        probe, raw_logprobs = None, self.backend.raw_logprobs
+        raw_logprobs = self.backend.raw_logprobs
         try:
             if self.backend.traits.unknown and self.study.measure == "logprob":
-                probe = await self._probed()
+                self._probe = probe = await self._probed()
                 if probe is not None and probe["before_temperature"] is not None:
                     raw_logprobs = probe["before_temperature"]
             builder = PanelBuilder(self.study, raw_logprobs=raw_logprobs)
@@ -105,15 +114,19 @@ class Runner:
             await self._ask()
         finally:
             await self.backend.close()
+        return builder
+
+    def provenance(self) -> dict[str, Any]:
+        """What the panel keeps of how it was asked for."""
         provenance = provenance_of(self.study, self.backend, self.runs, self.seed)
         if self.ledger.prices and self.backend.traits.paid:
             prices = self.ledger.prices
             provenance["usd_per_million_tokens"] = [prices.prompt, prices.completion]
-        if probe is not None:
-            provenance["probe"] = probe
+        if self._probe is not None:
+            provenance["probe"] = self._probe
         if self.shard is not None:
             provenance["shard"] = [self.shard.number, self.shard.of]
-        return builder.panel(provenance, ordered=True)
+        return provenance
 
     def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:
         def add(request: Request, response: Response) -> None:

@@ -9,13 +9,21 @@ import typer
 
 from llmdemand.errors import UsageError
 
-__all__ = ["ShardNumber", "Shards", "path_of", "shard_of"]
+__all__ = ["ShardNumber", "Shards", "SimulateWorkers", "path_of", "shard_of"]
 
 Shards = Annotated[
     int | None, typer.Option("--shards", help="Divide the runs into so many shares.")
 ]
 ShardNumber = Annotated[
     int | None, typer.Option("--shard", help="Ask this share alone, from 1 to --shards.")
+]
+
+SimulateWorkers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        help="Processes that compute answers (synthetic) or read them (recorded), equal results.",
+    ),
 ]
 
 

@@ -33,6 +33,9 @@ class Options:
         Show a progress bar.
     shard : Shard or (int, int), optional
         Ask this share of the runs alone, with the same share of the budget.
+    workers : int
+        Processes that compute answers, or read them from a store; a script that asks for several
+        must do so below ``if __name__ == "__main__":``.
     """
 
     store: str | Path | None = None
@@ -45,6 +48,7 @@ class Options:
     probe: bool = True
     progress: bool = False
     shard: Shard | tuple[int, int] | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shard", Shard.given(self.shard))
@@ -54,6 +58,8 @@ class Options:
             raise UsageError(
                 f"concurrency={self.concurrency!r}: give a number of calls from 1, or 'auto'"
             )
+        if type(self.workers) is not int or self.workers < 1:
+            raise UsageError(f"workers={self.workers!r}: give a number of processes from 1")
         for name in ("rpm", "tpm"):
             value = getattr(self, name)
             if value is not None and not value > 0:

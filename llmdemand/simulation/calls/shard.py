@@ -10,7 +10,24 @@ from typing import Any
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 
-__all__ = ["Shard"]
+__all__ = ["Block", "Shard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Neighbours among the runs that are wanted, which one of several processes computes.
+
+    Attributes
+    ----------
+    first, end : int
+        The first, and the one after the last.
+    fresh : bool
+        Whether the store was empty when the runs were divided: nothing is looked for.
+    """
+
+    first: int
+    end: int
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
