@@ -59,7 +59,7 @@ FLOORS = {
         "batch",
         "variance",
         "estimation",
-        "quantities",
+        "quantities situations",
         "markets numbers tastes",
         "inference",
         "scoring",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array, Codes, sums
 from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
@@ -27,7 +28,6 @@ from llmdemand.modeling.sample.formula import (
 )
 from llmdemand.modeling.sample.language import read
 from llmdemand.modeling.sample.sample import (
-    NA,
     codes,
     column_names,
     complete,
@@ -38,49 +38,212 @@ from llmdemand.modeling.sample.sample import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Choices", "choices"]
+__all__ = ["Choices", "Described", "Wanted", "choices", "wanted"]
 
 _NO_CONSTANT = re.compile(r"-\s*1\s*$|\+\s*0\s*$|^\s*0\s*\+|^\s*-\s*1\s*\+")
 _NOTHING = Part("0", (), None)
+_NO_ROWS = "there are none, or no alternative is available"
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Choice situations, and where they come from.
+class Described:
+    """Where choice situations come from.
 
     Attributes
     ----------
-    cases : Cases
-        The situations, those of a respondent side by side where there are respondents.
     design : ChoiceDesign
         From tables to regressors.
-    frame : pandas.DataFrame
-        The sample, row by row as in `cases`.
+    frame : pandas.DataFrame or None
+        The sample, row by row as in the cases; None where it is in files.
     outcome : str
         Name of the outcome.
     dropped : int
         Rows left out.
     notes : tuple of str
         What to say of the regressors.
+    """
+
+    design: ChoiceDesign
+    frame: pd.DataFrame | None
+    outcome: str
+    dropped: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choices(Described):
+    """Choice situations, and where they come from.
+
+    Attributes
+    ----------
+    cases : Cases
+        The situations, those of a respondent side by side where there are respondents.
     scaled : tuple
         What ``cases.scaled()`` gave.
     respondent : (N,) int array or None
         Who answered each case, 0 to I - 1 in the order of the ids, which is that of the cases.
     """
 
-    cases: Cases
-    design: ChoiceDesign
     frame: pd.DataFrame
-    outcome: str
-    dropped: int
-    notes: tuple[str, ...]
+    cases: Cases
     scaled: tuple[Cases, Array]
     respondent: Codes | None = None
 
 
-def choices(
+@dataclass(frozen=True)
+class Wanted:
+    """What a formula wants of a long table.
+
+    Attributes
+    ----------
+    outcome, generic, of_case, own : str
+        The outcome, and the parts of the formula.
+    varying, fixed, personal, columns : tuple of str
+        Variables of alternatives, of cases, of respondents; all columns that are read.
+    case, alternative, base, availability, panel, membership, options
+        See `choices`.
+    """
+
+    outcome: str
+    generic: str
+    of_case: str
+    own: str
+    varying: tuple[str, ...]
+    fixed: tuple[str, ...]
+    personal: tuple[str, ...]
+    columns: tuple[str, ...]
+    case: str
+    alternative: str
+    base: str | None
+    availability: str | None
+    panel: str | None
+    membership: str | None
+    options: Options
+
+    def rows(self, data: Data) -> tuple[pd.DataFrame, int]:
+        """Available rows without missing values, and the number of rows left out."""
+        frame = table(data, self.columns).reset_index(drop=True)
+        if self.availability is not None:
+            open_ = frame[self.availability]
+            if not open_.isin([0, 1]).all():
+                raise DesignError(f"availability {self.availability!r} must be 0 or 1 in every row")
+            frame = frame[open_.astype(bool)].reset_index(drop=True)
+        whole = complete(frame, self.options.na, 0)
+        if len(whole) < len(frame):
+            # A case without one of its alternatives would be another choice set.
+            broken = frame[self.case].isin(frame.loc[~frame.index.isin(whole.index), self.case])
+            broken |= frame[self.case].isna()
+            whole = frame[~broken]
+        return whole.reset_index(drop=True), len(frame) - len(whole)
+
+    def design(self, frame: pd.DataFrame) -> ChoiceDesign:
+        """From rows, which hold all levels of all variables, to the regressors of any."""
+        labels = frame[self.alternative]
+        categories = getattr(labels.dtype, "categories", None)
+        # Categories that no row has are left out of the sample.
+        names = [str(c) for c in (sorted(labels.unique()) if categories is None else categories)]
+        place = base_place(self.base, names)
+        names = [names[place], *(n for k, n in enumerate(names) if k != place)]
+        of_case = self.of_case
+        return ChoiceDesign(
+            generic=_NOTHING if self.generic in ("0", "-1", "1") else part(self.generic, frame),
+            case=_NOTHING
+            if of_case in ("0", "-1")
+            else part(of_case, frame.iloc[codes(frame, [self.case])[1]]),
+            own=part(self.own, frame) if self.own not in ("0", "-1") else _NOTHING,
+            variables=tuple(dict.fromkeys([*self.varying, *self.fixed, *self.personal])),
+            alternatives=tuple(names),
+            alternative=self.alternative,
+            group=self.case,
+            membership=None
+            if self.membership is None or self.panel is None
+            else part(self.membership, frame.iloc[codes(frame, [self.panel])[1]]),
+        )
+
+    def situations(
+        self, frame: pd.DataFrame, design: ChoiceDesign
+    ) -> tuple[Cases, pd.DataFrame, Codes | None]:
+        """The cases of these rows, the rows in their order, and who answered each case."""
+        import pandas as pd
+
+        options, asked, case, panel = self.options, self.options.asked(), self.case, self.panel
+        rows = design.expand(frame)
+        if panel is not None and (np.diff(rows.order) < 0).any():
+            # By their ids cases of respondents lie mixed: they come as respondents do.
+            rows = design.expand(frame.assign(**{case: pd.factorize(frame[case])[0]}))
+        first, n = rows.start, len(rows.start)
+        if (np.diff(rows.order) < 0).any():
+            frame = frame.iloc[rows.order].reset_index(drop=True)
+        group = np.repeat(np.arange(n), np.diff(first, append=len(frame)))
+        y = evaluate(self.outcome, frame)
+        summed = None if options.read is None else frame[options.read].to_numpy(np.float64)[first]
+        check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].array, summed)
+        weights = [options.weights] if options.weights else []
+        more = [c for c in (panel, options.read) if c is not None]
+        of_cases = [*self.fixed, *self.personal, *asked.columns, *weights, *more]
+        _check_constant(frame, of_cases, group, first)
+        respondent = None
+        if panel is not None:
+            whose = frame[panel].iloc[first]
+            respondent = np.cumsum(whose.ne(whose.shift()).to_numpy()) - 1
+            heads = np.flatnonzero(np.diff(respondent, prepend=-1))
+            # Weights, clusters and membership belong to the person whose answers go together.
+            _check_constant(
+                frame.iloc[first].reset_index(drop=True),
+                [*self.personal, *asked.columns, *weights],
+                respondent,
+                heads,
+                f"respondent {panel}",
+            )
+        count, weight = _counts(frame.iloc[first], options)
+        clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
+        cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
+        return replace(cases, read=summed), frame, respondent
+
+
+def choices(formula: str, data: Data, options: Options, **columns: Any) -> Choices:
+    """The choice situations that a formula makes of a long table.
+
+    Parameters
+    ----------
+    formula, data, options, **columns
+        See `wanted`.
+
+    Raises
+    ------
+    DesignError, UsageError
+        See `llmdemand.modeling.models.multinomial.clogit`.
+    """
+    data = opened(data)
+    asked = wanted(formula, column_names(data), options, **columns)
+    frame, dropped = asked.rows(data)
+    if not len(frame):
+        why = "every case has missing values" if dropped else _NO_ROWS
+        raise DesignError(f"no rows to fit: {why}")
+    frame = used_levels(frame)
+    if asked.panel is not None:
+        frame = _arranged(frame, [asked.panel, asked.case, asked.alternative])
+    design = asked.design(frame)
+    cases, frame, respondent = asked.situations(frame, design)
+    if not (cases.count * cases.weight).sum() > 0:
+        raise DesignError(f"weights {options.weights!r} are all zero: nothing is left to fit")
+    scaled = cases.scaled()
+    notes = (*offset_note(asked.generic), *check_differences(cases, scaled, design.terms))
+    return Choices(
+        design,
+        frame,
+        asked.outcome,
+        dropped,
+        notes,
+        cases=cases,
+        scaled=scaled,
+        respondent=respondent,
+    )
+
+
+def wanted(
     formula: str,
-    data: Data,
+    known: Sequence[str],
     options: Options,
     *,
     case: str = "case",
@@ -89,13 +252,15 @@ def choices(
     availability: str | None = None,
     panel: str | None = None,
     membership: str | None = None,
-) -> Choices:
-    """The choice situations that a formula makes of a long table.
+) -> Wanted:
+    """What a formula wants of a long table.
 
     Parameters
     ----------
-    formula, data, case, alternative, base, availability
+    formula, case, alternative, base, availability
         See `llmdemand.modeling.models.multinomial.clogit`.
+    known : sequence of str
+        Columns of the table.
     options : Options
         Weights, missing values, and what the covariance is clustered by.
     panel : str, optional
@@ -109,8 +274,6 @@ def choices(
     DesignError, UsageError
         See `clogit`.
     """
-    import pandas as pd
-
     outcome, parts = split(formula)
     if len(parts) > 3:
         raise DesignError(f"formula {formula!r} has {len(parts)} parts divided by |, 3 are known")
@@ -119,12 +282,10 @@ def choices(
             f"formula {formula!r}: constants belong to the second part; leave them out with | 0"
         )
     generic, of_case, own = [*parts, *["1", "0"][len(parts) - 1 :]]
-    data = opened(data)
-    known, asked = column_names(data), options.asked()
-    weights, weights_type, na = options.weights, options.weights_type, options.na
+    known, asked = list(known), options.asked()
     require([case], known, "of cases (case=...)")
     require([alternative], known, "of alternatives (alternative=...)")
-    require([weights, availability], known, "in the data")
+    require([options.weights, availability], known, "in the data")
     require([panel], known, "of respondents (panel=...)")
     require([options.read], known, "of what the outcomes of a case sum to (read=...)")
     require(asked.columns, known, "to cluster by")
@@ -139,77 +300,25 @@ def choices(
     outcome_columns = [outcome] if outcome in known else variables(outcome, known)
     columns = [case, alternative, *varying, *fixed, *outcome_columns, *asked.columns]
     columns += personal
-    more = (weights, availability, options.read, options.count, panel)
+    more = (options.weights, availability, options.read, options.count, panel)
     columns += [c for c in more if c is not None]
-    columns = list(dict.fromkeys(columns))
-    frame, dropped = _cases(data, columns, case, alternative, availability, na)
-    if panel is not None:
-        frame = _arranged(frame, [panel, case, alternative])
-    labels = frame[alternative]
-    categories = getattr(labels.dtype, "categories", None)
-    # Categories that no row has are left out of the sample.
-    names = [str(c) for c in (sorted(labels.unique()) if categories is None else categories)]
-    place = base_place(base, names)
-    names = [names[place], *(n for k, n in enumerate(names) if k != place)]
-    design = ChoiceDesign(
-        generic=part(generic, frame) if generic not in ("0", "-1", "1") else _NOTHING,
-        case=_NOTHING
-        if of_case in ("0", "-1")
-        else part(of_case, frame.iloc[codes(frame, [case])[1]]),
-        own=part(own, frame) if own not in ("0", "-1") else _NOTHING,
-        variables=tuple(dict.fromkeys([*varying, *fixed, *personal])),
-        alternatives=tuple(names),
-        alternative=alternative,
-        group=case,
-        membership=None
-        if membership is None or panel is None
-        else part(membership, frame.iloc[codes(frame, [panel])[1]]),
+    return Wanted(
+        outcome,
+        generic,
+        of_case,
+        own,
+        tuple(varying),
+        tuple(fixed),
+        tuple(personal),
+        tuple(dict.fromkeys(columns)),
+        case,
+        alternative,
+        base,
+        availability,
+        panel,
+        membership,
+        options,
     )
-    rows = design.expand(frame)
-    if panel is not None and (np.diff(rows.order) < 0).any():
-        # By their ids cases of respondents lie mixed: they come as respondents do.
-        rows = design.expand(frame.assign(**{case: pd.factorize(frame[case])[0]}))
-    first, n = rows.start, len(rows.start)
-    if (np.diff(rows.order) < 0).any():
-        frame = frame.iloc[rows.order].reset_index(drop=True)
-    group = np.repeat(np.arange(n), np.diff(first, append=len(frame)))
-    y = evaluate(outcome, frame)
-    summed = None if options.read is None else frame[options.read].to_numpy(np.float64)[first]
-    check_sums(sums(group, y, n), y, "case", frame[case].iloc[first].array, summed)
-    of_cases = [*fixed, *personal, *asked.columns]
-    of_cases += [c for c in (weights, panel, options.read) if c is not None]
-    _check_constant(frame, of_cases, group, first)
-    respondent = None
-    if panel is not None:
-        whose = frame[panel].iloc[first]
-        respondent = np.cumsum(whose.ne(whose.shift()).to_numpy()) - 1
-        heads = np.flatnonzero(np.diff(respondent, prepend=-1))
-        # Weights, clusters and membership belong to the person whose answers go together.
-        _check_constant(
-            frame.iloc[first].reset_index(drop=True),
-            [*personal, *asked.columns, *([weights] if weights else [])],
-            respondent,
-            heads,
-            f"respondent {panel}",
-        )
-    count, weight = np.ones(n), np.ones(n)
-    if weights is not None:
-        w = _weights(frame[weights].iloc[first], weights)
-        if weights_type == "frequency" and (w % 1 != 0).any():
-            raise DesignError(
-                f"frequency weights {weights!r} count cases and must be whole numbers: for inverse "
-                "sampling probabilities give weights_type='sampling'"
-            )
-        count, weight = (w, weight) if weights_type == "frequency" else (count, w)
-        if weights_type not in ("frequency", "sampling"):
-            raise UsageError(f"weights_type={weights_type!r}: use 'frequency' or 'sampling'")
-    if options.count is not None:
-        count = count * frame[options.count].to_numpy(np.float64)[first]
-    clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
-    cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset, summed)
-    scaled = cases.scaled()
-    notes = (*offset_note(generic), *check_differences(cases, scaled, design.terms))
-    return Choices(cases, design, frame, outcome, dropped, notes, scaled, respondent)
 
 
 def _arranged(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -225,34 +334,6 @@ def _arranged(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
                 pd.factorize(frame[key].map(lambda v: (str(type(v)), str(v))), sort=True)[0]
             )
     return frame.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)
-
-
-def _cases(
-    data: Data,
-    columns: list[str],
-    case: str,
-    alternative: str,
-    availability: str | None,
-    na: NA,
-) -> tuple[pd.DataFrame, int]:
-    """Available rows without missing values, and the number of rows left out."""
-    frame = table(data, columns).reset_index(drop=True)
-    if availability is not None:
-        open_ = frame[availability]
-        if not open_.isin([0, 1]).all():
-            raise DesignError(f"availability {availability!r} must be 0 or 1 in every row")
-        frame = frame[open_.astype(bool)].reset_index(drop=True)
-    if not len(frame):
-        raise DesignError("no rows to fit: there are none, or no alternative is available")
-    whole = complete(frame, na, 0)
-    if len(whole) < len(frame):
-        # A case without one of its alternatives would be another choice set.
-        broken = frame[case].isin(frame.loc[~frame.index.isin(whole.index), case])
-        broken |= frame[case].isna()
-        whole = frame[~broken]
-    if not len(whole):
-        raise DesignError("no rows to fit: every case has missing values")
-    return used_levels(whole.reset_index(drop=True)), len(frame) - len(whole)
 
 
 def _check_constant(
@@ -271,12 +352,26 @@ def _check_constant(
             )
 
 
+def _counts(heads: pd.DataFrame, options: Options) -> tuple[Array, Array]:
+    """How often each case counts, and its sampling weight."""
+    count, weight = np.ones(len(heads)), np.ones(len(heads))
+    if options.weights is not None:
+        w = _weights(heads[options.weights], options.weights)
+        if options.weights_type == "frequency" and (w % 1 != 0).any():
+            raise DesignError(
+                f"frequency weights {options.weights!r} count cases and must be whole numbers: for "
+                "inverse sampling probabilities give weights_type='sampling'"
+            )
+        count, weight = (w, weight) if options.weights_type == "frequency" else (count, w)
+    if options.count is not None:
+        count = count * heads[options.count].to_numpy(np.float64)
+    return count, weight
+
+
 def _weights(values: Any, name: str) -> Array:
     if values.dtype.kind not in "fiub":
         raise DesignError(f"weights {name!r} hold {values.dtype}, not numbers")
     w = values.to_numpy(np.float64)
     if (w < 0).any():
         raise DesignError(f"weights {name!r} are negative ({w.min():g}): give weights >= 0")
-    if not w.sum() > 0:
-        raise DesignError(f"weights {name!r} are all zero: nothing is left to fit")
     return np.asarray(w, np.float64)

@@ -19,6 +19,7 @@ from llmdemand.modeling.likelihood.protocol import Concave, Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import NewtonFit, newton, rough_start
 from llmdemand.modeling.optimum.separation import divergence
+from llmdemand.modeling.passes.cases import SpreadCases
 from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.substitution.smooth import situations
@@ -37,6 +38,7 @@ __all__ = [
     "assembled",
     "estimate",
     "estimate_spread",
+    "near",
 ]
 
 _WEIGHTED = (
@@ -179,10 +181,8 @@ def estimate_spread(
     firth, asked, ssc = options.separation == "firth", options.asked(), options.ssc
     if z.weights_vary and (firth or asked.kind == "iid"):
         raise UsageError(_WEIGHTED)
-    some = replace(z.survey.some.projected(z.basis), groups={})
-    near = newton(some, gain=0.1) if not firth and z.nobs > 10 * z.size else None
     whole = cast(Concave, z)  # it answers all that is asked on the way to a maximum
-    found = newton(whole, firth=firth, start=near.params if near and near.converged else None)
+    found = newton(whole, firth=firth, start=None if firth else near(z))
     direction = None if firth else divergence(whole, found)
     if direction is not None:
         _tell(in_units(back, direction), terms, source, "raise")
@@ -199,6 +199,25 @@ def estimate_spread(
         constant = cast(Concave, replace(z, basis=z.basis @ alone, _known={}))
         fit = replace(fit, llnull=newton(constant, gain=1e-12).llf)
     return replace(fit, firth=firth)
+
+
+def near(z: Spread) -> Array | None:
+    """Estimates from a few thousand rows: from there few passes are left.
+
+    Parameters
+    ----------
+    z : Spread
+        In standardised regressors.
+
+    Returns
+    -------
+    (K,) array or None
+        None for few rows, and where those have no maximum.
+    """
+    if z.nobs <= 10 * z.size:
+        return None
+    found = newton(replace(z.survey.some.projected(z.basis), groups={}), gain=0.1)
+    return found.params if found.converged else None
 
 
 def assembled(
@@ -265,6 +284,8 @@ def _llnull(data: Likelihood) -> float:
     closed = data.llnull()
     if closed is not None:
         return closed
+    if isinstance(data, SpreadCases):
+        return newton(cast(Concave, data.constants()), gain=1e-12).llf
     constants = situations(data).constants()
     return newton(constants, start=_start(constants, rough=False), gain=1e-12).llf
 

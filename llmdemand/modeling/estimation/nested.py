@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.choices import choices
+from llmdemand.modeling.estimation.choices import Described, choices
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.smooth import (
@@ -20,8 +21,9 @@ from llmdemand.modeling.estimation.smooth import (
 from llmdemand.modeling.sample.columns import Data
 from llmdemand.modeling.substitution.nested import LEAST, MOST, NestedCases, NestedKernel
 from llmdemand.modeling.substitution.nests import Dissimilarity, Nests, Tree, tree_of
+from llmdemand.modeling.substitution.smooth import Smooth
 
-__all__ = ["fit_nested"]
+__all__ = ["fit_nested", "fit_tree"]
 
 _STARTS = (1.0, 0.5, 0.3)  # dissimilarities of the outermost nests
 _EDGE = 0.02
@@ -46,13 +48,43 @@ def fit_nested(
     """
     check_options(options, "Nested logit")
     found = choices(formula, data, options, **columns)
+    return fit_tree(
+        found,
+        nests,
+        dissimilarity,
+        options,
+        lambda tree: NestedCases(found.cases, tree),
+        lambda: plain_start(found),
+    )
+
+
+def fit_tree(
+    found: Described,
+    nests: Nests,
+    dissimilarity: Dissimilarity,
+    options: Options,
+    likelihood: Callable[[Tree], Smooth],
+    start: Callable[[], Array],
+) -> Fit:
+    """The fit of choice situations, wherever they are.
+
+    Parameters
+    ----------
+    found : Described
+        Where they come from.
+    nests, dissimilarity, options
+        See `fit_nested`.
+    likelihood : function of a tree
+        What is maximised.
+    start : function
+        Gives the coefficients of the plain logit.
+    """
     tree, told = tree_of(nests, found.design.alternatives, dissimilarity)
     if both := set(found.design.terms) & set(tree.terms):
         raise UsageError(
             f"the term {both.pop()!r} is called like a dissimilarity: rename its column"
         )
-    cases = NestedCases(found.cases, tree)
-    plain = plain_start(found)
+    cases, plain = likelihood(tree), start()
     starts = [np.concatenate([plain, _free(tree, value)]) for value in _STARTS]
     some = starts if tree.terms else starts[:1]
     maxima = highest(cases, some, found.outcome, edge=lambda b: _edge(tree, b))

@@ -12,13 +12,24 @@ from llmdemand.modeling.arrays import Array, peaks, triangle
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.likelihood.cells import standardise
 from llmdemand.modeling.likelihood.conditioning import well_conditioned
+from llmdemand.modeling.passes.cases import CaseSurvey
 from llmdemand.modeling.passes.rows import Survey
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_differences", "check_regressors", "check_survey", "check_variables"]
+__all__ = [
+    "check_case_survey",
+    "check_differences",
+    "check_regressors",
+    "check_survey",
+    "check_variables",
+]
 
+_CANCELS = (
+    "{!r} is the same for all alternatives of every case: it cancels; put regressors of the case "
+    "after a bar, as in 'choice ~ price | income'"
+)
 _SAME = 30.0  # errors of rounding: no more is left of a regressor that others make up
 _LEAST = 3  # digits of a coefficient
 _FULL = 8.0  # digits: nobody misses one beyond
@@ -111,16 +122,34 @@ def check_differences(
     z, back = scaled
     for term, largest in zip(terms, peaks(z.x), strict=True):
         if not largest:
-            raise DesignError(
-                f"{term!r} is the same for all alternatives of every case: it cancels; "
-                "put regressors of the case after a bar, as in 'choice ~ price | income'"
-            )
+            raise DesignError(_CANCELS.format(term))
     _check_count(terms, cases.nobs)
     if well_conditioned(z.x):
         return ()
     x = z.x / np.diag(back)
     away = np.linalg.norm(x - x.mean(axis=0), axis=0)
     return _near(z.x, np.linalg.norm(cases.x, axis=0), away, terms)
+
+
+def check_case_survey(found: CaseSurvey, z: Array, terms: Sequence[str]) -> tuple[str, ...]:
+    """`check_differences` of choice situations in shards.
+
+    Parameters
+    ----------
+    found : CaseSurvey
+        Of the regressors.
+    z : (K, K) array
+        R of the QR factors of the standardised regressors.
+    terms : sequence of str
+        Their names.
+    """
+    for term, peak, middle in zip(terms, found.peak, found.middle, strict=True):
+        if peak <= 1e-12 * (peak + middle):
+            raise DesignError(_CANCELS.format(term))
+    _check_count(terms, found.nobs)
+    size = np.linalg.norm(found.corner, axis=0)
+    away = np.sqrt(np.maximum(size**2 - found.total**2 / found.rows, 0.0))
+    return _near(z, np.sqrt(found.squares), away, terms)
 
 
 def _check_count(terms: Sequence[str], rows: float) -> None:

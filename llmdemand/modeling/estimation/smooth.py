@@ -9,12 +9,13 @@ from typing import TypeVar
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
-from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.choices import Choices
+from llmdemand.modeling.arrays import Array, sums
+from llmdemand.modeling.estimation.choices import Choices, Described
 from llmdemand.modeling.estimation.estimate import Source, assembled
 from llmdemand.modeling.estimation.fit import Fit, Kind
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.likelihood.kernels import Kernel
+from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence
@@ -31,6 +32,7 @@ __all__ = [
     "estimate_smooth",
     "highest",
     "plain_start",
+    "start_at",
 ]
 
 #: Respondents below which that is said.
@@ -85,7 +87,23 @@ def plain_start(found: Choices) -> Array:
         If they do not exist: then those of richer models do not either.
     """
     z, back = found.cases.standardised(found.scaled)
-    fit = newton(z)
+    cases = found.cases
+    chosen = sums(cases.labels, cases.y, len(found.design.alternatives))
+    return start_at(newton(z), z, back, found, chosen)
+
+
+def start_at(fit: NewtonFit, z: Concave, back: Array, found: Described, chosen: Array) -> Array:
+    """The coefficients of a plain logit, if it has a maximum.
+
+    Parameters
+    ----------
+    fit, z, back
+        It, its data in standardised regressors, and the way back.
+    found : Described
+        Where they come from.
+    chosen : (J,) array
+        Outcomes of each alternative in all.
+    """
     direction = divergence(z, fit)
     if direction is not None or not fit.converged:
         terms = ", ".join(
@@ -97,9 +115,7 @@ def plain_start(found: Choices) -> Array:
             )
             if d
         )
-        cases, names = found.cases, found.design.alternatives
-        total = np.bincount(cases.labels, cases.y, len(names))
-        never = [name for name, y in zip(names, total, strict=True) if y == 0]
+        never = [n for n, y in zip(found.design.alternatives, chosen, strict=True) if y == 0]
         verb = "is" if len(never) == 1 else "are"
         why = f"; {', '.join(map(repr, never))} {verb} never chosen" if never else ""
         raise DesignError(
@@ -154,7 +170,7 @@ def estimate_smooth(
     terms: Sequence[str],
     kind: Kind,
     kernel: Kernel,
-    found: Choices,
+    found: Described,
     best: NewtonFit,
     options: Options,
     notes: Sequence[str] = (),
@@ -169,7 +185,7 @@ def estimate_smooth(
         Names of the K coefficients: those of the design, then the model's own.
     kind, kernel
         What the model is called, and its shares.
-    found : Choices
+    found : Described
         Where the data come from.
     best : NewtonFit
         The maximum.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import Data
+from llmdemand.modeling.situations.fits import fit_clogit
 from llmdemand.modeling.spelled import spelled
 
 __all__ = ["clogit", "mnlogit"]
@@ -86,7 +86,9 @@ def clogit(
         each alternative. The outcome is 0/1, or fractions that sum to 1 in each case.
     data : table or path
         One row per case and alternative, in any order, of pandas, polars or pyarrow, or a
-        parquet file; choice sets may differ between cases.
+        parquet file, or a folder of them; choice sets may differ between cases. Files of more
+        than eight million rows stay where they are and are read one at a time, a pass for each
+        step: a case is then in one file, of no more rows than fit into memory.
     case, alternative : str
         Columns that name the choice situation and the alternative.
     base : str, optional
@@ -126,7 +128,7 @@ def clogit(
     """
     asked = Options.of(data=data, **options)
     return LogitResults.of(
-        fit_conditional(
+        fit_clogit(
             formula,
             data,
             asked,

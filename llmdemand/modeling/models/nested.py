@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from llmdemand.modeling.estimation.nested import fit_nested
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import Data
+from llmdemand.modeling.situations.fits import fit_nlogit
 from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.substitution.nests import Dissimilarity, Nests
 
@@ -99,7 +99,7 @@ def nlogit(
     """
     asked = Options.of(data=data, read=read, count=count, **options)
     return LogitResults.of(
-        fit_nested(
+        fit_nlogit(
             formula,
             data,
             asked,

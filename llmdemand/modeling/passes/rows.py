@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Columns",
     "Numbered",
+    "Parts",
+    "Reader",
     "Rows",
     "Survey",
     "cluster_tables",
     "forget",
+    "remembered",
     "specimens",
     "surveyed",
 ]
@@ -36,6 +39,24 @@ Numbered = tuple[int, Any]
 _KEPT = 1 << 27  # bytes of arrays that each worker keeps from one pass to the next
 _SAMPLE = 1 << 12  # rows
 _LEVELS = 1000  # of a number, as C(shop) has them; of more only the ends are kept
+
+
+class Parts(Protocol):
+    """What is read of a shard."""
+
+    def parts(self, shard: Data) -> Iterator[tuple[pd.DataFrame, int]]:
+        """Rows without gaps, and how many were left out."""
+
+
+class Reader(Protocol):
+    """From a shard to its observations."""
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Columns of clusters."""
+
+    def of(self, shard: Numbered) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Observations, a part at a time, and the cluster of each by column."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +117,14 @@ class Rows:
         """From data frames to regressors."""
         return part(self.text, self.specimens)
 
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Columns of clusters."""
+        return self.columns.clusters
+
     def of(self, shard: Numbered) -> Iterator[tuple[Cells, dict[str, Any]]]:
         """Observations, a million at a time, and the cluster of each by column."""
-        name = (self.key, shard[0])
-        kept = _STORE.get(name)
-        if kept is not None:
-            yield from kept
-            return
-        found, room = [], _KEPT - sum(_SIZES.values())
-        for cells, groups in self._read(shard[1]):
-            room -= _bytes(cells, groups)
-            if room > 0:
-                found.append((cells, groups))
-            yield cells, groups
-        if room > 0:  # the whole shard; what is kept stays, as passes are in one order
-            forget(self.key)
-            _STORE[name] = found
-            _SIZES[name] = sum(_bytes(c, g) for c, g in found)
+        return remembered((self.key, shard[0]), lambda: self._read(shard[1]), _bytes)
 
     def _read(self, shard: Data) -> Iterator[tuple[Cells, dict[str, Any]]]:
         c, made = self.columns, _part(self)
@@ -135,7 +147,37 @@ class Rows:
                 yield cells, groups
 
 
-_STORE: dict[tuple[str, int], list[tuple[Cells, dict[str, Any]]]] = {}
+def remembered(
+    name: tuple[str, int],
+    read: Callable[[], Iterator[tuple[Any, dict[str, Any]]]],
+    size: Callable[[Any, dict[str, Any]], int],
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """What is read of a shard, or what this worker kept of it.
+
+    Parameters
+    ----------
+    name : pair
+        Of the fit, and of the shard.
+    read, size : functions
+        Read it a part at a time; say how many bytes a part takes.
+    """
+    kept = _STORE.get(name)
+    if kept is not None:
+        yield from kept
+        return
+    found, room = [], _KEPT - sum(_SIZES.values())
+    for data, groups in read():
+        room -= size(data, groups)
+        if room > 0:
+            found.append((data, groups))
+        yield data, groups
+    if room > 0:  # the whole shard; what is kept stays, as passes are in one order
+        forget(name[0])
+        _STORE[name] = found
+        _SIZES[name] = sum(size(d, g) for d, g in found)
+
+
+_STORE: dict[tuple[str, int], list[tuple[Any, dict[str, Any]]]] = {}
 _SIZES: dict[tuple[str, int], int] = {}
 
 
@@ -160,7 +202,7 @@ def _part(rows: Rows) -> Part:
 
 
 def specimens(
-    shards: list[Numbered], columns: Columns, variables: tuple[str, ...], session: Session
+    shards: list[Numbered], columns: Parts, variables: tuple[str, ...], session: Session
 ) -> pd.DataFrame:
     """Rows that hold every level of text and categories, and both ends of numbers.
 
@@ -176,7 +218,7 @@ def specimens(
     return found
 
 
-def _seen(shard: Numbered, columns: Columns, variables: tuple[str, ...]) -> pd.DataFrame | None:
+def _seen(shard: Numbered, columns: Parts, variables: tuple[str, ...]) -> pd.DataFrame | None:
     found = None
     for frame, _ in columns.parts(shard[1]):
         if len(frame):

@@ -14,7 +14,7 @@ from llmdemand.modeling.arrays import Array, Codes, triangle
 from llmdemand.modeling.likelihood.cells import Cells, log_likelihood, scaling
 from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_direction
-from llmdemand.modeling.passes.rows import Numbered, Rows, Survey, cluster_tables
+from llmdemand.modeling.passes.rows import Numbered, Reader, cluster_tables
 from llmdemand.modeling.sample.columns import stacked
 from llmdemand.modeling.sample.sample import codes
 from llmdemand.scale.session import Session
@@ -22,14 +22,17 @@ from llmdemand.scale.session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Spread"]
+__all__ = ["NEEDS", "ROUNDS", "WORST", "Spread", "beside"]
 
-_NEEDS = (
+#: What to say of what passes do not give.
+NEEDS = (
     "{} needs the rows, which are in files, differ from each other and were not kept: leave out "
     "what makes every row different, or fit a sample of them"
 )
-_WORST = 64  # rows of a part that contradict a direction
-_ROUNDS = 100
+#: Rows of a part that contradict a direction.
+WORST = 64
+#: Directions that are tried.
+ROUNDS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +45,9 @@ class Spread:
     ----------
     shards : list of pairs
         What is read, numbered.
-    rows : Rows
+    rows : Reader
         How it is read.
-    survey : Survey
+    survey : Survey or llmdemand.modeling.passes.cases.CaseSurvey
         What is known of all of it, in the caller's units.
     session : Session
         Who does the work.
@@ -53,8 +56,8 @@ class Spread:
     """
 
     shards: list[Numbered]
-    rows: Rows
-    survey: Survey
+    rows: Reader
+    survey: Any
     session: Session
     basis: Array
     _known: dict[bytes, tuple[float, Array, Array]] = field(default_factory=dict, repr=False)
@@ -67,12 +70,12 @@ class Spread:
     @property
     def nobs(self) -> float:
         """Observations."""
-        return self.survey.nobs
+        return float(self.survey.nobs)
 
     @property
     def fractional(self) -> bool:
         """Whether some outcome lies strictly between 0 and 1."""
-        return not self.survey.binary
+        return not bool(self.survey.binary)
 
     @property
     def corrected(self) -> bool:
@@ -82,7 +85,7 @@ class Spread:
     @property
     def weights_vary(self) -> bool:
         """Whether some sampling weight is not 1."""
-        return self.survey.heaviest != 1 or self.survey.lightest != 1
+        return bool(self.survey.heaviest != 1 or self.survey.lightest != 1)
 
     @property
     def weight(self) -> Array:
@@ -92,20 +95,20 @@ class Spread:
     @cached_property
     def _clusters(self) -> pd.DataFrame:
         """Clusters, or combinations of them, and observations of each."""
-        names = self.rows.columns.clusters
+        names = self.rows.clusters
         return self._tables(partial(_counted, names=names), names)
 
     @property
     def observations(self) -> Array:
         """Observations in each cluster."""
-        if not self.rows.columns.clusters:
+        if not self.rows.clusters:
             return np.array([self.nobs])
         return self._clusters[0].to_numpy(np.float64)
 
     @property
     def groups(self) -> Mapping[str, Codes]:
         """Cluster codes of the rows."""
-        return {name: codes(self._clusters, [name])[0] for name in self.rows.columns.clusters}
+        return {name: codes(self._clusters, [name])[0] for name in self.rows.clusters}
 
     def llf(self, params: Array) -> float:
         """See `Cells.llf`."""
@@ -129,7 +132,7 @@ class Spread:
 
     def scores(self, params: Array) -> Array:
         """Sums of the scores by cluster, (G, K)."""
-        names = self.rows.columns.clusters
+        names = self.rows.clusters
         if not names:
             return self.gradient(params)[None, :]
         found = self._tables(partial(_scored, params=params, names=names), names)
@@ -137,8 +140,7 @@ class Spread:
 
     def scatter(self, params: Array) -> Array:
         """R of the QR factors of the scores of single observations, (K, K)."""
-        work = _Pass(self.rows, self.basis, partial(_corner, params=params))
-        return np.asarray(self.session.map_merge(work, self.shards, merge=_corners))
+        return np.asarray(self._asked(partial(_corner, params=params), _corners))
 
     def meat(
         self, params: Array, inverse: Array, power: float = 0.0, factor: Array | None = None
@@ -169,7 +171,7 @@ class Spread:
 
     def saturated(self) -> float:
         """The log (quasi-)likelihood of a perfect fit."""
-        return self.survey.entropy
+        return float(self.survey.entropy)
 
     def reach(self, step: Array) -> float:
         """No less than the largest change of a log-odds, without a pass."""
@@ -198,34 +200,42 @@ class Spread:
         proves that there is none at all; a pass finds rows that do, which join them.
         """
         x, y = self.survey.some.x @ self.basis, self.survey.some.mean
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             # Of a direction in which no row so far differs the programme says nothing.
             null = bool(np.linalg.matrix_rank(x) < self.size)
             d = np.linalg.svd(x)[2][-1] if null else separating_direction(x, y)
             if d is None:
                 return None
-            work = _Pass(self.rows, self.basis, partial(_against, direction=d, both=null))
-            more, outcomes = self.session.map_merge(work, self.shards, merge=_beside)
+            more, outcomes = self._asked(partial(_against, direction=d, both=null), beside)
             if not len(more):
                 return np.asarray(d)
             x, y = np.concatenate([x, more]), np.concatenate([y, outcomes])
-        raise UsageError(_NEEDS.format("the question whether the data are separated"))
+        raise UsageError(NEEDS.format("the question whether the data are separated"))
 
     def shares(self, params: Array) -> Array:
         """There are none without rows."""
-        raise UsageError(_NEEDS.format("a prediction of each row"))
+        raise UsageError(NEEDS.format("a prediction of each row"))
 
     def weighted(self, factor: Array) -> Spread:
         """There are no other weights."""
-        raise UsageError(_NEEDS.format("a covariance or bootstrap that fits samples of the rows"))
+        raise UsageError(NEEDS.format("a covariance or bootstrap that fits samples of the rows"))
 
-    def _summed(self, work: Callable[[Cells], Any]) -> Any:
-        return self.session.map_merge(_Pass(self.rows, self.basis, work), self.shards, merge=_added)
+    @property
+    def _made_by(self) -> Callable[[Any], Any] | None:
+        """From a part to what answers; None for the part itself."""
+        return None
+
+    def _asked(self, work: Callable[..., Any], merge: Any, *, grouped: bool = False) -> Any:
+        """A question to all shards."""
+        asked = _Pass(self.rows, self.basis, work, merge, self._made_by, grouped)
+        return self.session.map_merge(asked, self.shards, merge=merge)
+
+    def _summed(self, work: Callable[..., Any]) -> Any:
+        return self._asked(work, _added)
 
     def _tables(self, work: Callable[..., Any], names: tuple[str, ...]) -> pd.DataFrame:
-        done = _Pass(self.rows, self.basis, work, grouped=True)
         merge = partial(_stacked, names=names)
-        found: pd.DataFrame = self.session.map_merge(done, self.shards, merge=merge)
+        found: pd.DataFrame = self._asked(work, merge, grouped=True)
         # Not in the order in which they came.
         return found.sort_values(list(names), ignore_index=True)
 
@@ -234,20 +244,20 @@ class Spread:
 class _Pass:
     """A question, asked of a shard a part at a time."""
 
-    rows: Rows
+    rows: Reader
     basis: Array
     work: Callable[..., Any]
-    grouped: bool = False
+    merge: Callable[[Any, Any], Any]
+    made: Callable[[Any], Any] | None
+    grouped: bool
 
     def __call__(self, shard: Numbered) -> Any:
         found = None
-        name = getattr(self.work, "func", None)
-        merge = _MERGES.get(name, _added)
-        if self.grouped:
-            merge = partial(_stacked, names=self.rows.columns.clusters)
-        for cells, groups in self.rows.of(shard):
-            here = self.work(cells.projected(self.basis), *([groups] if self.grouped else []))
-            found = merge(found, here)
+        for part, groups in self.rows.of(shard):
+            data = part.projected(self.basis)
+            data = data if self.made is None else self.made(data)
+            here = self.work(data, *([groups] if self.grouped else []))
+            found = self.merge(found, here)
         return found
 
 
@@ -263,7 +273,8 @@ def _corners(one: Array | None, two: Array | None) -> Array | None:
     return triangle(np.concatenate([one, two]))
 
 
-def _beside(one: Any, two: Any) -> Any:
+def beside(one: Any, two: Any) -> Any:
+    """Rows of two parts one after the other, array by array."""
     if one is None or two is None:
         return two if one is None else one
     return tuple(np.concatenate([a, b]) for a, b in zip(one, two, strict=True))
@@ -278,32 +289,32 @@ def _stacked(one: Any, two: Any, names: tuple[str, ...]) -> Any:
     return cluster_tables(groups, frame[values].to_numpy(np.float64), names)
 
 
-def _point(cells: Cells, params: Array) -> Any:
+def _point(cells: Any, params: Array) -> Any:
     return np.float64(cells.llf(params)), cells.gradient(params), cells.information(params)
 
 
-def _meat(cells: Cells, params: Array, inverse: Array, power: float) -> Any:
+def _meat(cells: Any, params: Array, inverse: Array, power: float) -> Any:
     return (cells.meat(params, inverse, power),)
 
 
-def _rounding(cells: Cells, params: Array) -> Any:
+def _rounding(cells: Any, params: Array) -> Any:
     return (cells.rounding(params),)
 
 
-def _penalty(cells: Cells, params: Array, inverse: Array) -> Any:
+def _penalty(cells: Any, params: Array, inverse: Array) -> Any:
     return (cells.penalty_score(params, inverse),)
 
 
-def _corner(cells: Cells, params: Array) -> Array:
-    return triangle(cells.scores(params) / np.sqrt(cells.count)[:, None])
+def _corner(cells: Any, params: Array) -> Array:
+    return triangle(cells.scores(params) / np.sqrt(cells.observations)[:, None])
 
 
-def _counted(cells: Cells, groups: Mapping[str, Any], names: tuple[str, ...]) -> pd.DataFrame:
-    return cluster_tables(groups, cells.count[:, None], names)
+def _counted(cells: Any, groups: Mapping[str, Any], names: tuple[str, ...]) -> pd.DataFrame:
+    return cluster_tables(groups, cells.observations[:, None], names)
 
 
 def _scored(
-    cells: Cells, groups: Mapping[str, Any], params: Array, names: tuple[str, ...]
+    cells: Any, groups: Mapping[str, Any], params: Array, names: tuple[str, ...]
 ) -> pd.DataFrame:
     return cluster_tables(groups, cells.scores(params), names)
 
@@ -314,9 +325,6 @@ def _against(cells: Cells, direction: Array, both: bool) -> tuple[Array, Array]:
     wrong = np.where(y == 1, -moved, np.where(y == 0, moved, np.abs(moved)))
     if both:
         wrong = np.abs(moved)
-    few = np.argsort(wrong)[-_WORST:]
+    few = np.argsort(wrong)[-WORST:]
     few = few[wrong[few] > 1e-9 * np.abs(direction).sum()]
     return cells.x[few], y[few]
-
-
-_MERGES: dict[Any, Any] = {_corner: _corners, _against: _beside}
