@@ -14,14 +14,20 @@ from llmdemand.core.shards.shards import write_shards
 
 @pytest.fixture(scope="module")
 def panel():
-    return ld.simulate(ld.load_study("pampers-households"), "synthetic", runs=1, seed=1)
+    """108 households see two prices."""
+    study = ld.load_study("pampers-households")
+    people = tuple({**study.personas[k % 8], "id": f"h{k}"} for k in range(108))
+    prices = {name: values[-1:] for name, values in study.prices.items()}
+    prices["pampers"] = (30.0, 40.0)
+    study = replace(study, personas=people, prices=prices)
+    return ld.simulate(study, "synthetic", runs=1, seed=1)
 
 
 @pytest.fixture(scope="module")
 def humans(panel):
     """A third of the households; what they choose is drawn anew."""
     rows = panel.frame[panel.frame["persona_id"].isin(panel.frame["persona_id"].unique()[::3])]
-    chosen = np.random.default_rng(0).random(len(rows)) < rows["belief_pampers"]
+    chosen = np.random.default_rng(0).random(len(rows)) < 0.3 + 0.4 * rows["belief_pampers"]
     columns = {"respondent_id": rows["persona_id"], "price": rows["price_pampers"]}
     return pd.DataFrame({**columns, "choice": chosen.astype(int)}).reset_index(drop=True)
 
@@ -42,7 +48,7 @@ def test_all_of_it_gives_what_the_panel_gives(panel, humans, shards):
 
 
 def test_humans_come_before_others(panel, humans, shards, monkeypatch):
-    monkeypatch.setattr("llmdemand.core.shards.sample.MOST", len(panel) // 2)
+    monkeypatch.setattr("llmdemand.core.shards.sample.MOST", 2 * len(panel) // 3)
     found = replace(shards).people(humans["respondent_id"].unique())
     people = set(found.frame["persona_id"])
     assert set(humans["respondent_id"]) < people < set(panel.frame["persona_id"])
