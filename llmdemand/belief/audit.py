@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmdemand.belief.equivalence import Equivalence, certain, check_equivalence
+from llmdemand.belief.equivalence import (
+    Equivalence,
+    certain,
+    check_equivalence,
+    equivalence_tallies,
+)
 from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import JUDGED, WHOLE, Panel
 from llmdemand.core.questionnaire.measure import MEASURES
 from llmdemand.core.shards.quantiles import quantiles
-from llmdemand.core.shards.shards import AnyPanel, totalled
+from llmdemand.core.shards.shards import AnyPanel, Tally, tallied, totalled
 from llmdemand.errors import DesignError
 from llmdemand.scale.sums import Sums
 
@@ -22,10 +27,12 @@ __all__ = [
     "MUCH",
     "Audit",
     "audit",
+    "audit_tallies",
     "judge_position",
     "position",
     "positions",
     "remedy",
+    "snapshot_tallies",
     "snapshots",
     "thoughts",
 ]
@@ -182,6 +189,7 @@ def audit(panel: AnyPanel) -> Audit:
     """
     if not len(panel):
         raise DesignError("the panel has no rows: there is nothing to audit")
+    tallied(panel, audit_tallies(panel))
     statuses = panel.statuses.to_frame("runs").assign(share=panel.statuses / len(panel))
     found = totalled(_counted, panel)
     tokens = found["tokens"].sort_index().astype(int)
@@ -215,6 +223,13 @@ def audit(panel: AnyPanel) -> Audit:
         snapshots(panel),
         check_equivalence(panel) if by_tokens and panel.usable_runs else None,
     )
+
+
+def audit_tallies(panel: AnyPanel) -> tuple[Tally, ...]:
+    """What `audit` counts in each part, for `tallied`."""
+    judged = (_judged,) if panel.provenance.get("final_reader") == "judge" else ()
+    both = equivalence_tallies(panel, sure=True)
+    return (_counted, *judged, *snapshot_tallies(panel), *both)
 
 
 def _counted(panel: Panel) -> Sums:
@@ -338,6 +353,11 @@ def snapshots(panel: AnyPanel) -> pd.DataFrame:
     return found.rename_axis("snapshot").sort_values("runs", ascending=False, kind="stable")
 
 
+def snapshot_tallies(panel: AnyPanel) -> tuple[Tally, ...]:
+    """What `snapshots` and `thoughts` count in each part, for `tallied`."""
+    return (_by_model, *((_cut,) if panel.study.thoughts else ()))
+
+
 def _by_model(panel: Panel) -> Sums:
     chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.watched
     belief = chosen[f"belief_{focal}"].astype(float)
@@ -359,7 +379,7 @@ def positions(chosen: pd.DataFrame) -> Sums:
     chosen : pandas.DataFrame
         With ``order`` and ``choice``.
     """
-    first = chosen["order"].astype(str).str.split(">").str[0]
+    first = chosen["order"].map({o: str(o).split(">")[0] for o in chosen["order"].unique()})
     hits = int((chosen["choice"] == first).sum())
     return Sums(hits=hits, rows=len(chosen), first=frozenset(first))
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from llmdemand.core.line import OneLine
 from llmdemand.core.menu import fold
 from llmdemand.core.panel import Panel
-from llmdemand.core.shards.shards import AnyPanel, totalled
+from llmdemand.core.shards.shards import AnyPanel, Tally, totalled
 from llmdemand.errors import DesignError
 from llmdemand.scale.sums import Moments, Sums
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Equivalence", "certain", "check_equivalence"]
+__all__ = ["Equivalence", "certain", "check_equivalence", "equivalence_tallies"]
 
 Floats = NDArray[np.float64]
 
@@ -268,6 +268,13 @@ def _final(read: Moments, cells: pd.DataFrame) -> dict[str, Any]:
 
 def _p(value: float) -> str:
     return "below 0.000001" if value < 1e-6 else f"{value:.3g}"
+
+
+def equivalence_tallies(panel: AnyPanel, *, sure: bool = False) -> tuple[Tally, ...]:
+    """What `check_equivalence` first counts in each part, and `certain`, for `tallied`."""
+    if panel.study.measure != "logprob":
+        return ()
+    return (partial(_sums, name=panel.study.watched), *((_sure,) if sure else ()))
 
 
 def _one(gap: float, sd: float) -> float:

@@ -31,6 +31,7 @@ from llmdemand.cli.output import (
     say,
     statuses,
 )
+from llmdemand.cli.own import options as own
 from llmdemand.cli.shards.extracting import extract_parts, is_folder
 from llmdemand.errors import UsageError
 
@@ -151,6 +152,7 @@ def audit(
             help="Of stated probabilities or similarity: the panel of the model's own choices.",
         ),
     ] = None,
+    workers: own.Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Check whether a panel's beliefs can be believed.
@@ -160,11 +162,11 @@ def audit(
     from llmdemand.belief.audit import audit as run
     from llmdemand.belief.audit import snapshots
     from llmdemand.belief.branching.compared import compare_branching
-    from llmdemand.core.shards.shards import read_panel, sampled
+    from llmdemand.core.shards.shards import sampled
     from llmdemand.reporting.measures.quality import by_snapshot
     from llmdemand.reporting.measures.selection import selection
 
-    read = read_panel(panel)
+    read = own.panel_by(panel, workers)
     if read.study.measure in ("stated", "similarity"):
         audit_measure(read, choices, as_json)
         return

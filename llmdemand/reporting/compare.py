@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled
+from llmdemand.core.shards.shards import AnyPanel, drawn_note, sampled, tallied
 from llmdemand.errors import UsageError, choose
 from llmdemand.modeling.models.demand import fit_demand
 from llmdemand.modeling.outcomes.frames import Reading, apart, default_reading
 from llmdemand.reporting.findings import Findings
 from llmdemand.reporting.measures.precision import precision
-from llmdemand.reporting.measures.quality import quality
-from llmdemand.reporting.measures.selection import selection
+from llmdemand.reporting.measures.quality import quality, quality_tallies
+from llmdemand.reporting.measures.selection import selection, selection_tallies
 from llmdemand.reporting.parts import BELIEF, CHOICE, Parts
+from llmdemand.reporting.tallies.byprice import price_tallies
+from llmdemand.reporting.tallies.cells import cell_tallies
 from llmdemand.reporting.truth import known_truth
 
 if TYPE_CHECKING:
@@ -223,6 +225,7 @@ def compare(
         )
     of = default_reading(panel) if reading is None else reading
     choose(of, Reading, "reading")
+    _tally(panel, of)
     parts, bar = Parts(panel), _steps(progress)
     # What corrects belief may be learnt from all runs at once, which are then those of a sample.
     rows, fitted = sampled(panel), apart(panel, of)
@@ -289,6 +292,18 @@ def compare(
         reading=of,
         selection=selected,
     )
+
+
+def _tally(panel: AnyPanel, reading: Reading) -> None:
+    """Take what the report says of all runs of shards in one pass over them."""
+    if not panel.usable_runs:
+        return
+    readings: list[Reading] = [reading]
+    if reading != "pivot" and default_reading(panel) == "final":
+        readings = ["pivot", "final"]
+    read = [r for r in readings if apart(panel, r) is panel]
+    own = (*cell_tallies(reading), *selection_tallies(reading)) if reading in read else ()
+    tallied(panel, (*quality_tallies(panel), *price_tallies(*read), *own))
 
 
 def _drawn(rows: AnyPanel, *, whole: bool) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.options import AsJson, PanelPath, Read, Seed, StorePath
 from llmdemand.cli.output import command_line, print_json, refuse_other_study
+from llmdemand.cli.own import options as own
 from llmdemand.cli.reports import (
     compared,
     files_in,
@@ -36,6 +37,7 @@ def compare(
     ] = None,
     reading: Read = None,
     store: StorePath = None,
+    workers: own.Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare belief and choice on the runs of one panel.
@@ -45,9 +47,7 @@ def compare(
 
     Example: [b]llmdemand compare panel.parquet --out results[/b]
     """
-    from llmdemand.core.shards.shards import read_panel
-
-    read = read_panel(panel)
+    read = own.panel_by(panel, workers)
     if folder is not None:
         refuse_other_study(result_folder(folder) / "panel.parquet", read.study)
     responses = kept_responses(read, panel, store) if folder or store else None

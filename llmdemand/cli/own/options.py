@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmdemand.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmdemand.core.shards.shards import AnyPanel
 
 __all__ = [
     "Availability",
@@ -30,6 +33,7 @@ __all__ = [
     "WeightsType",
     "Workers",
     "executor",
+    "panel_by",
 ]
 
 _OWN = "Own table"
@@ -138,6 +142,26 @@ Cluster = Annotated[
     str | None,
     typer.Option("--cluster", help="Dask scheduler whose workers read it, as tcp://10.0.0.1:8786."),
 ]
+
+
+def panel_by(path: Path, workers: int | None) -> AnyPanel:
+    """A panel; parts of a folder are read by so many processes.
+
+    Raises
+    ------
+    UsageError
+        For processes where there is one file, or none of them.
+    """
+    from dataclasses import replace
+
+    from llmdemand.core.shards.shards import PanelShards, read_panel
+
+    read = read_panel(path)
+    if isinstance(read, PanelShards):
+        return replace(read, executor=workers)
+    if workers not in (None, 1):
+        raise UsageError(f"--workers {workers}: {path} is one file, leave it out")
+    return read
 
 
 def executor(workers: int | None, cluster: str | None) -> int | str | None:

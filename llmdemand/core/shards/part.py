@@ -86,6 +86,13 @@ class Part:
         frame: pd.DataFrame = found.to_pandas()
         return frame
 
+    def columns(self) -> list[str]:
+        """What its columns are called."""
+        import pyarrow.parquet as pq
+
+        system, inside = file_system(self.path)
+        return [str(name) for name in pq.read_schema(inside, filesystem=system).names]
+
     @classmethod
     def opened(cls, path: str) -> tuple[Part, Study, dict[str, Any]]:
         """A part, its study and provenance, from the end of its file alone."""

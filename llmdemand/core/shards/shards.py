@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import STATUSES, USABLE, Panel
+from llmdemand.core.shards.counts import Counts, counts
 from llmdemand.core.shards.part import Part, part_name, part_number
 from llmdemand.core.shards.sample import Sample, draw_sample
 from llmdemand.core.shards.together import together
 from llmdemand.core.study import Study
 from llmdemand.core.tables.places import file_system
-from llmdemand.errors import PanelError, UsageError
+from llmdemand.errors import DesignError, PanelError, UsageError
 from llmdemand.scale.executors import Executor
 from llmdemand.scale.merging import map_merge
 from llmdemand.scale.sums import Sums
@@ -28,16 +30,21 @@ __all__ = [
     "OWN",
     "AnyPanel",
     "PanelShards",
+    "Tally",
     "drawn_note",
     "files_of",
     "read_panel",
     "runs_by_cell",
     "sampled",
+    "tallied",
     "totalled",
     "write_shards",
 ]
 
 R = TypeVar("R")
+
+#: What is taken of a panel, or of each of its parts: results add.
+Tally = Callable[[Panel], Any]
 
 #: What parts of one panel may say of themselves differently.
 OWN = ("shard",)
@@ -78,16 +85,26 @@ class PanelShards(OneLine):
     study: Study
     provenance: dict[str, Any]
     executor: Executor = field(default=None, compare=False)
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def _line(self) -> str:
         return f"{self.study.name}, {len(self)} runs in {len(self.parts)} files"
 
     @cached_property
+    def counts(self) -> Counts:
+        """Statuses of all runs, of which none may be in two parts: see `counts`."""
+        return counts(self.parts, self.executor)
+
+    @cached_property
     def statuses(self) -> pd.Series[int]:
         """As of a panel: number of runs by status, counted in all parts."""
-        found: pd.Series[int] = totalled(_statuses, self)
-        return found
+        import pandas as pd
+
+        found = self.counts.statuses
+        if strange := sorted(map(str, set(found) - set(STATUSES))):
+            raise PanelError(f"status {strange[0]!r} is not one of {list(STATUSES)}")
+        return pd.Series({name: found[name] for name in STATUSES}, name="count", dtype="int64")
 
     @property
     def usable_runs(self) -> int:
@@ -117,6 +134,21 @@ class PanelShards(OneLine):
             first=first,
             executor=self.executor,
         )
+
+    def take(self, functions: Iterable[Tally]) -> None:
+        """See `tallied`."""
+        wanted = {_key(f): f for f in functions}
+        wanted = {key: f for key, f in wanted.items() if key not in self._kept}
+        if wanted:
+            found = map_merge(_OfPart(tuple(wanted.values())), self.parts, self.executor)
+            self._kept.update(zip(wanted, found.of, strict=True))
+
+    def tally(self, function: Tally) -> Any:
+        """What was taken."""
+        found = self._kept[_key(function)]
+        if isinstance(found, _Lacking):
+            raise found.error
+        return found
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -196,16 +228,66 @@ def totalled(function: Callable[[Panel], R], panel: AnyPanel) -> R:
     """
     if isinstance(panel, Panel):
         return function(panel)
-    found: R = map_merge(_OfPart(function), panel.parts, panel.executor)
+    tallied(panel, [function])
+    found: R = panel.tally(function)
     return found
+
+
+def tallied(panel: AnyPanel, functions: Iterable[Tally]) -> None:
+    """Take several totals in one pass over the parts: `totalled` then has them at hand.
+
+    Parameters
+    ----------
+    panel : Panel or PanelShards
+        Nothing is done about a panel in memory.
+    functions : iterable of callable
+        As of `totalled`, each of which is told apart by what it is and by its arguments. What
+        one of them cannot say is raised by `totalled`, when it is asked for.
+    """
+    if isinstance(panel, PanelShards):
+        panel.take(functions)
+
+
+@dataclass(frozen=True)
+class _Lacking:
+    """Why a part has no total."""
+
+    error: DesignError
+
+
+@dataclass(frozen=True)
+class _Totals:
+    of: tuple[Any, ...]
+
+    def __add__(self, other: _Totals) -> _Totals:
+        return _Totals(tuple(starmap(_plus, zip(self.of, other.of, strict=True))))
+
+
+def _plus(a: Any, b: Any) -> Any:
+    return a if isinstance(a, _Lacking) else b if isinstance(b, _Lacking) else a + b
 
 
 @dataclass(frozen=True)
 class _OfPart:
-    function: Callable[[Panel], Any]
+    functions: tuple[Tally, ...]
 
-    def __call__(self, part: Part) -> Any:
-        return self.function(part.panel())
+    def __call__(self, part: Part) -> _Totals:
+        panel = part.panel()
+        return _Totals(tuple(_tried(function, panel) for function in self.functions))
+
+
+def _tried(function: Tally, panel: Panel) -> Any:
+    try:
+        return function(panel)
+    except DesignError as error:
+        return _Lacking(error)
+
+
+def _key(function: Any) -> Any:
+    """What makes two functions of a part one: a partial's parts."""
+    if isinstance(function, partial):
+        return _key(function.func), function.args, tuple(sorted(function.keywords.items()))
+    return function
 
 
 def runs_by_cell(panel: AnyPanel) -> pd.Series[int]:
@@ -217,10 +299,6 @@ def runs_by_cell(panel: AnyPanel) -> pd.Series[int]:
 
 def _by_cell(panel: Panel) -> Sums:
     return Sums(runs=panel.frame.groupby("cell").size())
-
-
-def _statuses(panel: Panel) -> pd.Series[int]:
-    return panel.statuses.reindex(list(STATUSES))
 
 
 def sampled(panel: AnyPanel, by: str = "cell") -> Panel:

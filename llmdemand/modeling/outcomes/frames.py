@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmdemand.core.panel import USABLE, WHOLE, Panel, levels_of
-from llmdemand.core.shards.shards import AnyPanel, PanelShards, sampled, totalled
+from llmdemand.core.shards.shards import AnyPanel, PanelShards, sampled
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -24,7 +24,6 @@ from llmdemand.modeling.outcomes.corrected import (
 from llmdemand.modeling.outcomes.labelled import corrected_final
 from llmdemand.modeling.outcomes.measured import WHOSE, Reading, check_reading, own_reading
 from llmdemand.modeling.outcomes.stopped import augmented
-from llmdemand.scale.sums import Sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,17 +134,14 @@ def default_reading(panel: AnyPanel) -> Reading:
     """
     if (own := own_reading(panel)) is not None:
         return own
-    ends = totalled(_ends, panel)
-    known = not ends["stopped"] or ends["whole"]
-    return "final" if known and ends["read"] else "pivot"
-
-
-def _ends(panel: Panel) -> Sums:
-    """How many answers were stopped, and read to their end."""
-    counts = panel.frame["final_status"].value_counts()
-    stopped, read = (int(counts.get(k, 0)) for k in ("stopped", "read"))
-    whole, labelled = (int(c in panel.frame.columns) for c in (WHOLE, "label_probability"))
-    return Sums(stopped=stopped, read=read, whole=whole, labelled=labelled)
+    ends: Mapping[Any, int]
+    if isinstance(panel, PanelShards):
+        ends, whole = panel.counts.finals, panel.counts.whole
+    else:
+        ends = panel.frame["final_status"].value_counts().to_dict()
+        whole = WHOLE in panel.frame.columns
+    known = not ends.get("stopped") or whole
+    return "final" if known and ends.get("read") else "pivot"
 
 
 def apart(panel: AnyPanel, reading: Reading) -> AnyPanel:
@@ -156,8 +152,8 @@ def apart(panel: AnyPanel, reading: Reading) -> AnyPanel:
     """
     if not isinstance(panel, PanelShards) or reading != "final":
         return panel
-    ends = totalled(_ends, panel)
-    return sampled(panel) if ends["stopped"] or ends["labelled"] else panel
+    found = panel.counts
+    return sampled(panel) if found.finals["stopped"] or found.labelled else panel
 
 
 def readings(panel: Panel) -> Readings:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from llmdemand.core.panel import USABLE, WHOLE, Panel
+from llmdemand.core.panel import USABLE, Panel
+from llmdemand.core.shards.counts import Counts
 from llmdemand.core.shards.part import Part
 from llmdemand.core.shards.shards import PanelShards
 from llmdemand.core.study import Study
-from llmdemand.core.tables.places import file_system
-from llmdemand.errors import PanelError, UsageError
+from llmdemand.errors import UsageError
 from llmdemand.modeling.outcomes.corrected import reserved
 from llmdemand.modeling.outcomes.frames import (
     Outcomes,
@@ -25,7 +23,6 @@ from llmdemand.modeling.outcomes.frames import (
     outcomes,
     readings,
 )
-from llmdemand.modeling.outcomes.measured import own_reading
 from llmdemand.scale.executors import Executor
 from llmdemand.scale.merging import map_merge
 
@@ -35,14 +32,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SHARE",
     "Asked",
-    "Counts",
     "Facts",
     "Market",
     "Runs",
-    "counts",
     "facts",
     "refuse_learnt",
-    "shards_reading",
     "silent",
     "slim",
 ]
@@ -52,97 +46,6 @@ SHARE = "share_of_"
 # Nothing here reads them, and they are most of a panel.
 _TEXTS = ("text", "reason", "pivot_token", "later_names")
 _SURE = 1e-6
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What parts hold, before anything is known of how they are to be read.
-
-    Attributes
-    ----------
-    statuses, finals : Counter
-        Runs by status, and by final status.
-    whole : bool
-        Whether probabilities of a whole answer are known.
-    labelled : bool
-        Whether people have labelled a sample.
-    ids : (N,) array
-        Of each run's name, 64 bits of a hash.
-    """
-
-    statuses: Counter[str]
-    finals: Counter[str]
-    whole: bool
-    labelled: bool
-    ids: NDArray[np.uint64]
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.statuses + other.statuses,
-            self.finals + other.finals,
-            self.whole or other.whole,
-            self.labelled or other.labelled,
-            np.concatenate([self.ids, other.ids]),
-        )
-
-
-def counts(shards: PanelShards, executor: Executor = None) -> Counts:
-    """Statuses of all runs; each run is there once.
-
-    Raises
-    ------
-    PanelError
-        For a run that is in two parts: it would be counted twice.
-    """
-    found = map_merge(_counted, shards.parts, executor)
-    ids, times = np.unique(found.ids, return_counts=True)
-    if (times > 1).any():
-        _refuse_twice(shards, set(ids[times > 1].tolist()))
-    return found
-
-
-def _hashes(names: pd.Series[str]) -> NDArray[np.uint64]:
-    import pandas as pd
-
-    return np.asarray(pd.util.hash_array(names.to_numpy(object), categorize=False), np.uint64)
-
-
-def _counted(part: Part) -> Counts:
-    known = _columns(part)
-    frame = part.frame(["run_id", "status"])
-    finals: Counter[str] = Counter()
-    if "final_status" in known:
-        finals.update(part.frame(["final_status"])["final_status"].tolist())
-    else:
-        finals.update(part.panel().frame["final_status"].tolist())
-    return Counts(
-        Counter(frame["status"].tolist()),
-        finals,
-        WHOLE in known,
-        "label_probability" in known,
-        _hashes(frame["run_id"]),
-    )
-
-
-def _refuse_twice(shards: PanelShards, twice: set[int]) -> None:
-    seen: dict[str, str] = {}
-    for part in shards.parts:
-        names = part.frame(["run_id"])["run_id"]
-        for name in names[np.isin(_hashes(names), np.array(list(twice), np.uint64))]:
-            if name in seen:
-                raise PanelError(
-                    f"run {name!r} is in {seen[name]} and in {part.path}: every run is one row; "
-                    "take one of the files away"
-                )
-            seen[name] = part.path
-
-
-def shards_reading(study: Study, found: Counts) -> Reading:
-    """`default_reading`, of parts."""
-    if (own := own_reading(study)) is not None:
-        return own
-    known = not found.finals["stopped"] or found.whole
-    return "final" if known and found.finals["read"] else "pivot"
 
 
 @dataclass(frozen=True)
@@ -202,18 +105,11 @@ class Market:
 
 def slim(part: Part, study: Study) -> Panel:
     """A part without its texts."""
-    known = _columns(part)
+    known = part.columns()
     if not {"final_status", "pivot_listed", *_TEXTS} <= set(known):
         return part.panel()  # of an earlier version: `Panel.read` completes it
     frame = part.frame([name for name in known if name not in _TEXTS])
     return Panel(frame.assign(**dict.fromkeys(_TEXTS, "")), study)
-
-
-def _columns(part: Part) -> list[str]:
-    import pyarrow.parquet as pq
-
-    system, inside = file_system(part.path)
-    return [str(name) for name in pq.read_schema(inside, filesystem=system).names]
 
 
 @dataclass(frozen=True)

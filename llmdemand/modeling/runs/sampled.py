@@ -27,14 +27,11 @@ from llmdemand.modeling.outcomes.measured import check_reading
 from llmdemand.modeling.outcomes.shards import (
     SHARE,
     Asked,
-    Counts,
     Facts,
     Market,
     Runs,
-    counts,
     facts,
     refuse_learnt,
-    shards_reading,
     silent,
 )
 from llmdemand.modeling.sample.columns import Data, table
@@ -240,9 +237,10 @@ def _of_shards(
     coefficient: Coefficient,
     executor: Executor,
 ) -> Sampled:
-    there: Counts = counts(panel, executor)
+    executor = panel.executor if executor is None else executor
+    there = panel.counts
     if reading is None and statuses is None:
-        reading = shards_reading(panel.study, there)
+        reading = default_reading(panel)
     reading = reading or "pivot"
     check_reading(panel.study, reading)
     given = _statuses(outcome, reading, statuses, nothing=silent(there))

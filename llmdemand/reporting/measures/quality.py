@@ -10,11 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from llmdemand.belief.audit import MUCH, position, positions, remedy, snapshots, thoughts
-from llmdemand.belief.equivalence import check_equivalence
+from llmdemand.belief.audit import (
+    MUCH,
+    position,
+    positions,
+    remedy,
+    snapshot_tallies,
+    snapshots,
+    thoughts,
+)
+from llmdemand.belief.equivalence import check_equivalence, equivalence_tallies
 from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.panel import WHOLE, Panel
-from llmdemand.core.shards.shards import AnyPanel, sampled, totalled
+from llmdemand.core.shards.shards import AnyPanel, Tally, drawn_note, sampled, tallied, totalled
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import Outcome, fit_demand
 from llmdemand.modeling.outcomes.frames import Reading, apart, default_reading
@@ -28,6 +36,7 @@ __all__ = [
     "Shift",
     "by_snapshot",
     "quality",
+    "quality_tallies",
     "shortcomings",
     "why_nothing",
 ]
@@ -121,6 +130,7 @@ def quality(panel: AnyPanel) -> Quality:
     if not panel.usable_runs:
         nan = float("nan")
         return Quality(statuses, 0.0, nan, nan, nan, 0, nan, nan, False, *thoughts(panel))
+    tallied(panel, quality_tallies(panel))
     same = check_equivalence(panel) if panel.measure == "logprob" else None
     found = totalled(_masses, panel)
     hits, _, locked = position(found["positions"])
@@ -143,10 +153,16 @@ def quality(panel: AnyPanel) -> Quality:
     )
 
 
+def quality_tallies(panel: AnyPanel) -> tuple[Tally, ...]:
+    """What `quality`, `why_nothing` and `by_snapshot` count in each part, for `tallied`."""
+    return (_masses, _ends, *snapshot_tallies(panel), *equivalence_tallies(panel))
+
+
 def _masses(panel: Panel) -> Sums:
     """Weighted sums and weights of what is averaged over the usable runs."""
     ok, focal = panel.usable, panel.study.focal
-    front = (ok["order"].astype(str).str.split(">").str[0] == focal).to_numpy(bool)
+    leads = {o: str(o).split(">")[0] == focal for o in ok["order"].unique()}
+    front = ok["order"].map(leads).to_numpy(bool)
     belief = ok[f"belief_{focal}"].to_numpy(float)
     whole = ok[ok["final_status"] != "stopped"]
     settled = ok[ok["mismatch"].notna()]
@@ -265,12 +281,14 @@ def by_snapshot(panel: AnyPanel) -> pd.DataFrame:
     pandas.DataFrame
         As `snapshots` gives it, with ``price_sensitivity, lower, upper`` of a 95 % interval from
         the runs of each alone, and in ``note`` why there is none. Of shards those intervals are of
-        a sample (`llmdemand.core.shards.sample`), and ``runs, belief, chosen`` of all runs.
+        a sample (`llmdemand.core.shards.sample`), which ``note`` says, and ``runs, belief,
+        chosen`` of all runs.
     """
     found, rows = snapshots(panel), []
     panel = sampled(panel)
     names = panel.frame["model"].astype(object).fillna("").astype(str)
     outcome: Outcome = "choice" if panel.usable.empty else "belief"
+    said = [f"the price coefficient is {note}" for note in drawn_note(panel)]
     for name in found.index:
         row: dict[str, Any] = dict.fromkeys(("price_sensitivity", "lower", "upper"), float("nan"))
         note = ""
@@ -283,7 +301,7 @@ def by_snapshot(panel: AnyPanel) -> pd.DataFrame:
             row |= dict(demand.conf_int().loc["price"][["lower", "upper"]])
         except DesignError as error:
             note = str(error).split(":")[0]
-        rows.append({**row, "note": note})
+        rows.append({**row, "note": "; ".join(filter(None, (note, *said)))})
     return found.join(pd.DataFrame(rows, index=found.index))
 
 
@@ -296,20 +314,21 @@ def _drift(panel: AnyPanel) -> list[str]:
     if len(snapshots(panel)) < 2:
         return []
     found = by_snapshot(panel)
+    drawn = "".join(f"; price coefficients are {note}" for note in drawn_note(sampled(panel)))
     told = "; ".join(
         f"{name or 'one that is not named'} {int(r.runs)} runs, "
         + (
             f"no estimate ({r.note})"
-            if r.note
+            if np.isnan(r.price_sensitivity)
             else f"price coefficient {r.price_sensitivity:.4f} ({r.lower:.4f} to {r.upper:.4f})"
         )
         for name, r in found.iterrows()
     )
     return [
-        f"The answers are of {len(found)} snapshots of the model ({told}): estimates mix them, and "
-        "where one answered other prices than another, the difference between them looks like a "
-        "reaction to price. Ask one snapshot by its dated name, or estimate from the runs of one "
-        "alone."
+        f"The answers are of {len(found)} snapshots of the model ({told}{drawn}): estimates mix "
+        "them, and where one answered other prices than another, the difference between them looks "
+        "like a reaction to price. Ask one snapshot by its dated name, or estimate from the runs "
+        "of one alone."
     ]
 
 

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from llmdemand.core.panel import USABLE, WHOLE, Panel
-from llmdemand.core.shards.shards import AnyPanel, sampled, totalled
+from llmdemand.core.shards.shards import AnyPanel, Tally, sampled, tallied, totalled
 from llmdemand.errors import DesignError
 from llmdemand.modeling.models.demand import fit_demand
 from llmdemand.modeling.outcomes.frames import Reading, apart, default_reading, outcomes
 from llmdemand.modeling.outcomes.measured import check_reading
-from llmdemand.reporting.tallies.byprice import PriceSums, price_sums
+from llmdemand.reporting.tallies.byprice import PriceSums, price_sums, price_tallies
 from llmdemand.scale.sums import Moments
 
-__all__ = ["MARKED", "selection"]
+__all__ = ["MARKED", "selection", "selection_tallies"]
 
 #: Statuses that enter estimates of the final choice although they are not ``ok``: `low_mass`
 #: is known before the pivot token is drawn, so that its belief is unbiased.
@@ -66,6 +66,8 @@ def selection(panel: AnyPanel, reading: Reading | None = None) -> pd.DataFrame:
     # What answers were stopped for is learnt from all runs; numbers have regressions of their own.
     panel = apart(panel, reading) if panel.study.question is None else sampled(panel)
     counts = {str(k): int(v) for k, v in panel.statuses.items() if v}
+    if panel.study.question is None:
+        tallied(panel, selection_tallies(reading))
     read = totalled(_read, panel)
     sums = None if panel.study.question is not None else price_sums(panel, reading)
     entering = _entering(panel, sums, reading)
@@ -85,6 +87,11 @@ def selection(panel: AnyPanel, reading: Reading | None = None) -> pd.DataFrame:
             "without": _price(panel, sums, base - {status}, reading),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("status")
+
+
+def selection_tallies(reading: Reading) -> tuple[Tally, ...]:
+    """What `selection` counts in each part, for `tallied`."""
+    return (_read, *price_tallies(reading))
 
 
 def _read(panel: Panel) -> Moments:

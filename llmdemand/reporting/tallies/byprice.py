@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from llmdemand.core.panel import Panel
-from llmdemand.core.shards.shards import AnyPanel, totalled
+from llmdemand.core.shards.shards import AnyPanel, Tally, totalled
 from llmdemand.errors import DesignError
 from llmdemand.modeling.batch.batch import BatchFit, fit_batch
 from llmdemand.modeling.batch.sums import Read
 from llmdemand.modeling.outcomes.frames import Reading, outcomes, readings
 from llmdemand.scale.sums import Sums
 
-__all__ = ["PriceSums", "price_sums"]
+__all__ = ["PriceSums", "price_sums", "price_tallies"]
 
 _PARTS = ["r", "y", "yy", "n", "yr", "rr"]
 
@@ -82,6 +82,11 @@ def price_sums(panel: AnyPanel, reading: Reading) -> PriceSums:
     """
     found = totalled(partial(_sums, reading=reading), panel)
     return PriceSums(found["table"].sort_index())
+
+
+def price_tallies(*readings: Reading) -> tuple[Tally, ...]:
+    """What `price_sums` of these readings takes of each part, for `tallied`."""
+    return tuple(partial(_sums, reading=reading) for reading in readings)
 
 
 def _sums(panel: Panel, reading: Reading) -> Sums:

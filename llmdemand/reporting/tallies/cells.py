@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.core.panel import Panel
-from llmdemand.core.shards.shards import AnyPanel, totalled
+from llmdemand.core.shards.shards import AnyPanel, Tally, totalled
 from llmdemand.modeling.outcomes.corrected import reserved, surprise
 from llmdemand.modeling.outcomes.frames import Reading, demand_frame, outcomes, readings
 from llmdemand.scale.sums import Moments, Sums
 
-__all__ = ["CellSums", "cell_sums"]
+__all__ = ["CellSums", "cell_sums", "cell_tallies"]
 
 _COLUMNS = ["b", "y", "n", "m", "gap", "noise", "z", "zz", "whole", "price"]
 
@@ -76,6 +76,11 @@ def cell_sums(panel: AnyPanel, reading: Reading) -> CellSums:
         bool(found["labels"]),
         notes,
     )
+
+
+def cell_tallies(reading: Reading) -> tuple[Tally, ...]:
+    """What `cell_sums` takes of each part, for `tallied`."""
+    return (partial(_tally, reading=reading),)
 
 
 def _tally(panel: Panel, reading: Reading) -> Sums:
