@@ -26,7 +26,7 @@ from scipy import stats
 
 import llmdemand as ld
 from llmdemand.calibration.checks.laws import WARN, compare_laws, permuted_p
-from llmdemand.calibration.moments.tuning import Contributions, effective, lost, widened
+from llmdemand.calibration.moments.tuning import FEW, Contributions, effective, lost, widened
 from llmdemand.calibration.samples.matching import Told
 
 KAKADU = Path(__file__).parents[1] / "tests" / "golden" / "kakadu.csv.gz"
@@ -296,6 +296,8 @@ def markdown(table):
                 cells = [f"{cell(r, 'before')} → {cell(r, 'after')}" for r in rows]
                 lines.append(f"| {llm} | " + " | ".join(cells) + " |")
             if name.startswith("coverage"):
+                few = " | ".join("100" if n < FEW else "0" for n in sizes)
+                lines.append(f"| *all: warned of as few, %* | {few} |")
                 said = part[part["warned"].notna()]
                 for llm in CHECKED:
                     rows = [said[(said["LLM"] == llm) & (said["humans"] == n)] for n in sizes]

@@ -165,7 +165,7 @@ def calibrate(
         If belief does not vary between respondents of a price (it then saves nobody), the two
         sides' beliefs differ in distribution or mean so much that they are hardly samples of
         one population, belief is more spread among the humans than the pool allows (a leak),
-        there are fewer than 30 humans (or clusters, or equally weighted people whom they are
+        there are fewer than 40 humans (or clusters, or equally weighted people whom they are
         worth), or some answer hardly occurs.
 
     Notes

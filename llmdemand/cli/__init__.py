@@ -11,7 +11,7 @@ from llmdemand.cli import (
     stores,
     studies,
 )
-from llmdemand.cli.analyses import comparison, conjoint, fits, replication
+from llmdemand.cli.analyses import comparison, conjoint, fits, multiverse, replication, transport
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
@@ -27,6 +27,7 @@ __all__ = [
     "lab",
     "main",
     "merge",
+    "multiverse",
     "panels",
     "people",
     "plans",
@@ -36,5 +37,6 @@ __all__ = [
     "similarity",
     "stores",
     "studies",
+    "transport",
     "words",
 ]

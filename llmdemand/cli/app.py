@@ -39,7 +39,7 @@ class Command(TyperCommand):
 # The commands as a study goes through them; what is not named comes last.
 _ORDER = (
     "doctor model explain studies replicate simulate probe batch extract audit judge label store "
-    "similarity fit compare conjoint plan calibrate lab"
+    "similarity fit compare conjoint plan calibrate transport multiverse lab"
 ).split()
 
 

@@ -249,6 +249,21 @@ def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | A
     return read_table(path, text=[cluster], what="beliefs")
 
 
+def belief_table(path: Path, cluster: str = "respondent_id") -> pd.DataFrame:
+    """A table of beliefs, a row for each respondent and price.
+
+    Raises
+    ------
+    UsageError
+        For a panel, whose runs are of a study and not of prices alone.
+    """
+    from llmdemand.core.tables.files import is_panel, read_table
+
+    if is_panel(path):
+        raise UsageError(f"{path} is a panel; give a table with {cluster}, price and belief")
+    return read_table(path, text=[cluster], what="beliefs")
+
+
 def _by_model(path: Path, answers: Any, more: list[Path], cluster: str) -> Any:
     """The beliefs of one model, or of several by the names of their files."""
     if not more:

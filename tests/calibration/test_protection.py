@@ -229,11 +229,18 @@ def test_a_shifted_pool_is_warned_of_and_shown():
 
 
 @FALSE_ALARMS
-def test_few_humans_are_told_so_loudly():
-    made = paired_panel(humans=12, llm=60, seed=2)
-    with pytest.warns(CalibrationWarning, match=r"^12 humans: so few"):
-        found = calibrate(made.humans, made.beliefs, prompt_chosen_on="nobody")
-    assert "WARNING: 12 humans" in found.verdict()
+@pytest.mark.parametrize("humans", [12, 36])
+def test_few_humans_are_told_so_loudly(humans):
+    made = paired_panel(humans=humans, llm=60, seed=2)
+    with pytest.warns(CalibrationWarning, match=rf"^{humans} humans: so few"):
+        found = calibrate(made.humans, made.beliefs, prompt_chosen_on="nobody", reps=20)
+    assert f"WARNING: {humans} humans" in found.verdict()
+
+
+@FALSE_ALARMS
+def test_forty_humans_are_not_few():
+    made = paired_panel(humans=40, llm=60, seed=2)
+    assert "so few" not in calibrate(made.humans, made.beliefs, reps=20).verdict()
 
 
 # Whose answers chose ------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def few_humans(n: int) -> str:
     """
     return (
         f"{n} humans: so few carry neither a standard error nor the LLM's worth; take the interval "
-        "of the humans saved for what it is, and ask at least 30, better 60"
+        "of the humans saved for what it is, and ask at least 40, better 60"
     )
 
 

@@ -155,7 +155,7 @@ def debias_fit(
     Warns
     -----
     CalibrationWarning
-        If beliefs of humans and pool differ in distribution, or there are fewer than 30 humans.
+        If beliefs of humans and pool differ in distribution, or there are fewer than 40 humans.
 
     Notes
     -----
