@@ -14,7 +14,6 @@ from llmdemand.core.shards.shards import PanelShards
 from llmdemand.core.study import Study
 from llmdemand.errors import DesignError, UsageError, nearest
 from llmdemand.modeling.estimation.binary import fit_binary
-from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.estimate import VarianceWarning
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.multinomial import fit_multinomial
@@ -28,6 +27,7 @@ from llmdemand.modeling.partworths.levels import formula_of
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.runs.sampled import TASTES, Sampled, sampled
 from llmdemand.modeling.sample.designs import BinaryDesign
+from llmdemand.modeling.situations.fits import GIVEN, RUNS, fit_clogit
 from llmdemand.modeling.variance.vcov import SSC
 from llmdemand.scale.executors import Executor
 
@@ -134,9 +134,10 @@ def fit_demand(
     ----------
     panel : Panel or PanelShards
         Runs, in memory or as a folder of files, which need not fit into it: they are read part
-        by part, without their texts, and reduced to equal rows. Of ``mixed`` and ``latent``,
-        for whom a respondent's answers belong together, and of beliefs of several alternatives,
-        no two of which are equal, the columns of the model are in memory.
+        by part, without their texts, and reduced to equal rows; of ``clogit`` and ``nested``
+        they stay in their files where more than two million differ. Of ``mixed`` and ``latent``,
+        for whom a respondent's answers belong together, and of ``mnlogit`` of beliefs, no two of
+        which are equal, the columns of the model are in memory.
     outcome : str
         ``belief`` (fractional) or ``choice`` (0/1).
     alternative : str, optional
@@ -291,11 +292,14 @@ def _fitted(
         return fit_multinomial(
             f"{' + '.join(menu.ids)} ~ {formula}", wide, counted, base=base
         ), None
-    long, count = found.long(model, formula, more)
+    most = RUNS if options.asked().kind in GIVEN else None
+    long, count = found.long(model, formula, more, most)
     if model == "clogit":
-        return fit_conditional(text, long, replace(options, count=count), base=base), None
+        return fit_clogit(text, long, replace(options, count=count), base=base), None
     if count is not None:
         how = {**how, "count": count}
+    if model == "nested":
+        how = {**how, "executor": options.executor}
     results = fit_system(model, text, long, study, own, base=base, **how)
     return results, results
 

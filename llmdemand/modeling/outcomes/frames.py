@@ -6,12 +6,13 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from llmdemand.core.panel import USABLE, WHOLE, Panel, levels_of
 from llmdemand.core.shards.shards import AnyPanel, PanelShards, sampled
+from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.outcomes.corrected import (
@@ -33,6 +34,7 @@ __all__ = [
     "WHOSE",
     "Outcomes",
     "Reading",
+    "Studied",
     "apart",
     "default_reading",
     "demand_frame",
@@ -363,7 +365,15 @@ def demand_frame(
     )
 
 
-def market_frame(panel: Panel | PanelShards, found: Outcomes | None = None) -> pd.DataFrame:
+class Studied(Protocol):
+    """What has a study: a panel, in memory or in files."""
+
+    @property
+    def study(self) -> Study:
+        """The study."""
+
+
+def market_frame(panel: Studied, found: Outcomes | None = None) -> pd.DataFrame:
     """The rows that enter a conditional logit: one per run and alternative.
 
     Columns ``belief, choice`` (0/1), ``price`` (0 for alternatives without one), attributes (the

@@ -34,9 +34,10 @@ from llmdemand.modeling.outcomes.shards import (
     refuse_learnt,
     silent,
 )
+from llmdemand.modeling.runs.markets import long_market, long_rows
 from llmdemand.modeling.sample.columns import Data, table
 from llmdemand.modeling.sample.formula import variables
-from llmdemand.modeling.sample.sample import grouped
+from llmdemand.modeling.sample.sample import TooDifferent, grouped
 from llmdemand.scale.executors import Executor
 
 if TYPE_CHECKING:
@@ -123,11 +124,12 @@ class Sampled:
         return condensed.rename(columns=names), COUNT
 
     def long(
-        self, model: str, formula: str, more: Sequence[str]
-    ) -> tuple[pd.DataFrame, str | None]:
+        self, model: str, formula: str, more: Sequence[str], most: int | None = None
+    ) -> tuple[Data, str | None]:
         """Runs as choice situations, and the column that counts equal ones.
 
-        What tells respondents apart needs every run: then no two are taken for equal.
+        What tells respondents apart needs every run: then no two are taken for equal. Where
+        more than `most` differ they stay in their files, as a table that is read part by part.
         """
         if self.found is not None:
             rows = market_frame(self.panel, self.found)
@@ -136,10 +138,12 @@ class Sampled:
             whole = [*more, "run_id", whose(self.panel.study)]
             frame, count = table(self.rows, self._kept(formula, whole)), None
         else:
-            frame, count = self._condensed(formula, more), COUNT
-        shares = frame[[f"{SHARE}{a}" for a in self.panel.study.menu.ids]].to_numpy(np.float64)
-        read = frame[READ].to_numpy(np.float64) if READ in frame.columns else np.ones(len(frame))
-        return market_frame(self.panel, Outcomes(frame, shares, shares, read, self.reading)), count
+            try:
+                frame, count = self._condensed(formula, more, most), COUNT
+            except TooDifferent:
+                kept = self._kept(formula, more)
+                return long_market(self.rows.shards, self.reading, kept), None
+        return long_rows(self.panel, frame, self.reading), count
 
     def _kept(self, formula: str, more: Sequence[str]) -> list[str]:
         study, known = self.panel.study, list(self.columns)
@@ -154,8 +158,11 @@ class Sampled:
         ]
         return [c for c in dict.fromkeys(wanted) if c in known]
 
-    def _condensed(self, formula: str, more: Sequence[str]) -> pd.DataFrame:
-        sample = grouped(self.rows, None, self._kept(formula, more), executor=self.executor)
+    def _condensed(
+        self, formula: str, more: Sequence[str], most: int | None = None
+    ) -> pd.DataFrame:
+        kept = self._kept(formula, more)
+        sample = grouped(self.rows, None, kept, most=most, executor=self.executor)
         return sample.frame.assign(**{COUNT: sample.count})
 
 

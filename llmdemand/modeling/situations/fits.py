@@ -35,11 +35,14 @@ from llmdemand.modeling.substitution.nests import Dissimilarity, Nests, Tree
 from llmdemand.modeling.substitution.smooth import Smooth
 from llmdemand.scale.session import Session
 
-__all__ = ["MOST", "fit_clogit", "fit_nlogit", "in_passes"]
+__all__ = ["GIVEN", "MOST", "RUNS", "fit_clogit", "fit_nlogit", "in_passes"]
 
 #: Rows of files that are taken into memory.
 MOST = 1 << 23
-_GIVEN = ("iid", "HC0", "HC1", "HC2", "HC3", "CRV1", "score")
+#: Runs of panels in files, no two of them equal, that are.
+RUNS = 1 << 21
+#: Covariances that passes give.
+GIVEN = ("iid", "HC0", "HC1", "HC2", "HC3", "CRV1", "score")
 _PASSES = (
     "choice situations stayed in their files, of which one at a time was read: what averages over "
     "rows (elasticities, predictions) is not to be had of this fit"
@@ -52,7 +55,7 @@ def in_passes(data: Any, options: Options) -> bool:
     Covariances that fit samples of the rows need them in memory, however many there are.
     """
     large = isinstance(data, Pieces) and len(data) > MOST
-    return getattr(data, "apart", False) or (large and options.asked().kind in _GIVEN)
+    return getattr(data, "apart", False) or (large and options.asked().kind in GIVEN)
 
 
 @dataclass(frozen=True)
