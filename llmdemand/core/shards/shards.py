@@ -104,7 +104,8 @@ class PanelShards(OneLine):
         found = self.counts.statuses
         if strange := sorted(map(str, set(found) - set(STATUSES))):
             raise PanelError(f"status {strange[0]!r} is not one of {list(STATUSES)}")
-        return pd.Series({name: found[name] for name in STATUSES}, name="count", dtype="int64")
+        index = pd.Index(STATUSES, name="status")
+        return pd.Series([found[name] for name in STATUSES], index, "int64", "count")
 
     @property
     def usable_runs(self) -> int:
