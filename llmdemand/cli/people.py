@@ -410,6 +410,9 @@ def _heuristic(found: Fidelity | None) -> dict[str, Any] | None:
         "individuals": None
         if people is None
         else {"respondents": people.respondents, "table": _table(people.table)},
+        "held_out": None
+        if found.held_out is None
+        else {"table": _table(found.held_out.table), "prices": _table(found.held_out.prices)},
         "notes": list(found.notes),
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmdemand.calibration.carried.flips import best_price, conclusion
 from llmdemand.calibration.fidelity import figures
+from llmdemand.calibration.fidelity.held_out import carried
 from llmdemand.calibration.fidelity.sides import FEW, LEAST, Sides, interval, sides
 from llmdemand.calibration.samples.entries import (
     check_beliefs,
@@ -203,7 +204,7 @@ def transport(
     _check(sample.levels, own, y[0], f[0], count, by, error)
     gap = (odds_y - odds_f)[:, own]
     at = sample.levels.astype(np.float64) if numbers else np.zeros(len(own))
-    weights = _carried(at, own, error)
+    weights = carried(at, own, error == "linear", at)
     odds = np.where(own, odds_y, odds_f + gap @ weights.T)
     out = _held_out(sample.levels[own], odds_y[:, own], odds_f[:, own], at[own], error, alpha)
     bound = float(out["error"].abs().max()) if delta is None else float(delta)
@@ -304,16 +305,6 @@ def _check(
             )
 
 
-def _carried(at: Array, own: Any, error: Error, to: Any = None) -> Array:
-    """Weights of the errors with humans in the error at each price, (T, with humans)."""
-    x, target = at[own], at if to is None else to
-    weights = np.full((len(target), len(x)), 1 / len(x))
-    if error == "linear":
-        moved = x - x.mean()
-        weights = weights + np.outer(target - x.mean(), moved / (moved @ moved))
-    return np.asarray(weights)
-
-
 def _held_out(
     levels: Array, y: Array, f: Array, at: Array, error: Error, alpha: float
 ) -> pd.DataFrame:
@@ -323,7 +314,7 @@ def _held_out(
     rows = {}
     for k, level in enumerate(levels.tolist()):
         kept = np.arange(len(levels)) != k
-        weights = _carried(at, kept, error, at[[k]])[0]
+        weights = carried(at, kept, error == "linear", at[[k]])[0]
         told = f[:, k] + (y - f)[:, kept] @ weights
         miss = y[:, k] - told
         se, lower, upper = interval(miss, alpha)

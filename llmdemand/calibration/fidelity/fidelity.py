@@ -10,6 +10,7 @@ import numpy as np
 
 from llmdemand.calibration.fidelity import figures
 from llmdemand.calibration.fidelity.counts import Counts, counts
+from llmdemand.calibration.fidelity.held_out import HeldOut, held_out
 from llmdemand.calibration.fidelity.individuals import Individuals, individuals
 from llmdemand.calibration.fidelity.sides import FEW, Sides
 from llmdemand.calibration.fidelity.spread import ANSWER, TASTE, spread
@@ -41,6 +42,8 @@ class Fidelity(OneLine):
         Differences of shares by group of respondents.
     individuals : Individuals or None
         Agreement person by person.
+    held_out : HeldOut or None
+        Each price predicted from the others.
     notes : tuple of str
         What is missing and why; small samples.
     alpha : float
@@ -51,6 +54,7 @@ class Fidelity(OneLine):
     counts: Counts | None
     subgroups: pd.DataFrame | None
     individuals: Individuals | None
+    held_out: HeldOut | None
     notes: tuple[str, ...]
     alpha: float
 
@@ -75,6 +79,12 @@ class Fidelity(OneLine):
             k = self.individuals.table.loc["kappa within prices"]
             said["individuals"] = (
                 f"kappa within prices {k['estimate']:.2f} ({k['lower']:.2f} to {k['upper']:.2f})"
+            )
+        if self.held_out is not None:
+            row = self.held_out.table.iloc[1]
+            said["held_out"] = (
+                f"prices missed by {row['rmse']:.3f}; gain over the humans' line through other "
+                f"prices {row['gain']:+.3f} ({row['gain_lower']:+.3f} to {row['gain_upper']:+.3f})"
             )
         return said
 
@@ -112,6 +122,13 @@ class Fidelity(OneLine):
                 f"person by person ({i.respondents:,} people, {i.answers:,} answers)\n"
                 + i.table.to_string(float_format=show, na_rep="-")
             )
+        if (o := self.held_out) is not None:
+            parts.append(
+                "each price predicted from the others\n"
+                + o.prices.to_string(float_format=show)
+                + "\n"
+                + o.table.to_string(float_format=show, na_rep="-")
+            )
         return "\n\n".join(f"heuristic: {p}" for p in [*parts, *self.notes])
 
     def plot_spread(self, ax: Axes | None = None) -> Axes:
@@ -129,6 +146,10 @@ class Fidelity(OneLine):
     def plot_individuals(self, ax: Axes | None = None) -> Axes:
         """What belief knows of the person, against what chance and margins give."""
         return figures.individuals(self._part(self.individuals, "individuals").table, ax)
+
+    def plot_held_out(self, ax: Axes | None = None) -> Axes:
+        """Humans' shares, and what each predictor says of a price that it was not told."""
+        return figures.held_out(self._part(self.held_out, "held_out").prices, ax)
 
     def _part(self, value: T | None, name: str) -> T:
         if value is None:
@@ -168,10 +189,11 @@ def fidelity(
             return None
 
     table, yeses, people = tried(spread), tried(counts), tried(individuals)
+    left_out = tried(held_out)
     by_group = subgroups(sides, groups, alpha) if groups else None
     if people is not None and people.impossible:
         notes.append(
             f"{people.impossible} answers were given no probability at all: the log score is minus "
             "infinity"
         )
-    return Fidelity(table, yeses, by_group, people, tuple(notes), alpha)
+    return Fidelity(table, yeses, by_group, people, left_out, tuple(notes), alpha)

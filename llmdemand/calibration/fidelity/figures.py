@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
     from llmdemand.modeling.arrays import Array
 
-__all__ = ["counts", "individuals", "specifications", "spread", "subgroups", "transported"]
+__all__ = [
+    "counts",
+    "held_out",
+    "individuals",
+    "specifications",
+    "spread",
+    "subgroups",
+    "transported",
+]
 
 
 def _whiskers(ax: Axes, names: list[str], value: Array, lower: Array, upper: Array) -> None:
@@ -74,6 +82,18 @@ def individuals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     _whiskers(ax, names, *(shown[c].to_numpy(np.float64) for c in columns))
     ax.axvline(0, color=COLOUR["humans only"], lw=1.2, ls=":", label="knows nobody")
     return named(ax, "Person by person (heuristic)", "LLM's belief against that answer", "")
+
+
+def held_out(prices: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Humans' shares by price, and what is said of each without those humans."""
+    ax = new_axes(ax)
+    x = prices.index.to_numpy(np.float64)
+    ax.plot(x, prices["humans"], "o", ms=7, color=COLOUR["humans only"], label="humans")
+    colours = (COLOUR["LLM only"], COLOUR["calibrated"], COLOUR["naive pooling"])
+    for name, colour, mark in zip(prices.columns[1:], colours, "s^v", strict=True):
+        ax.plot(x, prices[name], f"{mark}:", ms=6, mfc="w", color=colour, label=name)
+    ax.set_ylim(0, 1)
+    return named(ax, "Prices held out (heuristic)", "price", "share", 1)
 
 
 def specifications(

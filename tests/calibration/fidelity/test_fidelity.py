@@ -155,7 +155,7 @@ def test_the_table_says_what_was_done_and_licenses_no_claim_by_heuristics(found)
     table = found.licences
     assert list(table.index) == list(ROWS)
     done = table[table["done"] == "yes"]
-    assert len(done) == 6 and done["licenses"].str.startswith("exploratory only").all()
+    assert len(done) == 7 and done["licenses"].str.startswith("exploratory only").all()
     also = found.beside(calibration="slope -0.2").licences
     assert also.loc["calibration", "done"] == "yes"
     assert also.loc["calibration", "licenses"].startswith("valid estimates under")
@@ -166,6 +166,6 @@ def test_the_table_says_what_was_done_and_licenses_no_claim_by_heuristics(found)
 
 
 def test_figures_name_themselves_heuristic(found):
-    for name in ("spread", "counts", "subgroups", "individuals"):
+    for name in ("spread", "counts", "subgroups", "individuals", "held_out"):
         ax = getattr(found.fidelity, f"plot_{name}")()
         assert "(heuristic)" in ax.get_title() and (ax.lines or ax.patches)

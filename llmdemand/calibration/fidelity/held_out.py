@@ -1,0 +1,132 @@
+"""Prices that were left out, predicted: by the LLM, by its error elsewhere, by people elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llmdemand.calibration.fidelity.sides import LEAST, Sides, interval
+from llmdemand.errors import DesignError
+from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.likelihood.cells import sigmoid
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HeldOut", "carried", "held_out"]
+
+_ALONE, _SHIFTED, _LINE = "LLM alone", "LLM and its error elsewhere", "humans' line elsewhere"
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Humans' shares at each price, predicted without those humans' answers.
+
+    Attributes
+    ----------
+    prices : pandas.DataFrame
+        By price: ``humans``, and what each predictor says.
+    table : pandas.DataFrame
+        By predictor: ``rmse, se, lower, upper`` of shares over prices, and its ``gain`` over the
+        humans' own line, with ``gain_lower, gain_upper``: above 0 the LLM tells more of a new
+        price than people at other prices do.
+    """
+
+    prices: pd.DataFrame
+    table: pd.DataFrame
+
+
+def held_out(sides: Sides, alpha: float) -> HeldOut:
+    """Leave out each price in turn.
+
+    Parameters
+    ----------
+    sides : Sides
+        Answers by respondent and price.
+    alpha : float
+        One minus the confidence level.
+
+    Returns
+    -------
+    HeldOut
+
+    Raises
+    ------
+    DesignError
+        For fewer than four common prices, fewer than ten humans at one, or one at which everybody
+        says the same.
+
+    Notes
+    -----
+    Predictors of the log-odds at a price: the LLM's; the LLM's and its mean error at the other
+    prices; the line of least squares through the humans' log-odds at the other prices, which
+    needs no LLM. Root mean squared errors hold the humans' own sampling noise, which is the same
+    for all three. Intervals are percentiles of a bootstrap over respondents.
+    """
+    import pandas as pd
+
+    count = sides.asked[0].sum(axis=0)
+    if len(sides.levels) < 4 or count.min() < LEAST:
+        raise DesignError(
+            f"{len(sides.levels)} common prices with {int(count.min())} humans at least: to hold "
+            f"prices out takes four, with {LEAST} humans each"
+        )
+    y, f = (sides.sums(x) / sides.sums(a) for x, a in zip(sides.mean, sides.asked, strict=True))
+    if not ((y[0] > 0) & (y[0] < 1) & (f[0] > 0) & (f[0] < 1)).all():
+        raise DesignError("at some price everybody says the same: log-odds are infinite")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = (np.log(x / (1 - x)) for x in (y, f))
+        own, told = (np.where(np.isfinite(o), o, np.nan) for o in found)
+    everyone = np.arange(len(sides.levels))
+    predicted: dict[str, list[Array]] = {_ALONE: [], _SHIFTED: [], _LINE: []}
+    for k in everyone:
+        kept = everyone != k
+        flat, line = (carried(sides.levels, kept, x, sides.levels[[k]])[0] for x in (False, True))
+        predicted[_ALONE].append(told[:, k])
+        predicted[_SHIFTED].append(told[:, k] + (own - told)[:, kept] @ flat)
+        predicted[_LINE].append(own[:, kept] @ line)
+    shares = {name: sigmoid(np.column_stack(v)) for name, v in predicted.items()}
+    rmse = {name: np.sqrt(((v - y) ** 2).mean(axis=1)) for name, v in shares.items()}
+    rows = {}
+    for name, value in rmse.items():
+        gain = rmse[_LINE] - value
+        ends = dict(zip(("se", "lower", "upper"), interval(value, alpha), strict=True))
+        _, low, high = interval(gain, alpha)
+        more = {"gain": float(gain[0]), "gain_lower": low, "gain_upper": high}
+        rows[name] = {"rmse": float(value[0]), **ends, **more}
+    at = {"humans": y[0], **{name: v[0] for name, v in shares.items()}}
+    return HeldOut(pd.DataFrame(at, index=sides.levels), pd.DataFrame(rows).T)
+
+
+def carried(at: Array, own: Array, line: bool, to: Array) -> Array:
+    """Weights of numbers at the prices `own` in what is said of other prices.
+
+    Parameters
+    ----------
+    at : (T,) array
+        Prices.
+    own : (T,) array of bool
+        Where the numbers are.
+    line : bool
+        Whether their line in price is carried, in place of their mean.
+    to : (S,) array
+        Where to.
+
+    Returns
+    -------
+    (S, own) array
+
+    Examples
+    --------
+    >>> at = np.array([1.0, 2.0, 3.0])
+    >>> carried(at, at < 3, True, at[2:]).round(3).tolist()
+    [[-1.0, 2.0]]
+    """
+    x = at[own]
+    weights = np.full((len(to), len(x)), 1 / len(x))
+    if line:
+        moved = x - x.mean()
+        weights = weights + np.outer(to - x.mean(), moved / (moved @ moved))
+    return np.asarray(weights)
