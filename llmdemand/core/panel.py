@@ -199,7 +199,7 @@ class Panel(OneLine):
         else:
             system = None
             if not Path(path).is_file():
-                raise PanelError(f"no panel at {path}: give the path of a parquet file")
+                raise PanelError(f"no panel at {path}: give a parquet file, or a folder of parts")
         try:
             table = pq.read_table(source, filesystem=system)
         except (pa.ArrowInvalid, OSError) as error:

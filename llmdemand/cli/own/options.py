@@ -158,7 +158,7 @@ def panel_by(path: Path, workers: int | None) -> AnyPanel:
 
     read = read_panel(path)
     if isinstance(read, PanelShards):
-        return replace(read, executor=workers)
+        return replace(read, executor=executor(workers, None))
     if workers not in (None, 1):
         raise UsageError(f"--workers {workers}: {path} is one file, leave it out")
     return read
@@ -170,8 +170,10 @@ def executor(workers: int | None, cluster: str | None) -> int | str | None:
     Raises
     ------
     UsageError
-        For both at once.
+        For both at once, or no process.
     """
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: give a number of processes, at least 1")
     if workers is not None and cluster is not None:
         raise UsageError("--workers are of this machine, --cluster has its own: give one")
     return workers if cluster is None else cluster
