@@ -44,6 +44,11 @@ def pytest_report_header():
     return "linear algebra: " + ", ".join(" ".join(pair) for pair in linear_algebra())
 
 
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first, where several processes share the tests."""
+    items.sort(key=lambda item: item.path.name != "test_kernels.py")
+
+
 @pytest.fixture
 def blas_in_use():
     return linear_algebra()
@@ -334,7 +339,7 @@ def dask_client():
     two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
         dask.config.set({**waits, "distributed.scheduler.worker-ttl": None}),
-        LocalCluster(**two, dashboard_address=None, host="127.0.0.1") as cluster,
+        LocalCluster(**two, dashboard_address="127.0.0.1:0", host="127.0.0.1") as cluster,
         Client(cluster, timeout="300s") as client,
     ):
         yield client

@@ -122,10 +122,10 @@ def summary(rows):
     return rows.groupby(["llm", "target"], sort=False).mean()
 
 
-@pytest.mark.parametrize("n", [30, 300])
+@pytest.mark.parametrize("n", [40, 300])
 @pytest.mark.parametrize("name", TARGETS)
 def test_closed_forms_are_the_targets(n, name):
-    """At 30 humans Fieller's intervals are taken, at 300 the delta method's."""
+    """At 40 humans Fieller's intervals are taken, at 300 the delta method's."""
     data = paired_panel(humans=n, llm=100, answers=1, seed=4)
     moments = Moments(pair(data.humans, data.beliefs))
     ours, quick = (

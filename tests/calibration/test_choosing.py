@@ -164,7 +164,7 @@ def test_looking_until_it_pleases():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ld.CalibrationWarning)
         small = quick(data.humans.iloc[:20], data.beliefs.drop(index=range(20, 240)), lam=0)
-    with pytest.raises(DesignError, match="at least 30"):
+    with pytest.raises(DesignError, match="at least 40"):
         looks([small, *found], planned=240, excludes=0.0)
 
 

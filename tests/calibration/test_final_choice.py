@@ -118,6 +118,7 @@ def test_corrected_beliefs_are_taken_everywhere_and_never_clipped(skeleton):
         recalibrated(people, panel, link="logit")
 
 
+@pytest.mark.filterwarnings("ignore:alternative 2 is 4 of 240 human answers")
 def test_choice_sets_take_them_too(skeleton):
     people, panel = told(skeleton, np.random.default_rng(4), 0.1)
     huggies = panel.frame["belief_huggies"]

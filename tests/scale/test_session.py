@@ -13,7 +13,8 @@ def test_workers_stay_and_results_are_in_order():
     with Session(2) as session:
         first = session.map_merge(process, range(6), merge=set.union)
         assert os.getpid() not in first
-        assert session.map_merge(process, range(6), merge=set.union) <= first
+        # Either may have been quick enough to do all of a question.
+        assert len(session.map_merge(process, range(6), merge=set.union) | first) <= 2
         assert session.map_merge(str, range(6)) == "012345"
 
 

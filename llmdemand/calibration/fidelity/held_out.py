@@ -68,9 +68,10 @@ def held_out(sides: Sides, alpha: float) -> HeldOut:
     import pandas as pd
 
     count = sides.asked[0].sum(axis=0)
-    if len(sides.levels) < 4 or count.min() < LEAST:
+    least = int(count.min()) if len(count) else 0
+    if len(sides.levels) < 4 or least < LEAST:
         raise DesignError(
-            f"{len(sides.levels)} common prices with {int(count.min())} humans at least: to hold "
+            f"{len(sides.levels)} common prices with {least} humans at least: to hold "
             f"prices out takes four, with {LEAST} humans each"
         )
     y, f = (sides.sums(x) / sides.sums(a) for x, a in zip(sides.mean, sides.asked, strict=True))

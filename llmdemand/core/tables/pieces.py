@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 from llmdemand.core.tables.places import file_system
 from llmdemand.errors import DesignError, UsageError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Frames", "Piece", "Pieces", "Sharded", "opened", "stacked"]
+__all__ = ["Frames", "Piece", "Pieces", "Sharded", "opened", "sharded", "stacked"]
 
 _ROWS = 1 << 22  # of a piece, more or less: row groups are not divided
 _BATCH = 1 << 20  # rows at a time
@@ -31,12 +31,20 @@ class Frames(Protocol):
         """The columns, a part at a time, of plain types."""
 
 
-@runtime_checkable
 class Sharded(Protocol):
     """A table that need not fit into memory: its shards, `Piece` or `Frames`, and its columns."""
 
     shards: Sequence[Any]
     columns: Sequence[str]
+
+
+def sharded(data: Any) -> TypeGuard[Sharded]:
+    """Whether it is a table in shards; its columns are not asked for, which lazy tables compute.
+
+    >>> sharded(3)
+    False
+    """
+    return hasattr(data, "shards")
 
 
 @dataclass(frozen=True, slots=True)

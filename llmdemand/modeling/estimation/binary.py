@@ -24,7 +24,7 @@ from llmdemand.modeling.estimation.regressors import check_regressors, check_sur
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.passes.rows import Columns, Rows, forget, specimens, surveyed
 from llmdemand.modeling.passes.spread import Spread
-from llmdemand.modeling.sample.columns import Sharded, opened
+from llmdemand.modeling.sample.columns import opened, sharded
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.sample.formula import (
     apart,
@@ -228,7 +228,7 @@ def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> An
 
     if not looks_at_all_rows(text):
         return part(text, sample.frame)
-    if isinstance(data, pd.DataFrame) or not isinstance(data, Sharded):
+    if isinstance(data, pd.DataFrame) or not sharded(data):
         rows = pd.concat(chunks(data, named))
         return part(text, plain(rows.dropna()) if na == "drop" else rows)
     if looks_at_all_rows(text, knots_suffice=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmdemand.core.tables.pieces import Frames, Piece, Pieces, Sharded, opened, stacked
+from llmdemand.core.tables.pieces import Frames, Piece, Pieces, opened, sharded, stacked
 from llmdemand.errors import DesignError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Data",
     "Frames",
-    "Sharded",
     "chunks",
     "column_names",
     "is_text",
@@ -30,6 +29,7 @@ __all__ = [
     "opened",
     "plain",
     "rows_of",
+    "sharded",
     "stacked",
     "table",
 ]
@@ -58,7 +58,7 @@ def column_names(data: Data) -> list[str]:
     if isinstance(data, pd.DataFrame):
         return _checked([str(c) for c in data.columns])
     data = opened(data)
-    if isinstance(data, Sharded) and not isinstance(data, pd.DataFrame):
+    if sharded(data) and not isinstance(data, pd.DataFrame):
         return _checked([str(c) for c in data.columns])
     if type(data).__name__ == "Table" and type(data).__module__.startswith("pyarrow"):
         return _checked([str(n) for n in data.column_names])
@@ -94,7 +94,7 @@ def chunks(data: Data, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     if isinstance(data, Frames):
         yield from data.frames(columns)
         return
-    if isinstance(data, Sharded) and not isinstance(data, pd.DataFrame):
+    if sharded(data) and not isinstance(data, pd.DataFrame):
         for shard in data.shards:
             yield from chunks(shard, columns)
         return
@@ -117,7 +117,7 @@ def table(data: Data, columns: Sequence[str] | None = None) -> pd.DataFrame:
         return plain(named if columns is None else named[list(columns)])
     data = opened(data)
     wanted = column_names(data) if columns is None else list(columns)
-    if isinstance(data, Sharded):
+    if sharded(data):
         parts = [part for part in chunks(data, wanted) if len(part)]
         nothing = pd.DataFrame({c: np.zeros(0) for c in wanted})
         return stacked(parts) if parts else nothing

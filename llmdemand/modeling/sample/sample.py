@@ -12,11 +12,11 @@ from llmdemand.errors import DesignError, UsageError, choose, nearest
 from llmdemand.modeling.arrays import TABLE, Array, codes, sums, xlogx
 from llmdemand.modeling.sample.columns import (
     Data,
-    Sharded,
     chunks,
     column_names,
     opened,
     plain,
+    sharded,
     stacked,
 )
 from llmdemand.modeling.sample.formula import evaluate
@@ -163,7 +163,7 @@ def grouped(
     read = list(dict.fromkeys([*defining, *outcome_columns, *extra]))
     data, dropped = opened(data), 0
     parts: list[_Groups] = []
-    whole = not isinstance(data, Sharded) or isinstance(data, pd.DataFrame)
+    whole = not sharded(data) or isinstance(data, pd.DataFrame)
     most = None if whole else most
     grouping = _Grouping(
         outcome, tuple(defining), tuple(read), weights, weights_type, na, bounded, most

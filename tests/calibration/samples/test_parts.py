@@ -14,9 +14,9 @@ from llmdemand.core.shards.shards import write_shards
 
 @pytest.fixture(scope="module")
 def panel():
-    """108 households see two prices."""
+    """126 households see two prices."""
     study = ld.load_study("pampers-households")
-    people = tuple({**study.personas[k % 8], "id": f"h{k}"} for k in range(108))
+    people = tuple({**study.personas[k % 8], "id": f"h{k}"} for k in range(126))
     prices = {name: values[-1:] for name, values in study.prices.items()}
     prices["pampers"] = (30.0, 40.0)
     study = replace(study, personas=people, prices=prices)
@@ -25,7 +25,7 @@ def panel():
 
 @pytest.fixture(scope="module")
 def humans(panel):
-    """A third of the households; what they choose is drawn anew."""
+    """A third of the households, 42; what they choose is drawn anew."""
     rows = panel.frame[panel.frame["persona_id"].isin(panel.frame["persona_id"].unique()[::3])]
     chosen = np.random.default_rng(0).random(len(rows)) < 0.3 + 0.4 * rows["belief_pampers"]
     columns = {"respondent_id": rows["persona_id"], "price": rows["price_pampers"]}

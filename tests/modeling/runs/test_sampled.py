@@ -151,9 +151,7 @@ class Table:
         self.shards = shards
 
 
-def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch):
-    from distributed import Client, LocalCluster
-
+def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch, dask_client):
     rng = np.random.default_rng(2)
     shards = []
     for k in range(8):
@@ -163,24 +161,14 @@ def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch):
         frame.to_parquet(path := tmp_path / f"{k}.parquet")
         shards.append(Deadly(str(path), 200 * k, str(tmp_path / "mark") if k == 4 else ""))
     one = ld.logit("bought ~ price", tmp_path, vcov={"CRV1": "shop"})
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            host="127.0.0.1",
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        found = ld.logit("bought ~ price", Table(shards), vcov={"CRV1": "shop"}, executor=client)
-        assert (tmp_path / "mark").exists()
-        assert found.params.equals(one.params) and found.cov.equals(one.cov)
-        # In passes: the worker that dies takes along what it has kept.
-        monkeypatch.setattr("llmdemand.modeling.estimation.binary.MOST", 4)
-        (tmp_path / "mark").unlink()
-        passes = ld.logit("bought ~ price", Table(shards), vcov={"CRV1": "shop"}, executor=client)
-        assert (tmp_path / "mark").exists() and passes.frame is None
+    found = ld.logit("bought ~ price", Table(shards), vcov={"CRV1": "shop"}, executor=dask_client)
+    assert (tmp_path / "mark").exists()
+    assert found.params.equals(one.params) and found.cov.equals(one.cov)
+    # In passes: the worker that dies takes along what it has kept.
+    monkeypatch.setattr("llmdemand.modeling.estimation.binary.MOST", 4)
+    (tmp_path / "mark").unlink()
+    passes = ld.logit("bought ~ price", Table(shards), vcov={"CRV1": "shop"}, executor=dask_client)
+    assert (tmp_path / "mark").exists() and passes.frame is None
     here = ld.logit("bought ~ price", tmp_path, vcov={"CRV1": "shop"})
     assert passes.params.equals(here.params) and passes.cov.equals(here.cov)
     np.testing.assert_allclose(passes.params, one.params, rtol=1e-10)

@@ -1,6 +1,7 @@
 """The embedded language model itself: its semantics, not its taste in diapers."""
 
 import asyncio
+import gc
 import importlib.util
 import itertools
 import math
@@ -214,6 +215,7 @@ def test_where_one_of_two_endpoints_dies_the_other_goes_on_with_the_same_answers
     begun = ask(servers[0], 1, "s.sqlite")
     # Its port closes with it.
     dead, servers[0] = servers[0].address, None
+    gc.collect()
     with pytest.raises(OSError, match="refused"):
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{dead}/health")
     ended = ask(servers[1], 2, "s.sqlite").frame
