@@ -10,6 +10,7 @@ import numpy as np
 
 from llmdemand.calibration.calibrated import CalibratedDemand
 from llmdemand.calibration.choosing.chosen import ChosenSample, chosen_or_none
+from llmdemand.calibration.moments.tuning import FEW
 from llmdemand.calibration.power import Mix, best_mix, effective_n, least_rho, llm_needed
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
@@ -136,7 +137,7 @@ def plan_sample(
     n_eff: float | None = None,
     budget: float | None = None,
     assurance: float = 0.8,
-    fewest: int = 30,
+    fewest: int = FEW,
     choose: pd.DataFrame | Panel | None = None,
     seed: int = 1,
 ) -> SamplePlan:
@@ -162,7 +163,8 @@ def plan_sample(
         `target_se` the variance per human that it is at most. At 0.5 it plans with the middle of
         what is likely, and falls short half of the time.
     fewest : int
-        Humans at the least: with fewer than about 30 intervals from t laws are a hope.
+        Humans at the least: with fewer, 40 by default, a calibration warns that its intervals are a
+        hope.
     choose : Panel or pandas.DataFrame, optional
         Beliefs of those who may be asked, a row for each respondent and price: the plan's humans
         are chosen from it (`llmdemand.calibration.choosing.chosen.choose_sample`), with the

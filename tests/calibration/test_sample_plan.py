@@ -83,7 +83,7 @@ def test_the_figure_shows_both_plans_and_a_curve_above_the_best(pilot):
         ({"rho": 0.3, "target_se": 0.1}, "needs a pilot"),
         ({"rho": 1.3, "n_eff": 10}, "between -1 and 1"),
         ({"rho": 0.3, "n_eff": -1}, "positive number of humans"),
-        ({"rho": 0.3, "budget": 4.0}, "at least 30 humans"),
+        ({"rho": 0.3, "budget": 4.0}, "at least 40 humans"),
         ({"rho": 0.3, "n_eff": 10, "fewest": 1}, "at least 2"),
     ],
 )

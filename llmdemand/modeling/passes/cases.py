@@ -12,7 +12,6 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, peaks, sums, triangle
 from llmdemand.modeling.likelihood.cases import Cases
-from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_differences
 from llmdemand.modeling.passes.rows import Numbered
 from llmdemand.modeling.passes.spread import NEEDS, ROUNDS, WORST, Spread, beside
@@ -251,15 +250,6 @@ class SpreadCases(Spread):
         found: CaseSurvey = self.survey
         nothing = found.peak <= 1e-12 * (found.peak + found.middle)
         return np.diag(1 / np.where(nothing, 1.0, found.peak))
-
-    def standardised(self) -> tuple[SpreadCases, Array]:
-        """See `Cases.standardised`."""
-        back = self.scale
-        z = triangle(self.survey.corner @ back)
-        more = orthogonal_basis(z)
-        if more is not None:
-            back = back @ more * np.sqrt(self.survey.rows / len(z))
-        return replace(self, basis=self.basis @ back, _known={}), back
 
     def separating_direction(self) -> Array | None:
         """A direction that no choice contradicts, or None: see `Spread.separating_direction`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -184,8 +184,8 @@ class Spread:
         found = self.survey
         return scaling(found.low, found.high, found.total / found.rows)[2]
 
-    def standardised(self) -> tuple[Spread, Array]:
-        """See `Cells.standardised`."""
+    def standardised(self) -> tuple[Self, Array]:
+        """See `Cells.standardised`, and `Cases.standardised`."""
         back = self.scale
         z = triangle(self.survey.corner @ back)
         more = orthogonal_basis(z)

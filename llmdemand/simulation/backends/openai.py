@@ -221,26 +221,7 @@ class OpenAIBackend:
     def body(
         self, request: Request, n: int = 1, ids: Sequence[int] | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """Path and JSON body of the call that answers a request.
-
-        Parameters
-        ----------
-        request : Request
-            What is asked.
-        n : int
-            Answers wanted.
-        ids : sequence of int, optional
-            The prompt as token ids, which goes to Completions whatever the interface.
-
-        Returns
-        -------
-        (str, dict)
-
-        Raises
-        ------
-        BackendError
-            If the interface cannot ask this.
-        """
+        """Path and JSON body of the call that answers a request: see `Asking.body`."""
         return self._asking.body(request, n, ids)
 
     @property
