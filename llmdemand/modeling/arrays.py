@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmdemand.errors import DesignError
+
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "EXACT",
     "TABLE",
     "Array",
     "Codes",
     "codes",
     "crossed",
     "ends",
+    "named_codes",
     "peaks",
     "product",
     "rescaled",
@@ -30,6 +34,7 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 TABLE = 1 << 22  # numbers below this are counted in a table, not hashed
+EXACT = 1 << 53  # whole numbers below it are exact as floats
 _BLOCK = 512  # rows that numpy, BLAS and LAPACK are given at a time
 
 
@@ -155,6 +160,31 @@ def codes(frame: pd.DataFrame, keys: Sequence[str]) -> tuple[Codes, Codes]:
         rows = np.arange(len(code))  # nothing is merged: the order of the data is kept
         return rows, rows
     return code, place
+
+
+def named_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Codes, Codes]:
+    """`codes` of columns that hold names: of cases, respondents, clusters.
+
+    Raises
+    ------
+    DesignError
+        For floats that no longer tell names apart: from 2^53 on they hold only every other whole
+        number, as where one file of many read its ids with a gap.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> named_codes(pd.DataFrame({"id": ["b", "a", "b"]}), ["id"])[0].tolist()
+    [0, 1, 0]
+    """
+    for column in columns:
+        values = frame[column]
+        if values.dtype.kind == "f" and (np.abs(values.to_numpy(np.float64)) >= EXACT).any():
+            raise DesignError(
+                f"column {column!r} names rows by floats beyond 2^53, which merge neighbouring "
+                "numbers: read it as text or as whole numbers (missing values make floats of them)"
+            )
+    return codes(frame, columns)
 
 
 def _levels(column: pd.Series[Any]) -> tuple[Codes, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -132,13 +133,15 @@ class Pieces:
         Raises
         ------
         UsageError
-            No such file, one that is not parquet or is torn, one that is listed twice; a folder
-            without parquet files, or with folders that hold some.
+            No such file, one that is not parquet or is torn, one that is listed twice or is a copy
+            of another; a folder without parquet files, or with folders that hold some.
         """
         shards, first, start = [], None, 0
         flaws: dict[str, str] = {}
+        ends: dict[tuple[int, ...], str] = {}
         for name in _files(path):
             file = _opened(name)
+            _refuse_copy(name, file, ends)
             kinds = {str(field.name): _kind(field.type) for field in file.schema_arrow}
             if first is None:
                 first = name, kinds, [str(n) for n in file.schema_arrow.names]
@@ -252,6 +255,30 @@ def _opened(path: str) -> Any:
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"{path} is not a parquet file that can be read ({reason})") from None
+
+
+def _refuse_copy(name: str, file: Any, ends: dict[tuple[int, ...], str]) -> None:
+    """Refuse rows that are there twice: a file whose bytes are another's, read only if alike."""
+    about = file.metadata
+    groups = [about.row_group(k) for k in range(about.num_row_groups)]
+    if not about.num_rows:
+        return
+    columns = [groups[0].column(k) for k in range(about.num_columns)]
+    # Sizes that are hardly ever all alike unless the bytes are.
+    end = (about.num_rows, about.serialized_size, *(group.total_byte_size for group in groups))
+    end += tuple(column.total_compressed_size for column in columns)
+    other = ends.setdefault(end, name)
+    if other != name and _digest(other) == _digest(name):
+        raise UsageError(
+            f"{name} holds the same bytes as {other}: its rows would be counted twice; take one of "
+            "the two away"
+        )
+
+
+def _digest(path: str) -> bytes:
+    system, inside = file_system(path)
+    with open(inside, "rb") if system is None else system.open(inside) as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _kind(kind: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from llmdemand.core.tables.pieces import Pieces
 from llmdemand.errors import DesignError, UsageError, warn
-from llmdemand.modeling.arrays import Array, Codes, triangle
+from llmdemand.modeling.arrays import Array, Codes, named_codes, triangle
 from llmdemand.modeling.estimation.estimate import (
     Source,
     VarianceWarning,
@@ -246,7 +246,7 @@ def _alike(
 
 
 def _codes(frame: Any, column: str) -> Any:
-    found, _ = codes(frame, [column])
+    found, _ = named_codes(frame, [column])
     return found
 
 

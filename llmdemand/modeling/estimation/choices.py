@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Array, Codes, sums
+from llmdemand.modeling.arrays import Array, Codes, named_codes, sums
 from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_differences
@@ -28,7 +28,6 @@ from llmdemand.modeling.sample.formula import (
 )
 from llmdemand.modeling.sample.language import read
 from llmdemand.modeling.sample.sample import (
-    codes,
     column_names,
     complete,
     require,
@@ -149,7 +148,7 @@ class Wanted:
             generic=_NOTHING if self.generic in ("0", "-1", "1") else part(self.generic, frame),
             case=_NOTHING
             if of_case in ("0", "-1")
-            else part(of_case, frame.iloc[codes(frame, [self.case])[1]]),
+            else part(of_case, frame.iloc[named_codes(frame, [self.case])[1]]),
             own=part(self.own, frame) if self.own not in ("0", "-1") else _NOTHING,
             variables=tuple(dict.fromkeys([*self.varying, *self.fixed, *self.personal])),
             alternatives=tuple(names),
@@ -157,7 +156,7 @@ class Wanted:
             group=self.case,
             membership=None
             if self.membership is None or self.panel is None
-            else part(self.membership, frame.iloc[codes(frame, [self.panel])[1]]),
+            else part(self.membership, frame.iloc[named_codes(frame, [self.panel])[1]]),
         )
 
     def situations(
@@ -196,7 +195,7 @@ class Wanted:
                 f"respondent {panel}",
             )
         count, weight = _counts(frame.iloc[first], options)
-        clusters = {c: codes(frame.iloc[first], [c])[0] for c in asked.columns}
+        clusters = {c: named_codes(frame.iloc[first], [c])[0] for c in asked.columns}
         cases = Cases(rows.x, y, rows.start, count, weight, clusters, rows.labels, rows.offset)
         return replace(cases, read=summed), frame, respondent
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, nearest
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, named_codes
 from llmdemand.modeling.estimation.estimate import Source, estimate
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
@@ -18,7 +18,7 @@ from llmdemand.modeling.sample.columns import opened
 from llmdemand.modeling.sample.designs import MultinomialDesign
 from llmdemand.modeling.sample.formula import apart, part, split, variables
 from llmdemand.modeling.sample.language import read
-from llmdemand.modeling.sample.sample import Data, codes, column_names, grouped, require
+from llmdemand.modeling.sample.sample import Data, column_names, grouped, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         rows.start,
         count,
         sample.weight,
-        {c: codes(frame, [c])[0] for c in asked.columns},
+        {c: named_codes(frame, [c])[0] for c in asked.columns},
         rows.labels,
         read=summed,
     )

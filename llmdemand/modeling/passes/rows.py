@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Array, ends, triangle, xlogx
+from llmdemand.modeling.arrays import Array, ends, named_codes, triangle, xlogx
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.sample.columns import Data, chunks, stacked
 from llmdemand.modeling.sample.formula import Part, part
-from llmdemand.modeling.sample.sample import NA, WeightsType, codes, complete, weighed
+from llmdemand.modeling.sample.sample import NA, WeightsType, complete, weighed
 from llmdemand.scale.session import Session
 
 if TYPE_CHECKING:
@@ -400,7 +400,7 @@ def cluster_tables(
     import pandas as pd
 
     frame = pd.DataFrame({name: groups[name] for name in names})
-    code, place = codes(frame, list(names))
+    code, place = named_codes(frame, list(names))
     if len(place) == len(code):
         code = np.arange(len(code))
     sums = np.stack([np.bincount(code, v, len(place)) for v in values.T], axis=1)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llmdemand.errors import DesignError
-from llmdemand.modeling.arrays import Codes
-from llmdemand.modeling.sample.sample import codes
+from llmdemand.modeling.arrays import Codes, named_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +62,7 @@ def cases_of(
                 f"{int(lost.sum())} rows have no value of {case!r} (the first is row "
                 f"{int(np.flatnonzero(lost)[0])}), so their case is unknown: mend or leave them out"
             )
-        code, _ = codes(frame, [case])
+        code, _ = named_codes(frame, [case])
     one = code * len(alternatives) + labels
     # A table of all that might be, unless most of it would be empty.
     few = (int(code.max(initial=0)) + 1) * len(alternatives) <= 8 * len(one)

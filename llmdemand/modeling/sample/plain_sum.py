@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import EXACT, Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["PlainSum"]
-
-_EXACT = 1 << 53  # whole numbers below it are exact as floats
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class PlainSum:
             if column is None or not _number(column):
                 return None
             x[:, k] = column
-            if column.dtype.kind != "f" and not (np.abs(x[:, k]) < _EXACT).all():
+            if column.dtype.kind != "f" and not (np.abs(x[:, k]) < EXACT).all():
                 return None
         return x if np.isfinite(x.sum()) else None
 
