@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Findings:
     people: People | None = None
     reading: Reading = "pivot"
     selection: pd.DataFrame | None = None
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What tables, figures and page ask for more than once, by what it is of."""
+        return {}
 
     @property
     def demands(self) -> tuple[Demand, ...]:
@@ -128,8 +134,11 @@ class Findings:
         asked = [("elasticity", price) for price in self._grid]
         asked += [("indifference price", nowhere), ("revenue-maximising price", nowhere)]
         asked += [] if cost is None else [("profit-maximising price", cost)]
-        rows = [_priced(demand, *question) for demand in self.demands for question in asked]
-        return pd.DataFrame(rows, columns=list(_PRICING))
+        if ("pricing", cost) not in self.kept:
+            rows = [_priced(demand, *question) for demand in self.demands for question in asked]
+            self.kept["pricing", cost] = pd.DataFrame(rows, columns=list(_PRICING))
+        found: pd.DataFrame = self.kept["pricing", cost]
+        return found.copy()
 
     def verdict(self) -> str:
         """What the estimates say about the reaction to price, in words; belief's where there is."""

@@ -306,7 +306,10 @@ def save_figures(report: Findings, folder: Path) -> None:
 
 def render(report: Findings, name: str, kind: str) -> bytes:
     """One figure as the bytes of an SVG or PNG file, the same in every run."""
-    return style.image(FIGURES[name][0](report), name, kind)
+    if (name, kind) not in report.kept:
+        report.kept[name, kind] = style.image(FIGURES[name][0](report), name, kind)
+    found: bytes = report.kept[name, kind]
+    return found
 
 
 def _panel(report: Any) -> Panel:
@@ -378,7 +381,11 @@ def _round_test(report: Any, step: float | None) -> RoundNumberTest | None:
         gap = float(np.diff(demand.prices).min())
         steps = [d * 10.0**k for k in range(-4, 7) for d in (1, 5)]
         step = next((s for s in steps if s > gap * (1 + 1e-9)), None)
-    try:
-        return None if step is None else round_number_test(demand, step)
-    except (DesignError, UsageError):
-        return None  # no price is round, or the model does not read one column of prices
+    if ("round prices", step) not in report.kept:
+        try:
+            test = None if step is None else round_number_test(demand, step)
+        except (DesignError, UsageError):
+            test = None  # no price is round, or the model does not read one column of prices
+        report.kept["round prices", step] = test
+    found: RoundNumberTest | None = report.kept["round prices", step]
+    return found

@@ -37,7 +37,7 @@ def write_people(people: People, path: str | Path, *, command: str = "") -> None
         If the path is a folder, or its folder a file.
     """
     found = people.calibration
-    holder = SimpleNamespace(people=people)
+    holder = SimpleNamespace(people=people, kept={})
     shown = part(
         "people",
         texts=people.texts,
@@ -80,7 +80,7 @@ def write_people(people: People, path: str | Path, *, command: str = "") -> None
 def save_people(people: People, folder: Path) -> None:
     """Write ``tables/`` (CSV, markdown, LaTeX) and ``figures/`` (SVG, PNG) of people alone."""
     write_tables(people_tables(people), folder / "tables")
-    holder: Any = SimpleNamespace(people=people)
+    holder: Any = SimpleNamespace(people=people, kept={})
     write_figures(_drawn(holder), folder / "figures", partial(render, holder))
 
 

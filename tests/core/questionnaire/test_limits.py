@@ -195,7 +195,7 @@ def test_every_command_that_reads_a_study_lets_a_table_lie_elsewhere(
     file.write_text(text, "utf-8")
     arguments = [str(file) if word == "STUDY" else word for word in command]
     if "extract" in command:
-        simulate(load_study(file, allow_outside=True), runs=1, store="s.sqlite")
+        simulate(load_study(file, allow_outside=True), "synthetic", runs=1, store="s.sqlite")
 
     def called(*words):
         monkeypatch.setattr("sys.argv", ["llmdemand", *words])
