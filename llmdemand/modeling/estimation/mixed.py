@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
 from llmdemand.errors import DesignError, UsageError, choose
-from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.choices import choices
+from llmdemand.modeling.arrays import Array, Codes, peaks
+from llmdemand.modeling.estimation.choices import Described, choices
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.smooth import (
@@ -23,11 +23,12 @@ from llmdemand.modeling.estimation.smooth import (
     highest,
     plain_start,
 )
+from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.newton import NewtonFit
 from llmdemand.modeling.sample.columns import Data
+from llmdemand.modeling.substitution.draws import Drawn, given_draws, most_draws, uniform_draws
 from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
-from llmdemand.modeling.substitution.draws import given_draws, uniform_draws
 from llmdemand.modeling.substitution.laws import Law, Space, law_of
 from llmdemand.modeling.substitution.mixed import MixedKernel, MixedPanels
 from llmdemand.modeling.substitution.pairwise import (
@@ -38,15 +39,16 @@ from llmdemand.modeling.substitution.pairwise import (
     counted,
     said_of,
 )
-from llmdemand.modeling.substitution.panels import Panels
+from llmdemand.modeling.substitution.panels import Panels, Seen
 from llmdemand.modeling.substitution.respondents import Respondents
 from llmdemand.modeling.substitution.sequences import observed_sequences, sequences_of_beliefs
+from llmdemand.modeling.substitution.smooth import Smooth
 from llmdemand.modeling.substitution.starts import starts_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Mixed", "Mixing", "fit_mixed"]
+__all__ = ["Mixed", "Mixing", "Panelled", "Simulated", "fit_law", "fit_mixed", "problem_of"]
 
 _ROUGH = 64  # draws by which starts are compared
 _FIRST, _MOST = 256, 16384  # draws that a search for enough begins and ends with
@@ -129,6 +131,49 @@ class Mixed:
     respondents: pd.Index[Any]
 
 
+class Simulated(Smooth, Protocol):
+    """Respondents whose tastes follow a law, in memory or in files."""
+
+    law: Law
+
+    def drawn(self, kind: DrawSequence, size: int, seed: int) -> Self:
+        """Themselves with so many draws of each."""
+
+    def skewed(self, params: Array) -> Array:
+        """See `llmdemand.modeling.substitution.mixed.MixedPanels.skewed`."""
+
+
+@dataclass(frozen=True)
+class Panelled:
+    """Choice situations by respondent, wherever they are.
+
+    Attributes
+    ----------
+    found : Described
+        Where they come from.
+    cases : Likelihood
+        The situations, as of a plain logit.
+    seen : Seen
+        What they show of how respondents differ.
+    largest : (K,) array
+        Largest absolute values of the regressors.
+    respondents : pandas.Index, (I,)
+        Ids in their order.
+    start : function
+        Gives the coefficients of the plain logit.
+    problem : function of a law and of whether likelihoods are pairwise
+        Gives the respondents, without draws as yet.
+    """
+
+    found: Described
+    cases: Likelihood
+    seen: Seen
+    largest: Array
+    respondents: pd.Index[Any]
+    start: Callable[[], Array]
+    problem: Callable[[Law, bool], Simulated]
+
+
 def fit_mixed(
     formula: str,
     data: Data,
@@ -147,6 +192,28 @@ def fit_mixed(
     options = by_respondent(options, whose)
     found = choices(formula, data, options, case=case, panel=whose, **columns)
     assert found.respondent is not None
+    panels, largest = Panels(found.cases, found.respondent), peaks(found.cases.x)
+    ids = found.frame[whose].iloc[found.cases.start[panels.heads]]
+    return fit_law(
+        Panelled(
+            found,
+            found.cases,
+            panels.seen(largest),
+            largest,
+            pd.Index(ids, name=whose),
+            lambda: plain_start(found),
+            lambda law, pairwise: problem_of(
+                panels, law, mixing, pairwise=pairwise, fractional=found.cases.fractional
+            ),
+        ),
+        mixing,
+        options,
+    )
+
+
+def fit_law(data: Panelled, mixing: Mixing, options: Options) -> Mixed:
+    """The fit of choice situations, wherever they are."""
+    found, seen = data.found, data.seen
     law = law_of(
         found.design.terms,
         mixing.random,
@@ -155,54 +222,72 @@ def fit_mixed(
         space=mixing.space,
         price=mixing.price,
     )
-    panels = Panels(found.cases, found.respondent)
-    pairwise = by_pairs(found.cases, mixing.likelihood)
-    notes = check_mixed(panels, law, pairwise=pairwise)
-    problem = _problem(panels, law, mixing, pairwise=pairwise)
+    pairwise = by_pairs(data.cases, mixing.likelihood)
+    notes = check_mixed(seen, law, pairwise=pairwise)
+    problem = data.problem(law, pairwise)
     candidates = _candidates(
-        _drawn(problem, mixing, _ROUGH),
-        starts_of(law, plain_start(found), found.cases, mixing.starts, mixing.seed),
+        problem.drawn(mixing.sequence, _ROUGH, mixing.seed),
+        starts_of(law, data.start(), data.largest, mixing.starts, mixing.seed),
     )
-    whole, maxima, said = _simulated(problem, mixing, candidates, found.outcome)
+    whole, maxima, said = _simulated(problem, seen.people, mixing, candidates, found.outcome)
     best = maxima.best
-    refuse_vanished(whole, best.params)
+    refuse_vanished(law, seen.reach, best.params)
     notes = [
-        *said_of(found.cases, pairwise),
+        *said_of(data.cases, pairwise),
         said,
         maxima.note,
         *notes,
-        *_at_edges(whole, best),
-        *([] if pairwise else skewed(whole, best.params)),
+        *_at_edges(law, best),
+        *([] if pairwise else skewed(law, whole.skewed(best.params))),
     ]
     kernel = MixedKernel(law, _population(law, mixing.seed))
     fit = estimate_smooth(whole, law.names, "Mixed logit", kernel, found, best, options, notes)
-    ids = found.frame[whose].iloc[found.cases.start[panels.heads]]
-    return Mixed(clustered_by(fit, whose), pd.Index(ids, name=whose))
+    return Mixed(clustered_by(fit, str(data.respondents.name)), data.respondents)
 
 
-def _problem(panels: Panels, law: Law, mixing: Mixing, *, pairwise: bool) -> Respondents:
-    """The data, without draws as yet."""
-    heads, cases = panels.heads, panels.cases
-    count, weights = counted(panels, pairwise), cases.weight[heads]
-    clusters = {name: codes[heads] for name, codes in cases.groups.items()}
-    none = np.empty((panels.people, 0, len(law.random)))
-    if pairwise:
-        return PairwisePanels(cases, panels, law, none, count, weights, clusters)
-    chosen = (
-        sequences_of_beliefs(panels, mixing.sequences, mixing.seed)
-        if cases.fractional
-        else observed_sequences(panels)
-    )
-    return MixedPanels(cases, panels, law, none, count, weights, clusters, chosen=chosen)
-
-
-def check_mixed(panels: Panels, law: Law, *, pairwise: bool = False) -> list[str]:
-    """What to say of how well the data can tell spreads of tastes.
+def problem_of(
+    panels: Panels,
+    law: Law,
+    mixing: Mixing,
+    *,
+    pairwise: bool,
+    fractional: bool,
+    ranks: Codes | None = None,
+) -> Respondents:
+    """Respondents, without draws as yet.
 
     Parameters
     ----------
     panels : Panels
         Choice situations by respondent.
+    law, mixing
+        Of their tastes, and how it is simulated.
+    pairwise, fractional : bool
+        Whether the likelihood is of pairs of situations; whether outcomes are beliefs.
+    ranks : (I,) int array, optional
+        Places of the respondents among all, where others are elsewhere.
+    """
+    heads, cases = panels.heads, panels.cases
+    count, weights = counted(panels, pairwise), cases.weight[heads]
+    clusters = {name: codes[heads] for name, codes in cases.groups.items()}
+    none = np.empty((panels.people, 0, len(law.random))) if ranks is None else Drawn(law, ranks)
+    if pairwise:
+        return PairwisePanels(cases, panels, law, none, count, weights, clusters)
+    chosen = (
+        sequences_of_beliefs(panels, mixing.sequences, mixing.seed, ranks)
+        if fractional
+        else observed_sequences(panels)
+    )
+    return MixedPanels(cases, panels, law, none, count, weights, clusters, chosen=chosen)
+
+
+def check_mixed(seen: Seen, law: Law, *, pairwise: bool = False) -> list[str]:
+    """What to say of how well the data can tell spreads of tastes.
+
+    Parameters
+    ----------
+    seen : Seen
+        What the data show of respondents.
     law : Law
         Of the coefficients.
     pairwise : bool
@@ -213,38 +298,35 @@ def check_mixed(panels: Panels, law: Law, *, pairwise: bool = False) -> list[str
     DesignError
         Where they cannot be told.
     """
-    cases, people = panels.cases, panels.people
-    notes = check_pairs(panels, law.size) if pairwise else []
+    people, once = seen.people, seen.once
+    notes = check_pairs(people, once, law.size) if pairwise else []
     if people <= law.size:
         raise DesignError(
             f"{people} respondents for {law.size} parameters of means and spreads: the spread of "
             "tastes is a difference between respondents; ask more of them, or let fewer "
             "coefficients vary"
         )
-    once = int((panels.tasks == 1).sum())
     if once and not pairwise:
         notes.append(
             f"{once} of {people} respondents answered one situation: of them the spread of "
             "tastes shows in the curve of shares alone, which tells little"
         )
-    x = cases.x
-    varies = cases.sets.max(x) - cases.sets.min(x) > 1e-12 * np.abs(x).max(axis=0)
     for k in law.random:
-        seen = len(np.unique(panels.respondent[varies[:, k]]))
-        if seen < 2:
+        some = int(seen.varying[k])
+        if some < 2:
             raise DesignError(
-                f"random: {law.terms[k]!r} varies within the choice sets of {seen} of {people} "
+                f"random: {law.terms[k]!r} varies within the choice sets of {some} of {people} "
                 "respondents, so that its spread between them cannot be seen: hold it fixed"
             )
-        if seen < FEW:
+        if some < FEW:
             notes.append(
-                f"{law.terms[k]} varies within the choice sets of {seen} of {people} respondents "
+                f"{law.terms[k]} varies within the choice sets of {some} of {people} respondents "
                 "only: its spread is that of these few"
             )
     return notes
 
 
-def _candidates(rough: Respondents, starts: Sequence[Array]) -> list[Array]:
+def _candidates(rough: Simulated, starts: Sequence[Array]) -> list[Array]:
     """Where starts lead with few draws; what comes to one point is one, repeated."""
     found: list[Array] = []
     for start in starts:
@@ -254,7 +336,7 @@ def _candidates(rough: Respondents, starts: Sequence[Array]) -> list[Array]:
     return found
 
 
-def _highest(data: Respondents, candidates: Sequence[Array], outcome: str) -> Maxima:
+def _highest(data: Simulated, candidates: Sequence[Array], outcome: str) -> Maxima:
     """The highest maximum that candidates lead to, each climbed from once."""
     distinct = list({p.tobytes(): p for p in candidates}.values())
     found = highest(data, distinct, outcome, climb=_settled)
@@ -264,29 +346,33 @@ def _highest(data: Respondents, candidates: Sequence[Array], outcome: str) -> Ma
 
 
 def _simulated(
-    problem: Respondents, mixing: Mixing, candidates: Sequence[Array], outcome: str
-) -> tuple[Respondents, Maxima, str]:
+    problem: Simulated, people: int, mixing: Mixing, candidates: Sequence[Array], outcome: str
+) -> tuple[Simulated, Maxima, str]:
     """The data with the draws that are asked for, their maximum, and what to say of them."""
     if mixing.draws is None:
-        return _steady(problem, mixing, candidates, outcome)
+        most = min(_MOST, most_draws(people, mixing.sequence))
+        return _steady(problem, mixing, candidates, outcome, most)
     if np.ndim(mixing.draws):
         law = problem.law
-        given = given_draws(np.asarray(mixing.draws), problem.panels.people, len(law.random))
-        whole = replace(problem, standard=law.standard(given))
+        given = given_draws(np.asarray(mixing.draws), people, len(law.random))
+        assert isinstance(problem, Respondents)
+        whole: Simulated = replace(problem, standard=law.standard(given))
         return whole, _highest(whole, candidates, outcome), f"{given.shape[1]} draws given"
     size = mixing.draws
     if isinstance(size, bool) or not isinstance(size, int | np.integer):
         raise UsageError(f"draws={size!r}: give their number, an array of them, or None")
+    if 2 * size > most_draws(people, mixing.sequence):
+        raise UsageError(
+            f"draws={size} of {people:,} respondents, and twice as many to see what they change, "
+            "are more points than Sobol's sequence has: give fewer, or sequence='halton'"
+        )
     whole = _drawn(problem, mixing, int(size))
     found = _highest(whole, candidates, outcome)
     return whole, found, _moved(problem, mixing, int(size), found.best)
 
 
-def _drawn(problem: Respondents, mixing: Mixing, size: int) -> Respondents:
-    u = uniform_draws(
-        problem.panels.people, size, len(problem.law.random), mixing.sequence, mixing.seed
-    )
-    return replace(problem, standard=problem.law.standard(u, out=u))
+def _drawn(problem: Simulated, mixing: Mixing, size: int) -> Simulated:
+    return problem.drawn(mixing.sequence, size, mixing.seed)
 
 
 def _population(law: Law, seed: int) -> Array:
@@ -294,7 +380,7 @@ def _population(law: Law, seed: int) -> Array:
     return law.features(law.standard(u)[0])
 
 
-def _settled(data: Respondents, start: Array) -> NewtonFit:
+def _settled(data: Simulated, start: Array) -> NewtonFit:
     """Where a start leads to, with spreads that are not negative.
 
     A spread and its mirror image are one law, but not the same draws: what is found on the other
@@ -310,8 +396,8 @@ def _settled(data: Respondents, start: Array) -> NewtonFit:
 
 
 def _steady(
-    problem: Respondents, mixing: Mixing, candidates: Sequence[Array], outcome: str
-) -> tuple[Respondents, Maxima, str]:
+    problem: Simulated, mixing: Mixing, candidates: Sequence[Array], outcome: str, most: int
+) -> tuple[Simulated, Maxima, str]:
     """Draws doubled until estimates move by less than a tenth of a standard error."""
     size = _FIRST
     found = _highest(_drawn(problem, mixing, size), candidates, outcome)
@@ -324,12 +410,12 @@ def _steady(
         if moved < _STEADY:
             said = f"{size} draws: from {size // 2} to {size} no estimate moved by more than "
             return whole, found, f"{said}{moved:.2g} of its standard error"
-        if size >= _MOST:
+        if 2 * size > most:
             said = f"{size} draws are not enough: from {size // 2} an estimate still moved by "
             return whole, found, f"{said}{moved:.2g} of its standard error"
 
 
-def _moved(problem: Respondents, mixing: Mixing, size: int, best: NewtonFit) -> str:
+def _moved(problem: Simulated, mixing: Mixing, size: int, best: NewtonFit) -> str:
     """What twice the draws would change, by one step of Newton's method."""
     _, score, information = _drawn(problem, mixing, 2 * size).evaluated(best.params)
     moved = np.inf
@@ -353,7 +439,7 @@ def _distance(step: Array, information: Array) -> float:
     return float((np.abs(step) / np.sqrt(variance)).max())
 
 
-def refuse_vanished(data: Respondents, params: Array) -> None:
+def refuse_vanished(law: Law, reach: Array, params: Array) -> None:
     """Refuse a lognormal coefficient that ran to zero: the choices ask for the other sign.
 
     Raises
@@ -361,9 +447,7 @@ def refuse_vanished(data: Respondents, params: Array) -> None:
     DesignError
         Naming it.
     """
-    law, x = data.law, data.cases.x
     middle, loads = law.linear_in(params)
-    reach = (data.cases.sets.max(x) - data.cases.sets.min(x)).max(axis=0)
     for k in law.random:
         largest = middle[k] + 3 * float(np.sqrt((loads[k] ** 2).sum()))
         if law.laws[k].startswith("log") and np.exp(min(largest, 0.0)) * reach[k] < _NOTHING:
@@ -375,11 +459,11 @@ def refuse_vanished(data: Respondents, params: Array) -> None:
             )
 
 
-def _at_edges(data: Respondents, best: NewtonFit) -> list[str]:
+def _at_edges(law: Law, best: NewtonFit) -> list[str]:
     """Spreads that are zero but for the simulation."""
     se = np.sqrt(np.maximum(np.diag(np.linalg.inv(best.information)), 0))
-    small = data.law.spreads & (best.params < 0.5 * se)
-    names = [n for n, yes in zip(data.law.names, small, strict=True) if yes]
+    small = law.spreads & (best.params < 0.5 * se)
+    names = [n for n, yes in zip(law.names, small, strict=True) if yes]
     if not names:
         return []
     return [
@@ -388,20 +472,24 @@ def _at_edges(data: Respondents, best: NewtonFit) -> list[str]:
     ]
 
 
-def skewed(data: Respondents, params: Array) -> list[str]:
+def skewed(law: Law, sums: Array) -> list[str]:
     """Normal coefficients whose law the data hold for skewed.
 
     If the law is right the mean over respondents of ``E[z^3 | choices]``, z the standard draw of
     a coefficient, is that of the law, zero. What the choices tell of a skewed law shows in it.
+
+    Parameters
+    ----------
+    law : Law
+        Of the coefficients.
+    sums : (5, K) array
+        See `llmdemand.modeling.substitution.mixed.MixedPanels.skewed`.
     """
-    assert isinstance(data, MixedPanels)
-    law, w = data.law, data.scale
-    third = data.skewness(params)
-    found = []
+    found, means = [], sums[1] / sums[0]
+    errors = np.sqrt(np.maximum(sums[4] - 2 * means * sums[3] + means**2 * sums[2], 0)) / sums[0]
     for k in law.random:
         if law.laws[k] in ("normal", "zero-normal"):
-            mean = float(np.average(third[:, k], weights=w))
-            error = float(np.sqrt((w**2) @ (third[:, k] - mean) ** 2) / w.sum())
+            mean, error = float(means[k]), float(errors[k])
             if abs(mean) > _SKEWED * error:
                 found.append(f"{law.terms[k]} ({mean:+.2f})")
     if not found:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from llmdemand.core.processors import processors
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.substitution.draws import Drawn, uniform_draws
+from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.laws import Law, Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
 from llmdemand.modeling.substitution.smooth import Underlying
@@ -183,13 +185,13 @@ class Respondents(People):
         See `People`.
     law : Law
         Of the coefficients.
-    standard : (I, S, Q) array
-        Standard draws.
+    standard : (I, S, Q) array or Drawn
+        Standard draws, or what makes them where they are asked for.
     """
 
     panels: Panels
     law: Law
-    standard: Array
+    standard: Array | Drawn
     count: Array
     weights: Array
     clusters: Mapping[str, Codes] = field(default_factory=dict)
@@ -202,6 +204,13 @@ class Respondents(People):
     def oriented(self, params: Array) -> Array:
         """The same law with spreads that are not negative: see `Law.oriented`."""
         return self.law.oriented(params)
+
+    def drawn(self, kind: DrawSequence, size: int, seed: int) -> Self:
+        """Themselves with so many draws of each: see `uniform_draws`."""
+        if isinstance(self.standard, Drawn):
+            return replace(self, standard=replace(self.standard, size=size, kind=kind, seed=seed))
+        u = uniform_draws(self.panels.people, size, len(self.law.random), kind, seed)
+        return replace(self, standard=self.law.standard(u, out=u))
 
     @cached_property
     def pairs(self) -> tuple[Pairs, Pairs]:
@@ -240,7 +249,7 @@ class Respondents(People):
 
     def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
         """The draws of these respondents."""
-        return {"standard": self.standard[used]}
+        return {"standard": self.standard[np.flatnonzero(used)]}
 
 
 def pieces_of(
