@@ -156,7 +156,7 @@ class Cases:
         alternatives = int(self.labels.max()) + 1
         if self.sets.balanced != alternatives or self.offset is not None:
             return None
-        total = np.bincount(self.labels, self._row_weight * self.y, alternatives)
+        total = sums(self.labels, self._row_weight * self.y, alternatives)
         return llf_of_constants(total, float(self._read.sum()), corrected=self.corrected)
 
     def constants(self) -> Cases:

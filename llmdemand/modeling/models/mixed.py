@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.mixed import Mixing
+from llmdemand.modeling.estimation.mixing.mixing import Mixing
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models import heterogeneity
 from llmdemand.modeling.models.logit import FitOptions

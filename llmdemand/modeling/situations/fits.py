@@ -20,17 +20,17 @@ from llmdemand.modeling.estimation.estimate import Source, estimate_spread, near
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.estimation.mixed import (
     Mixed,
-    Mixing,
     Panelled,
-    Simulated,
     fit_law,
     fit_mixed,
 )
+from llmdemand.modeling.estimation.mixing.mixing import Mixing
+from llmdemand.modeling.estimation.mixing.searching import Simulated
 from llmdemand.modeling.estimation.nested import fit_nested, fit_tree
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_case_survey
 from llmdemand.modeling.estimation.smooth import by_respondent, check_options, start_at
-from llmdemand.modeling.likelihood.protocol import Concave
+from llmdemand.modeling.likelihood.protocol import Concave, Likelihood
 from llmdemand.modeling.optimum.newton import newton
 from llmdemand.modeling.passes.cases import SpreadCases, surveyed_cases
 from llmdemand.modeling.passes.rows import forget, specimens
@@ -176,7 +176,7 @@ def fit_mixlogit(
     if not in_passes(data, options) or (_apart(data) and _divided(data, whose, options)):
         return fit_mixed(formula, data, mixing, options, panel=panel, case=case, **columns)
     check_options(options, "Mixed logit")
-    if np.ndim(mixing.draws):
+    if isinstance(mixing.draws, np.ndarray | list | tuple):
         raise UsageError(
             "draws of one's own are an array of all respondents, and these are in files: give "
             "their number, and sequence='sobol' or 'halton'"
@@ -208,7 +208,7 @@ def fit_mixlogit(
         return fit_law(
             Panelled(
                 found.described,
-                whole,
+                cast(Likelihood, whole),
                 people,
                 whole.survey.largest,
                 found.respondents,

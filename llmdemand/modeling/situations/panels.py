@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -13,7 +13,8 @@ import numpy as np
 from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array, Codes, sums
 from llmdemand.modeling.estimation.choices import Wanted, places
-from llmdemand.modeling.estimation.mixed import Mixing, problem_of
+from llmdemand.modeling.estimation.mixed import problem_of
+from llmdemand.modeling.estimation.mixing.mixing import Mixing
 from llmdemand.modeling.likelihood.cases import llf_of_constants
 from llmdemand.modeling.passes.cases import SpreadCases
 from llmdemand.modeling.passes.rows import Numbered, remembered
@@ -213,8 +214,10 @@ class SpreadPanels(Spread):
     @property
     def observations(self) -> Array:
         """Respondents that are counted: in each cluster, or all of them."""
-        if self.rows.clusters:
-            return super().observations
+        return super().observations if self.rows.clusters else self._counted
+
+    @cached_property
+    def _counted(self) -> Array:
         return np.asarray(self._summed(_people)[0])
 
     @property
@@ -257,11 +260,7 @@ class SpreadPanels(Spread):
 
     def posterior(self, params: Array) -> tuple[Array, Array]:
         """See `MixedPanels.posterior`; NaN for those who are counted 0 times."""
-        if self.paired:
-            raise UsageError(
-                "individual tastes are given the probability of all that a respondent chose, which "
-                "a pairwise likelihood has not: fit with likelihood='sequence'"
-            )
+        assert not self.paired
         ranks, *found = self._asked(partial(_posterior, params=params), beside)
         whole = np.full((2, self.people, len(self.law.terms)), np.nan)
         whole[:, ranks] = found

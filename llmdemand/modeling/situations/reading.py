@@ -65,7 +65,8 @@ class File:
 
     def parts(self, columns: tuple[str, ...]) -> Iterator[tuple[pd.DataFrame, int]]:
         """A million rows at a time, cut where `by` changes, and the number of the first in all."""
-        first, rows, held = getattr(self.shards[0], "first", 0), 0, []
+        first, rows = getattr(self.shards[0], "first", 0), 0
+        held: list[pd.DataFrame] = []
         for chunk in chunks(self, columns):
             if rows >= _ROWS and not self.whole:
                 frame = stacked(held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -274,8 +275,11 @@ def pieces_of(
 
 
 def in_parallel(work: Callable[[_Part], _Found], parts: list[_Part]) -> list[_Found]:
-    """The work on each part, in order, by as many threads as there are processors."""
-    threads = min(len(parts), processors())
+    """The work on each part, in order, by as many threads as there are processors.
+
+    Workers of shards are as many as processors themselves: in them it is one thread.
+    """
+    threads = 1 if multiprocessing.parent_process() else min(len(parts), processors())
     if threads < 2:
         return [work(part) for part in parts]
     # A thread begins with numpy's own settings of what is warned of, unless it is given ours.
