@@ -330,7 +330,7 @@ def wanted(
         availability,
         panel,
         membership,
-        options,
+        replace(options, executor=None),  # workers are sent this, and no client can be
     )
 
 
