@@ -71,11 +71,22 @@ class Piece:
         return self.rows
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns, a million rows at a time: no other column is read."""
+        """Some columns, a million rows at a time: no other column is read.
+
+        Raises
+        ------
+        UsageError
+            For a file that is torn, or gone.
+        """
+        import pyarrow as pa
+
         file = _opened(self.path)
-        yield from file.iter_batches(
-            batch_size=_BATCH, row_groups=list(self.groups), columns=list(columns)
-        )
+        try:
+            yield from file.iter_batches(
+                batch_size=_BATCH, row_groups=list(self.groups), columns=list(columns)
+            )
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _torn(self.path, error) from None
 
 
 @dataclass(frozen=True)
@@ -253,8 +264,12 @@ def _opened(path: str) -> Any:
         # Not mapped: what is read of a file of many gigabytes would count as this process's.
         return pq.ParquetFile(inside if system is None else system.open(inside))
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is not a parquet file that can be read ({reason})") from None
+        raise _torn(path, error) from None
+
+
+def _torn(path: str, error: Exception) -> UsageError:
+    reason = str(error).partition("\n")[0]
+    return UsageError(f"{path} is not a parquet file that can be read ({reason})")
 
 
 def _refuse_copy(name: str, file: Any, ends: dict[tuple[int, ...], str]) -> None:

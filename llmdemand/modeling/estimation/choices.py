@@ -37,7 +37,7 @@ from llmdemand.modeling.sample.sample import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Choices", "Described", "Wanted", "choices", "wanted"]
+__all__ = ["Choices", "Described", "Wanted", "choices", "places", "wanted"]
 
 _NO_CONSTANT = re.compile(r"-\s*1\s*$|\+\s*0\s*$|^\s*0\s*\+|^\s*-\s*1\s*\+")
 _NOTHING = Part("0", (), None)
@@ -119,21 +119,35 @@ class Wanted:
     membership: str | None
     options: Options
 
-    def rows(self, data: Data) -> tuple[pd.DataFrame, int]:
-        """Available rows without missing values, and the number of rows left out."""
+    def rows(self, data: Data, first: int = 0) -> tuple[pd.DataFrame, int]:
+        """Available rows without missing values, and the number of rows left out.
+
+        `first` is the number of the first row, for messages.
+        """
         frame = table(data, self.columns).reset_index(drop=True)
         if self.availability is not None:
             open_ = frame[self.availability]
             if not open_.isin([0, 1]).all():
                 raise DesignError(f"availability {self.availability!r} must be 0 or 1 in every row")
             frame = frame[open_.astype(bool)].reset_index(drop=True)
-        whole = complete(frame, self.options.na, 0)
+        whole = complete(frame, self.options.na, first)
         if len(whole) < len(frame):
             # A case without one of its alternatives would be another choice set.
             broken = frame[self.case].isin(frame.loc[~frame.index.isin(whole.index), self.case])
             broken |= frame[self.case].isna()
             whole = frame[~broken]
         return whole.reset_index(drop=True), len(frame) - len(whole)
+
+    def arranged(self, frame: pd.DataFrame, rank: Codes | None = None) -> pd.DataFrame:
+        """Rows by respondent, case and alternative, so that nothing depends on how they came.
+
+        `rank` is the place of each row's respondent, where that is known.
+        """
+        if self.panel is None:
+            return frame
+        by = places(frame[self.panel]) if rank is None else rank
+        within = [places(frame[key]) for key in (self.case, self.alternative)]
+        return frame.iloc[np.lexsort([*within[::-1], by])].reset_index(drop=True)
 
     def design(self, frame: pd.DataFrame) -> ChoiceDesign:
         """From rows, which hold all levels of all variables, to the regressors of any."""
@@ -220,8 +234,7 @@ def choices(formula: str, data: Data, options: Options, **columns: Any) -> Choic
         why = "every case has missing values" if dropped else _NO_ROWS
         raise DesignError(f"no rows to fit: {why}")
     frame = used_levels(frame)
-    if asked.panel is not None:
-        frame = _arranged(frame, [asked.panel, asked.case, asked.alternative])
+    frame = asked.arranged(frame)
     design = asked.design(frame)
     cases, frame, respondent = asked.situations(frame, design)
     if not (cases.count * cases.weight).sum() > 0:
@@ -316,23 +329,23 @@ def wanted(
         availability,
         panel,
         membership,
-        options,
+        replace(options, executor=None),  # workers are sent this, and no client can be
     )
 
 
-def _arranged(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Rows in the order of these columns, so that nothing depends on how the table came."""
+def places(values: pd.Series[Any]) -> Codes:
+    """The place of each value among all, in their order.
+
+    >>> import pandas as pd
+    >>> places(pd.Series(["b", "a", "b"])).tolist()
+    [1, 0, 1]
+    """
     import pandas as pd
 
-    ranks = []
-    for key in keys:
-        try:
-            ranks.append(pd.factorize(frame[key], sort=True)[0])
-        except TypeError:  # numbers and text
-            ranks.append(
-                pd.factorize(frame[key].map(lambda v: (str(type(v)), str(v))), sort=True)[0]
-            )
-    return frame.iloc[np.lexsort(ranks[::-1])].reset_index(drop=True)
+    try:
+        return pd.factorize(values, sort=True)[0]
+    except TypeError:  # numbers and text
+        return pd.factorize(values.map(lambda v: (str(type(v)), str(v))), sort=True)[0]
 
 
 def _check_constant(

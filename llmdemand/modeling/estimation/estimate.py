@@ -19,7 +19,6 @@ from llmdemand.modeling.likelihood.protocol import Concave, Likelihood
 from llmdemand.modeling.likelihood.separating import in_units
 from llmdemand.modeling.optimum.newton import NewtonFit, newton, rough_start
 from llmdemand.modeling.optimum.separation import divergence
-from llmdemand.modeling.passes.cases import SpreadCases
 from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.sample.designs import Design
 from llmdemand.modeling.substitution.smooth import situations
@@ -284,7 +283,7 @@ def _llnull(data: Likelihood) -> float:
     closed = data.llnull()
     if closed is not None:
         return closed
-    if isinstance(data, SpreadCases):
+    if isinstance(data, Spread):
         return newton(cast(Concave, data.constants()), gain=1e-12).llf
     constants = situations(data).constants()
     return newton(constants, start=_start(constants, rough=False), gain=1e-12).llf

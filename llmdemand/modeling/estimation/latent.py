@@ -215,7 +215,7 @@ def latent_panels(
     )
     if pairwise:
         paired = PairwiseClasses(*shared)
-        said = (*found.notes, *notes, *check_pairs(panels, paired.size))
+        said = (*found.notes, *notes, *check_pairs(panels.people, panels.once, paired.size))
         return replace(found, notes=said), paired
     chosen = (
         sequences_of_beliefs(panels, asked.sequences, asked.seed)

@@ -19,7 +19,6 @@ from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.optimum.ascent import ascend
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
 from llmdemand.modeling.optimum.separation import divergence
-from llmdemand.modeling.substitution.pairwise import Paired
 from llmdemand.modeling.substitution.smooth import Smooth
 from llmdemand.modeling.variance.covariance import covariance
 
@@ -204,7 +203,7 @@ def estimate_smooth(
     """
     asked = options.asked()
     check_options(options, kind)
-    if asked.kind == "iid" and isinstance(data, Paired):
+    if asked.kind == "iid" and data.paired:
         raise UsageError(
             "pairs of one respondent's situations are no independent observations, so that iid "
             "standard errors of a pairwise likelihood have no meaning: leave vcov out (clustered "

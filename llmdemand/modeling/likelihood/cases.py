@@ -22,7 +22,7 @@ from llmdemand.modeling.likelihood.conditioning import orthogonal_basis
 from llmdemand.modeling.likelihood.separating import separating_differences, separating_sums
 from llmdemand.modeling.likelihood.sets import ChoiceSets
 
-__all__ = ["Cases"]
+__all__ = ["Cases", "llf_of_constants"]
 
 _PIECE = 4096  # rows
 
@@ -156,11 +156,8 @@ class Cases:
         alternatives = int(self.labels.max()) + 1
         if self.sets.balanced != alternatives or self.offset is not None:
             return None
-        total = np.bincount(self.labels, self._row_weight * self.y, alternatives)
-        if self.corrected and (total <= 0).any():
-            return float("nan")  # no constants have a maximum
-        used = total[total > 0]
-        return float(used @ np.log(used / self._read.sum()))
+        total = sums(self.labels, self._row_weight * self.y, alternatives)
+        return llf_of_constants(total, float(self._read.sum()), corrected=self.corrected)
 
     def constants(self) -> Cases:
         """The same outcomes with one constant per alternative but the first.
@@ -346,3 +343,26 @@ class Cases:
         spread[nothing] = 1.0
         rescaled(z, np.zeros(self.size), spread, out=z)
         return self._regressed(z), np.diag(1 / spread)
+
+
+def llf_of_constants(chosen: Array, read: float, *, corrected: bool) -> float:
+    """Log-likelihood with a constant for each alternative, where all are in all choice sets.
+
+    Parameters
+    ----------
+    chosen : (J,) array
+        Weighted outcomes of each alternative.
+    read : float
+        What they are expected to sum to.
+    corrected : bool
+        Whether they may be negative: then there may be no maximum, which is NaN.
+
+    Examples
+    --------
+    >>> round(llf_of_constants(np.array([3.0, 1.0]), 4.0, corrected=False), 6)
+    -2.249341
+    """
+    if corrected and (chosen <= 0).any():
+        return float("nan")
+    used = chosen[chosen > 0]
+    return float(used @ np.log(used / read))

@@ -135,9 +135,10 @@ def fit_demand(
     panel : Panel or PanelShards
         Runs, in memory or as a folder of files, which need not fit into it: they are read part
         by part, without their texts, and reduced to equal rows; of ``clogit`` and ``nested``
-        they stay in their files where more than two million differ. Of ``mixed`` and ``latent``,
-        for whom a respondent's answers belong together, and of ``mnlogit`` of beliefs, no two of
-        which are equal, the columns of the model are in memory.
+        they stay in their files where more than two million differ, of ``mixed`` where there are
+        more than two million and nobody's answers are in two parts. Otherwise of ``mixed``, and of
+        ``latent``, for whom a respondent's answers belong together, and of ``mnlogit`` of beliefs,
+        no two of which are equal, the columns of the model are in memory.
     outcome : str
         ``belief`` (fractional) or ``choice`` (0/1).
     alternative : str, optional
@@ -298,7 +299,7 @@ def _fitted(
         return fit_clogit(text, long, replace(options, count=count), base=base), None
     if count is not None:
         how = {**how, "count": count}
-    if model == "nested":
+    if model != "latent":
         how = {**how, "executor": options.executor}
     results = fit_system(model, text, long, study, own, base=base, **how)
     return results, results

@@ -12,6 +12,7 @@ from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.likelihood.kernels import Numbers
 from llmdemand.modeling.quantities.intervals import Drawn, infer
 from llmdemand.modeling.quantities.quantity import COLOURS, Quantity
+from llmdemand.modeling.situations.panels import SpreadPanels
 from llmdemand.modeling.substitution.laws import Law
 from llmdemand.modeling.substitution.mixed import MixedKernel, MixedPanels
 from llmdemand.modeling.substitution.moments import (
@@ -129,7 +130,8 @@ def individual(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each respondent, in the order of their ids; columns ``price``, ``sd(price)``
+        A row for each respondent, in the order of their ids (NaN for those of a fit in passes who
+        are counted 0 times); columns ``price``, ``sd(price)``
         for each coefficient that varies.
 
     Raises
@@ -139,7 +141,7 @@ def individual(fit: Fit) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if not isinstance(fit.data, MixedPanels):
+    if not isinstance(fit.data, MixedPanels | SpreadPanels) or fit.data.paired:
         raise UsageError(
             "individual tastes are given the probability of all that a respondent chose, which a "
             "pairwise likelihood has not: fit with likelihood='sequence'"

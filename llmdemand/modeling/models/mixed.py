@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.estimation.mixed import Mixing, fit_mixed
+from llmdemand.modeling.estimation.mixing.mixing import Mixing
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.models import heterogeneity
 from llmdemand.modeling.models.logit import FitOptions
 from llmdemand.modeling.models.results import LogitResults
 from llmdemand.modeling.sample.sample import Data
+from llmdemand.modeling.situations.fits import fit_mixlogit
 from llmdemand.modeling.spelled import spelled
 from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.laws import Space
@@ -149,7 +150,7 @@ def mixlogit(
     >>> list(fit.params.index)
     ['price', 'sd(price)']
     """
-    found = fit_mixed(
+    found = fit_mixlogit(
         formula,
         data,
         Mixing(

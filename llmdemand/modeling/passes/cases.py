@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -11,10 +11,10 @@ import numpy as np
 
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, peaks, sums, triangle
-from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.likelihood.cases import Cases, llf_of_constants
 from llmdemand.modeling.likelihood.separating import separating_differences
 from llmdemand.modeling.passes.rows import Numbered
-from llmdemand.modeling.passes.spread import NEEDS, ROUNDS, WORST, Spread, beside
+from llmdemand.modeling.passes.spread import NEEDS, ROUNDS, WORST, Spread, beside, projected
 from llmdemand.scale.session import Session
 
 __all__ = ["CaseSurvey", "SpreadCases", "centred", "surveyed_cases"]
@@ -30,8 +30,9 @@ class CaseSurvey:
     ----------
     nobs, dropped : float
         Choice situations, and rows left out.
-    peak, middle : (K,) arrays
-        Largest absolute values of the regressors, and of the means that were taken off.
+    peak, middle, largest : (K,) arrays
+        Largest absolute values of the regressors, of the means that were taken off, and of what
+        they were.
     total, squares : (K,) arrays
         Sums of the regressors, and of the squares of what they were.
     corner : (K, K) array
@@ -57,6 +58,7 @@ class CaseSurvey:
     dropped: int
     peak: Array
     middle: Array
+    largest: Array
     total: Array
     squares: Array
     corner: Array
@@ -80,6 +82,7 @@ class CaseSurvey:
             self.dropped + other.dropped,
             np.maximum(self.peak, other.peak),
             np.maximum(self.middle, other.middle),
+            np.maximum(self.largest, other.largest),
             self.total + other.total,
             self.squares + other.squares,
             triangle(np.concatenate([self.corner, other.corner])),
@@ -117,8 +120,8 @@ def centred(cases: Cases) -> Cases:
     return replace(cases, x=cases.sets.less(cases.x, middle), groups={})
 
 
-#: Reads the cases of a shard as they are, and counts the rows that are left out.
-Whole = Callable[[Numbered], tuple[Cases | None, int]]
+#: Reads the cases of a shard as they are, a part at a time, and counts the rows that are left out.
+Whole = Callable[[Numbered], Iterator[tuple[Cases | None, int]]]
 
 
 def surveyed_cases(
@@ -151,7 +154,13 @@ def _surveys(one: _Found, two: _Found) -> _Found:
 
 
 def _survey(shard: Numbered, whole: Whole, alternatives: int) -> _Found:
-    cases, dropped = whole(shard)
+    found: _Found = None, 0
+    for cases, dropped in whole(shard):
+        found = _surveys(found, _of(cases, dropped, alternatives))
+    return found
+
+
+def _of(cases: Cases | None, dropped: int, alternatives: int) -> _Found:
     if cases is None:
         return None, dropped
     z, w = centred(cases), cases.count * cases.weight
@@ -163,6 +172,7 @@ def _survey(shard: Numbered, whole: Whole, alternatives: int) -> _Found:
         0,
         peaks(z.x),
         peaks(middle),
+        peaks(cases.x),
         z.x.sum(axis=0),
         (cases.x**2).sum(axis=0),
         triangle(z.x),
@@ -208,13 +218,8 @@ class SpreadCases(Spread):
         return bool(self.survey.corrected)
 
     @property
-    def _made_by(self) -> Callable[[Any], Any] | None:
-        return self.made
-
-    def evaluated(self, params: Array) -> tuple[float, Array, Array]:
-        """See `llmdemand.modeling.substitution.smooth.Smooth`."""
-        llf, gradient, information = self._summed(partial(_evaluated, params=params))
-        return float(llf), gradient, information
+    def _made_by(self) -> Callable[[Any], Any]:
+        return partial(projected, basis=self.basis, made=self.made)
 
     def oriented(self, params: Array) -> Array:
         """Itself: of nested logits there is one form."""
@@ -225,10 +230,7 @@ class SpreadCases(Spread):
         found: CaseSurvey = self.survey
         if not found.balanced or found.offset:
             return None
-        if found.corrected and (found.chosen <= 0).any():
-            return float("nan")
-        used = found.chosen[found.chosen > 0]
-        return float(used @ np.log(used / found.read))
+        return llf_of_constants(found.chosen, found.read, corrected=found.corrected)
 
     def constants(self) -> SpreadCases:
         """The same outcomes with one constant per alternative but the first."""
@@ -270,11 +272,6 @@ class SpreadCases(Spread):
 
 def _dummies(cases: Cases, size: int) -> Cases:
     return replace(cases, x=(cases.labels[:, None] == np.arange(1, size)).astype(float))
-
-
-def _evaluated(data: Any, params: Array) -> Any:
-    llf, gradient, information = data.evaluated(params)
-    return np.float64(llf), gradient, information
 
 
 def _against(cases: Cases, direction: Array, both: bool) -> tuple[Array]:

@@ -165,6 +165,7 @@ def remembered(
     if kept is not None:
         yield from kept
         return
+    forget(name[0])
     found, room = [], _KEPT - sum(_SIZES.values())
     for data, groups in read():
         room -= size(data, groups)
@@ -172,7 +173,6 @@ def remembered(
             found.append((data, groups))
         yield data, groups
     if room > 0:  # the whole shard; what is kept stays, as passes are in one order
-        forget(name[0])
         _STORE[name] = found
         _SIZES[name] = sum(size(d, g) for d, g in found)
 

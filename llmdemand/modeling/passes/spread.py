@@ -22,7 +22,7 @@ from llmdemand.scale.session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NEEDS", "ROUNDS", "WORST", "Spread", "beside"]
+__all__ = ["NEEDS", "ROUNDS", "WORST", "Spread", "beside", "projected"]
 
 #: What to say of what passes do not give.
 NEEDS = (
@@ -61,6 +61,9 @@ class Spread:
     session: Session
     basis: Array
     _known: dict[bytes, tuple[float, Array, Array]] = field(default_factory=dict, repr=False)
+
+    #: See `llmdemand.modeling.substitution.smooth.Smooth`.
+    paired = False
 
     @property
     def size(self) -> int:
@@ -129,6 +132,15 @@ class Spread:
             self._known.clear()
             self._known[key] = float(llf), gradient, information
         return self._known[key]
+
+    def evaluated(self, params: Array) -> tuple[float, Array, Array]:
+        """See `llmdemand.modeling.substitution.smooth.Smooth`."""
+        llf, gradient, information = self._summed(partial(_evaluated, params=params))
+        return float(llf), gradient, information
+
+    def constants(self) -> Spread:
+        """What has the same outcomes and constants alone."""
+        raise UsageError(NEEDS.format("the log-likelihood with constants alone"))
 
     def scores(self, params: Array) -> Array:
         """Sums of the scores by cluster, (G, K)."""
@@ -221,13 +233,13 @@ class Spread:
         raise UsageError(NEEDS.format("a covariance or bootstrap that fits samples of the rows"))
 
     @property
-    def _made_by(self) -> Callable[[Any], Any] | None:
-        """From a part to what answers; None for the part itself."""
-        return None
+    def _made_by(self) -> Callable[[Any], Any]:
+        """From a part to what answers."""
+        return partial(projected, basis=self.basis)
 
     def _asked(self, work: Callable[..., Any], merge: Any, *, grouped: bool = False) -> Any:
         """A question to all shards."""
-        asked = _Pass(self.rows, self.basis, work, merge, self._made_by, grouped)
+        asked = _Pass(self.rows, work, merge, self._made_by, grouped)
         return self.session.map_merge(asked, self.shards, merge=merge)
 
     def _summed(self, work: Callable[..., Any]) -> Any:
@@ -245,20 +257,23 @@ class _Pass:
     """A question, asked of a shard a part at a time."""
 
     rows: Reader
-    basis: Array
     work: Callable[..., Any]
     merge: Callable[[Any, Any], Any]
-    made: Callable[[Any], Any] | None
+    made: Callable[[Any], Any]
     grouped: bool
 
     def __call__(self, shard: Numbered) -> Any:
         found = None
         for part, groups in self.rows.of(shard):
-            data = part.projected(self.basis)
-            data = data if self.made is None else self.made(data)
-            here = self.work(data, *([groups] if self.grouped else []))
+            here = self.work(self.made(part), *([groups] if self.grouped else []))
             found = self.merge(found, here)
         return found
+
+
+def projected(part: Any, basis: Array, made: Callable[[Any], Any] | None = None) -> Any:
+    """A part in the regressors ``x @ basis``, and what is made of it."""
+    found = part.projected(basis)
+    return found if made is None else made(found)
 
 
 def _added(one: Any, two: Any) -> Any:
@@ -291,6 +306,11 @@ def _stacked(one: Any, two: Any, names: tuple[str, ...]) -> Any:
 
 def _point(cells: Any, params: Array) -> Any:
     return np.float64(cells.llf(params)), cells.gradient(params), cells.information(params)
+
+
+def _evaluated(data: Any, params: Array) -> Any:
+    llf, gradient, information = data.evaluated(params)
+    return np.float64(llf), gradient, information
 
 
 def _meat(cells: Any, params: Array, inverse: Array, power: float) -> Any:

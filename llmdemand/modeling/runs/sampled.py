@@ -129,14 +129,17 @@ class Sampled:
         """Runs as choice situations, and the column that counts equal ones.
 
         What tells respondents apart needs every run: then no two are taken for equal. Where
-        more than `most` differ they stay in their files, as a table that is read part by part.
+        more than `most` differ they stay in their files, as a table that is read part by part;
+        but not of latent classes, which are fitted in memory.
         """
         if self.found is not None:
             rows = market_frame(self.panel, self.found)
             return rows.loc[rows["run_id"].isin(self.rows["run_id"])], None
         if model in TASTES:
-            whole = [*more, "run_id", whose(self.panel.study)]
-            frame, count = table(self.rows, self._kept(formula, whole)), None
+            kept = self._kept(formula, [*more, "run_id", whose(self.panel.study)])
+            if model == "mixed" and most is not None and self.entered > most:
+                return long_market(self.rows.shards, self.reading, kept), None
+            frame, count = table(self.rows, kept), None
         else:
             try:
                 frame, count = self._condensed(formula, more, most), COUNT

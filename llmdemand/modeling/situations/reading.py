@@ -1,9 +1,9 @@
-"""From files of alternatives to choice situations, a file at a time."""
+"""From files of alternatives to choice situations, a part of a file at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -12,35 +12,85 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmdemand.errors import DesignError
+from llmdemand.modeling.arrays import Codes
 from llmdemand.modeling.estimation.choices import Wanted
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.passes.cases import centred
 from llmdemand.modeling.passes.rows import Numbered, remembered
-from llmdemand.modeling.sample.columns import Data, chunks
+from llmdemand.modeling.sample.columns import chunks, stacked
 from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.scale.session import Session
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["File", "Situations", "WantedParts", "files", "refuse_divided"]
+__all__ = [
+    "File",
+    "Read",
+    "Situations",
+    "WantedParts",
+    "appearing",
+    "divided",
+    "files",
+    "together",
+]
+
+_ROWS = 1 << 20  # of a part, more or less
 
 
 @dataclass(frozen=True)
 class File:
-    """Shards whose cases lie together: all pieces of a file, or a part of a panel."""
+    """Shards whose cases lie together: all pieces of a file, or a part of a panel.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    shards, columns
+        See `llmdemand.modeling.sample.columns.Sharded`.
+    by : str
+        Column whose rows belong together: of cases, or of respondents.
+    whole : bool
+        Whether these lie apart within the file, which is then read at once.
+    ranks : tuple of (n,) int arrays
+        Of each part the places of its respondents among all, in the order in which they come.
+    """
 
     name: str
     shards: tuple[Any, ...]
     columns: tuple[str, ...]
+    by: str
+    whole: bool = False
+    ranks: tuple[Codes, ...] = ()
+
+    def parts(self, columns: tuple[str, ...]) -> Iterator[tuple[pd.DataFrame, int]]:
+        """A million rows at a time, cut where `by` changes, and the number of the first in all."""
+        first, rows = getattr(self.shards[0], "first", 0), 0
+        held: list[pd.DataFrame] = []
+        for chunk in chunks(self, columns):
+            if rows >= _ROWS and not self.whole:
+                frame = stacked(held)
+                values = frame[self.by]
+                same = (values == values.iloc[-1]).to_numpy()
+                cut = len(same) - int(np.argmin(same[::-1])) if not same.all() else 0
+                if cut:
+                    yield frame.iloc[:cut], first
+                held = [frame.iloc[cut:].reset_index(drop=True)] if cut < rows else []
+                first, rows = first + cut, rows - cut
+            held.append(chunk)
+            rows += len(chunk)
+        if rows:
+            yield stacked(held), first
 
 
-def files(data: Any) -> list[Numbered]:
-    """The files of a table, numbered."""
+def files(data: Any, by: str) -> list[Numbered]:
+    """The files of a table, numbered; see `File`."""
     named = [(getattr(s, "path", f"part {k + 1}"), s) for k, s in enumerate(data.shards)]
-    grouped = groupby(named, key=lambda pair: pair[0])
-    found = [File(name, tuple(s for _, s in some), tuple(data.columns)) for name, some in grouped]
-    return list(enumerate(found))
+    columns = tuple(data.columns)
+    return [
+        (k, File(name, tuple(shard for _, shard in some), columns, by))
+        for k, (name, some) in enumerate(groupby(named, key=lambda pair: pair[0]))
+    ]
 
 
 @dataclass(frozen=True)
@@ -49,9 +99,32 @@ class WantedParts:
 
     wanted: Wanted
 
-    def parts(self, shard: Data) -> Iterator[tuple[pd.DataFrame, int]]:
+    def parts(self, shard: File) -> Iterator[tuple[pd.DataFrame, int]]:
         """See `llmdemand.modeling.passes.rows.Parts`."""
-        yield self.wanted.rows(shard)
+        for frame, first in shard.parts(self.wanted.columns):
+            yield self.wanted.rows(frame, first)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Choice situations of a part of a file.
+
+    Attributes
+    ----------
+    cases : Cases
+        The situations, those of a respondent side by side where there are respondents.
+    heads : pandas.DataFrame
+        First row of each.
+    respondent : (N,) int array or None
+        Who answered each, 0 to I - 1 in the order of `ranks`.
+    ranks : (I,) int array
+        Places of the respondents among all.
+    """
+
+    cases: Cases
+    heads: pd.DataFrame
+    respondent: Codes | None
+    ranks: Codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,85 +139,125 @@ class Situations:
         From rows to regressors.
     key : str
         By which workers know what they keep.
+    kinds : mapping
+        What cases and alternatives are in all files, by which those of a respondent are sorted.
     """
 
     wanted: Wanted
     design: ChoiceDesign
     key: str
+    kinds: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def clusters(self) -> tuple[str, ...]:
         """Columns of clusters."""
         return self.wanted.options.asked().columns
 
-    def whole(self, shard: Numbered) -> tuple[Cases | None, int]:
+    def whole(self, shard: Numbered) -> Iterator[tuple[Cases | None, int]]:
         """The cases of a file as they are, and the number of rows left out."""
-        cases, _, dropped = self._cases(shard[1])
-        return cases, dropped
+        for read, dropped in self.read(shard[1]):
+            yield (_counted(read)[0] if read is not None else None), dropped
 
     def of(self, shard: Numbered) -> Iterator[tuple[Cases, dict[str, Any]]]:
         """See `llmdemand.modeling.passes.rows.Reader`; regressors are less their mean."""
-        return remembered((self.key, shard[0]), lambda: self._read(shard[1]), _bytes)
+        return remembered((self.key, shard[0]), lambda: self._centred(shard[1]), _bytes)
 
-    def _read(self, file: File) -> Iterator[tuple[Cases, dict[str, Any]]]:
-        cases, groups, _ = self._cases(file)
-        if cases is not None:
-            yield centred(cases), groups
+    def _centred(self, file: File) -> Iterator[tuple[Cases, dict[str, Any]]]:
+        for read, _ in self.read(file):
+            if read is not None:
+                cases, heads = _counted(read)
+                if cases is not None:
+                    yield centred(cases), {name: heads[name].to_numpy() for name in self.clusters}
 
-    def _cases(self, file: File) -> tuple[Cases | None, dict[str, Any], int]:
-        frame, dropped = self.wanted.rows(file)
-        if not len(frame):
-            return None, {}, dropped
-        cases, frame, _ = self.wanted.situations(frame, self.design)
-        used = cases.count > 0
-        heads = frame.iloc[cases.start[used]]
-        if not used.all():
-            cases = cases.weighted(used.astype(float))
-        groups = {name: heads[name].to_numpy() for name in self.clusters}
-        return (cases if len(heads) else None), groups, dropped
+    def read(self, file: File) -> Iterator[tuple[Read | None, int]]:
+        """All cases of a file, a part at a time, and the number of rows left out."""
+        for k, (frame, first) in enumerate(file.parts(self.wanted.columns)):
+            frame, dropped = self.wanted.rows(frame, first)
+            if not len(frame):
+                yield None, dropped
+                continue
+            rank = None
+            if file.ranks:
+                rank = file.ranks[k][appearing(frame[file.by])[0]]
+                frame = self.wanted.arranged(frame.astype(dict(self.kinds)), rank)
+            cases, frame, respondent = self.wanted.situations(frame, self.design)
+            ranks = np.unique(rank) if rank is not None else np.zeros(0, np.intp)
+            yield Read(cases, frame.iloc[cases.start], respondent, ranks), dropped
+
+
+def _counted(read: Read) -> tuple[Cases | None, pd.DataFrame]:
+    """The cases that count at all, and their first rows."""
+    used = read.cases.count > 0
+    if not used.any():
+        return None, read.heads
+    return (read.cases if used.all() else read.cases.weighted(used.astype(float))), read.heads[used]
 
 
 def _bytes(cases: Cases, groups: dict[str, Any]) -> int:
     return int(cases.x.nbytes + 8 * cases.y.nbytes + sum(g.nbytes for g in groups.values()))
 
 
-def refuse_divided(shards: list[Numbered], column: str, what: str, session: Session) -> None:
-    """Refuse a case, or a respondent, whose rows are in two files.
+def appearing(values: pd.Series[Any]) -> tuple[Codes, pd.Series[Any]]:
+    """Codes of the values in the order in which they come, and each of them once."""
+    import pandas as pd
+
+    return pd.factorize(values)[0], values.drop_duplicates()
+
+
+def together(shards: list[Numbered], column: str, what: str, session: Session) -> list[Numbered]:
+    """The files, those at once in which rows of a case (or a respondent) lie apart.
+
+    Raises
+    ------
+    DesignError
+        For a case, or a respondent, in two files, with both.
+    """
+    found, twice = divided(shards, column, session)
+    if twice is not None:
+        name, one, two = twice
+        raise DesignError(
+            f"{what} {name} is in {one} and in {two}: files are fitted one at a time, so write the "
+            f"table sorted by {column!r}, all rows of a {what} in one file"
+        )
+    return found
+
+
+def divided(
+    shards: list[Numbered], column: str, session: Session
+) -> tuple[list[Numbered], tuple[Any, str, str] | None]:
+    """The files as `together` gives them, and who is in two of them.
 
     Parameters
     ----------
     shards : list of pairs
         From `files`.
     column : str
-        That names them.
-    what : str
-        ``case`` or ``respondent``.
+        That names cases, or respondents.
     session : Session
         Who reads.
-
-    Raises
-    ------
-    DesignError
-        Naming one, and its files.
     """
-    found = session.map_merge(partial(_ids, column=column), shards, merge=_beside)
-    ids, times = np.unique(found, return_counts=True)
-    if not (times > 1).any():
-        return
-    twice = session.map_merge(
-        partial(_named, column=column, ids=ids[times > 1]), shards, merge=_both
-    )
-    for name, where in twice.items():
-        if len(where) > 1:  # and not two names of one hash
-            raise DesignError(
-                f"{what} {name} is in {where[0]} and in {where[1]}: files are fitted one at a "
-                f"time, so write the table sorted by {column!r}, all rows of a {what} in one file"
-            )
+    told = session.map_merge(partial(_ids, column=column), shards, merge=_beside)
+    found = [(k, replace(f, whole=True) if k in told[1] else f) for k, f in shards]
+    ids, times = np.unique(told[0], return_counts=True)
+    if (times > 1).any():
+        work = partial(_named, column=column, ids=ids[times > 1])
+        for name, where in session.map_merge(work, shards, merge=_both).items():
+            if len(where) > 1:  # and not two names of one hash
+                return found, (name, where[0], where[1])
+    return found, None
 
 
-def _ids(shard: Numbered, column: str) -> NDArray[np.uint64]:
-    parts = [np.unique(_hashes(frame[column])) for frame in chunks(shard[1], [column])]
-    return np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
+_Ids = tuple[NDArray[np.uint64], frozenset[int]]
+
+
+def _ids(shard: Numbered, column: str) -> _Ids:
+    """Hashes of what a file holds, and its number if that lies in several parts of it."""
+    place, file = shard
+    by = tuple(dict.fromkeys([column, file.by]))
+    parts = [np.unique(_hashes(frame[column])) for frame, _ in file.parts(by)]
+    found = np.concatenate([np.zeros(0, np.uint64), *parts])
+    ids = np.unique(found)
+    return ids, frozenset({place} if len(ids) < len(found) else ())
 
 
 def _named(shard: Numbered, column: str, ids: NDArray[np.uint64]) -> dict[Any, list[str]]:
@@ -163,8 +276,8 @@ def _hashes(values: pd.Series[Any]) -> NDArray[np.uint64]:
     return np.asarray(pd.util.hash_array(plain, categorize=False), np.uint64)
 
 
-def _beside(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return np.concatenate([one, two])
+def _beside(one: _Ids, two: _Ids) -> _Ids:
+    return np.concatenate([one[0], two[0]]), one[1] | two[1]
 
 
 def _both(one: dict[Any, list[str]], two: dict[Any, list[str]]) -> dict[Any, list[str]]:

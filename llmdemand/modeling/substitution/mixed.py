@@ -48,11 +48,7 @@ class MixedPanels(Respondents):
 
     chosen: tuple[Array, ...] = field(kw_only=True)
 
-    def llnull(self) -> float | None:
-        """Log-likelihood of the same sequences by constants alone."""
-        return self._drawn().llnull()
-
-    def _drawn(self) -> Cases:
+    def alone(self) -> Cases:
         """The choice situations with the frequencies of the sequences for outcomes."""
         return replace(self.cases, y=self._frequencies(self.chosen))
 
@@ -153,6 +149,11 @@ class MixedPanels(Respondents):
             return np.asarray(np.einsum("nks,ns->nk", z**3, w)[None])
 
         return np.asarray(self._given(params, third)[0])
+
+    def skewed(self, params: Array) -> Array:
+        """Sums over respondents: of w, w t, w^2, w^2 t, w^2 t^2, t their `skewness`, (5, K)."""
+        t, w = self.skewness(params), self.scale
+        return np.stack([w @ t**0, w @ t, w**2 @ t**0, w**2 @ t, w**2 @ t**2])
 
     def _given(self, params: Array, of: Callable[[Array, Array], Array]) -> Array:
         """What is made of ``eta`` (n, K, S) and its weights (n, S) given the choices, (., I, K)."""

@@ -11,6 +11,7 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.likelihood.protocol import Likelihood
 from llmdemand.modeling.substitution.latent import ClassPanels, divided
 from llmdemand.modeling.substitution.laws import Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
@@ -64,13 +65,15 @@ class Paired(People):
             found.append(b[:, :, None] * b[:, None, :] * other)
         return tuple(found)
 
-    def llnull(self) -> float | None:
-        """The same with one constant per alternative and no spread."""
+    paired = True
+
+    def alone(self) -> Cases:
+        """What the likelihood without spread is of: single situations."""
         read = np.ones(len(self.cases.start)) if self.cases.read is None else self.cases.read
         total = np.bincount(self.panels.respondent, read)[self.panels.respondent]
         others = (total - read) / np.maximum(self.panels.tasks[self.panels.respondent] - 1, 1)
         y = self.cases.y * self.cases.sets.spread(others)
-        return replace(self.cases, y=y, read=read * others).llnull()
+        return replace(self.cases, y=y, read=read * others)
 
     def saturated(self) -> float:
         """Unknown.
@@ -277,7 +280,7 @@ def _outer(moved: Array, bend: Array, scale: Array) -> Array:
     return np.asarray((flat * (bend * scale[:, None, None]).ravel()) @ flat.T / 2)
 
 
-def by_pairs(cases: Cases, likelihood: Answers | None) -> bool:
+def by_pairs(data: Likelihood, likelihood: Answers | None) -> bool:
     """Whether pairs are asked for; without a word, where outcomes are corrected beliefs.
 
     Raises
@@ -287,21 +290,21 @@ def by_pairs(cases: Cases, likelihood: Answers | None) -> bool:
     """
     if likelihood is not None:
         choose(likelihood, Answers, "likelihood")
-    if cases.corrected and likelihood == "sequence":
+    if data.corrected and likelihood == "sequence":
         raise UsageError(
             "corrected beliefs leave [0, 1], so that no sequences of choices can be drawn from "
             "them: use likelihood='pairwise'"
         )
-    return cases.corrected if likelihood is None else likelihood == "pairwise"
+    return data.corrected if likelihood is None else likelihood == "pairwise"
 
 
-def check_pairs(panels: Panels, size: int) -> list[str]:
+def check_pairs(people: int, once: int, size: int) -> list[str]:
     """What to say of respondents who have no pair of situations.
 
     Parameters
     ----------
-    panels : Panels
-        Choice situations by respondent.
+    people, once : int
+        Respondents, and those who answered one situation.
     size : int
         Number of parameters.
 
@@ -310,7 +313,6 @@ def check_pairs(panels: Panels, size: int) -> list[str]:
     DesignError
         Where too few have one.
     """
-    people, once = panels.people, int((panels.tasks == 1).sum())
     if people - once <= size:
         raise DesignError(
             f"{people - once} of {people} respondents answered two situations or more, and there "
@@ -328,8 +330,8 @@ def counted(panels: Panels, pairwise: bool) -> Array:
     return np.where(panels.tasks > 1, count, 0.0) if pairwise else count
 
 
-def said_of(cases: Cases, pairwise: bool) -> list[str]:
+def said_of(data: Likelihood, pairwise: bool) -> list[str]:
     """What kind of likelihood it is, where it is none of observed choices."""
     if pairwise:
         return [_FROM_PAIRS]
-    return [_FROM_BELIEFS] if cases.fractional else []
+    return [_FROM_BELIEFS] if data.fractional else []

@@ -11,7 +11,7 @@ from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.substitution.laws import Pairs
 
-__all__ = ["Block", "Panels", "Pieces"]
+__all__ = ["Block", "Panels", "Pieces", "Seen"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,34 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What choice situations show of how respondents differ; of several parts it adds.
+
+    Attributes
+    ----------
+    people, once : int
+        Respondents, and those who answered one situation.
+    varying : (K,) int array
+        Respondents within whose choice sets each regressor varies.
+    reach : (K,) array
+        Its largest difference within a choice set.
+    """
+
+    people: int
+    once: int
+    varying: Codes
+    reach: Array
+
+    def __add__(self, other: Seen) -> Seen:
+        return Seen(
+            self.people + other.people,
+            self.once + other.once,
+            self.varying + other.varying,
+            np.maximum(self.reach, other.reach),
+        )
+
+
+@dataclass(frozen=True)
 class Panels:
     """Cases in the order of I respondents, those of one side by side.
 
@@ -100,6 +128,11 @@ class Panels:
         """I, the number of respondents."""
         return int(self.respondent[-1]) + 1
 
+    @property
+    def once(self) -> int:
+        """Respondents who answered one situation."""
+        return int((self.tasks == 1).sum())
+
     @cached_property
     def heads(self) -> Codes:
         """First case of each respondent, (I,)."""
@@ -109,6 +142,15 @@ class Panels:
     def tasks(self) -> Codes:
         """Choice situations of each respondent, (I,)."""
         return np.diff(self.heads, append=len(self.respondent))
+
+    def seen(self, largest: Array) -> Seen:
+        """See `Seen`; `largest` are the largest absolute values of the regressors, (K,)."""
+        sets, x = self.cases.sets, self.cases.x
+        apart = sets.max(x) - sets.min(x)
+        where = np.zeros((self.people, x.shape[1]), bool)
+        case, term = np.nonzero(apart > 1e-12 * largest)
+        where[self.respondent[case], term] = True
+        return Seen(self.people, self.once, where.sum(axis=0), apart.max(axis=0))
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from llmdemand.core.processors import processors
 from llmdemand.modeling.arrays import Array, Codes
+from llmdemand.modeling.substitution.draws import Drawn, uniform_draws
+from llmdemand.modeling.substitution.draws import Sequence as DrawSequence
 from llmdemand.modeling.substitution.laws import Law, Pairs
 from llmdemand.modeling.substitution.panels import Block, Panels
 from llmdemand.modeling.substitution.smooth import Underlying
@@ -183,13 +186,13 @@ class Respondents(People):
         See `People`.
     law : Law
         Of the coefficients.
-    standard : (I, S, Q) array
-        Standard draws.
+    standard : (I, S, Q) array or Drawn
+        Standard draws, or what makes them where they are asked for.
     """
 
     panels: Panels
     law: Law
-    standard: Array
+    standard: Array | Drawn
     count: Array
     weights: Array
     clusters: Mapping[str, Codes] = field(default_factory=dict)
@@ -202,6 +205,13 @@ class Respondents(People):
     def oriented(self, params: Array) -> Array:
         """The same law with spreads that are not negative: see `Law.oriented`."""
         return self.law.oriented(params)
+
+    def drawn(self, kind: DrawSequence, size: int, seed: int) -> Self:
+        """Themselves with so many draws of each: see `uniform_draws`."""
+        if isinstance(self.standard, Drawn):
+            return replace(self, standard=replace(self.standard, size=size, kind=kind, seed=seed))
+        u = uniform_draws(self.panels.people, size, len(self.law.random), kind, seed)
+        return replace(self, standard=self.law.standard(u, out=u))
 
     @cached_property
     def pairs(self) -> tuple[Pairs, Pairs]:
@@ -240,7 +250,7 @@ class Respondents(People):
 
     def _of(self, used: NDArray[np.bool_]) -> dict[str, Any]:
         """The draws of these respondents."""
-        return {"standard": self.standard[used]}
+        return {"standard": self.standard[np.flatnonzero(used)]}
 
 
 def pieces_of(
@@ -265,8 +275,11 @@ def pieces_of(
 
 
 def in_parallel(work: Callable[[_Part], _Found], parts: list[_Part]) -> list[_Found]:
-    """The work on each part, in order, by as many threads as there are processors."""
-    threads = min(len(parts), processors())
+    """The work on each part, in order, by as many threads as there are processors.
+
+    Workers of shards are as many as processors themselves: in them it is one thread.
+    """
+    threads = 1 if multiprocessing.parent_process() else min(len(parts), processors())
     if threads < 2:
         return [work(part) for part in parts]
     # A thread begins with numpy's own settings of what is warned of, unless it is given ours.

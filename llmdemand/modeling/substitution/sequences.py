@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmdemand.modeling.arrays import Array
+from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.substitution.panels import Panels
 
 __all__ = ["observed_sequences", "sequences_of_beliefs"]
@@ -16,7 +16,9 @@ def observed_sequences(panels: Panels) -> tuple[Array, ...]:
     return tuple(np.where(block.rows >= 0, y[block.rows], 0.0)[:, None] for block in panels.blocks)
 
 
-def sequences_of_beliefs(panels: Panels, size: int, seed: int = 1) -> tuple[Array, ...]:
+def sequences_of_beliefs(
+    panels: Panels, size: int, seed: int = 1, ranks: Codes | None = None
+) -> tuple[Array, ...]:
     """Sequences of choices drawn from beliefs, block by block, (n, M, T * J) of 0 and 1.
 
     The product of the beliefs of separate calls is the probability of the sequence: ``E[prod_t
@@ -33,6 +35,8 @@ def sequences_of_beliefs(panels: Panels, size: int, seed: int = 1) -> tuple[Arra
         M.
     seed : int
         Respondent i is drawn by ``numpy.random.default_rng((seed, i))``.
+    ranks : (I,) int array, optional
+        What i is of each respondent, where others are elsewhere.
 
     Examples
     --------
@@ -45,6 +49,7 @@ def sequences_of_beliefs(panels: Panels, size: int, seed: int = 1) -> tuple[Arra
     ((1, 4, 4), [[0.25, 0.75, 0.5, 0.5]])
     """
     y = panels.cases.y
+    ranks = np.arange(panels.people) if ranks is None else ranks
     found = []
     for block in panels.blocks:
         beliefs = np.where(block.rows >= 0, y[block.rows], 0.0)
@@ -54,7 +59,7 @@ def sequences_of_beliefs(panels: Panels, size: int, seed: int = 1) -> tuple[Arra
         last = beliefs.shape[-1] - 1 - np.argmax(beliefs[..., ::-1] > 0, axis=-1)
         drawn = np.zeros((len(block.who), size, block.tasks, beliefs.shape[-1]))
         for n, person in enumerate(block.who):
-            rng = np.random.default_rng((seed, int(person)))
+            rng = np.random.default_rng((seed, int(ranks[person])))
             cell = np.tile(np.arange(size, dtype=np.float64), (block.tasks, 1))
             u = (rng.permuted(cell, axis=1) + rng.random((block.tasks, size))) / size
             choice = (u[:, :, None] >= edges[n][:, None, :]).sum(axis=-1)  # (T, M)

@@ -25,6 +25,10 @@ class Smooth(Likelihood, Protocol):
     def cases(self) -> Cases:
         """The choice situations underneath."""
 
+    @property
+    def paired(self) -> bool:
+        """Whether what counts once is a pair of situations, which is no observation."""
+
     def evaluated(self, params: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient (K,) and information (K, K) at once."""
 
@@ -46,6 +50,9 @@ class Underlying(ABC):
     """
 
     cases: Cases
+
+    #: Whether what counts once is a pair of situations, no observation.
+    paired = False
 
     @property
     def nobs(self) -> float:
@@ -86,9 +93,13 @@ class Underlying(ABC):
         """The same model in the one of several equal forms that is reported."""
         return params
 
+    def alone(self) -> Cases:
+        """The choice situations that a plain logit would be fitted to."""
+        return self.cases
+
     def llnull(self) -> float | None:
         """Log-likelihood of a plain logit with constants alone; None without a closed form."""
-        return self.cases.llnull()
+        return self.alone().llnull()
 
     def saturated(self) -> float:
         """The log (quasi-)likelihood of a perfect fit."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.likelihood.cases import Cases
 from llmdemand.modeling.substitution.laws import Law
 
 __all__ = ["starts_of"]
 
 
-def starts_of(law: Law, plain: Array, cases: Cases, number: int, seed: int) -> list[Array]:
+def starts_of(law: Law, plain: Array, largest: Array, number: int, seed: int) -> list[Array]:
     """Where a search for the maximum begins.
 
     Parameters
@@ -20,8 +19,8 @@ def starts_of(law: Law, plain: Array, cases: Cases, number: int, seed: int) -> l
         Of the coefficients.
     plain : (K,) array
         Coefficients of the plain logit.
-    cases : Cases
-        The choice situations.
+    largest : (K,) array
+        Largest absolute values of the regressors.
     number, seed : int
         How many starts, and the seed of the third and later ones.
 
@@ -33,14 +32,12 @@ def starts_of(law: Law, plain: Array, cases: Cases, number: int, seed: int) -> l
     Examples
     --------
     >>> from llmdemand.modeling.substitution.laws import law_of
-    >>> one = np.ones(1)
-    >>> cases = Cases(np.array([[1.0], [2.0]]), np.array([1.0, 0.0]), np.array([0]), one, one)
-    >>> starts = starts_of(law_of(["a"], {"a": "normal"}, {}), np.array([-2.0]), cases, 2, 1)
+    >>> law = law_of(["a"], {"a": "normal"}, {})
+    >>> starts = starts_of(law, np.array([-2.0]), np.array([2.0]), 2, 1)
     >>> [start.tolist() for start in starts]
     [[-2.0, 0.6], [-2.0, 2.0]]
     """
-    reach = np.abs(cases.x).max(axis=0)
-    unit = np.maximum(np.abs(plain), 0.1 / np.where(reach > 0, reach, 1.0))
+    unit = np.maximum(np.abs(plain), 0.1 / np.where(largest > 0, largest, 1.0))
     value = plain.copy()
     if law.money is not None:
         money = max(abs(plain[law.money]), 1e-3 * unit[law.money])

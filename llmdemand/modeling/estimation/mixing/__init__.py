@@ -1,0 +1,1 @@
+"""Fits of mixed logits: how they are asked for, the search for the maximum, what is said."""
