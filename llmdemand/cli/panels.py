@@ -144,6 +144,7 @@ def extract(
 
 @app.command()
 def audit(
+    context: typer.Context,
     panel: PanelPath,
     choices: Annotated[
         Path | None,
@@ -153,11 +154,13 @@ def audit(
         ),
     ] = None,
     workers: own.Workers = None,
+    cluster: own.Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Check whether a panel's beliefs can be believed.
 
     Example: [b]llmdemand audit panel.parquet[/b]
+    [b]llmdemand audit panel-folder/ --workers 2[/b]
     """
     from llmdemand.belief.audit import audit as run
     from llmdemand.belief.audit import snapshots
@@ -166,7 +169,7 @@ def audit(
     from llmdemand.reporting.measures.quality import by_snapshot
     from llmdemand.reporting.measures.selection import selection
 
-    read = own.panel_by(panel, workers)
+    read = own.panel_by(context, panel, workers, cluster)
     if read.study.measure in ("stated", "similarity"):
         audit_measure(read, choices, as_json)
         return

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from llmdemand.errors import UsageError
 from llmdemand.scale.cluster import Cluster, connected
-from llmdemand.scale.processes import Processes
+from llmdemand.scale.processes import Crew, Processes
 
 __all__ = ["Executor", "Mapper", "opened"]
 
 #: What users give: None (this process), a number of processes, the address of a Dask
-#: scheduler (``tcp://...``), a Dask cluster, or a ``dask.distributed.Client``.
+#: scheduler (``tcp://...``), a Dask cluster, a ``dask.distributed.Client``, or a
+#: `llmdemand.scale.session.Session` of one of them, whose workers stay from one map to the next.
 Executor = Any
 
 
@@ -46,10 +47,13 @@ def opened(executor: Executor, function: Callable[[Any], Any]) -> Iterator[Mappe
         If a cluster is named and Dask is not installed.
     """
     client = None
+    executor = getattr(executor, "at_work", executor)
     if executor is None or (executor == 1 and executor is not True):
         mapper: Mapper = _Here(function)
-    elif isinstance(executor, int) and not isinstance(executor, bool) and executor > 1:
+    elif isinstance(executor, Crew):
         mapper = Processes(function, executor)
+    elif isinstance(executor, int) and not isinstance(executor, bool) and executor > 1:
+        mapper = Processes(function, Crew(executor), alone=True)
     elif hasattr(executor, "scheduler_info") and hasattr(executor, "submit"):
         mapper = Cluster(function, executor)
     elif isinstance(executor, str) or hasattr(executor, "scheduler_address"):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
-from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from llmdemand.errors import UsageError
-from llmdemand.scale.executors import Executor, Mapper, opened
+from llmdemand.scale.cluster import connected
+from llmdemand.scale.executors import Executor
 from llmdemand.scale.merging import map_merge
+from llmdemand.scale.processes import Crew
 
 __all__ = ["Session"]
-
-_AHEAD = 64  # shards that are begun and whose results are not taken
 
 
 class Session:
     """An executor whose workers live as long as the session, and keep what they know.
+
+    It stands wherever an executor does, also that of another session, whose workers it then
+    borrows. After its end it is what it was made of.
 
     Parameters
     ----------
@@ -36,11 +35,20 @@ class Session:
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
-        self._stack = ExitStack()
-        self._mapper: Mapper | None = None
+        self._own: Any = None
+
+    @property
+    def at_work(self) -> Executor:
+        """Who does the work for the moment: processes or a client that stay, while it is open."""
+        found = self.executor if self._own is None else self._own
+        return getattr(found, "at_work", found)
 
     def __enter__(self) -> Self:
-        self._mapper = self._stack.enter_context(opened(self.executor, _done))
+        given = self.at_work
+        if isinstance(given, int) and not isinstance(given, bool) and given > 1:
+            self._own = Crew(given)
+        elif isinstance(given, str) or hasattr(given, "scheduler_address"):
+            self._own = connected(given)
         return self
 
     def __exit__(
@@ -49,8 +57,11 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._mapper = None
-        self._stack.close()
+        own, self._own = self._own, None
+        if isinstance(own, Crew):
+            own.close(now=kind is not None)
+        elif own is not None:
+            own.close()
 
     def map_merge(
         self,
@@ -60,22 +71,4 @@ class Session:
         merge: Callable[[Any, Any], Any] = operator.add,
     ) -> Any:
         """`llmdemand.scale.merging.map_merge`, by these workers; by new ones after the end."""
-        if self._mapper is None:
-            return map_merge(function, shards, self.executor, merge=merge)
-        left, waiting = iter(shards), deque[Callable[[], Any]]()
-        found: list[Any] = []
-        while True:
-            for shard in itertools.islice(left, _AHEAD - len(waiting)):
-                waiting.append(self._mapper.submit((function, shard)))
-            if not waiting:
-                break
-            result = waiting.popleft()()
-            found = [merge(found[0], result) if found else result]
-        if not found:
-            raise UsageError("there are no shards: expected at least one")
-        return found[0]
-
-
-def _done(asked: tuple[Callable[[Any], Any], Any]) -> Any:
-    function, shard = asked
-    return function(shard)
+        return map_merge(function, shards, self, merge=merge)

@@ -23,6 +23,7 @@ from llmdemand.cli.reports import (
 
 @app.command()
 def compare(
+    context: typer.Context,
     panel: PanelPath,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for tables, figures and report.html.")
@@ -38,6 +39,7 @@ def compare(
     reading: Read = None,
     store: StorePath = None,
     workers: own.Workers = None,
+    cluster: own.Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare belief and choice on the runs of one panel.
@@ -46,8 +48,9 @@ def compare(
     token if the response store lies beside the panel, or is given.
 
     Example: [b]llmdemand compare panel.parquet --out results[/b]
+    [b]llmdemand compare panel-folder/ --out results --workers 2[/b]
     """
-    read = own.panel_by(panel, workers)
+    read = own.panel_by(context, panel, workers, cluster)
     if folder is not None:
         refuse_other_study(result_folder(folder) / "panel.parquet", read.study)
     responses = kept_responses(read, panel, store) if folder or store else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from llmdemand.cli.reports import print_numbers
 
 @app.command()
 def fit(
+    context: typer.Context,
     panel: own.Table,
     formula_text: own.FormulaText = None,
     outcome: Annotated[
@@ -89,9 +91,10 @@ def fit(
     [b]llmdemand fit own.csv --model clogit --case id --alternative brand --choice bought
     "bought ~ price + size" --cost 2 --out results[/b]
     [b]llmdemand fit panel-folder/ --workers 2[/b]
+    [b]llmdemand fit panel-folder/ --cluster tcp://127.0.0.1:8786[/b]
     """
     from llmdemand.core.panel import Panel
-    from llmdemand.core.shards.shards import read_panel
+    from llmdemand.core.shards.shards import PanelShards, read_panel
     from llmdemand.modeling.models.demand import fit_demand
     from llmdemand.reporting.truth import known_truth
 
@@ -107,7 +110,9 @@ def fit(
     of_tables |= {"weights_type": weights_type, "na": na, "membership": membership}
     of_tables |= {"price_column": price_column, "unit": unit, "title": title, "sheet": sheet}
     of_tables["out"] = folder
-    executor = own.executor(workers, cluster)
+    executor = own.session(context, own.executor(workers, cluster))
+    # Workers of a cluster may be in another folder.
+    panel = panel if cluster is None else panel.absolute()
     if is_own(panel, formula_text, of_tables):
         if executor is not None:
             options["executor"] = executor
@@ -126,6 +131,8 @@ def fit(
         return
     read, outcome, model = read_panel(panel), outcome or "belief", model or "logit"
     options["model"] = model
+    if isinstance(read, PanelShards):
+        read = replace(read, executor=executor)
     if read.study.question is not None:
         read = read if isinstance(read, Panel) else read.panel()
         known = {"alternative": alternative, "formula": formula, "reading": reading, **options}

@@ -11,6 +11,7 @@ from llmdemand.errors import UsageError
 
 if TYPE_CHECKING:
     from llmdemand.core.shards.shards import AnyPanel
+    from llmdemand.scale.session import Session
 
 __all__ = [
     "Availability",
@@ -34,6 +35,7 @@ __all__ = [
     "Workers",
     "executor",
     "panel_by",
+    "session",
 ]
 
 _OWN = "Own table"
@@ -144,24 +146,37 @@ Cluster = Annotated[
 ]
 
 
-def panel_by(path: Path, workers: int | None) -> AnyPanel:
-    """A panel; parts of a folder are read by so many processes.
+def panel_by(
+    context: typer.Context, path: Path, workers: int | None, cluster: str | None
+) -> AnyPanel:
+    """A panel; parts of a folder are read by workers that stay until the command ends.
 
     Raises
     ------
     UsageError
-        For processes where there is one file, or none of them.
+        For processes or a cluster where there is one file, or none of them.
     """
     from dataclasses import replace
 
     from llmdemand.core.shards.shards import PanelShards, read_panel
 
-    read = read_panel(path)
+    asked = executor(workers, cluster)
+    read = read_panel(path if cluster is None else path.absolute())
     if isinstance(read, PanelShards):
-        return replace(read, executor=executor(workers, None))
-    if workers not in (None, 1):
-        raise UsageError(f"--workers {workers}: {path} is one file, leave it out")
+        return replace(read, executor=session(context, asked))
+    if asked not in (None, 1):
+        name = "--workers" if cluster is None else "--cluster"
+        raise UsageError(f"{name} {asked}: {path} is one file, leave it out")
     return read
+
+
+def session(context: typer.Context, asked: int | str | None) -> Session | None:
+    """Workers that stay until the command ends; None is this process."""
+    from llmdemand.scale.session import Session
+
+    if asked in (None, 1):
+        return None
+    return context.with_resource(Session(asked))
 
 
 def executor(workers: int | None, cluster: str | None) -> int | str | None:

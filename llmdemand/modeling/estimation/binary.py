@@ -23,7 +23,7 @@ from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_regressors, check_survey, check_variables
 from llmdemand.modeling.likelihood.cells import Cells
 from llmdemand.modeling.passes.rows import Columns, Rows, forget, specimens, surveyed
-from llmdemand.modeling.passes.spread import Spread
+from llmdemand.modeling.passes.spread import GIVEN, OF_ALL, STAYED, Spread
 from llmdemand.modeling.sample.columns import opened, sharded
 from llmdemand.modeling.sample.designs import BinaryDesign
 from llmdemand.modeling.sample.formula import (
@@ -52,14 +52,6 @@ from llmdemand.scale.session import Session
 __all__ = ["fit_binary", "fit_rows"]
 
 MOST = 1 << 22  # groups of equal rows that are held in memory
-_OF_ALL = (
-    "formula {!r} needs quantiles or means of all rows, which a file read in chunks does not give: "
-    "name them, as in bs(price, knots=[33, 37])"
-)
-_PASSES = (
-    "rows differ from each other and stayed in their files: what averages over rows (elasticities, "
-    "predictions) is not to be had of this fit"
-)
 
 
 def fit_rows(
@@ -190,13 +182,13 @@ def _fit_spread(
 ) -> Fit:
     """A logit of files whose rows do not compress: a pass over them for each step."""
     asked, named = options.asked(), tuple(variables(text, known))
-    if asked.kind not in ("iid", "HC0", "HC1", "HC2", "HC3", "CRV1", "score"):
+    if asked.kind not in GIVEN:
         raise UsageError(
             f"vcov={asked.kind!r} needs the rows, which are in files and differ from each other: "
             "use 'HC1' or {'CRV1': column}"
         )
     if looks_at_all_rows(text, knots_suffice=True):
-        raise DesignError(_OF_ALL.format(text))
+        raise DesignError(OF_ALL.format(text))
     outcomes = [outcome] if outcome in known else variables(outcome, known)
     weights = [options.weights] if options.weights else []
     read = tuple(dict.fromkeys([*named, *outcomes, *asked.columns, *weights]))
@@ -215,7 +207,7 @@ def _fit_spread(
     z, back = whole.standardised()
     notes = check_survey(survey, triangle(survey.corner @ whole.scale), design.terms)
     kind: Kind = "Binary logit" if binary else "Fractional logit"
-    told = (*offset_note(text), *notes, _PASSES)
+    told = (*offset_note(text), *notes, STAYED)
     source = Source(design, None, outcome, kind, survey.dropped, options.weighting, told)
     found = estimate_spread(z, back, design.terms, source, options)
     _warn_of_iid(found, outcome, options)
@@ -232,7 +224,7 @@ def _part(text: str, data: Data, sample: Sample, named: list[str], na: NA) -> An
         rows = pd.concat(chunks(data, named))
         return part(text, plain(rows.dropna()) if na == "drop" else rows)
     if looks_at_all_rows(text, knots_suffice=True):
-        raise DesignError(_OF_ALL.format(text))
+        raise DesignError(OF_ALL.format(text))
     return part(text, sample.frame)
 
 

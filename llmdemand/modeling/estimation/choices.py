@@ -11,10 +11,10 @@ import numpy as np
 
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array, Codes, named_codes, sums
-from llmdemand.modeling.estimation.multinomial import base_place, check_sums
 from llmdemand.modeling.estimation.options import Options
 from llmdemand.modeling.estimation.regressors import check_differences
 from llmdemand.modeling.likelihood.cases import Cases
+from llmdemand.modeling.passes.labelled import base_place, check_sums
 from llmdemand.modeling.sample.columns import Data, opened, table
 from llmdemand.modeling.sample.designs import ChoiceDesign
 from llmdemand.modeling.sample.formula import (

@@ -245,7 +245,8 @@ def fit_demand(
     weights = panel.study.weights if weights is None else weights
     weighted: dict[str, Any] = {"weights": weights, "weights_type": "sampling"} if weights else {}
     how: dict[str, Any] = {"ssc": ssc, "separation": separation, "read": found.read, **weighted}
-    options = Options.of(asked, executor=executor, **how)
+    at_work = found.executor if executor is None else executor
+    options = Options.of(asked, executor=at_work, **how)
     fit, results = _fitted(found, model, formula, options, own, {"vcov": asked, **how})
     fit = replace(fit, outcome=outcome, dropped=len(panel) - found.entered)
     fit = replace(fit, notes=(*fit.notes, *_of_experiment(found, formula)))
@@ -288,11 +289,8 @@ def _fitted(
     base = base or next((a for a in menu.ids if a != name), None)
     more = [*options.asked().columns, *([options.weights] if options.weights else [])]
     if model == "mnlogit":
-        wide, count = found.wide(formula, more)
-        counted = replace(options, count=count)
-        return fit_multinomial(
-            f"{' + '.join(menu.ids)} ~ {formula}", wide, counted, base=base
-        ), None
+        wide = f"{' + '.join(menu.ids)} ~ {formula}"
+        return fit_multinomial(wide, found.wide(), options, base=base), None
     most = RUNS if options.asked().kind in GIVEN else None
     long, count = found.long(model, formula, more, most)
     if model == "clogit":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from llmdemand.modeling.inference.restrictions import Hypothesis
     from llmdemand.modeling.optimum.firth import LRTest
-    from llmdemand.modeling.variance.score_bootstrap import ScoreInterval, ScoreTest
+    from llmdemand.modeling.variance.scored import ScoreInterval, ScoreTest
 
 __all__ = ["LogitResults"]
 
@@ -117,7 +117,7 @@ class LogitResults(OneLine, Asking):
         cluster : str, optional
             A cluster column of the fit; the first one by default.
         **options
-            ``reps``, ``seed``, ``weights`` (``rademacher``, ``webb``, ``mammen``).
+            ``reps``, ``seed``, ``weights`` (``rademacher``, ``webb``, ``mammen``), ``executor``.
         """
         from llmdemand.modeling.inference.restrictions import restrictions
         from llmdemand.modeling.variance.score_bootstrap import score_bootstrap

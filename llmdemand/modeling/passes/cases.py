@@ -17,7 +17,16 @@ from llmdemand.modeling.passes.rows import Numbered
 from llmdemand.modeling.passes.spread import NEEDS, ROUNDS, WORST, Spread, beside, projected
 from llmdemand.scale.session import Session
 
-__all__ = ["CaseSurvey", "SpreadCases", "centred", "surveyed_cases"]
+__all__ = [
+    "CaseSurvey",
+    "SpreadCases",
+    "Told",
+    "Whole",
+    "centred",
+    "merged_survey",
+    "surveyed_cases",
+    "told",
+]
 
 _SAMPLE = 1 << 11  # cases
 
@@ -134,9 +143,19 @@ def surveyed_cases(
     DesignError
         If no case is left, or weights are all zero.
     """
-    work = partial(_survey, whole=whole, alternatives=alternatives)
-    told: _Found = session.map_merge(work, shards, merge=_surveys)
-    found, dropped = told
+    return merged_survey(shards, partial(_survey, whole=whole, alternatives=alternatives), session)
+
+
+#: What a shard tells, and its rows that are left out.
+Told = tuple[CaseSurvey | None, int]
+
+
+def merged_survey(
+    shards: list[Numbered], work: Callable[[Numbered], Told], session: Session
+) -> CaseSurvey:
+    """What all shards tell, by a function of each: see `surveyed_cases`."""
+    merged: Told = session.map_merge(work, shards, merge=_surveys)
+    found, dropped = merged
     if found is None or not found.whole > 0:
         raise DesignError(
             "no rows to fit: there are none, all have missing values, or weights are all zero"
@@ -144,25 +163,22 @@ def surveyed_cases(
     return replace(found, dropped=dropped)
 
 
-_Found = tuple[CaseSurvey | None, int]
-
-
-def _surveys(one: _Found, two: _Found) -> _Found:
+def _surveys(one: Told, two: Told) -> Told:
     a, b = one[0], two[0]
     both = a + b if a is not None and b is not None else (b if a is None else a)
     return both, one[1] + two[1]
 
 
-def _survey(shard: Numbered, whole: Whole, alternatives: int) -> _Found:
-    found: _Found = None, 0
+def _survey(shard: Numbered, whole: Whole, alternatives: int) -> Told:
+    found: Told = None, 0
     for cases, dropped in whole(shard):
-        found = _surveys(found, _of(cases, dropped, alternatives))
+        here = None if cases is None else told(cases, alternatives)
+        found = _surveys(found, (here, dropped))
     return found
 
 
-def _of(cases: Cases | None, dropped: int, alternatives: int) -> _Found:
-    if cases is None:
-        return None, dropped
+def told(cases: Cases, alternatives: int) -> CaseSurvey:
+    """What some choice situations tell, of a number of alternatives in all."""
     z, w = centred(cases), cases.count * cases.weight
     few = np.zeros(len(w))
     few[:: max(1, len(w) // _SAMPLE)] = 1.0
@@ -189,7 +205,7 @@ def _of(cases: Cases | None, dropped: int, alternatives: int) -> _Found:
         float(cases.weight.max()),
         float(cases.weight.min()),
         z.weighted(few),
-    ), dropped
+    )
 
 
 @dataclass(frozen=True, eq=False)

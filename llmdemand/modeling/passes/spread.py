@@ -22,8 +22,20 @@ from llmdemand.scale.session import Session
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NEEDS", "ROUNDS", "WORST", "Spread", "beside", "projected"]
+__all__ = ["GIVEN", "NEEDS", "OF_ALL", "ROUNDS", "STAYED", "WORST", "Spread", "beside", "projected"]
 
+#: Covariances that passes give.
+GIVEN = ("iid", "HC0", "HC1", "HC2", "HC3", "CRV1", "score")
+#: What to say of formulas whose terms are made of the whole sample.
+OF_ALL = (
+    "formula {!r} needs quantiles or means of all rows, which a file read in chunks does not give: "
+    "name them, as in bs(price, knots=[33, 37])"
+)
+#: What to say of a fit in passes.
+STAYED = (
+    "rows differ from each other and stayed in their files: what averages over rows (elasticities, "
+    "predictions) is not to be had of this fit"
+)
 #: What to say of what passes do not give.
 NEEDS = (
     "{} needs the rows, which are in files, differ from each other and were not kept: leave out "

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmdemand.modeling.outcomes.frames import READ, Outcomes, Reading, Studied, market_frame
-from llmdemand.modeling.outcomes.shards import SHARE, Runs
+from llmdemand.modeling.outcomes.shards import SHARE, Market, Runs
 from llmdemand.modeling.sample.columns import table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LongMarket", "long_market", "long_rows"]
+__all__ = ["LongMarket", "long_market", "long_rows", "wide_market"]
 
 
 def long_rows(panel: Studied, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
@@ -72,3 +72,34 @@ def long_market(shards: Sequence[Runs], reading: Reading, kept: Sequence[str]) -
 class _One:
     shards: tuple[Runs, ...]
     columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _WideRuns:
+    """Runs of a part, whose shares are named as the alternatives are."""
+
+    runs: Runs
+    shares: dict[str, str]
+
+    @property
+    def first(self) -> int:
+        """Number of its first run in all."""
+        return self.runs.first
+
+    def frames(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """See `llmdemand.modeling.sample.columns.Frames`."""
+        for frame in self.runs.frames([self.shares.get(c, c) for c in columns]):
+            yield frame.set_axis(list(columns), axis=1)
+
+
+@dataclass(frozen=True)
+class _WideMarket:
+    shards: tuple[_WideRuns, ...]
+    columns: tuple[str, ...]
+
+
+def wide_market(rows: Market, alternatives: Sequence[str]) -> _WideMarket:
+    """Runs in files, with a column of each alternative's share by its name."""
+    shares = {a: f"{SHARE}{a}" for a in alternatives}
+    others = (c for c in rows.columns if c not in shares and c not in shares.values())
+    return _WideMarket(tuple(_WideRuns(r, shares) for r in rows.shards), (*others, *shares))

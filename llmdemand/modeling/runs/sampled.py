@@ -34,7 +34,7 @@ from llmdemand.modeling.outcomes.shards import (
     refuse_learnt,
     silent,
 )
-from llmdemand.modeling.runs.markets import long_market, long_rows
+from llmdemand.modeling.runs.markets import long_market, long_rows, wide_market
 from llmdemand.modeling.sample.columns import Data, table
 from llmdemand.modeling.sample.formula import variables
 from llmdemand.modeling.sample.sample import TooDifferent, grouped
@@ -111,17 +111,15 @@ class Sampled:
     found: Outcomes | None = None
     executor: Executor = None
 
-    def wide(self, formula: str, more: Sequence[str]) -> tuple[pd.DataFrame, str | None]:
-        """Runs with the share of each alternative, and the column that counts equal ones."""
+    def wide(self) -> Data:
+        """Runs with the share of each alternative."""
         ids = self.panel.study.menu.ids
         if self.found is not None:
             found, frame = self.found, self.rows
             kept = found.frame["run_id"].isin(frame["run_id"]).to_numpy()
             shares = found.belief if self.outcome == "belief" else found.choice
-            return frame.assign(**{a: shares[kept, k] for k, a in enumerate(ids)}), None
-        condensed = self._condensed(formula, more)
-        names = {f"{SHARE}{a}": a for a in ids}
-        return condensed.rename(columns=names), COUNT
+            return frame.assign(**{a: shares[kept, k] for k, a in enumerate(ids)})
+        return wide_market(self.rows, ids)
 
     def long(
         self, model: str, formula: str, more: Sequence[str], most: int | None = None

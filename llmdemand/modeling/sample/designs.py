@@ -22,6 +22,7 @@ __all__ = [
     "MultinomialDesign",
     "Regressors",
     "Rows",
+    "expanded",
     "place_of",
 ]
 
@@ -211,17 +212,25 @@ class MultinomialDesign:
 
     def regressors(self, frame: pd.DataFrame) -> Regressors:
         """J rows per case; those of the base are zero."""
-        x = self.part.matrix(frame)
-        n, j, k = len(frame), len(self.alternatives), len(self.part.terms)
-        wide = np.zeros((n, j, (j - 1) * k))
-        for a in range(1, j):
-            wide[:, a, (a - 1) * k : a * k] = x
-        return Regressors(wide.reshape(n * j, -1), None)
+        return Regressors(expanded(self.part.matrix(frame), len(self.alternatives)), None)
 
     def priced(self, alternative: str, price: str, frame: pd.DataFrame) -> tuple[str, Array]:
         """A column of the case: ``price_<alternative>`` where there is one, else as named."""
         named = f"{price}_{alternative}"
         return (named if named in self.variables else alternative), np.ones(len(frame))
+
+
+def expanded(x: Array, alternatives: int) -> Array:
+    """Regressors (N, K) of cases as those of J alternatives, (N J, (J - 1) K); the first has none.
+
+    >>> expanded(np.array([[1.0, 5.0]]), 3).tolist()
+    [[0.0, 0.0, 0.0, 0.0], [1.0, 5.0, 0.0, 0.0], [0.0, 0.0, 1.0, 5.0]]
+    """
+    (n, k), j = x.shape, alternatives
+    wide = np.zeros((n, j, (j - 1) * k))
+    for a in range(1, j):
+        wide[:, a, (a - 1) * k : a * k] = x
+    return wide.reshape(n * j, -1)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from llmdemand.modeling.tastes.figure import distribution
 from llmdemand.modeling.tastes.fitting import Entering, Fitted
 from llmdemand.modeling.tastes.simulated import refitted
 from llmdemand.modeling.tastes.worth import worth
+from llmdemand.scale.executors import Executor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,6 +181,7 @@ class Tastes(OneLine):
         replications: int = 200,
         seed: int = 1,
         level: float | None = None,
+        executor: Executor = None,
     ) -> Quantity:
         """The distribution over respondents of what things are worth to them.
 
@@ -191,6 +193,8 @@ class Tastes(OneLine):
             Bootstraps of respondents, and their seed.
         level : float, optional
             Of the intervals; that of the fit by default.
+        executor : None, int, str or dask.distributed.Client
+            Who fits the bootstraps: see `llmdemand.scale.merging.map_merge`.
 
         Returns
         -------
@@ -227,13 +231,23 @@ class Tastes(OneLine):
             seed=seed,
             level=self.level if level is None else level,
             unit=self.unit,
+            executor=executor,
         )
 
-    def bias(self, *, replications: int = 20, seed: int = 1) -> pd.DataFrame:
+    def bias(
+        self, *, replications: int = 20, seed: int = 1, executor: Executor = None
+    ) -> pd.DataFrame:
         """How far this estimator is off on data like these, by simulation.
 
         The fitted law is taken for the truth: as many respondents are drawn from it, asked at
         the same prices, answer with the same noise, and are fitted in the same way.
+
+        Parameters
+        ----------
+        replications, seed : int
+            Simulations, and their seed.
+        executor : None, int, str or dask.distributed.Client
+            Who does them: see `llmdemand.scale.merging.map_merge`.
 
         Returns
         -------
@@ -253,6 +267,7 @@ class Tastes(OneLine):
             entering=self.separation,
             replications=replications,
             seed=seed,
+            executor=executor,
         )
         error = replications**0.5
         found = self.table[["mean", "sd"]].assign(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.batch.choices import Choices
 from llmdemand.modeling.tastes.fitting import Entering, Fitted, fit
 from llmdemand.modeling.tastes.shape import root
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import mapped
 
 __all__ = ["drawn", "refitted"]
 
@@ -58,12 +60,28 @@ def refitted(
     entering: Entering,
     replications: int,
     seed: int,
+    executor: Executor = None,
 ) -> tuple[Array, Array]:
     """Means and spreads, (R, K) each, that come out of data drawn from the fitted law."""
-    means, spreads = [], []
-    for child in np.random.SeedSequence(seed).spawn(replications):
-        new = drawn(data, fitted, np.random.default_rng(child), choice=choice)
-        found = fit(new, noise=noise, entering=entering).law
-        means.append(back @ found.mean)
-        spreads.append(np.sqrt(np.diag(back @ found.covariance @ back.T)))
+    again = _Again(data, fitted, back, choice, noise, entering)
+    children = np.random.SeedSequence(seed).spawn(replications)
+    means, spreads = zip(*mapped(again, children, executor), strict=True)
     return np.array(means), np.array(spreads)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """The mean and spread of one simulation, by its seed."""
+
+    data: Choices
+    fitted: Fitted
+    back: Array
+    choice: bool
+    noise: float | None
+    entering: Entering
+
+    def __call__(self, child: np.random.SeedSequence) -> tuple[Array, Array]:
+        new = drawn(self.data, self.fitted, np.random.default_rng(child), choice=self.choice)
+        found = fit(new, noise=self.noise, entering=self.entering).law
+        spread = np.sqrt(np.diag(self.back @ found.covariance @ self.back.T))
+        return self.back @ found.mean, spread

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +12,8 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.tastes.fitting import Fitted
 from llmdemand.modeling.tastes.law import Noisy, normal_law, shrunken
 from llmdemand.modeling.tastes.shape import matched
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import mapped
 
 __all__ = ["worth"]
 
@@ -27,33 +31,17 @@ def worth(
     seed: int,
     level: float,
     unit: str,
+    executor: Executor = None,
 ) -> Quantity:
     """Quantiles over respondents of ``-beta_k / beta_price``: see `Tastes.willingness_to_pay`."""
     place = terms.index(price)
     others = [k for k in range(len(terms)) if k != place]
-
-    def of(count: Array | None) -> Array:
-        data = Noisy(fitted.noisy.estimate, fitted.noisy.precision, count)
-        law = fitted.law
-        predicted = fitted.predicted
-        if count is not None:
-            law = normal_law(data, start=law.covariance)
-            predicted = shrunken(data, law)[0]
-        each = matched(predicted, law, count) @ back.T
-        if count is not None:
-            each = np.repeat(each, count.astype(np.intp), axis=0)
-        slope = each[:, place]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = -each[:, others] / slope[:, None]
-        found = np.quantile(ratios, _QUANTILES, axis=0).T.ravel()
-        return np.append(found, (slope >= 0).mean())
-
+    of = _Ratios(fitted, back, place)
     estimate = of(None)
     rng, people = np.random.default_rng(seed), len(fitted.predicted)
     equal = np.full(people, 1 / people)
-    draws = np.array(
-        [of(rng.multinomial(people, equal).astype(float)) for _ in range(replications)]
-    )
+    counts = (rng.multinomial(people, equal).astype(float) for _ in range(replications))
+    draws = np.array(list(mapped(of, counts, executor)))
     lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     names = [(terms[k], _named(q)) for k in others for q in _QUANTILES]
     table = pd.DataFrame([*names, (price, "share not below 0")], columns=["of", "statistic"])
@@ -73,6 +61,31 @@ def worth(
         unit,
         tuple(notes),
     )
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    """Quantiles of the ratios, and the share of slopes not below 0, by how often each is drawn."""
+
+    fitted: Fitted
+    back: Array
+    place: int  # of the price
+
+    def __call__(self, count: Array | None) -> Array:
+        fitted = self.fitted
+        law, predicted = fitted.law, fitted.predicted
+        if count is not None:
+            data = Noisy(fitted.noisy.estimate, fitted.noisy.precision, count)
+            law = normal_law(data, start=law.covariance)
+            predicted = shrunken(data, law)[0]
+        each = matched(predicted, law, count) @ self.back.T
+        if count is not None:
+            each = np.repeat(each, count.astype(np.intp), axis=0)
+        slope = each[:, self.place]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = -np.delete(each, self.place, axis=1) / slope[:, None]
+        found = np.quantile(ratios, _QUANTILES, axis=0).T.ravel()
+        return np.append(found, (slope >= 0).mean())
 
 
 def _named(q: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -12,92 +13,16 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.likelihood.protocol import Concave
 from llmdemand.modeling.optimum.newton import NewtonFit, newton
-from llmdemand.modeling.printed import Printed, with_notes
+from llmdemand.modeling.passes.spread import Spread
 from llmdemand.modeling.variance.bootstrap import Weights, multipliers
 from llmdemand.modeling.variance.clusters import cluster_codes, cluster_sums, observed
+from llmdemand.modeling.variance.scored import ScoreInterval, ScoreTest
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import mapped
 
-__all__ = ["ScoreInterval", "ScoreTest", "score_bootstrap", "score_interval"]
+__all__ = ["score_bootstrap", "score_interval"]
 
-_CHUNK = 1 << 22  # elements of a (draws x clusters x restrictions) working array
-
-
-@dataclass(frozen=True, repr=False)
-class ScoreTest(Printed):
-    """A score bootstrap test of ``R b = r``.
-
-    Attributes
-    ----------
-    statistic : float
-        Score statistic in the form of Wald's, for one restriction the square of t.
-    pvalue : float
-        Share of draws, the data among them, whose statistic is at least as large.
-    df : int
-        q, the number of restrictions.
-    reps : int
-        Draws.
-    enumerated : bool
-        Whether these were all vectors of signs, so that nothing is random.
-    clusters : int
-        G.
-    group : str
-        What the clusters are.
-    weights : str
-        Distribution of the weights.
-    params : (K,) array
-        The restricted estimate.
-    """
-
-    statistic: float
-    pvalue: float
-    df: int
-    reps: int
-    enumerated: bool
-    clusters: int
-    group: str
-    weights: str
-    params: Array
-
-    def __str__(self) -> str:
-        how = f"all {self.reps} vectors of signs" if self.enumerated else f"{self.reps} draws"
-        what = "1 restriction" if self.df == 1 else f"{self.df} restrictions"
-        return (
-            f"Score bootstrap test of {what}\n"
-            f"statistic = {self.statistic:.5g}, p = {self.pvalue:.4g}\n"
-            f"{self.clusters} clusters of {self.group!r}, {self.weights} weights, {how}"
-        )
-
-
-@dataclass(frozen=True, repr=False)
-class ScoreInterval(Printed):
-    """All values of a coefficient that a score bootstrap test does not reject.
-
-    Attributes
-    ----------
-    low, high : float
-        Ends; infinite where no value is rejected.
-    estimate : float
-        The estimate.
-    alpha : float
-        One minus the level.
-    clusters : int
-        G.
-    notes : tuple of str
-        What to know about it.
-    """
-
-    low: float
-    high: float
-    estimate: float
-    alpha: float
-    clusters: int
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        head = (
-            f"{100 * (1 - self.alpha):g} % score bootstrap interval "
-            f"[{self.low:.6g}, {self.high:.6g}], {self.clusters} clusters"
-        )
-        return with_notes([head], self.notes)
+_CHUNK = 1 << 20  # elements of a (draws x clusters x restrictions) working array
 
 
 @dataclass(frozen=True)
@@ -134,7 +59,9 @@ class _Scores:
         _, _, vh = np.linalg.svd(restriction)
         return newton(self.data, start=begin, free=vh[len(restriction) :].T, firth=self.firth)
 
-    def test(self, restriction: Array, found: NewtonFit) -> tuple[float, float]:
+    def test(
+        self, restriction: Array, found: NewtonFit, executor: Executor = None
+    ) -> tuple[float, float]:
         """Statistic and p-value at the restricted estimate."""
         inverse: Array = np.asarray(np.linalg.inv(found.information), np.float64)
         sums = cluster_sums(self.data.scores(found.params), self.codes, self.clusters)
@@ -158,8 +85,9 @@ class _Scores:
         u = u / scale
         own = float(_statistics(np.ones((1, self.clusters)), u, self.share)[0])
         size = max(1, _CHUNK // (self.clusters * u.shape[1]))
+        some = (self.v[b : b + size] for b in range(0, len(self.v), size))
         drawn = np.concatenate(
-            [_statistics(self.v[b : b + size], u, self.share) for b in range(0, len(self.v), size)]
+            list(mapped(partial(_statistics, u=u, share=self.share), some, executor))
         )
         # The data, all weights one, are a draw themselves; equal but for rounding is equal.
         beyond = int((drawn >= own * (1 - 1e-9)).sum())
@@ -193,6 +121,7 @@ def score_bootstrap(
     weights: Weights = "rademacher",
     firth: bool = False,
     start: NDArray[np.floating[Any]] | None = None,
+    executor: Executor = None,
 ) -> ScoreTest:
     """Test ``R b = r`` with few clusters.
 
@@ -213,6 +142,8 @@ def score_bootstrap(
         Firth's modified scores, in place of the scores.
     start : (K,) array, optional
         Where to begin, such as the unrestricted estimate.
+    executor : None, int, str or dask.distributed.Client
+        Who computes the statistics of many draws: see `llmdemand.scale.merging.map_merge`.
 
     Returns
     -------
@@ -270,7 +201,7 @@ def score_bootstrap(
             "there is no estimate under the restriction: the data are separated; collect more "
             "runs, or use Firth's estimates (separation='firth')"
         )
-    statistic, pvalue = shared.test(turned, found)
+    statistic, pvalue = shared.test(turned, found, executor)
     return ScoreTest(
         statistic,
         pvalue,
@@ -309,6 +240,7 @@ def score_interval(
     seed: int = 1,
     weights: Weights = "rademacher",
     firth: bool = False,
+    executor: Executor = None,
 ) -> ScoreInterval:
     """Interval for a coefficient: the values that `score_bootstrap` does not reject.
 
@@ -322,6 +254,9 @@ def score_interval(
         Which coefficient.
     alpha : float
         One minus the level.
+    executor : None, int, str or dask.distributed.Client
+        Who looks for the ends, one each: see `llmdemand.scale.merging.map_merge`. Of rows in
+        files this process does, and whoever reads them works on both.
 
     Returns
     -------
@@ -355,7 +290,8 @@ def score_interval(
         )
         return ScoreInterval(-np.inf, np.inf, estimate, alpha, shared.clusters, (note,))
     search = _Search.of(shared, term, np.asarray(params, np.float64), alpha)
-    (low, below), (high, above) = search.end(-1.0), search.end(1.0)
+    executor = None if isinstance(data, Spread) else executor
+    (low, below), (high, above) = mapped(search.end, [-1.0, 1.0], executor)
     return ScoreInterval(low, high, estimate, alpha, shared.clusters, below + above)
 
 

@@ -25,6 +25,8 @@ from llmdemand.modeling.tastes.people import People
 from llmdemand.modeling.verbatim import verbatim
 from llmdemand.reporting.measures.draws import OUTCOMES
 from llmdemand.reporting.measures.needed import check_goal
+from llmdemand.scale.executors import Executor
+from llmdemand.scale.merging import mapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,6 +162,7 @@ def spread_needed(
     respondent: str | None = None,
     reading: Reading | None = None,
     progress: Callable[[float], None] | None = None,
+    executor: Executor = None,
 ) -> SpreadNeeded:
     """Find the runs per prompt with which belief and choice know the spread of tastes.
 
@@ -181,6 +184,8 @@ def spread_needed(
         whole pool gives, for each outcome its own.
     replications, seed, progress
         Draws of runs, their seed, and a function that is told the share done.
+    executor : None, int, str or dask.distributed.Client
+        Who fits the draws: see `llmdemand.scale.merging.map_merge`.
 
     Returns
     -------
@@ -225,22 +230,14 @@ def spread_needed(
     prompt = panel.frame["cell"].astype("category").cat.codes.to_numpy().astype(np.intp)
     size = int(np.bincount(prompt).max())
     tried = _tried(runs, size, known=truth is not None)
-    noise = {"belief": None, "choice": 1.0}
+    noise: dict[str, float | None] = {"belief": None, "choice": 1.0}
     whole = {o: fit(p.choices, noise=noise[o]) for o, p in pools.items()}
     aim = {o: truth if truth is not None else _spread(pools[o], f, term) for o, f in whole.items()}
     found = np.full((len(OUTCOMES), len(tried), replications), np.nan)
     children = np.random.SeedSequence(seed).spawn(replications)
-    for r, child in enumerate(children):
-        rank = _ranks(prompt, np.random.default_rng(child))
-        for o, outcome in enumerate(OUTCOMES):
-            people = pools[outcome]
-            for k, n in enumerate(tried):
-                data = people.some(rank[people.label] < n)
-                try:
-                    fitted = fit(data, noise=noise[outcome], start=whole[outcome])
-                except DesignError:
-                    continue  # nothing to fit: it is counted as failed
-                found[o, k, r] = _spread(people, fitted, term)
+    each = _Draw(pools, whole, prompt, tuple(tried), noise, term)
+    for r, spreads in enumerate(mapped(each, children, executor)):
+        found[:, :, r] = spreads
         if progress is not None:
             progress((r + 1) / replications)
     shrink = np.sqrt(1 - np.array(tried) / size) if truth is None else np.ones(len(tried))
@@ -263,6 +260,32 @@ def spread_needed(
         replications=replications,
         reading=reading,
     )
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The spreads of one draw of runs, by its seed: by outcome and number of runs, NaN for none."""
+
+    pools: dict[str, People]
+    whole: dict[str, Fitted]
+    prompt: Codes
+    tried: tuple[int, ...]
+    noise: dict[str, float | None]
+    term: str
+
+    def __call__(self, child: np.random.SeedSequence) -> Array:
+        found = np.full((len(OUTCOMES), len(self.tried)), np.nan)
+        rank = _ranks(self.prompt, np.random.default_rng(child))
+        for o, outcome in enumerate(OUTCOMES):
+            people = self.pools[outcome]
+            for k, n in enumerate(self.tried):
+                data = people.some(rank[people.label] < n)
+                try:
+                    fitted = fit(data, noise=self.noise[outcome], start=self.whole[outcome])
+                except DesignError:
+                    continue  # nothing to fit: it is counted as failed
+                found[o, k] = _spread(people, fitted, self.term)
+        return found
 
 
 def _reading(panel: Panel, asked: Reading | None) -> Reading:
