@@ -16,7 +16,7 @@ from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
 from llmdemand.core.experiment.conjoint import holdout
-from llmdemand.core.panel import WHOLE, Panel, columns
+from llmdemand.core.panel import TRIMMED, WHOLE, Panel, columns
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
 
@@ -123,6 +123,7 @@ class PanelBuilder:
         self._columns = _Columns(study)
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
+        self._trimmed = 0
 
     @property
     def study(self) -> Study:
@@ -141,6 +142,7 @@ class PanelBuilder:
     def keep(self, row: dict[str, Any]) -> None:
         """One more row of the panel, made by `row` here or in another process."""
         self._rows.append(row)
+        self._trimmed += TRIMMED in row
         if len(self._rows) == _CHUNK:
             self._close_part()
 
@@ -176,6 +178,8 @@ class PanelBuilder:
             known["thoughts"] = self._study.thoughts
         panel = Panel(frame, self._study, {**known, **(provenance or {})})
         panel.provenance["measure"] = panel.measure
+        if self._trimmed:
+            panel.provenance[TRIMMED] = self._trimmed
         return panel
 
     def _close_part(self) -> None:
@@ -291,6 +295,8 @@ def _row(
         "completion_tokens": usage.get("completion_tokens", math.nan),
         WHOLE: response.whole_probability,
     }
+    if response.trimmed:  # said of the panel: the row is as it was
+        row[TRIMMED] = True
     return row
 
 

@@ -139,6 +139,8 @@ class Response:
         pivot; below 1 where it could have been, or was, stopped there.
     redacted : bool
         Whether a secret that the answer echoed (a key) was taken out of it before it was kept.
+    trimmed : bool
+        Whether candidates that decided nothing were left out before it was kept.
     """
 
     tokens: tuple[Token, ...]
@@ -153,6 +155,7 @@ class Response:
     cut: bool = False
     whole_probability: float = 1.0
     redacted: bool = False
+    trimmed: bool = False
 
 
 def ranked(token: Token, most: int | None) -> Listed:

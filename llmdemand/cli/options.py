@@ -143,6 +143,14 @@ Whole = Annotated[
         "choice is settled.",
     ),
 ]
+KeepLogprobs = Annotated[
+    int | None,
+    typer.Option(
+        "--keep-logprobs",
+        help="Store so many candidates, the most likely, where they decide nothing; the panel is "
+        "the same.",
+    ),
+]
 NumericalPath = Annotated[
     str | None,
     typer.Option(

@@ -25,6 +25,7 @@ from llmdemand.cli.options import (
     Effort,
     ExtraBody,
     Headers,
+    KeepLogprobs,
     KeyEnv,
     MeasureName,
     ModelName,
@@ -113,6 +114,7 @@ def simulate(
     shards: Shards = None,
     shard: ShardNumber = None,
     workers: SimulateWorkers = 1,
+    keep_logprobs: KeepLogprobs = None,
     budget_usd: Dollars = None,
     budget_tokens: Tokens = None,
     overhead: Overhead = 0.0,
@@ -205,6 +207,7 @@ def simulate(
         probe=probe,
         shard=share,
         workers=workers,
+        keep_logprobs=keep_logprobs,
     )
     panel.write(path)
     truth = known_truth(panel)

@@ -63,6 +63,11 @@ def info(path: Existing, as_json: AsJson = False) -> None:
         f"{sizes['raw'] / sizes['answers']:,.0f} ({sizes['ratio']:.1f} times as many; mean of "
         f"{sizes['sampled']:,} answers)"
     )
+    if sizes["trimmed"]:
+        say(
+            f"{sizes['trimmed']:,} of these {sizes['sampled']:,} were trimmed (`candidates_kept`): "
+            "another menu or reading may find less in them"
+        )
 
 
 @store.command()

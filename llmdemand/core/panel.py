@@ -18,7 +18,7 @@ from llmdemand.core.rows.columns import (
     varied,
     with_final_status,
 )
-from llmdemand.core.rows.statuses import FINAL_STATUSES, JUDGED, STATUSES, USABLE, WHOLE
+from llmdemand.core.rows.statuses import FINAL_STATUSES, JUDGED, STATUSES, TRIMMED, USABLE, WHOLE
 from llmdemand.core.study import Study
 from llmdemand.core.tables.places import file_system, whole_file
 from llmdemand.errors import PanelError
@@ -30,6 +30,7 @@ __all__ = [
     "FINAL_STATUSES",
     "JUDGED",
     "STATUSES",
+    "TRIMMED",
     "USABLE",
     "WHOLE",
     "Panel",

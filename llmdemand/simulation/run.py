@@ -72,8 +72,9 @@ def simulate(
         answer is written to its end; 1 by default. See `llmdemand.LocalBackend`.
     **options
         Further fields of `Options`: ``prices``, ``rpm``, ``tpm``, ``patience``,
-        ``probe``, ``progress``; and ``shard=(7, 64)``, the seventh of 64 shares of the runs
-        (`llmdemand.simulation.calls.shard.Shard`), which `llmdemand.merge_panels` joins again;
+        ``probe``, ``progress``, ``keep_logprobs``; and ``shard=(7, 64)``, the seventh of 64 shares
+        of the runs (`llmdemand.simulation.calls.shard.Shard`), which `llmdemand.merge_panels`
+        joins again;
         and ``workers=2``, processes that share the work where answers are computed or read from
         a store (``synthetic``, ``recorded``), with equal results.
 

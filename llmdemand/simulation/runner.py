@@ -26,6 +26,7 @@ from llmdemand.simulation.requests import answer_to, content_seed, provenance_of
 from llmdemand.simulation.storing.records import Source, Stored, key
 from llmdemand.simulation.storing.rescued import rescue
 from llmdemand.simulation.storing.store import Store
+from llmdemand.simulation.storing.trimming import Trimmer
 
 __all__ = ["Runner"]
 
@@ -86,6 +87,7 @@ class Runner:
         self._at_once = traits.instant and not limited
         self._contents: dict[tuple[int, tuple[str, ...]], str] = {}
         self._probe: Mapping[str, Any] | None = None
+        self._trim: Trimmer | None = None
         self._rescued: list[Stored] = []
         self._broken_store: StoreError | None = None
 
@@ -111,6 +113,8 @@ class Runner:
             builder = PanelBuilder(self.study, raw_logprobs=raw_logprobs)
             self.branches.tempered = raw_logprobs
             self._add = self._adder(builder)
+            if (keep := self.options.keep_logprobs) is not None and not self.store.passing:
+                self._trim = Trimmer(builder, keep)
             await self._ask()
         finally:
             await self.backend.close()
@@ -128,10 +132,11 @@ class Runner:
             provenance["shard"] = [self.shard.number, self.shard.of]
         return provenance
 
-    def _adder(self, builder: PanelBuilder) -> Callable[[Request, Response], None]:
-        def add(request: Request, response: Response) -> None:
-            answer = answer_to(request, response, self.backend)
-            self.progress.row(builder.add(answer))
+    def _adder(self, builder: PanelBuilder) -> Callable[..., None]:
+        def add(request: Request, response: Response, row: dict[str, Any] | None = None) -> None:
+            found = row or builder.row(answer_to(request, response, self.backend))
+            builder.keep(found)
+            self.progress.row(str(found["status"]))
 
         return add
 
@@ -369,6 +374,9 @@ class Runner:
         if self._at_once and self.store.passing:  # nobody will look for it
             self._add(request, response)
             return 0.0
+        row = None
+        if self._trim is not None and not request.sampling.branch:
+            raw, row = self._trim(raw, answer_to(request, response, self.backend))
         stored = Stored(
             name,
             request.sampling.top_logprobs,
@@ -389,7 +397,7 @@ class Runner:
             self._rescued.append(stored)
             return 0.0
         if not request.sampling.branch:
-            self._add(request, response)
+            self._add(request, response, row)
         return read + written if read + written > 0 else 0.0
 
     def _drawn_from(self, request: Request) -> tuple[str, str]:

@@ -72,7 +72,13 @@ def read_response(raw: Any) -> Response:
 def read_body(body: Body) -> Response | None:
     """The response that a decoded object is, or None."""
     found = _read(body)
-    return found if found is None or body.redacted is UNSET else replace(found, redacted=True)
+    return found if found is None else _marked(found, body)
+
+
+def _marked(found: Response, body: Body) -> Response:
+    """What was done to an answer before it was kept."""
+    redacted, trimmed = body.redacted is not UNSET, body.candidates_kept is not UNSET
+    return replace(found, redacted=redacted, trimmed=trimmed) if redacted or trimmed else found
 
 
 def _read(body: Body) -> Response | None:
@@ -144,7 +150,7 @@ def compact(raw: Mapping[str, Any]) -> Response:
     body: Body = decode(as_json(raw), Body, "stored response")
     if body.tokens is UNSET or body.text is UNSET:
         raise ResponseError("no stored response: expected text and tokens")
-    return short(body)
+    return _marked(short(body), body)
 
 
 class _Thought(Struct):

@@ -111,6 +111,7 @@ class Body(Struct):
     text: Any = UNSET
     whole_probability: float = 1.0
     redacted: Any = UNSET
+    candidates_kept: Any = UNSET
     output: MaybeRaw = UNSET
     incomplete_details: Any = None
     completion_probabilities: list[Entry] | UnsetType = UNSET

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["FINAL_STATUSES", "JUDGED", "STATUSES", "USABLE", "WHOLE"]
+__all__ = ["FINAL_STATUSES", "JUDGED", "STATUSES", "TRIMMED", "USABLE", "WHOLE"]
 
 #: Column of panels in which answers may have been stopped at their pivot.
 WHOLE = "whole_probability"
 
 #: Column of panels whose answers a judge has read: the order in which it was shown the options.
 JUDGED = "judged_order"
+
+#: In a panel's provenance: answers of which a store keeps fewer candidates than came, where
+#: that changes no row. Parts of a panel each count their own.
+TRIMMED = "trimmed_answers"
 
 #: What can be said of a run. Only those of `USABLE` enter fits unless asked otherwise.
 STATUSES = {

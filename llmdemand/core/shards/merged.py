@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import WHOLE, Panel
-from llmdemand.core.shards.part import Part, part_name
-from llmdemand.core.shards.shards import OWN, PanelShards, files_of
+from llmdemand.core.shards.part import OWN, Part, part_name, summed
+from llmdemand.core.shards.shards import PanelShards, files_of
 from llmdemand.core.study import Study
 from llmdemand.errors import PanelError, UsageError
 
@@ -150,10 +150,11 @@ def merge_panels(
     whole: Panel | PanelShards
     if folder is not None:
         for number in range(len(read)):
-            part = Panel(frames.own(number), study, provenance)
+            part = Panel(frames.own(number), study, provenance | summed([read[number].told]))
             part.write(folder / part_name(number + 1, len(read)))
         whole = PanelShards.open(folder)
     else:
+        provenance |= summed([r.told for r in read])
         whole = Panel(frames.all(), study, provenance)
         if out is not None:
             whole.write(out)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llmdemand.core.panel import Panel, told
+from llmdemand.core.panel import TRIMMED, Panel, told
 from llmdemand.core.study import Study
 from llmdemand.core.tables.places import file_system
 from llmdemand.errors import PanelError
@@ -15,7 +16,10 @@ from llmdemand.errors import PanelError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Part", "part_name", "part_number"]
+__all__ = ["OWN", "Part", "part_name", "part_number", "shared", "summed"]
+
+#: What parts of one panel may say of themselves differently.
+OWN = ("shard", TRIMMED)
 
 _NAME = re.compile(r"part-(\d+)-of-(\d+)\.parquet")
 
@@ -44,6 +48,22 @@ def part_number(path: str) -> tuple[int, int] | None:
     """
     found = _NAME.fullmatch(path.rpartition("/")[2])
     return None if found is None else (int(found[1]), int(found[2]))
+
+
+def shared(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What all parts of a panel say, as files hold it."""
+    kept = {k: v for k, v in provenance.items() if k not in OWN}
+    return dict(json.loads(json.dumps(kept)))
+
+
+def summed(provenances: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """What parts count each for itself, for the whole; nothing where none counts any.
+
+    >>> summed([{"trimmed_answers": 2, "seed": 1}, {"seed": 1}, {"trimmed_answers": 3}])
+    {'trimmed_answers': 5}
+    """
+    whole = sum(int(own.get(TRIMMED, 0)) for own in provenances)
+    return {TRIMMED: whole} if whole else {}
 
 
 @dataclass(frozen=True, slots=True)

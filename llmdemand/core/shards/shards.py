@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import STATUSES, USABLE, Panel
+from llmdemand.core.panel import STATUSES, TRIMMED, USABLE, Panel
 from llmdemand.core.shards.counts import Counts, counts
-from llmdemand.core.shards.part import Part, part_name, part_number
+from llmdemand.core.shards.part import OWN, Part, part_name, part_number, shared, summed
 from llmdemand.core.shards.sample import Sample, draw_sample
 from llmdemand.core.shards.together import together
 from llmdemand.core.study import Study
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "OWN",
     "AnyPanel",
     "PanelShards",
     "Tally",
@@ -45,9 +43,6 @@ R = TypeVar("R")
 
 #: What is taken of a panel, or of each of its parts: results add.
 Tally = Callable[[Panel], Any]
-
-#: What parts of one panel may say of themselves differently.
-OWN = ("shard",)
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,14 +183,14 @@ class PanelShards(OneLine):
             raise PanelError(f"no parquet file in {path}: give a folder of panels")
         opened = [Part.opened(file) for file in files]
         _, study, provenance = opened[0]
-        shared = _shared(provenance)
+        said = shared(provenance)
         for part, other, own in opened[1:]:
             if other.hash != study.hash or other.to_dict() != study.to_dict():
                 raise PanelError(
                     f"{part.path} is of another study ({other.name}, {other.hash}) than "
                     f"{opened[0][0].path} ({study.name}, {study.hash}): a folder holds one panel"
                 )
-            if _shared(own) != shared:
+            if shared(own) != said:
                 differing = sorted(
                     k for k in {*own, *provenance} - set(OWN) if own.get(k) != provenance.get(k)
                 )
@@ -204,7 +199,8 @@ class PanelShards(OneLine):
                     f"{', '.join(differing)}; a folder holds one panel"
                 )
         _complete(files, path)
-        return cls(tuple(part for part, _, _ in opened), study, shared)
+        said |= summed([own for _, _, own in opened])
+        return cls(tuple(part for part, _, _ in opened), study, said)
 
 
 #: What reads a panel takes both.
@@ -359,7 +355,10 @@ def write_shards(panel: Panel, folder: str | Path, *, rows: int) -> PanelShards:
     starts = range(0, max(len(panel), 1), rows)
     for number, start in enumerate(starts, 1):
         part = panel.frame.iloc[start : start + rows].reset_index(drop=True)
-        replace(panel, frame=part).write(f"{folder}/{part_name(number, len(starts))}")
+        # What parts count adds up: the first has it.
+        told = {k: v for k, v in panel.provenance.items() if number == 1 or k != TRIMMED}
+        own = replace(panel, frame=part, provenance=told)
+        own.write(f"{folder}/{part_name(number, len(starts))}")
     return PanelShards.open(folder)
 
 
@@ -370,12 +369,6 @@ def files_of(path: str | Path) -> list[str]:
         return sorted(str(p) for p in Path(inside).glob("*.parquet"))
     found = system.glob(f"{inside.rstrip('/')}/*.parquet")
     return sorted(system.unstrip_protocol(name) for name in found)
-
-
-def _shared(provenance: dict[str, Any]) -> dict[str, Any]:
-    """What all parts say, as files hold it."""
-    kept = {k: v for k, v in provenance.items() if k not in OWN}
-    return dict(json.loads(json.dumps(kept)))
 
 
 def _complete(files: list[str], path: str | Path) -> None:

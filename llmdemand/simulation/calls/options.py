@@ -36,6 +36,10 @@ class Options:
     workers : int
         Processes that compute answers, or read them from a store; a script that asks for several
         must do so below ``if __name__ == "__main__":``.
+    keep_logprobs : int or None
+        Candidates that are stored at each position but the pivot's, beside the drawn token; all
+        by default. The panel is the same to the last bit, now and when it is extracted anew:
+        see `llmdemand.simulation.storing.trimming.trim_store`.
     """
 
     store: str | Path | None = None
@@ -49,6 +53,7 @@ class Options:
     progress: bool = False
     shard: Shard | tuple[int, int] | None = None
     workers: int = 1
+    keep_logprobs: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shard", Shard.given(self.shard))
@@ -60,6 +65,9 @@ class Options:
             )
         if type(self.workers) is not int or self.workers < 1:
             raise UsageError(f"workers={self.workers!r}: give a number of processes from 1")
+        keep = self.keep_logprobs
+        if keep is not None and (type(keep) is not int or keep < 1):
+            raise UsageError(f"keep_logprobs={keep!r}: keep at least one candidate")
         for name in ("rpm", "tpm"):
             value = getattr(self, name)
             if value is not None and not value > 0:

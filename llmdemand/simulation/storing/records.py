@@ -11,7 +11,11 @@ from typing import Any
 
 from llmdemand.simulation.backend import AnswerFormat, Backend, Request
 
-__all__ = ["Source", "Stored", "canonical", "exported", "imported", "key"]
+__all__ = ["MARK", "Source", "Stored", "canonical", "exported", "imported", "key"]
+
+
+#: What a trimmed answer says of itself: the candidates that were kept at a position.
+MARK = "candidates_kept"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from llmdemand.errors import StoreError
 from llmdemand.simulation.backend import Backend
 from llmdemand.simulation.storing.claims import Claims
 from llmdemand.simulation.storing.lines import export_lines, import_lines
-from llmdemand.simulation.storing.records import Source, Stored
+from llmdemand.simulation.storing.records import MARK, Source, Stored
 from llmdemand.simulation.storing.rows import Rows
 from llmdemand.simulation.storing.tables import COLUMNS, held, known, prepare
 
@@ -264,10 +264,11 @@ class Store(Rows):
     def sizes(self, sample: int = 500) -> dict[str, float]:
         """Answers, their bytes as JSON (from a sample of the readable ones), bytes of the file.
 
-        Besides, ``ratio`` of the two, and ``sampled``, the answers that were looked at.
+        Besides, ``ratio`` of the two, ``sampled``, the answers that were looked at, and
+        ``trimmed``, those among them that say that candidates were left out.
         """
         self.flush()
-        count, lengths = len(self), []
+        count, lengths, trimmed = len(self), [], 0
         step = max(1, count // sample)
         with self._speaking():
             select = "SELECT key, top_logprobs, place FROM answered"
@@ -276,12 +277,13 @@ class Store(Rows):
                     with contextlib.suppress(StoreError):
                         raw = self._raw(known(key), top, place)
                         lengths.append(len(json.dumps(raw, separators=(",", ":"))))
+                        trimmed += MARK in raw
             (pages,) = self._db.execute("PRAGMA page_count").fetchone()
             (page,) = self._db.execute("PRAGMA page_size").fetchone()
         whole = count * sum(lengths) / len(lengths) if lengths else 0.0
         stored = pages * page
         found = {"answers": count, "raw": whole, "stored": stored}
-        return {**found, "ratio": whole / stored, "sampled": len(lengths)}
+        return {**found, "ratio": whole / stored, "sampled": len(lengths), "trimmed": trimmed}
 
     def export(self) -> Iterator[dict[str, Any]]:
         """Every response as plain data for one JSON line, in the order of their keys.

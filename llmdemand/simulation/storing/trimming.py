@@ -9,17 +9,18 @@ from typing import Any
 
 from llmdemand.belief.readers import read_response
 from llmdemand.belief.rows import Answer, PanelBuilder
-from llmdemand.belief.tokens import Response
 from llmdemand.core.line import OneLine
-from llmdemand.errors import ResponseError, UsageError
-from llmdemand.simulation.storing.records import Source, Stored
+from llmdemand.core.panel import TRIMMED
+from llmdemand.core.study import Study
+from llmdemand.errors import LLMDemandError, ResponseError, UsageError
+from llmdemand.simulation.storing.records import MARK, Source, Stored
 from llmdemand.simulation.storing.store import Store, is_store
 
-__all__ = ["MARK", "StoreTrimmed", "trim_store", "trimmed"]
+__all__ = ["StoreTrimmed", "Trimmer", "trim_store", "trimmed"]
 
-#: What a trimmed answer says of itself: the candidates that were kept at a position.
-MARK = "candidates_kept"
 _LISTS = ("top_logprobs", "top_probs")
+# Marks of answers with others beside them: branches continue what is listed.
+_APART = frozenset({"plan", "branch_of", "thoughts"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -170,57 +171,91 @@ class _Cut:
         return {**entry, name: kept if listed else entry[name]}
 
 
+class Trimmer:
+    """Leaves candidates out of answers to one study, where that changes no bit of their rows.
+
+    Parameters
+    ----------
+    builder : PanelBuilder
+        Reads them as the panel does.
+    keep : int
+        Candidates to keep at a position, beside the drawn token.
+    """
+
+    def __init__(self, builder: PanelBuilder, keep: int) -> None:
+        self._builder, self._keep = builder, keep
+
+    def __call__(
+        self, raw: Mapping[str, Any], answer: Answer
+    ) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """A raw answer as it is to be stored, whole if need be, and its row, the same in any case.
+
+        Parameters
+        ----------
+        raw : mapping
+            As a backend yielded it.
+        answer : Answer
+            What it says.
+        """
+        row = self._builder.row(answer)
+        less = self._less(raw, answer, row)
+        return (raw, row) if less is None else (less, {**row, TRIMMED: True})
+
+    def _less(
+        self, raw: Mapping[str, Any], answer: Answer, row: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        if row["pivot_index"] is None or not _APART.isdisjoint(raw):
+            return None
+        try:
+            less, positions = trimmed(raw, self._keep, int(row["pivot_index"]))
+            less[MARK] = self._keep
+            tokens = answer.response.tokens
+            if positions != len(tokens) or {**less, MARK: 0} == {**raw, MARK: 0}:
+                return None
+            again = self._builder.row(replace(answer, response=read_response(less)))
+        except (ResponseError, KeyError, TypeError, ValueError):
+            return None  # of a form that is not known here
+        # Their text holds every bit of a number, and a NaN is no equal of itself.
+        same = repr({**again, TRIMMED: True}) == repr({**row, TRIMMED: True})
+        return less if same else None
+
+
 class _Trimming:
     def __init__(
         self, store: Store, probes: Mapping[Source, Mapping[str, Any] | None], keep: int
     ) -> None:
         self._store, self._probes, self._keep = store, probes, keep
-        self._builders: dict[tuple[Source, str], PanelBuilder | None] = {}
+        self._trimmers: dict[tuple[Source, str], tuple[Study, Trimmer] | None] = {}
         self.answers = self.trimmed = 0
 
     def entries(self) -> Iterator[tuple[Source, Stored]]:
         for source, stored in self._store.entries():
             raw = self._raw(source, stored)
             self.answers += 1
-            self.trimmed += raw is not None
-            yield source, stored if raw is None else replace(stored, raw=raw)
+            self.trimmed += raw is not stored.raw
+            yield source, replace(stored, raw=raw)
 
-    def _raw(self, source: Source, stored: Stored) -> dict[str, Any] | None:
-        """The trimmed answer, or None where it stays whole."""
-        raw, builder = stored.raw, self._builder(source, stored.study)
-        # Branches continue what is listed; thoughts are several answers.
-        if (
-            builder is None
-            or not stored.order
-            or not {"plan", "branch_of", "thoughts"}.isdisjoint(raw)
-        ):
-            return None
+    def _raw(self, source: Source, stored: Stored) -> Mapping[str, Any]:
+        known = self._trimmer(source, stored.study)
+        if known is None or not stored.order:
+            return stored.raw
+        study, trimmer = known
         try:
-            before = read_response(raw)
-            row = self._row(builder, stored, before)
-            if (pivot := row["pivot_index"]) is None:
-                return None
-            less, positions = trimmed(raw, self._keep, int(pivot))
-            less[MARK] = self._keep
-            if positions != len(before.tokens) or {**less, MARK: 0} == {**raw, MARK: 0}:
-                return None
-            again = self._row(builder, stored, read_response(less))
-        except (ResponseError, KeyError, TypeError, ValueError):
-            return None  # of a form that is not known here
-        # Their text holds every bit of a number, and a NaN is no equal of itself.
-        return less if repr(again) == repr(row) else None
+            response = read_response(stored.raw)
+            index, replicate = map(int, stored.run_id.split("-"))
+            answer = Answer(study.cell(index), replicate, tuple(stored.order.split(">")), response)
+            return trimmer(stored.raw, answer)[0]
+        except (LLMDemandError, ValueError):
+            return stored.raw  # of a form that is not known here
 
-    def _builder(self, source: Source, hash_: str) -> PanelBuilder | None:
+    def _trimmer(self, source: Source, hash_: str) -> tuple[Study, Trimmer] | None:
         at = source, hash_
-        if at not in self._builders:
+        if at not in self._trimmers:
             study, found = self._store.study(hash_), self._probes.get(source) or {}
             before = found.get("before_temperature")
             known = source.raw_logprobs if before is None else bool(before)
-            made = None if study is None else PanelBuilder(study, raw_logprobs=known)
-            self._builders[at] = made
-        return self._builders[at]
-
-    def _row(self, builder: PanelBuilder, stored: Stored, response: Response) -> dict[str, Any]:
-        index, replicate = map(int, stored.run_id.split("-"))
-        cell = builder.study.cell(index)
-        return builder.row(Answer(cell, replicate, tuple(stored.order.split(">")), response))
+            self._trimmers[at] = None
+            if study is not None:
+                builder = PanelBuilder(study, raw_logprobs=known)
+                self._trimmers[at] = study, Trimmer(builder, self._keep)
+        return self._trimmers[at]

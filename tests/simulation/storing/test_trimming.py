@@ -3,15 +3,19 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 
-from llmdemand import load_study, simulate
+from llmdemand import Panel, extract_panel, load_study, merge_panels, read_panel, simulate
 from llmdemand.belief.readers import read_response
+from llmdemand.core.panel import TRIMMED
+from llmdemand.core.shards.shards import write_shards
 from llmdemand.errors import UsageError
 from llmdemand.simulation.backend import Traits
-from llmdemand.simulation.backends.recorded import RecordedBackend
+from llmdemand.simulation.backends.recorded import RecordedBackend, stored_answers
+from llmdemand.simulation.storing.records import MARK
 from llmdemand.simulation.storing.store import Store
-from llmdemand.simulation.storing.trimming import MARK, trim_store, trimmed
+from llmdemand.simulation.storing.trimming import trim_store, trimmed
 
 STUDY = load_study("pampers")
 FEW = [(" Pampers", 0.5), (" Huggies", 0.3), (" neither", 0.05)]
@@ -97,6 +101,54 @@ def test_an_answer_whose_row_would_change_is_kept_whole(tmp_path):
     assert (found.trimmed, found.whole) == (0, 16)
     assert MARK not in lists(out)[0]
     assert simulate(STUDY, RecordedBackend(out), runs=1).frame.equals(panel.frame)
+
+
+def test_answers_are_trimmed_as_they_come_and_every_panel_of_them_is_the_same(tmp_path, run):
+    path, server = tmp_path / "s.sqlite", Server(" for", " my", " baby", ".")
+    whole = simulate(STUDY, server, runs=1)
+    panel = simulate(STUDY, server, runs=1, store=path, keep_logprobs=3)
+    pd.testing.assert_frame_equal(panel.frame, whole.frame, check_exact=True)
+    raw, lengths = lists(path)
+    assert (lengths, raw[MARK]) == ([4, 4, 20, 4, 4, 4, 4], 3)
+    assert TRIMMED not in whole.provenance and panel.provenance[TRIMMED] == 16
+    taken_up = simulate(STUDY, server, runs=1, store=path)
+    replayed = simulate(STUDY, RecordedBackend(path), runs=1)
+    for again in (taken_up, replayed, extract_panel(STUDY, stored_answers(path, STUDY))):
+        pd.testing.assert_frame_equal(again.frame, panel.frame, check_exact=True)
+        assert again.provenance[TRIMMED] == 16
+    sizes = json.loads(run("store", "info", path, "--json")[1])[0]["store"]
+    assert (sizes["trimmed"], sizes["sampled"]) == (16, 16)
+    assert "16 of these 16 were trimmed" in run("store", "info", path)[1]
+
+
+def test_as_they_come_an_answer_whose_row_would_change_is_kept_whole(tmp_path):
+    path = tmp_path / "s.sqlite"
+    panel = simulate(
+        STUDY, Server(" over", " Huggies"), runs=1, store=path, keep_logprobs=1, concurrency=3
+    )
+    assert TRIMMED not in panel.provenance and MARK not in lists(path)[0]
+    for keep in (0, 1.5, True):
+        with pytest.raises(UsageError, match="at least one"):
+            simulate(STUDY, "synthetic", runs=1, keep_logprobs=keep)
+
+
+def test_parts_of_a_panel_count_their_trimmed_answers_together(tmp_path, run):
+    def made(name, *options):
+        path = tmp_path / name
+        common = ("--backend", "synthetic", "--runs", 2, "--keep-logprobs", 1, "--out", path)
+        assert run("simulate", "pampers", *common, *options)[0] == 0
+        return path
+
+    whole = Panel.read(made("whole.parquet"))
+    found = whole.provenance[TRIMMED]
+    assert 0 < found <= 32
+    parts = [made("parts", "--shards", 2, "--shard", k) for k in (1, 2)]
+    assert read_panel(parts[0]).provenance[TRIMMED] == found
+    for out in (None, tmp_path / "folder"):
+        merged = merge_panels(parts[0], out).panel
+        assert merged.provenance == whole.provenance
+    shards = write_shards(whole, tmp_path / "three", rows=11)
+    assert shards.provenance == whole.provenance
 
 
 @pytest.mark.parametrize("name", ["tokens", "completion_probabilities"])
