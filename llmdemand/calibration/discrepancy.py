@@ -19,7 +19,10 @@ from llmdemand.calibration.fidelity.quantities import (
     values,
 )
 from llmdemand.calibration.fidelity.result import Discrepancy
-from llmdemand.calibration.fidelity.sides import sides
+from llmdemand.calibration.fidelity.sets.answers import both_of
+from llmdemand.calibration.fidelity.sets.compared import fidelity as sets_fidelity
+from llmdemand.calibration.fidelity.sets.tastes import spread as sets_spread
+from llmdemand.calibration.fidelity.sides import Respondents, sides
 from llmdemand.calibration.fidelity.subgroups import groups_of
 from llmdemand.calibration.samples.balance import (
     attributes,
@@ -77,6 +80,7 @@ def discrepancy(
     reading: Reading | None = None,
     alpha: float = 0.05,
     subgroups: Sequence[str] = (),
+    tastes: Sequence[str] | None = None,
     reps: int = 199,
     seed: int = 1,
 ) -> Discrepancy:
@@ -113,7 +117,11 @@ def discrepancy(
     alpha : float
         One minus the confidence level.
     subgroups : sequence of str
-        Columns of what people are; shares are compared in each of their groups (binary logits).
+        Columns of what people are; shares are compared in each of their groups, in conditional
+        logits without constants the price coefficient.
+    tastes : sequence of str, optional
+        Of a conditional logit: variables whose coefficients differ between people; their spread is
+        compared by a mixed logit of each side. By default all attributes; empty for none.
     reps, seed : int
         Of the bootstrap over respondents, for what is compared beyond means; 0 leaves that out.
 
@@ -152,8 +160,10 @@ def discrepancy(
     choose(model, Model, "model")
     if reps and not 20 <= reps <= 10_000:
         raise UsageError(f"reps={reps}: give 20 to 10,000 draws of the bootstrap, or 0 for none")
-    if subgroups and (model == "clogit" or not reps):
-        raise UsageError("subgroups are compared in binary logits, with reps above 0")
+    if subgroups and not reps:
+        raise UsageError("subgroups are compared with reps above 0")
+    if tastes is not None and model != "clogit":
+        raise UsageError("tastes=... is for model='clogit': a binary logit compares its intercept")
     lost: list[str] = []
     beliefs = in_memory(humans, beliefs, cluster)
     llm = belief_rows(beliefs, model, cluster, focal, reading, lost)
@@ -223,12 +233,28 @@ def discrepancy(
     )
     shared = len(np.intersect1d(*who))
     beyond = None
-    if reps and not sets:
+    groups = groups_of((h, p), subgroups, who, size)
+    if reps and sets:
+        assert fits[0].design is not None
+        on = [np.isin(np.arange(size), w).astype(np.intp) for w in who]
+        both = both_of(
+            fits[0].design,
+            (h, p),
+            outcome,
+            who,
+            flat,
+            alternative,
+            Respondents(on[0] + 2 * on[1], reps, seed),
+            (np.asarray(fits[0].params, np.float64), np.asarray(fits[1].params, np.float64)),
+        )
+        varied = named[0] if tastes is None else tastes
+        spread = partial(sets_spread, formula, (h, p), _WHO, size, varied, alpha, seed, **common)
+        beyond = sets_fidelity(both, spread, groups, price, focal, alpha)
+    elif reps:
         at_price = [f[price].to_numpy(np.float64) for f in (h, p)]
-        said = [f[y].to_numpy(np.float64) for f, y in ((h, outcome), (p, belief))]
-        both = sides((at_price[0], at_price[1]), (said[0], said[1]), who, size, reps, seed)
-        groups = groups_of((h, p), subgroups, who, size)
-        beyond = fidelity(both, groups, (people[0], people[1]), alpha)
+        said = [f[outcome].to_numpy(np.float64) for f in (h, p)]
+        told_at = sides((at_price[0], at_price[1]), (said[0], said[1]), who, size, reps, seed)
+        beyond = fidelity(told_at, groups, (people[0], people[1]), alpha)
     return Discrepancy(
         pd.DataFrame(rows).T.infer_objects(),
         shares((h, p), (outcome, belief), by, who, size, margins.get("share"), alpha),

@@ -17,6 +17,7 @@ from llmdemand.calibration.prompts import best_prompt, check_prompts
 from llmdemand.calibration.proxies.gathered import gathered
 from llmdemand.calibration.proxies.joint import check_proxies, jointly
 from llmdemand.calibration.samples.entries import Model, in_memory
+from llmdemand.calibration.samples.own_weights import own_weights
 from llmdemand.calibration.samples.raking import Margins
 from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.samples.surveyed import Survey
@@ -118,7 +119,9 @@ def calibrate(
         of its own; a weight is tuned for each, and costs what tuning costs.
     weights : str, optional
         Column of the humans' sampling weights. The pool is weighted by its own column of that
-        name; without one it is taken for a sample of the population.
+        name; without one it is taken for a sample of the population. Of a panel the pool's are
+        those of its study, which are also the default: humans without such a column have the
+        weights of their personas. ``""`` leaves them aside.
     strata : str, optional
         Column of strata on both sides, each with a lambda of its own; the pool is weighted to the
         humans' strata, and errors are those within them. Not for ``design="sampled"``.
@@ -194,7 +197,9 @@ def calibrate(
     True
     """
     check_options(lam, alpha, reps, seed, prompt_chosen_on)
-    survey, notes = Survey(weights, strata, psu, probability, margins), list[str]()
+    notes: list[str] = []
+    weights, humans = own_weights(weights, humans, beliefs, cluster, notes)
+    survey = Survey(weights, strata, psu, probability, margins)
     survey.check(design)
     common: dict[str, Any] = {
         "model": model,
@@ -209,7 +214,8 @@ def calibrate(
     if isinstance(beliefs, Mapping):
         proxies, corrected = [*map(str, beliefs)] if proxies is None else proxies, True
         each = {k: in_memory(humans, one, cluster) for k, one in beliefs.items()}
-        beliefs = gathered(each, humans, formula, notes, belief=belief, **common)
+        told_by = {"belief": belief, "weights": weights, **common}
+        beliefs = gathered(each, humans, formula, notes, **told_by)
         common["reading"] = None
     columns = (
         check_proxies(proxies, prompts, lam)

@@ -121,7 +121,11 @@ def calibrate(
         typer.Option("--beliefs", help="Beliefs of a further model, used together; repeated."),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Column of the humans' sampling weights.")
+        str | None,
+        typer.Option(
+            help="Column of the humans' sampling weights; of a panel its study's by default, "
+            "[b]''[/b] for none."
+        ),
     ] = None,
     strata: Annotated[
         str | None, typer.Option(help="Column of strata on both sides, a lambda for each.")

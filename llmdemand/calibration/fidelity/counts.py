@@ -1,4 +1,4 @@
-"""How many prices a respondent says yes to: the whole distribution, on both sides."""
+"""How often a respondent says yes: the whole distribution, on both sides."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Counts:
         Of one distribution, by the bootstrap.
     humans, llm : int
         Respondents who answered at every common price.
+    what : str
+        What is counted.
     """
 
     table: pd.DataFrame
@@ -41,6 +43,7 @@ class Counts:
     p: float
     humans: int
     llm: int
+    what: str = "prices that are said yes to"
 
 
 def counts(sides: Sides, alpha: float) -> Counts:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["Fidelity", "fidelity"]
+__all__ = ["Attempts", "Fidelity", "fidelity"]
 
 T = TypeVar("T")
 
@@ -45,9 +45,13 @@ class Fidelity(OneLine):
     held_out : HeldOut or None
         Each price predicted from the others.
     notes : tuple of str
-        What is missing and why; small samples.
+        Small samples, and what has to be known.
     alpha : float
         One minus the confidence level.
+    why : mapping of str to str
+        Why something is missing, by the names of `llmdemand.discrepancy`'s table of licences.
+    groups : str
+        What `subgroups` compares.
     """
 
     spread: pd.DataFrame | None
@@ -57,6 +61,8 @@ class Fidelity(OneLine):
     held_out: HeldOut | None
     notes: tuple[str, ...]
     alpha: float
+    why: Mapping[str, str] = field(default_factory=dict)
+    groups: str = "share of yeses"
 
     @property
     def _line(self) -> str:
@@ -67,30 +73,27 @@ class Fidelity(OneLine):
         """What was compared, a sentence each, by the names of `llmdemand.discrepancy`'s table."""
         said = {}
         if self.spread is not None:
-            v = self.spread.loc[ANSWER]
-            said["variance"] = f"{v['llm']:.3f} against humans' {v['humans']:.3f}"
-            said["heterogeneity"] = self._tastes(self.spread.loc[TASTE])
+            if ANSWER in self.spread.index:
+                v = self.spread.loc[ANSWER]
+                said["variance"] = f"{v['llm']:.3f} against humans' {v['humans']:.3f}"
+            tastes = [n for n in self.spread.index if n == TASTE or str(n).startswith("sd(")]
+            told = (self._tastes(str(n), self.spread.loc[n]) for n in tastes)
+            said["heterogeneity"] = "; ".join(told)
         if self.counts is not None:
             c = self.counts
             said["distribution"] = f"energy distance {c.distance:.3f}, p = {c.p:.2g}"
         if self.subgroups is not None:
-            said["subgroups"] = self._groups(self.subgroups)
+            said["subgroups"] = f"{self.groups} {self._groups(self.subgroups)}"
         if self.individuals is not None:
-            k = self.individuals.table.loc["kappa within prices"]
-            said["individuals"] = (
-                f"kappa within prices {k['estimate']:.2f} ({k['lower']:.2f} to {k['upper']:.2f})"
-            )
+            said["individuals"] = self.individuals.found
         if self.held_out is not None:
-            row = self.held_out.table.iloc[1]
-            said["held_out"] = (
-                f"prices missed by {row['rmse']:.3f}; gain over the humans' line through other "
-                f"prices {row['gain']:+.3f} ({row['gain_lower']:+.3f} to {row['gain_upper']:+.3f})"
-            )
+            said["held_out"] = self.held_out.found
         return said
 
-    def _tastes(self, row: Any) -> str:
+    def _tastes(self, name: str, row: Any) -> str:
         ends = f"{row['lower']:.2f} to {row['upper']:.2f}"
-        said = f"sd of tastes {row['llm']:.2f} against humans' {row['humans']:.2f}"
+        shown = "sd of tastes" if name == TASTE else name
+        said = f"{shown} {row['llm']:.2f} against humans' {row['humans']:.2f}"
         apart = "more alike than people" if row["upper"] < 0 else "less alike than people"
         told = apart if row["upper"] < 0 or row["lower"] > 0 else "not told apart"
         return f"{said} (difference {ends}): {told}"
@@ -111,12 +114,15 @@ class Fidelity(OneLine):
             parts.append("how respondents differ\n" + self.spread.to_string(float_format=show))
         if (c := self.counts) is not None:
             parts.append(
-                f"respondents by number of yeses ({c.humans:,} humans, {c.llm:,} LLM)\n"
+                f"respondents by number of {c.what} ({c.humans:,} humans, {c.llm:,} LLM)\n"
                 + c.table.to_string(float_format=show)
                 + f"\nenergy distance {c.distance:.3f} (by chance {c.by_chance:.3f}), p = {c.p:.2g}"
             )
         if self.subgroups is not None:
-            parts.append("subgroups\n" + self.subgroups.to_string(float_format=show, na_rep="-"))
+            parts.append(
+                f"subgroups, {self.groups}\n"
+                + self.subgroups.to_string(float_format=show, na_rep="-")
+            )
         if (i := self.individuals) is not None:
             parts.append(
                 f"person by person ({i.respondents:,} people, {i.answers:,} answers)\n"
@@ -124,7 +130,7 @@ class Fidelity(OneLine):
             )
         if (o := self.held_out) is not None:
             parts.append(
-                "each price predicted from the others\n"
+                f"each {o.prices.index.name or 'price'} predicted from the others\n"
                 + o.prices.to_string(float_format=show)
                 + "\n"
                 + o.table.to_string(float_format=show, na_rep="-")
@@ -136,12 +142,13 @@ class Fidelity(OneLine):
         return figures.spread(self._part(self.spread, "spread"), ax)
 
     def plot_counts(self, ax: Axes | None = None) -> Axes:
-        """Respondents by number of yeses."""
-        return figures.counts(self._part(self.counts, "counts").table, ax)
+        """Respondents by number of yeses, or of choices of one alternative."""
+        found = self._part(self.counts, "counts")
+        return figures.counts(found.table, found.what, ax)
 
     def plot_subgroups(self, ax: Axes | None = None) -> Axes:
-        """Differences of shares by group."""
-        return figures.subgroups(self._part(self.subgroups, "subgroups"), ax)
+        """Differences of shares, or of price coefficients, by group."""
+        return figures.subgroups(self._part(self.subgroups, "subgroups"), self.groups, ax)
 
     def plot_individuals(self, ax: Axes | None = None) -> Axes:
         """What belief knows of the person, against what chance and margins give."""
@@ -156,6 +163,42 @@ class Fidelity(OneLine):
             said = "; ".join(self.notes) or "no groups were named: give subgroups=[...]"
             raise DesignError(f"no {name} to draw: {said}")
         return value
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Comparisons that were tried, and why some could not be made.
+
+    Attributes
+    ----------
+    why : mapping of str to str
+        By the names of `llmdemand.calibration.fidelity.licences.ROWS`; filled by calls.
+    """
+
+    why: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, names: str, make: Callable[[], T]) -> T | None:
+        """What `make` gives; None where the data do not allow it, and why under each name."""
+        try:
+            return make()
+        except DesignError as error:
+            self.why.update(dict.fromkeys(names.split(), str(error)))
+            return None
+
+    def notes(self, people: Individuals | None, who: tuple[int, int]) -> tuple[str, ...]:
+        """Small samples, what was not compared, and what has to be known of the rest."""
+        few = (
+            f"{who[0]} humans and {who[1]} LLM respondents: below {FEW} intervals of the "
+            "comparisons beyond the mean are too short"
+        )
+        said: dict[str, list[str]] = {}
+        for name, reason in self.why.items():
+            said.setdefault(reason, []).append(name.replace("_", " "))
+        return (
+            *([few] if min(who) < FEW else []),
+            *(f"{' and '.join(names)} not compared: {reason}" for reason, names in said.items()),
+            *(people.notes if people is not None else []),
+        )
 
 
 def fidelity(
@@ -174,26 +217,11 @@ def fidelity(
     alpha : float
         One minus the confidence level.
     """
-    notes: list[str] = []
-    if min(who) < FEW:
-        notes.append(
-            f"{who[0]} humans and {who[1]} LLM respondents: below {FEW} intervals of the "
-            "comparisons beyond the mean are too short"
-        )
-
-    def tried(make: Callable[[Sides, float], T]) -> T | None:
-        try:
-            return make(sides, alpha)
-        except DesignError as error:
-            notes.append(f"{make.__name__} not compared: {error}")
-            return None
-
-    table, yeses, people = tried(spread), tried(counts), tried(individuals)
-    left_out = tried(held_out)
+    tried = Attempts()
+    table = tried("variance heterogeneity", lambda: spread(sides, alpha))
+    yeses = tried("distribution", lambda: counts(sides, alpha))
+    people = tried("individuals", lambda: individuals(sides, alpha))
+    left_out = tried("held_out", lambda: held_out(sides, alpha))
     by_group = subgroups(sides, groups, alpha) if groups else None
-    if people is not None and people.impossible:
-        notes.append(
-            f"{people.impossible} answers were given no probability at all: the log score is minus "
-            "infinity"
-        )
-    return Fidelity(table, yeses, by_group, people, left_out, tuple(notes), alpha)
+    notes = tried.notes(people, who)
+    return Fidelity(table, yeses, by_group, people, left_out, notes, alpha, tried.why)

@@ -48,7 +48,7 @@ def spread(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return named(ax, "How respondents differ (heuristic)", "LLM over humans", "")
 
 
-def counts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def counts(table: pd.DataFrame, what: str, ax: Axes | None = None) -> Axes:
     """Share of respondents by number of yeses, humans and LLM, with intervals of the difference."""
     ax = new_axes(ax)
     x, own = table.index.to_numpy(np.float64), table["humans"].to_numpy(np.float64)
@@ -60,24 +60,26 @@ def counts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )  # fmt: skip
     ax.set_xticks(x, [f"{v:g}" for v in x])
     title = "Yeses of a respondent (heuristic)"
-    return named(ax, title, "prices that are said yes to", "share of respondents")
+    return named(ax, title, what, "share of respondents")
 
 
-def subgroups(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def subgroups(table: pd.DataFrame, what: str, ax: Axes | None = None) -> Axes:
     """LLM minus humans by group."""
     ax = new_axes(ax)
     names = [f"{g}\n({n:,} humans)" for g, n in zip(table.index, table["n_humans"], strict=True)]
     columns = ("difference", "lower", "upper")
     _whiskers(ax, names, *(table[c].to_numpy(np.float64) for c in columns))
     ax.axvline(0, color=COLOUR["humans only"], lw=1.2, ls=":", label="humans")
-    return named(ax, "Subgroups (heuristic)", "LLM minus humans, share of yeses", "")
+    return named(ax, "Subgroups (heuristic)", f"LLM minus humans, {what}", "")
 
 
 def individuals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What belief knows of the person: measures that are 0 for a belief that knows nobody."""
     ax = new_axes(ax)
-    shown = table[(table["reference"] == 0) & np.isfinite(table["estimate"])].drop("kappa")
+    shown = table[(table["reference"] == 0) & np.isfinite(table["estimate"])]
+    shown = shown.drop("kappa", errors="ignore")
     names = [str(n).replace(" within", "\nwithin").replace(", ", ",\n") for n in shown.index]
+    names = [n.replace(" per task", "\nper task") for n in names]
     columns = ("estimate", "lower", "upper")
     _whiskers(ax, names, *(shown[c].to_numpy(np.float64) for c in columns))
     ax.axvline(0, color=COLOUR["humans only"], lw=1.2, ls=":", label="knows nobody")
@@ -87,9 +89,17 @@ def individuals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def held_out(prices: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Humans' shares by price, and what is said of each without those humans."""
     ax = new_axes(ax)
+    colours = (COLOUR["LLM only"], COLOUR["calibrated"], COLOUR["naive pooling"])
+    if prices.index.dtype.kind not in "iuf":
+        for name, colour, mark in zip(prices.columns[1:], colours, "s^v", strict=True):
+            said = prices[name]
+            ax.plot(prices["humans"], said, mark, ms=5, mfc="w", color=colour, label=name)
+        top = 1.05 * float(prices.to_numpy().max())
+        ax.plot([0, top], [0, top], color=COLOUR["humans only"], lw=1.2, ls=":", label="humans")
+        title = "Products held out (heuristic)"
+        return named(ax, title, "share of humans", "share that is predicted")
     x = prices.index.to_numpy(np.float64)
     ax.plot(x, prices["humans"], "o", ms=7, color=COLOUR["humans only"], label="humans")
-    colours = (COLOUR["LLM only"], COLOUR["calibrated"], COLOUR["naive pooling"])
     for name, colour, mark in zip(prices.columns[1:], colours, "s^v", strict=True):
         ax.plot(x, prices[name], f"{mark}:", ms=6, mfc="w", color=colour, label=name)
     ax.set_ylim(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,27 +16,43 @@ from llmdemand.modeling.likelihood.cells import sigmoid
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HeldOut", "carried", "held_out"]
+__all__ = ["HeldOut", "carried", "errors_of", "held_out"]
 
 _ALONE, _SHIFTED, _LINE = "LLM alone", "LLM and its error elsewhere", "humans' line elsewhere"
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Humans' shares at each price, predicted without those humans' answers.
+    """Humans' shares at each price or of each product, predicted without those answers.
 
     Attributes
     ----------
     prices : pandas.DataFrame
-        By price: ``humans``, and what each predictor says.
+        By price or product: ``humans``, and what each predictor says.
     table : pandas.DataFrame
-        By predictor: ``rmse, se, lower, upper`` of shares over prices, and its ``gain`` over the
-        humans' own line, with ``gain_lower, gain_upper``: above 0 the LLM tells more of a new
-        price than people at other prices do.
+        By predictor: ``rmse, se, lower, upper`` of shares, and its ``gain`` over what people at
+        other prices, or with other products, tell, with ``gain_lower, gain_upper``: above 0 the
+        LLM tells more of a new one than they do.
+    told : str
+        The predictor that is named first.
+    what, rival : str
+        What it misses, and what its gain is over, in words.
     """
 
     prices: pd.DataFrame
     table: pd.DataFrame
+    told: str = _SHIFTED
+    what: str = "prices missed by"
+    rival: str = "the humans' line through other prices"
+
+    @property
+    def found(self) -> str:
+        """The first predictor, in words."""
+        row = self.table.loc[self.told]
+        return (
+            f"{self.what} {row['rmse']:.3f}; gain over {self.rival} {row['gain']:+.3f} "
+            f"({row['gain_lower']:+.3f} to {row['gain_upper']:+.3f})"
+        )
 
 
 def held_out(sides: Sides, alpha: float) -> HeldOut:
@@ -63,7 +80,7 @@ def held_out(sides: Sides, alpha: float) -> HeldOut:
     Predictors of the log-odds at a price: the LLM's; the LLM's and its mean error at the other
     prices; the line of least squares through the humans' log-odds at the other prices, which
     needs no LLM. Root mean squared errors hold the humans' own sampling noise, which is the same
-    for all three. Intervals are percentiles of a bootstrap over respondents.
+    for all three. Intervals are of a bootstrap over respondents: `errors_of`.
     """
     import pandas as pd
 
@@ -89,16 +106,46 @@ def held_out(sides: Sides, alpha: float) -> HeldOut:
         predicted[_SHIFTED].append(told[:, k] + (own - told)[:, kept] @ flat)
         predicted[_LINE].append(own[:, kept] @ line)
     shares = {name: sigmoid(np.column_stack(v)) for name, v in predicted.items()}
-    rmse = {name: np.sqrt(((v - y) ** 2).mean(axis=1)) for name, v in shares.items()}
+    at = {"humans": y[0], **{name: v[0] for name, v in shares.items()}}
+    errors = errors_of(y, shares, _LINE, alpha)
+    return HeldOut(pd.DataFrame(at, index=sides.levels), errors)
+
+
+def errors_of(y: Array, said: Mapping[str, Array], rival: str, alpha: float) -> pd.DataFrame:
+    """Root mean squared errors of predictors, and their gains over one of them.
+
+    Parameters
+    ----------
+    y : (1 + reps, T) array
+        Humans' shares, by draw of the bootstrap.
+    said : mapping of str to (1 + reps, T) array
+        What each predictor says.
+    rival : str
+        Over which the others gain.
+    alpha : float
+        One minus the confidence level.
+
+    Notes
+    -----
+    Errors of people who were drawn anew hold their noise twice. Intervals are percentiles of the
+    draws, moved so that the draws' mean is the estimate.
+    """
+    import pandas as pd
+
+    rmse = {name: np.sqrt(((v - y) ** 2).mean(axis=1)) for name, v in said.items()}
     rows = {}
     for name, value in rmse.items():
-        gain = rmse[_LINE] - value
-        ends = dict(zip(("se", "lower", "upper"), interval(value, alpha), strict=True))
-        _, low, high = interval(gain, alpha)
+        gain = rmse[rival] - value
+        ends = dict(zip(("se", "lower", "upper"), _moved(value, alpha), strict=True))
+        _, low, high = _moved(gain, alpha)
         more = {"gain": float(gain[0]), "gain_lower": low, "gain_upper": high}
         rows[name] = {"rmse": float(value[0]), **ends, **more}
-    at = {"humans": y[0], **{name: v[0] for name, v in shares.items()}}
-    return HeldOut(pd.DataFrame(at, index=sides.levels), pd.DataFrame(rows).T)
+    return pd.DataFrame(rows).T
+
+
+def _moved(value: Array, alpha: float) -> tuple[float, float, float]:
+    apart = value[1:] - value[1:].mean()
+    return interval(np.append(value[0], value[0] + apart), alpha)
 
 
 def carried(at: Array, own: Array, line: bool, to: Array) -> Array:

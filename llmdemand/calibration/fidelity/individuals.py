@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,12 @@ from llmdemand.modeling.arrays import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Individuals", "individuals"]
+__all__ = ["Individuals", "individuals", "tabled"]
 
 
 @dataclass(frozen=True)
 class Individuals:
-    """Answers and beliefs of the same people at the same prices.
+    """Answers and beliefs of the same people at the same prices or choice sets.
 
     Attributes
     ----------
@@ -31,12 +32,47 @@ class Individuals:
         Pairs of answer and belief.
     impossible : int
         Answers to which belief gave no probability at all: their log score is minus infinity.
+    told : tuple of str
+        The measures that are named first.
+    retested : int
+        Pairs of answers of one human to one choice set.
+    single : bool
+        Whether the LLM gave choices and no probabilities, so that it has no likelihood.
     """
 
     table: pd.DataFrame
     respondents: int
     answers: int
     impossible: int
+    told: tuple[str, ...] = ("kappa within prices",)
+    retested: int = 0
+    single: bool = False
+
+    @property
+    def found(self) -> str:
+        """The first measures, in words."""
+        rows = ((name, self.table.loc[name]) for name in self.told)
+        return ", ".join(
+            f"{name} {r['estimate']:.2f} ({r['lower']:.2f} to {r['upper']:.2f})"
+            + (f" against {r['reference']:.2f} at random" if r["reference"] else "")
+            for name, r in rows
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be known of them."""
+        said = []
+        if self.impossible:
+            said.append(
+                f"{self.impossible} answers were given no probability at all: the log score is "
+                "minus infinity"
+            )
+        if self.single:
+            said.append(
+                "the LLM gave choices and no probabilities: its likelihood person by person is "
+                "not defined; that of the demand fitted to its choices stands in its place"
+            )
+        return said
 
 
 def individuals(sides: Sides, alpha: float) -> Individuals:
@@ -68,8 +104,6 @@ def individuals(sides: Sides, alpha: float) -> Individuals:
     clipped: one answer that belief held impossible makes the log score minus infinity.
     Intervals are percentiles of a bootstrap over respondents.
     """
-    import pandas as pd
-
     both = sides.asked[0] * sides.asked[1]
     n = int(np.sum(both.any(axis=1)))
     if n < LEAST:
@@ -89,7 +123,23 @@ def individuals(sides: Sides, alpha: float) -> Individuals:
     parts = [both, y, f, y * f, y * y, f * f, *(s for pair in scores for s in pair)]
     sums = sides.sums(np.stack([np.where(np.isfinite(p), p, 0.0) for p in parts], axis=1))
     rows = _measures(sums, impossible)
-    table = pd.DataFrame(
+    return Individuals(tabled(rows, alpha), n, int(both.sum()), impossible)
+
+
+def tabled(rows: Mapping[str, tuple[Array, Array, str]], alpha: float) -> pd.DataFrame:
+    """Measures, what each would be without knowledge of the person, and what that is.
+
+    Parameters
+    ----------
+    rows : mapping of str to (array, array, str)
+        By measure its value and its reference, each by draw of the bootstrap, and the reference
+        in words.
+    alpha : float
+        One minus the confidence level.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
         {
             name: {
                 "estimate": float(value[0]),
@@ -100,7 +150,6 @@ def individuals(sides: Sides, alpha: float) -> Individuals:
             for name, (value, reference, against) in rows.items()
         }
     ).T.infer_objects()
-    return Individuals(table, n, int(both.sum()), impossible)
 
 
 def _measures(sums: Array, impossible: int) -> dict[str, tuple[Array, Array, str]]:

@@ -57,13 +57,15 @@ ROWS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def licences(done: Mapping[str, str]) -> pd.DataFrame:
+def licences(done: Mapping[str, str], why: Mapping[str, str] | None = None) -> pd.DataFrame:
     """The table after Hullman, Broska, Sun & Shaw (2026): ``kind, asks, done, found, licenses``.
 
     Parameters
     ----------
     done : mapping of str to str
         What was found, by the names of `ROWS`; what is missing was not done.
+    why : mapping of str to str, optional
+        Why something could not be done.
 
     Raises
     ------
@@ -78,14 +80,15 @@ def licences(done: Mapping[str, str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if strange := sorted(set(done) - set(ROWS)):
+    if strange := sorted({*done, *(why or {})} - set(ROWS)):
         raise UsageError(f"{', '.join(strange)}: what may be done is named {', '.join(ROWS)}")
+    reasons = {name: f"not compared: {said}" for name, said in (why or {}).items()}
     rows = {
         name: {
             "kind": kind,
             "asks": asks,
             "done": "yes" if name in done else "no",
-            "found": done.get(name, "-"),
+            "found": done.get(name, reasons.get(name, "-")),
             "licenses": what if name in done else f"if done: {what}",
         }
         for name, (kind, asks, what) in ROWS.items()

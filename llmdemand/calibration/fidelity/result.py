@@ -45,8 +45,8 @@ class Discrepancy(OneLine):
     alpha : float
         One minus the confidence level of intervals; equivalence tests have size alpha.
     fidelity : Fidelity or None
-        Variance, distribution, heterogeneity, subgroups, agreement person by person; None of
-        choice sets, and with ``reps=0``.
+        Variance, distribution, heterogeneity, subgroups, agreement person by person; None with
+        ``reps=0``.
     done : mapping of str to str
         What was done besides; see `beside`.
     """
@@ -95,8 +95,11 @@ class Discrepancy(OneLine):
         `llmdemand.calibration.fidelity.licences.licences`.
         """
         worst = float(np.abs(self.curve["difference"].to_numpy(np.float64)).max())
-        beyond = {} if self.fidelity is None else self.fidelity.found
-        return licences({"means": f"shares off by at most {worst:.3f}", **beyond, **self.done})
+        beyond = self.fidelity
+        done = {"means": f"shares off by at most {worst:.3f}", **self.done}
+        if beyond is None:
+            return licences(done)
+        return licences({**beyond.found, **done}, beyond.why)
 
     def beside(self, **done: str) -> Discrepancy:
         """The same, with what else was done in `licences`, in a sentence each.

@@ -9,13 +9,60 @@ import numpy as np
 
 from llmdemand.modeling.arrays import Array, Codes
 
-__all__ = ["FEW", "LEAST", "MOST", "Sides", "interval", "sides"]
+__all__ = ["FEW", "LEAST", "MOST", "Respondents", "Sides", "interval", "sides"]
 
 #: Respondents below which a number is warned of, and below which there is none.
 FEW, LEAST = 30, 10
 #: Prices above which products of answers are not kept.
 MOST = 20
 _BATCH = 4_000_000  # weights in memory at once
+
+
+@dataclass(frozen=True)
+class Respondents:
+    """Respondents of both sides, drawn anew.
+
+    Attributes
+    ----------
+    side : (n,) int array
+        1 on the humans' side alone, 2 on the LLM's, 3 on both; 0 on neither.
+    reps, seed : int
+        Of the bootstrap.
+    """
+
+    side: Codes
+    reps: int
+    seed: int
+
+    def sums(self, values: Array) -> Array:
+        """Sums over respondents, as they are and drawn anew: (1 + reps, ...).
+
+        Parameters
+        ----------
+        values : (n, ...) array
+            Contributions of respondents.
+
+        Notes
+        -----
+        People are drawn with replacement among those on both sides, the humans alone and the LLM
+        alone, each as often as they are: what one person said on both sides stays together. Every
+        call draws the same people.
+        """
+        flat = values.reshape(len(values), -1)
+        found = [flat.sum(axis=0)[None], *(w @ flat for w in self._weights())]
+        return np.concatenate(found).reshape(1 + self.reps, *values.shape[1:])
+
+    def _weights(self) -> Iterator[Array]:
+        rng = np.random.default_rng(self.seed)
+        strata: list[Codes] = [np.flatnonzero(self.side == k) for k in (1, 2, 3)]
+        size = max(1, _BATCH // self.side.size)
+        for begin in range(0, self.reps, size):
+            weights = np.zeros((min(size, self.reps - begin), self.side.size))
+            for row in weights:
+                for who in (s for s in strata if len(s)):
+                    drawn = rng.integers(len(who), size=len(who))
+                    row[who] = np.bincount(drawn, minlength=len(who))
+            yield weights
 
 
 @dataclass(frozen=True)
@@ -46,36 +93,15 @@ class Sides:
         """Share of the humans' answers at each price."""
         return np.asarray(self.asked[0].sum(axis=0) / self.asked[0].sum())
 
+    @property
+    def respondents(self) -> Respondents:
+        """Who is on which side."""
+        own, told = (a.any(axis=1).astype(np.intp) for a in self.asked)
+        return Respondents(own + 2 * told, self.reps, self.seed)
+
     def sums(self, values: Array) -> Array:
-        """Sums over respondents, as they are and drawn anew: (1 + reps, ...).
-
-        Parameters
-        ----------
-        values : (n, ...) array
-            Contributions of respondents.
-
-        Notes
-        -----
-        People are drawn with replacement among those on both sides, the humans alone and the LLM
-        alone, each as often as they are: what one person said on both sides stays together. Every
-        call draws the same people.
-        """
-        flat = values.reshape(len(values), -1)
-        found = [flat.sum(axis=0)[None], *(w @ flat for w in self._weights())]
-        return np.concatenate(found).reshape(1 + self.reps, *values.shape[1:])
-
-    def _weights(self) -> Iterator[Array]:
-        rng = np.random.default_rng(self.seed)
-        side = self.asked[0].any(axis=1) + 2 * self.asked[1].any(axis=1)
-        strata: list[Codes] = [np.flatnonzero(side == k) for k in (1, 2, 3)]
-        size = max(1, _BATCH // side.size)
-        for begin in range(0, self.reps, size):
-            weights = np.zeros((min(size, self.reps - begin), side.size))
-            for row in weights:
-                for who in (s for s in strata if len(s)):
-                    drawn = rng.integers(len(who), size=len(who))
-                    row[who] = np.bincount(drawn, minlength=len(who))
-            yield weights
+        """Sums over respondents: `Respondents.sums`."""
+        return self.respondents.sums(values)
 
 
 def sides(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,10 @@ from llmdemand.modeling.arrays import Array, Codes
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["groups_of", "subgroups"]
+__all__ = ["compared", "groups_of", "subgroups"]
 
+#: A number of one side, and respondents' contributions to its error.
+_Number = tuple[float, Array]
 _MANY = 6  # values of a number that are groups of their own
 
 
@@ -95,31 +97,54 @@ def subgroups(sides: Sides, groups: dict[str, tuple[Array, Array]], alpha: float
     sides; prices are held fixed. A group in which the LLM was not asked the humans' prices has no
     difference.
     """
-    import pandas as pd
-    from scipy import stats
-
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, tuple[Sequence[_Number] | None, Sequence[int], str]] = {}
     for label, member in groups.items():
         asked = [a * m[:, None] for a, m in zip(sides.asked, member, strict=True)]
         people = [int(np.sum(a.any(axis=1))) for a in asked]
         count = [a.sum(axis=0) for a in asked]
         used = count[0] > 0
+        if min(people) < 2 or (count[1][used] == 0).any():
+            rows[label] = None, people, "too few, or the LLM was not asked the humans' prices"
+            continue
+        mix = count[0][used] / count[0][used].sum()
+        numbers = []
+        for a, x, n in zip(asked, sides.mean, count, strict=True):
+            mean = (a * x).sum(axis=0)[used] / n[used]
+            apart = (a[:, used] * (x[:, used] - mean)) @ (mix / n[used])
+            numbers.append((float(mean @ mix), apart))
+        rows[label] = numbers, people, ""
+    return compared(rows, alpha)
+
+
+def compared(
+    groups: Mapping[str, tuple[Sequence[_Number] | None, Sequence[int], str]], alpha: float
+) -> pd.DataFrame:
+    """Numbers of both sides by group, and their differences: the table of `subgroups`.
+
+    Parameters
+    ----------
+    groups : mapping of str to (pair of (float, array) or None, pair of int, str)
+        By group the number of each side with respondents' contributions to its error, (n,), the
+        respondents of each side, and why there are no numbers.
+    alpha : float
+        One minus the confidence level.
+    """
+    import pandas as pd
+    from scipy import stats
+
+    rows: dict[str, dict[str, Any]] = {}
+    for label, (numbers, people, why) in groups.items():
         row: dict[str, Any] = dict.fromkeys(
             ("humans", "llm", "difference", "se", "lower", "upper", "p"), np.nan
         )
-        note = f"fewer than {FEW} humans" if people[0] < FEW else ""
-        if min(people) < 2 or (count[1][used] == 0).any():
-            note = "too few, or the LLM was not asked the humans' prices"
-        else:
-            mix = count[0][used] / count[0][used].sum()
-            means, parts = [], []
-            for a, x, n, k in zip(asked, sides.mean, count, people, strict=True):
-                mean = (a * x).sum(axis=0)[used] / n[used]
-                means.append(float(mean @ mix))
-                apart = (a[:, used] * (x[:, used] - mean)) @ (mix / n[used])
-                parts.append(apart * np.sqrt(k / (k - 1)))
+        note = why or (f"fewer than {FEW} humans" if people[0] < FEW else "")
+        if numbers is not None:
+            (own, of_own), (told, of_told) = numbers
+            parts = [
+                p * np.sqrt(k / (k - 1)) for p, k in zip((of_own, of_told), people, strict=True)
+            ]
             df = min(people) - 1
-            row |= difference(means[0], means[1], parts[1] - parts[0], df, None, alpha)
+            row |= difference(own, told, parts[1] - parts[0], df, None, alpha)
             gap, se = row["difference"], row["se"]
             row["p"] = float(2 * stats.t.sf(abs(gap) / se, df)) if se > 0 else float(gap == 0)
         rows[label] = row | {"n_humans": people[0], "n_llm": people[1], "note": note}

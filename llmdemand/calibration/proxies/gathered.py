@@ -33,6 +33,7 @@ def gathered(
     focal: str | None,
     na: NA,
     reading: Reading | None,
+    weights: str | None,
 ) -> pd.DataFrame:
     """One row for each respondent and question, one column of mean beliefs for each model.
 
@@ -64,7 +65,7 @@ def gathered(
                 "column of beliefs for each, and name these with proxies=[...]"
             )
         notes: list[str] = []
-        rows = belief_rows(one, model, cluster, focal, reading, notes)
+        rows = belief_rows(one, model, cluster, focal, reading, notes, weights or "")
         says.extend(f"{name}: {n}" for n in notes)
         require([*keys, belief], column_names(rows), f"among the beliefs of {name!r}")
         columns.append(rows.groupby(keys, observed=True)[belief].mean().rename(str(name)))

@@ -70,12 +70,14 @@ def belief_rows(
     focal: str | None,
     reading: Reading | None,
     dropped: list[str],
+    weights: str | None = None,
 ) -> pd.DataFrame:
     """The beliefs as rows; of a panel with the respondents' column.
 
     At the pivot the rows that have one; of final choices all rows, belief corrected and, where
     some answers are unread, as the share among those that are read (`among_readable`), by the
-    prices that were asked.
+    prices that were asked. A study's sampling weights stand in the column `weights`; with ``""``
+    they are left aside, and with None they are refused.
     """
     import pandas as pd
 
@@ -90,7 +92,9 @@ def belief_rows(
                 "name the column with belief=..."
             )
         return beliefs
-    beliefs.study.unweighted("calibration")
+    own = beliefs.study.weights
+    if weights is None:
+        beliefs.study.unweighted("this use of beliefs (calibrate takes them)")
     dropped.extend(f"the LLM answers are {note}" for note in drawn_note(beliefs))
     found = outcomes(beliefs, reading or default_reading(beliefs), silent=True)
     if found.reading == "final":
@@ -105,6 +109,8 @@ def belief_rows(
     if cluster not in frame.columns and cluster == "respondent_id":
         # Panels of studies with personas in place of respondents.
         frame = frame.assign(respondent_id=frame["persona_id"])
+    if own and weights:
+        frame = frame.assign(**{weights: frame[own].astype(np.float64)})
     return _tasks(frame, beliefs, cluster) if model == "clogit" else frame
 
 

@@ -187,7 +187,8 @@ def pair(
     outcome, parts = split(formula)
     without_offsets(parts, "a calibration")
     beliefs = in_memory(humans, beliefs, cluster)
-    llm = belief_rows(beliefs, model, cluster, focal, reading, dropped)
+    asked = None if survey is None else survey.weights or ""
+    llm = belief_rows(beliefs, model, cluster, focal, reading, dropped, asked)
     left, right = columns_of(humans, llm)
     require([cluster], left, "of respondents among the humans (cluster=...)")
     require([cluster], right, "of respondents among the beliefs (cluster=...)")
