@@ -11,7 +11,8 @@ from llmdemand.calibration.fidelity.differences import difference
 from llmdemand.calibration.fidelity.sides import LEAST
 from llmdemand.errors import DesignError
 from llmdemand.modeling.arrays import Array, Codes
-from llmdemand.modeling.estimation.mixed import Mixing, fit_mixed
+from llmdemand.modeling.estimation.mixed import fit_mixed
+from llmdemand.modeling.estimation.mixing.mixing import Mixing
 from llmdemand.modeling.estimation.options import Options
 
 if TYPE_CHECKING:
