@@ -10,10 +10,6 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-RUNS = [
-    pytest.param(p, marks=[pytest.mark.numbers] if p.stem.startswith("03") else [])
-    for p in NOTEBOOKS
-]
 
 
 NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -29,7 +25,7 @@ def said(book):
             yield NUMBER.sub("#", text).split(), numbers
 
 
-@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_notebook_runs_and_says_what_it_is_shipped_with(path, tmp_path):
     book, shipped = (nbformat.read(path, as_version=4) for _ in range(2))

@@ -15,13 +15,10 @@ from llmdemand import calibrate
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "coverage.py"
-pytestmark = [
-    pytest.mark.numbers,
-    pytest.mark.skipif(
-        not (SCRIPT.exists() and (ROOT / "tests" / "golden" / "kakadu.csv.gz").exists()),
-        reason="benchmarks and reference data are in the repository alone",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not (SCRIPT.exists() and (ROOT / "tests" / "golden" / "kakadu.csv.gz").exists()),
+    reason="benchmarks and reference data are in the repository alone",
+)
 
 
 @pytest.fixture(scope="module")

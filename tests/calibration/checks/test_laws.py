@@ -6,8 +6,6 @@ import pytest
 from llmdemand.calibration.checks.laws import compare_laws, permuted_p
 from llmdemand.calibration.samples.matching import Told
 
-pytestmark = pytest.mark.numbers
-
 
 def told(beliefs, answers=1):
     """(people, cells) of beliefs."""

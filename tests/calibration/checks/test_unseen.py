@@ -11,8 +11,6 @@ from llmdemand.calibration.checks.unseen import unseen
 from llmdemand.calibration.moments.moments import Moments
 from llmdemand.calibration.samples.samples import pair
 
-pytestmark = pytest.mark.numbers
-
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))

@@ -12,8 +12,6 @@ from llmdemand.calibration.samples.samples import pair
 from llmdemand.calibration.target import Target
 from llmdemand.errors import DesignError, UsageError
 
-pytestmark = pytest.mark.numbers
-
 
 def quick(humans, beliefs, **options):
     return calibrate(humans, beliefs, reps=2, prompt_chosen_on="nobody", **options)

@@ -12,8 +12,6 @@ from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.markets.market import Market, owners_of
 from llmdemand.modeling.quantities.scenes import scenes
 
-pytestmark = pytest.mark.numbers
-
 COST = {"a": 0.5, "b": 0.7, "c": 0.4}
 
 
@@ -166,20 +164,20 @@ def test_what_is_refused(fit, frame):
 
 def test_nests_and_tastes_have_their_own_equilibrium(frame):
     """Prices of a nested and of a mixed logit, maximised by brute force through predictions."""
-    rows = frame.assign(person=frame["case"] // 4)
+    rows = frame[frame["case"] < 80].assign(person=lambda rows: rows["case"] // 4)
     nested = ld.nlogit(
         "choice ~ price", rows, nests={"near": ["a", "b"]}, dissimilarity={"near": 0.5}, base="o"
     )
     mixed = ld.mixlogit(
-        "choice ~ price", rows, random={"price": "lognormal-"}, panel="person", draws=64, base="o"
+        "choice ~ price", rows, random={"price": "lognormal-"}, panel="person", draws=32, base="o"
     )
     for fit in (nested, mixed):
         found = fit.nash_prices({"one": ["a"], "two": ["b"]}, {a: COST[a] for a in "ab"})
         prices = dict(zip(found.table["alternative"], found.table["estimate"], strict=True))
         for a in "ab":
-            grid = np.linspace(prices[a] * 0.98, prices[a] * 1.02, 21)
-            gains = [profit(fit, frame, {**prices, a: p}, [a]) for p in grid]
-            assert abs(int(np.argmax(gains)) - 10) <= 1
+            grid = np.linspace(prices[a] * 0.98, prices[a] * 1.02, 11)
+            gains = [profit(fit, rows, {**prices, a: p}, [a]) for p in grid]
+            assert abs(int(np.argmax(gains)) - 5) <= 1
         assert (found.se > 0).all()
 
 
@@ -198,9 +196,9 @@ def test_cases_that_differ_in_the_products_own_prices_are_one(frame, formula):
 
 def test_an_equilibrium_that_someone_would_leave_is_said(frame):
     """A normal law has people who like high prices: far off they pay more than all others here."""
-    rows = frame.assign(person=frame["case"] // 4)
+    rows = frame[frame["case"] < 80].assign(person=lambda rows: rows["case"] // 4)
     fit = ld.mixlogit(
-        "choice ~ price", rows, random={"price": "normal"}, panel="person", draws=64, base="o"
+        "choice ~ price", rows, random={"price": "normal"}, panel="person", draws=32, base="o"
     )
     owners = {"one": ["a"], "two": ["b"]}
     params = fit.params.copy()

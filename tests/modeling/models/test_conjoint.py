@@ -12,8 +12,6 @@ from llmdemand.core.experiment.conjoint import Conjoint
 from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.partworths.holdouts import scored
 
-pytestmark = pytest.mark.numbers
-
 
 @pytest.fixture(scope="module")
 def coffee(tmp_path_factory):

@@ -9,8 +9,6 @@ import pytest
 import llmdemand as ld
 from llmdemand.errors import UsageError
 
-pytestmark = pytest.mark.numbers
-
 PEOPLE, RUNS = 60, 8
 
 
