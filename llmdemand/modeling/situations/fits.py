@@ -249,8 +249,8 @@ def _sampled(
             shards = files(data, asked.case if asked.panel is None else asked.panel)
             if not _apart(data):
                 shards = together(shards, asked.case, "case", session)
-            if asked.panel not in (None, asked.case):
-                shards = together(shards, str(asked.panel), "respondent", session)
+                if asked.panel not in (None, asked.case):
+                    shards = together(shards, str(asked.panel), "respondent", session)
             held = [*asked.varying, *asked.fixed, asked.alternative, asked.case]
             names = tuple(dict.fromkeys(held))
             rows = used_levels(specimens(shards, WantedParts(asked), names, session))

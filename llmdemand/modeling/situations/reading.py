@@ -179,10 +179,17 @@ class Situations:
             rank = None
             if file.ranks:
                 rank = file.ranks[k][appearing(frame[file.by])[0]]
-                frame = self.wanted.arranged(frame.astype(dict(self.kinds)), rank)
+                frame = self.wanted.arranged(_as(frame, self.kinds), rank)
             cases, frame, respondent = self.wanted.situations(frame, self.design)
             ranks = np.unique(rank) if rank is not None else np.zeros(0, np.intp)
             yield Read(cases, frame.iloc[cases.start], respondent, ranks), dropped
+
+
+def _as(frame: pd.DataFrame, kinds: Mapping[str, Any]) -> pd.DataFrame:
+    """Columns of these kinds; categories of one set are equal to pandas in whatever order."""
+    found = frame.astype(dict(kinds))
+    orders = {c: kind.categories for c, kind in kinds.items() if hasattr(kind, "categories")}
+    return found.assign(**{c: found[c].cat.set_categories(o) for c, o in orders.items()})
 
 
 def _counted(read: Read) -> tuple[Cases | None, pd.DataFrame]:

@@ -18,7 +18,7 @@ PANEL = {"panel": "person", "random": {"price": "normal"}, "draws": 16, "starts"
 MODELS = {
     "clogit": (ld.clogit, {}, 3),
     "nested": (ld.nlogit, NESTS, 3),
-    "mixed": (ld.mixlogit, PANEL, 8),
+    "mixed": (ld.mixlogit, PANEL, 7),
 }
 
 
