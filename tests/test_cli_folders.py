@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -37,3 +38,32 @@ def test_a_folder_of_own_rows_is_fitted(run, tmp_path):
     assert code == 2 and "give one" in err
     code, _, err = run("fit", "rows", "buy ~ cost")
     assert code == 2 and "no column 'cost'" in err
+
+
+def test_a_mixed_logit_of_large_files_is_printed_with_what_it_lacks(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("llmdemand.modeling.situations.fits.MOST", 50)
+    rng = np.random.default_rng(3)
+    price, person = rng.uniform(1, 3, (150, 2)), np.arange(150) // 5
+    u = rng.normal(-1, 0.8, 30)[person, None] * price + rng.gumbel(size=price.shape)
+    rows = pd.DataFrame(
+        {
+            "case": np.repeat(np.arange(150), 2),
+            "alternative": ["a", "b"] * 150,
+            "person": np.repeat(person, 2),
+            "price": price.ravel(),
+            "choice": (u == u.max(axis=1, keepdims=True)).astype(int).ravel(),
+        }
+    )
+    (tmp_path / "rows").mkdir()
+    for k in range(2):
+        rows[rows["person"] % 2 == k].to_parquet(tmp_path / "rows" / f"{k}.parquet")
+    asked = ["fit", "rows", "choice ~ price | 0", "--model", "mixed", "--case", "case"]
+    asked += ["--panel", "person", "--random", "price=normal"]
+    code, out, err = run(*asked, "--json")
+    found = json.loads(out)
+    assert code == 0 and [t["term"] for t in found["terms"]] == ["price", "sd(price)"]
+    assert "they need the rows" in found["lacking"][0] and found["fit"]["clusters"] == 30
+    one = ld.mixlogit("choice ~ price | 0", rows, random={"price": "normal"}, panel="person")
+    assert found["terms"][1]["Estimate"] == pytest.approx(one.params["sd(price)"], rel=1e-10)
+    code, out, err = run(*asked)
+    assert code == 0 and "Mixed logit of choice" in out and "no shares, elasticities" in err

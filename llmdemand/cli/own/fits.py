@@ -117,6 +117,9 @@ def fit_table(
             **asked,
             **options,
         )
+        if fit.frame is None:
+            _print_bare(fit, as_json=as_json)
+            return
         report = demand_report(
             fit,
             price=column or "price",
@@ -128,6 +131,18 @@ def fit_table(
         more = {} if not price else {"elasticity_at": _at(fit, price, column, focal)}
     note = "" if target is None else report.save(target, command=command_line())
     _print(report, more, target, note, as_json=as_json)
+
+
+def _print_bare(fit: LogitResults, *, as_json: bool) -> None:
+    """A fit whose rows stayed in their files: what is averaged over rows is not to be had."""
+    lacking = "no shares, elasticities, best prices and report: they need the rows"
+    if as_json:
+        terms = records(fit.tidy().rename_axis("term").reset_index())
+        told = {"outcome": fit.outcome, "fit": facts(fit), "terms": terms, "files": []}
+        print_json({**told, "lacking": [lacking]})
+        return
+    out().print(f"{fit.summary()}\n", markup=False, highlight=False, soft_wrap=True)
+    err().print(f"note: {lacking}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _at(fit: LogitResults, price: list[float], column: str | None, focal: str | None) -> Any:

@@ -76,7 +76,8 @@ def mixlogit(
     Parameters
     ----------
     formula, data, case, alternative, base, availability
-        See `llmdemand.modeling.models.multinomial.clogit`.
+        See `llmdemand.modeling.models.multinomial.clogit`; of large files all rows of a
+        respondent are in one file. Estimates are those of memory, whatever the files.
     random : mapping of str to str
         Laws of the coefficients that vary, by term or by variable (then of all its terms):
         ``normal``; ``lognormal+`` or ``lognormal-``, of one sign; ``triangular`` and ``uniform``
@@ -94,9 +95,10 @@ def mixlogit(
     draws : int, array or None
         Draws of each respondent. None: doubled until no estimate moves by a tenth of its standard
         error. An array (respondents, draws, random coefficients) holds points of the uniform law
-        of one's own.
+        of one's own, in memory alone.
     sequence : str
-        ``sobol``, ``halton`` (both scrambled) or ``mlhs``.
+        ``sobol``, ``halton`` (both scrambled) or ``mlhs``; of large files not ``mlhs``, nor
+        ``sobol`` of more than 12 coefficients.
     sequences : int
         For fractional outcomes: panels of choices drawn from each respondent's beliefs.
     starts : int

@@ -87,8 +87,9 @@ def clogit(
     data : table or path
         One row per case and alternative, in any order, of pandas, polars or pyarrow, or a
         parquet file, or a folder of them; choice sets may differ between cases. Files of more
-        than eight million rows stay where they are and are read one at a time, a pass for each
-        step: a case is then in one file, of no more rows than fit into memory.
+        than eight million rows stay where they are and are read a million rows at a time, a pass
+        for each step: all rows of a case are then in one file, side by side, or that file is read
+        at once.
     case, alternative : str
         Columns that name the choice situation and the alternative.
     base : str, optional

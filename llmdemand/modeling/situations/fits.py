@@ -18,12 +18,7 @@ from llmdemand.modeling.estimation.choices import Described, wanted
 from llmdemand.modeling.estimation.conditional import fit_conditional
 from llmdemand.modeling.estimation.estimate import Source, estimate_spread, near
 from llmdemand.modeling.estimation.fit import Fit
-from llmdemand.modeling.estimation.mixed import (
-    Mixed,
-    Panelled,
-    fit_law,
-    fit_mixed,
-)
+from llmdemand.modeling.estimation.mixed import Mixed, Panelled, fit_law, fit_mixed
 from llmdemand.modeling.estimation.mixing.mixing import Mixing
 from llmdemand.modeling.estimation.mixing.searching import Simulated
 from llmdemand.modeling.estimation.nested import fit_nested, fit_tree
@@ -171,8 +166,7 @@ def fit_mixlogit(
     """
     data = opened(data)
     whose = case if panel is None else panel
-    # Runs of one respondent may lie in several parts of a panel: these are gathered, as tables
-    # of the model's columns.
+    # Runs of a respondent may lie in several parts of a panel: the model's columns are gathered.
     if not in_passes(data, options) or (_apart(data) and _divided(data, whose, options)):
         return fit_mixed(formula, data, mixing, options, panel=panel, case=case, **columns)
     check_options(options, "Mixed logit")
@@ -249,8 +243,8 @@ def _sampled(
             shards = files(data, asked.case if asked.panel is None else asked.panel)
             if not _apart(data):
                 shards = together(shards, asked.case, "case", session)
-            if asked.panel not in (None, asked.case):
-                shards = together(shards, str(asked.panel), "respondent", session)
+                if asked.panel not in (None, asked.case):
+                    shards = together(shards, str(asked.panel), "respondent", session)
             held = [*asked.varying, *asked.fixed, asked.alternative, asked.case]
             names = tuple(dict.fromkeys(held))
             rows = used_levels(specimens(shards, WantedParts(asked), names, session))

@@ -63,9 +63,8 @@ def ranked(shards: list[Numbered], wanted: Wanted, session: Session) -> Ranked:
 
     assert wanted.panel is not None
     found = session.map_merge(partial(_ids, wanted=wanted), shards)
-    held = [ids.to_frame() for _, ids, _ in found if len(ids)]
-    kinds = dict(stacked([keys for _, ids, keys in found if len(ids)]).dtypes) if held else {}
-    whole = stacked(held)[wanted.panel] if held else pd.Series([], name=wanted.panel)
+    held = [(ids.to_frame(), keys) for _, ids, keys in found if len(ids)]
+    whole = stacked([ids for ids, _ in held])[wanted.panel]
     place = places(whole)
     ends = np.cumsum([len(ids) for _, ids, _ in found])
     parts = np.split(place.astype(np.intp), ends[:-1])
@@ -75,7 +74,7 @@ def ranked(shards: list[Numbered], wanted: Wanted, session: Session) -> Ranked:
     return Ranked(
         [(k, replace(file, ranks=tuple(known[k]))) for k, file in shards],
         pd.Index(whole.iloc[np.argsort(place)], name=wanted.panel),
-        kinds,
+        dict(stacked([keys for _, keys in held]).dtypes),
     )
 
 

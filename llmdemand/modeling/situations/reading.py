@@ -64,21 +64,25 @@ class File:
     ranks: tuple[Codes, ...] = ()
 
     def parts(self, columns: tuple[str, ...]) -> Iterator[tuple[pd.DataFrame, int]]:
-        """A million rows at a time, cut where `by` changes, and the number of the first in all."""
+        """A million rows at a time or more, up to where `by` changes, and the number of the first.
+
+        Parts do not depend on how the file is cut into row groups, nor on the columns.
+        """
         first, rows = getattr(self.shards[0], "first", 0), 0
         held: list[pd.DataFrame] = []
         for chunk in chunks(self, columns):
-            if rows >= _ROWS and not self.whole:
-                frame = stacked(held)
-                values = frame[self.by]
-                same = (values == values.iloc[-1]).to_numpy()
-                cut = len(same) - int(np.argmin(same[::-1])) if not same.all() else 0
-                if cut:
-                    yield frame.iloc[:cut], first
-                held = [frame.iloc[cut:].reset_index(drop=True)] if cut < rows else []
-                first, rows = first + cut, rows - cut
             held.append(chunk)
             rows += len(chunk)
+            while rows > _ROWS and not self.whole:
+                held = [stacked(held)]
+                codes, _ = appearing(held[0][self.by].iloc[_ROWS - 1 :])
+                ends = np.flatnonzero(np.diff(codes))
+                if not len(ends):
+                    break
+                cut = _ROWS + int(ends[0])
+                yield held[0].iloc[:cut], first
+                held = [held[0].iloc[cut:].reset_index(drop=True)]
+                first, rows = first + cut, rows - cut
         if rows:
             yield stacked(held), first
 
@@ -178,11 +182,21 @@ class Situations:
                 continue
             rank = None
             if file.ranks:
-                rank = file.ranks[k][appearing(frame[file.by])[0]]
-                frame = self.wanted.arranged(frame.astype(dict(self.kinds)), rank)
+                codes, held = appearing(frame[file.by])
+                if k >= len(file.ranks) or len(held) != len(file.ranks[k]):
+                    raise DesignError(f"{file.name} changed while it was read: fit it again")
+                rank = file.ranks[k][codes]
+                frame = self.wanted.arranged(_as(frame, self.kinds), rank)
             cases, frame, respondent = self.wanted.situations(frame, self.design)
             ranks = np.unique(rank) if rank is not None else np.zeros(0, np.intp)
             yield Read(cases, frame.iloc[cases.start], respondent, ranks), dropped
+
+
+def _as(frame: pd.DataFrame, kinds: Mapping[str, Any]) -> pd.DataFrame:
+    """Columns of these kinds; categories of one set are equal to pandas in whatever order."""
+    found = frame.astype(dict(kinds))
+    orders = {c: kind.categories for c, kind in kinds.items() if hasattr(kind, "categories")}
+    return found.assign(**{c: found[c].cat.set_categories(o) for c, o in orders.items()})
 
 
 def _counted(read: Read) -> tuple[Cases | None, pd.DataFrame]:

@@ -1,7 +1,5 @@
 """A panel in shards is fitted as the panel, whatever its parts hold and whoever reads them."""
 
-import os
-import signal
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,7 +11,6 @@ import llmdemand as ld
 from llmdemand.core.panel import Panel
 from llmdemand.core.shards.shards import PanelShards, write_shards
 from llmdemand.errors import DesignError, PanelError, UsageError
-from llmdemand.modeling.sample.columns import chunks
 
 
 @pytest.fixture(scope="module")
@@ -129,46 +126,3 @@ def test_what_needs_all_runs_at_once_says_so(panel, shards, tmp_path):
     for outcome in ("belief", "choice"):
         with pytest.raises(DesignError, match=r"no usable run among 40 \(statuses: .*refusal"):
             ld.fit_demand(write_shards(refusals, tmp_path / outcome, rows=15), outcome)
-
-
-class Deadly:
-    """Rows whose first reader is killed in the middle of the fit."""
-
-    def __init__(self, path, first, mark):
-        self.path, self.first, self.mark = path, first, mark
-
-    def frames(self, columns):
-        if self.mark and not os.path.exists(self.mark):
-            open(self.mark, "w").close()
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield from chunks(self.path, columns)
-
-
-class Table:
-    columns = ("price", "bought", "shop")
-
-    def __init__(self, shards):
-        self.shards = shards
-
-
-def test_a_killed_worker_changes_nothing(tmp_path, monkeypatch, dask_client):
-    rng = np.random.default_rng(2)
-    shards = []
-    for k in range(8):
-        price = rng.integers(1, 9, 200)
-        bought = (rng.random(200) < 1 / (1 + np.exp(price - 4.5))).astype(int)
-        frame = pd.DataFrame({"price": price, "bought": bought, "shop": rng.integers(5, size=200)})
-        frame.to_parquet(path := tmp_path / f"{k}.parquet")
-        shards.append(Deadly(str(path), 200 * k, str(tmp_path / "mark") if k == 4 else ""))
-    one = ld.logit("bought ~ price", tmp_path, vcov={"CRV1": "shop"})
-    found = ld.logit("bought ~ price", Table(shards), vcov={"CRV1": "shop"}, executor=dask_client)
-    assert (tmp_path / "mark").exists()
-    assert found.params.equals(one.params) and found.cov.equals(one.cov)
-    # In passes: the worker that dies takes along what it has kept.
-    monkeypatch.setattr("llmdemand.modeling.estimation.binary.MOST", 4)
-    (tmp_path / "mark").unlink()
-    passes = ld.logit("bought ~ price", Table(shards), vcov={"CRV1": "shop"}, executor=dask_client)
-    assert (tmp_path / "mark").exists() and passes.frame is None
-    here = ld.logit("bought ~ price", tmp_path, vcov={"CRV1": "shop"})
-    assert passes.params.equals(here.params) and passes.cov.equals(here.cov)
-    np.testing.assert_allclose(passes.params, one.params, rtol=1e-10)

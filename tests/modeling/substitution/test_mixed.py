@@ -236,6 +236,30 @@ def test_draws_are_even_and_depend_on_the_seed_alone(kind):
     assert np.abs(u.reshape(-1, 3).mean(axis=0) - 0.5).max() < 0.01
 
 
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=9, unique=True),
+    st.sampled_from([2, 16, 17, 200]),
+    st.integers(1, 12),
+    st.sampled_from(["sobol", "halton"]),
+)
+@settings(max_examples=25)
+def test_a_respondent_has_the_draws_of_the_place_among_all(ranks, size, dims, kind):
+    everybody = uniform_draws(max(ranks) + 1, size, dims, kind, seed=5)
+    assert (uniform_draws(np.array(ranks), size, dims, kind, seed=5) == everybody[ranks]).all()
+
+
+@pytest.mark.parametrize(("kind", "dims"), [("mlhs", 1), ("sobol", 13)])
+def test_what_is_drawn_for_all_is_not_drawn_for_some(kind, dims):
+    with pytest.raises(UsageError, match="not for those of a file apart: use sequence='halton'"):
+        uniform_draws(np.arange(3), 8, dims, kind)
+
+
+def test_sobol_has_an_end():
+    with pytest.raises(UsageError, match="2,147,484 respondents are more points"):
+        uniform_draws(np.array([2_147_483]), 501, 1)
+    assert uniform_draws(np.array([2_147_482]), 500, 1).shape == (1, 500, 1)
+
+
 def toy():
     """One respondent, two situations of two alternatives; tastes of two kinds."""
     x = np.array([[1.0], [0.0], [-0.5], [0.7]])
