@@ -74,4 +74,4 @@ def test_no_more_is_held_than_may_be_and_nothing_where_nothing_repeats(tmp_path,
     monkeypatch.setattr(repeats, "_MOST", 200)
     written(path, 90, 5)
     again = [answer.again for answer in read_answers(path, STUDY)]
-    assert 1 <= len(made[1]._known) < 5 and 16 <= sum(again) < 80
+    assert 16 <= sum(again) < 60
