@@ -81,6 +81,10 @@ NEUTRAL, AMBIGUOUS, OFF, UNPLACED = -1, -2, -3, -4
 _MARKS = frozenset("\ufffd\u0120\u010a\u2581")
 
 
+# Characters in states that are remembered.
+_MOST_CHARACTERS = 1 << 16
+
+
 class Place(dict[bytes, tuple["Place", int]]):
     """A state of an `Automaton`, and the steps from it that were taken before.
 
@@ -165,6 +169,7 @@ class Automaton:
             w[:k] for w in KNOWN | self._picks | self._apart | firsts for k in range(len(w) + 1)
         )
         self._places: dict[State, Place] = {}
+        self._characters: dict[tuple[State, str, str], tuple[State, int]] = {}
         self._marks = _MARKS.difference(*(f.text for f in self._forms))
         self.start = self._place(self._fresh._replace(gate=self._gates.first))
 
@@ -214,7 +219,13 @@ class Automaton:
         for raw in unicodedata.normalize("NFKC", text):
             # Case is kept beside the folded letter for the single-letter labels only.
             for c in fold(raw):
-                state, decided = self._read(state, c, raw)
+                # Words that matter nowhere leave few states, whichever words they are.
+                known = self._characters.get((state, c, raw))
+                if known is None:
+                    if len(self._characters) >= _MOST_CHARACTERS:
+                        self._characters.clear()
+                    known = self._characters[state, c, raw] = self._read(state, c, raw)
+                state, decided = known
                 if decided >= 0:
                     return self._place(state), decided
         state = state._replace(pending=pending)

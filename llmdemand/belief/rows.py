@@ -12,6 +12,7 @@ from llmdemand.belief.branching.branches import Branched, Reader, over_branches
 from llmdemand.belief.extract import Extractor
 from llmdemand.belief.final.column import FinalColumns
 from llmdemand.belief.measures.measured import measured
+from llmdemand.belief.pivot.found import Belief
 from llmdemand.belief.thoughts import over_thoughts, share_cut
 from llmdemand.belief.tokens import Response
 from llmdemand.core.cell import Cell
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "PanelBuilder", "extract_panel"]
 
 _CHUNK = 20_000
+# Rows of answers that repeat themselves, to be had again.
+_REPEATED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Answer:
         What came back.
     backend, model : str
         Who answered; a response that names its own model keeps that.
+    again : bool
+        Whether the same object was the response of an answer before this one, to the same study.
     """
 
     cell: Cell
@@ -52,6 +57,7 @@ class Answer:
     response: Response
     backend: str = ""
     model: str = ""
+    again: bool = False
 
 
 def extract_panel(
@@ -124,6 +130,7 @@ class PanelBuilder:
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
         self._trimmed = 0
+        self._repeated: dict[tuple[Any, ...], tuple[Response, dict[str, Any]]] = {}
 
     @property
     def study(self) -> Study:
@@ -137,6 +144,19 @@ class PanelBuilder:
 
     def row(self, answer: Answer) -> dict[str, Any]:
         """Extract one answer, without keeping its row."""
+        if not answer.again:
+            return self._row(answer)
+        # What an answer says in its cell is said by all that repeat it there; it is held, so that
+        # no other has its id.
+        at = id(answer.response), answer.cell.index, answer.order
+        known = self._repeated.get(at)
+        if known is None:
+            if len(self._repeated) >= _REPEATED:
+                self._repeated.clear()
+            known = self._repeated[at] = answer.response, self._row(answer)
+        return {**known[1], **_run(answer)}
+
+    def _row(self, answer: Answer) -> dict[str, Any]:
         return _row(self._study, self._extractor, self._final, answer, self._columns, self._reader)
 
     def keep(self, row: dict[str, Any]) -> None:
@@ -196,9 +216,8 @@ class _Columns:
 
     def __init__(self, study: Study) -> None:
         self._study, self.names = study, [*columns(study), WHOLE]
-        self.belief, self.lower, self.upper = (
-            tuple(f"{kind}_{a}" for a in study.menu.ids) for kind in ("belief", "lo", "hi")
-        )
+        self.ids = study.menu.ids
+        self.laws = tuple(f"{kind}_{a}" for kind in ("belief", "lo", "hi") for a in self.ids)
         self._known: dict[int, tuple[Cell, dict[str, Any]]] = {}
 
     def of(self, cell: Cell) -> dict[str, Any]:
@@ -236,8 +255,7 @@ def _row(
     shared: _Columns,
     reader: Reader | None,
 ) -> dict[str, Any]:
-    response, cell = answer.response, answer.cell
-    ids = study.menu.ids
+    response, cell, ids = answer.response, answer.cell, shared.ids
     between: dict[str, Any] = {}
     if study.measure == "logprob":
         found = extractor(response)
@@ -266,14 +284,12 @@ def _row(
         chosen, mismatch = found.choice, found.mismatch
         status = "unread" if chosen is None else "read"
     row = shared.of(cell)
-    row.update(zip(shared.belief, found.belief, strict=True))
-    row.update(zip(shared.lower, found.lower, strict=True))
-    row.update(zip(shared.upper, found.upper, strict=True))
-    row.update(between)
+    row.update(zip(shared.laws, (*found.belief, *found.lower, *found.upper), strict=True))
+    if between:
+        row.update(between)
     usage = response.usage
     row |= {
-        "run_id": f"{cell.index}-{answer.replicate}",
-        "replicate": answer.replicate,
+        **_run(answer),
         "order": ">".join(answer.order),
         "status": found.status,
         "choice": chosen if study.measure == "similarity" else found.choice,
@@ -287,7 +303,7 @@ def _row(
         "final_status": status,
         "mismatch": mismatch,
         "later_names": "" if study.sampling.thinking else _named(found.later, ids),
-        "reason": "; ".join(filter(None, (found.reason, _redacted(response)))),
+        "reason": _reason(found, response),
         "text": response.text,
         "model": response.model or answer.model,
         "backend": answer.backend,
@@ -300,10 +316,19 @@ def _row(
     return row
 
 
-def _redacted(response: Response) -> str:
-    if not any(answer.redacted for answer in (response, *response.forced)):
-        return ""
-    return "the answer held a key, which was taken out before it was kept"
+def _run(answer: Answer) -> dict[str, Any]:
+    """What tells the run from others in its cell that say the same."""
+    return {
+        "run_id": f"{answer.cell.index}-{answer.replicate}",
+        "replicate": answer.replicate,
+    }
+
+
+def _reason(found: Belief, response: Response) -> str:
+    if not (response.redacted or any(answer.redacted for answer in response.forced)):
+        return found.reason
+    redacted = "the answer held a key, which was taken out before it was kept"
+    return f"{found.reason}; {redacted}" if found.reason else redacted
 
 
 def _named(later: Sequence[tuple[int, tuple[float, ...]]], ids: Sequence[str]) -> str:

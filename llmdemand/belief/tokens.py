@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import Struct
+
 __all__ = ["Listed", "Response", "Token", "ranked", "shortened"]
 
 
@@ -13,7 +15,7 @@ __all__ = ["Listed", "Response", "Token", "ranked", "shortened"]
 Listed = tuple[tuple[bytes, ...], tuple[float, ...]]
 
 
-class Token:
+class Token(Struct, eq=False, gc=False):
     """One generated token and the candidates listed at its position.
 
     Parameters
@@ -36,51 +38,26 @@ class Token:
     b' Pampers'
     """
 
-    __slots__ = ("_listed", "_read", "data", "logprob")
+    data: bytes
+    logprob: float
+    candidates: tuple[bytes, ...] = ()
+    logprobs: tuple[float, ...] = ()
 
-    def __init__(
-        self,
-        data: bytes,
-        logprob: float,
-        candidates: tuple[bytes, ...] = (),
-        logprobs: tuple[float, ...] = (),
-    ) -> None:
-        self.data, self.logprob = data, logprob
-        self._listed: Any = (candidates, logprobs)
-        self._read: Callable[[bytes, Any], Listed] | None = None
-
-    @classmethod
+    @staticmethod
     def unread(
-        cls, tokens: Iterable[tuple[bytes, float, Any]], read: Callable[[bytes, Any], Listed]
+        tokens: Iterable[tuple[bytes, float, Any]], read: Callable[[bytes, Any], Listed]
     ) -> tuple[Token, ...]:
         """Tokens of ``(data, logprob, raw)`` whose candidates are read when they are asked for.
 
         They are then ``read(data, raw)``.
         """
-        found, new = [], cls.__new__
-        for data, logprob, raw in tokens:
-            made = new(cls)
-            made.data, made.logprob, made._listed, made._read = data, logprob, raw, read
-            found.append(made)
-        return tuple(found)
+        new: Any = _Unread
+        return tuple([new(data, logprob, raw, read) for data, logprob, raw in tokens])
 
     @property
     def listed(self) -> Listed:
         """Candidates and their log-probabilities."""
-        if self._read is not None:
-            self._listed, self._read = self._read(self.data, self._listed), None
-        found: Listed = self._listed
-        return found
-
-    @property
-    def candidates(self) -> tuple[bytes, ...]:
-        """The listed candidates' bytes."""
-        return self.listed[0]
-
-    @property
-    def logprobs(self) -> tuple[float, ...]:
-        """Their natural log-probabilities."""
-        return self.listed[1]
+        return self.candidates, self.logprobs
 
     def _key(self) -> tuple[Any, ...]:
         return self.data, self.logprob, *self.listed
@@ -104,6 +81,32 @@ class Token:
         return cls(
             text.encode(), logprob, tuple(c.encode() for c in listed), tuple(listed.values())
         )
+
+
+# Where the fields are held, which properties hide below.
+_FIRST: Any = Token.candidates
+_SECOND: Any = Token.logprobs
+
+
+class _Unread(Token, eq=False, gc=False):
+    """A token that holds, until it is asked for them, its raw candidates and their reader."""
+
+    @property
+    def listed(self) -> Listed:
+        names, values = _FIRST.__get__(self), _SECOND.__get__(self)
+        if callable(values):  # they were not read yet
+            names, values = values(self.data, names)
+            _FIRST.__set__(self, names)
+            _SECOND.__set__(self, values)
+        return names, values
+
+    @property  # type: ignore[misc]  # fields are hidden by what reads them
+    def candidates(self) -> tuple[bytes, ...]:  # type: ignore[override]
+        return self.listed[0]
+
+    @property  # type: ignore[misc]
+    def logprobs(self) -> tuple[float, ...]:  # type: ignore[override]
+        return self.listed[1]
 
 
 @dataclass(frozen=True, slots=True)

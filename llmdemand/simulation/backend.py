@@ -13,7 +13,7 @@ from llmdemand.core.cell import Cell
 from llmdemand.core.menu import Menu
 from llmdemand.core.sampling import Sampling
 
-__all__ = ["AnswerFormat", "Backend", "Request", "Traits", "run_seed"]
+__all__ = ["AnswerFormat", "Backend", "Request", "Seeds", "Traits", "run_seed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +213,55 @@ def run_seed(seed: int, *keys: int) -> int:
 
     sequence = np.random.SeedSequence(seed, spawn_key=keys)
     return int(sequence.generate_state(1)[0]) & 0x7FFFFFFF
+
+
+class Seeds:
+    """`run_seed` of keys whose last one alone differs, at a tenth of its cost.
+
+    A `SeedSequence` mixes the words of its keys into its pool one after the other (O'Neill 2015,
+    `seed_seq_fe`): all but the last are mixed once, by NumPy, and only the first word of the
+    pool is needed.
+
+    Parameters
+    ----------
+    seed : int
+        As of `run_seed`.
+    *keys : int
+        All but the last.
+
+    Examples
+    --------
+    >>> Seeds(1, 10)(3) == run_seed(1, 10, 3)
+    True
+    """
+
+    __slots__ = ("_given", "_next", "_number", "_pool")
+
+    def __init__(self, seed: int, *keys: int) -> None:
+        import numpy as np
+
+        self._given = (seed, *keys)
+        self._pool = int(np.random.SeedSequence(seed, spawn_key=keys).pool[0]) * _LEFT
+        words = max(4, _words(seed)) + sum(map(_words, keys))
+        self._number = _FIRST * pow(_STEP, 4 * words, _WORD + 1) & _WORD
+        self._next = self._number * _STEP & _WORD
+
+    def __call__(self, key: int) -> int:
+        """The seed of the run with this last key."""
+        if not 0 <= key <= _WORD:
+            return run_seed(*self._given, key)
+        mixed = (key ^ self._number) * self._next & _WORD
+        mixed = self._pool - (mixed ^ mixed >> 16) * _RIGHT & _WORD
+        drawn = (mixed ^ mixed >> 16 ^ _FIRST_OUT) * _NEXT_OUT & _WORD
+        return (drawn ^ drawn >> 16) & 0x7FFFFFFF
+
+
+# What `numpy.random.SeedSequence` multiplies by, which its documentation promises never to change.
+_WORD = 0xFFFFFFFF
+_FIRST, _STEP, _LEFT, _RIGHT = 0x43B0D7E5, 0x931E8875, 0xCA01F9DD, 0x4973F715
+_FIRST_OUT = 0x8B51F9DD
+_NEXT_OUT = _FIRST_OUT * 0x58F38DED & _WORD
+
+
+def _words(number: int) -> int:
+    return max(1, -(-number.bit_length() // 32))

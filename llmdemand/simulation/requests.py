@@ -10,7 +10,7 @@ from llmdemand.belief.rows import Answer
 from llmdemand.belief.tokens import Response
 from llmdemand.core.study import Study
 from llmdemand.errors import UsageError
-from llmdemand.simulation.backend import AnswerFormat, Backend, Request, run_seed
+from llmdemand.simulation.backend import AnswerFormat, Backend, Request, Seeds
 
 __all__ = ["Asked", "answer_to", "checked_runs", "content_seed", "provenance_of", "requests"]
 
@@ -18,14 +18,18 @@ __all__ = ["Asked", "answer_to", "checked_runs", "content_seed", "provenance_of"
 _MOST_RUNS = 100_000_000
 
 
-@lru_cache(maxsize=4096)  # wanted when a run is asked, and again when its answer is kept
 def content_seed(seed: int, content: str, replicate: int) -> int:
     """The seed of one run, from what it is shown (`Questionnaire.shown`) and its replicate.
 
     >>> content_seed(1, "0a", 0) == content_seed(1, "0a", 0) != content_seed(1, "0a", 1)
     True
     """
-    return run_seed(seed, int(content, 16), replicate)
+    return _seeds(seed, content)(replicate)
+
+
+@lru_cache(maxsize=4096)
+def _seeds(seed: int, content: str) -> Seeds:
+    return Seeds(seed, int(content, 16))
 
 
 def checked_runs(study: Study, runs: int | None, seed: int) -> int:

@@ -220,7 +220,9 @@ class Runner:
             if (bound := worst.get(request.prompt)) is None:
                 worst = worst if len(worst) < _MOST_CONTENTS else {}
                 bound = worst[request.prompt] = self._worst(call)
-            left = [(request, key(request, self.source))]
+            # Where nobody will look for it, it needs no name.
+            name = "" if self.store.passing else key(request, self.source)
+            left = [(request, name)]
             with contextlib.suppress(TransportError):
                 async for raw in self.backend.complete((request,)):
                     self._keep(*left.pop(), raw, bound, Hold(bound))

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmdemand import load_study, simulate
 from llmdemand.errors import BackendError, UsageError
-from llmdemand.simulation.backend import Backend, Traits, run_seed
+from llmdemand.simulation.backend import Backend, Seeds, Traits, run_seed
 from llmdemand.simulation.backends.named import backend_named
 from llmdemand.simulation.backends.synthetic import SyntheticBackend
 from llmdemand.simulation.calls.pool import Pace
@@ -51,6 +53,12 @@ def test_seeds_are_distinct_over_cells_and_replicates():
     seeds = {run_seed(1, c, r) for c in range(40) for r in range(40)}
     assert len(seeds) == 1600
     assert not seeds & {run_seed(2, c, r) for c in range(40) for r in range(40)}
+
+
+@given(st.integers(0, 2**140), st.integers(0, 2**96), st.integers(0, 2**33))
+def test_seeds_of_many_replicates_are_those_of_each(seed, content, replicate):
+    assert Seeds(seed, content)(replicate) == run_seed(seed, content, replicate)
+    assert Seeds(seed)(replicate) == run_seed(seed, replicate)
 
 
 def test_the_same_seed_gives_the_same_panel_and_another_one_does_not():

@@ -28,6 +28,8 @@ __all__ = ["PLAN", "Extracted", "Extraction", "key_of", "run_of"]
 PLAN = "plan"
 
 Row = dict[str, Any]
+# Answers after which a reader is made anew: what it remembers grows with the words it meets.
+_LEARNT = 100_000
 Keys = NDArray[np.int64]
 
 
@@ -94,6 +96,8 @@ class Extraction:
     token: str
     rows: int
     _settings: bytes = field(default=b"", repr=False)
+    _reader: PanelBuilder | None = field(default=None, repr=False)
+    _read: int = field(default=0, repr=False)
 
     def __call__(self, piece: Piece) -> Extracted:
         """Read a piece and write its parts, unless they are there."""
@@ -155,9 +159,13 @@ class Extraction:
 
     def _panels(self, piece: Piece) -> Iterator[Panel]:
         """Its rows as panels of `rows` each, at most."""
-        builder = reader = self._builder()
+        builder = self._builder()
+        # What was learnt of one piece serves the next; in the end it would be too much.
+        if self._reader is None or self._read > _LEARNT:
+            self._reader, self._read = self._builder(), 0
         seen: set[str] = set()  # of a part; those of others are compared at the end
-        for row in self._rows(piece, reader):
+        for row in self._rows(piece, self._reader):
+            self._read += 1
             if row["run_id"] in seen:
                 raise ResponseError(f"{piece.path}: run {row['run_id']!r} is answered twice")
             seen.add(row["run_id"])

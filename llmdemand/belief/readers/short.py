@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from llmdemand.belief.readers.chat import parts, usage_of
@@ -11,7 +12,7 @@ from llmdemand.belief.readers.shapes import Body, decode
 from llmdemand.belief.tokens import Listed, Response, Token
 from llmdemand.errors import ResponseError
 
-__all__ = ["short", "to_compact"]
+__all__ = ["short", "short_token", "to_compact"]
 
 _Candidates = list[tuple[str | list[int], float | None]]
 
@@ -21,18 +22,9 @@ def short(body: Body) -> Response:
     if not isinstance(body.text, str):
         raise ResponseError(f"no stored response: text is {body.text!r}")
     tokens = [t for t in body.tokens or () if not isinstance(t, int)]
+    texts, values, lists = zip(*tokens, strict=True) if tokens else ((), (), ())
     return Response(
-        Token.unread(
-            [
-                (
-                    data.encode() if isinstance(data, str) else _bytes(data),
-                    math.nan if value is None else value,
-                    listed,
-                )
-                for data, value, listed in tokens
-            ],
-            _read,
-        ),
+        Token.unread(zip(_data(texts), _values(values), lists, strict=True), _read),
         parts(body.text)[0],
         str(body.finish_reason or "stop"),
         None,
@@ -47,10 +39,23 @@ def _read(_: bytes, raw: Any) -> Listed:
         listed: _Candidates = decode(raw, _Candidates, "list of candidates")
     except ResponseError:
         return (LOST,), (math.nan,)
-    return (
-        tuple([c.encode() if isinstance(c, str) else _bytes(c) for c, _ in listed]),
-        tuple([math.nan if v is None else v for _, v in listed]),
-    )
+    if not listed:
+        return (), ()
+    names, values = zip(*listed, strict=True)
+    return tuple(_data(names)), tuple(_values(values))
+
+
+def _data(tokens: Sequence[str | list[int]]) -> list[bytes]:
+    try:
+        return list(map(str.encode, tokens))  # type: ignore[arg-type]  # bytes are caught
+    except TypeError:
+        return [t.encode() if isinstance(t, str) else _bytes(t) for t in tokens]
+
+
+def _values(given: Sequence[float | None]) -> Sequence[float]:
+    if None not in given:
+        return given  # type: ignore[return-value]  # no None is in it
+    return [math.nan if value is None else value for value in given]
 
 
 def _bytes(token: list[int]) -> bytes:
@@ -69,18 +74,14 @@ def to_compact(response: Response) -> dict[str, Any]:
         "finish_reason": response.finish_reason,
         "model": response.model,
         "usage": dict(response.usage),
-        "tokens": [
-            [
-                _short(token.data),
-                _rounded(token.logprob),
-                [
-                    [_short(c), _rounded(v)]
-                    for c, v in zip(token.candidates, token.logprobs, strict=True)
-                ],
-            ]
-            for token in response.tokens
-        ],
+        "tokens": list(map(short_token, response.tokens)),
     }
+
+
+def short_token(token: Token) -> list[Any]:
+    """A token in the short form: itself, its log-probability, its candidates with theirs."""
+    listed = [[_short(c), _rounded(v)] for c, v in zip(*token.listed, strict=True)]
+    return [_short(token.data), _rounded(token.logprob), listed]
 
 
 def _rounded(value: float) -> float | None:

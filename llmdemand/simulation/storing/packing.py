@@ -19,8 +19,8 @@ _HEAD = struct.Struct("<ccII")
 # A MessagePack float; of other bytes that look like one the same eight are put back.
 _FLOAT = b"\xcb"
 _FLOATS = re.compile(_FLOAT + b"(.{8})", re.DOTALL)
-# So few numbers gain nothing.
-_FEW = 8
+# So few numbers gain less than taking them apart costs: a twentieth of the bytes.
+_FEW = 32
 _DIGITS = 17
 _NO_DECIMAL = 255
 # Bytes of a number: a float, a decimal exponent with an integer, or a double.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmdemand.belief.readers import compact, to_compact
+from llmdemand.belief.readers.short import short_token
 from llmdemand.belief.tokens import Response, Token
 
 __all__ = ["Written"]
@@ -47,7 +48,7 @@ class Written:
     def _token(self, token: Token) -> tuple[Token, list[Any], Token]:
         known = self._known.get(id(token))
         if known is None:
-            (short,) = to_compact(Response((token,), ""))["tokens"]
+            short = short_token(token)
             listed = short[2]
             read = Token(
                 token.data, short[1], token.candidates, tuple([value for _, value in listed])
