@@ -97,7 +97,7 @@ class Sides:
     def respondents(self) -> Respondents:
         """Who is on which side."""
         own, told = (a.any(axis=1).astype(np.intp) for a in self.asked)
-        return Respondents(own + 2 * told, self.reps, self.seed)
+        return Respondents(np.asarray(own + 2 * told, np.intp), self.reps, self.seed)
 
     def sums(self, values: Array) -> Array:
         """Sums over respondents: `Respondents.sums`."""
