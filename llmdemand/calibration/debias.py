@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
@@ -131,7 +132,8 @@ def debias(
         of a frame with `column` as the outcome. It is called with humans' outcomes, with their
         beliefs, and with the beliefs of the pool. With a third argument named ``weights`` it is
         given a weight for each row, and the pool is weighted to the design of the humans;
-        without one both sides have to be asked by one design, or they are refused.
+        without one both sides have to be asked by one design, or they are refused. A Series has
+        the same names whatever the rows; their order does not matter.
     humans : pandas.DataFrame
     beliefs : Panel, PanelShards or pandas.DataFrame
         As in `llmdemand.calibration.ppi.calibrate`; rows of `beliefs` whose respondent is no
@@ -173,7 +175,7 @@ def debias(
     DesignError
         Missing columns or values, respondents under other names on the two sides, humans without
         a belief of their own, no pool, cells with fewer than 2 respondents, a pool that was asked
-        by another design, a statistic that is not finite.
+        by another design, a statistic that is not finite or has other names on one side.
     UsageError
         For impossible options.
 
@@ -204,14 +206,10 @@ def debias(
     joined, h, pool, asked = sides_of(humans, beliefs, "logit", how, says)
     design = common_design(statistic, h, pool, joined, how.on)
     outcome, belief = how.outcome, how.belief
-    theta_n, gamma_n, gamma_pool = (
-        numbers(statistic, rows, column, what, weights)
-        for rows, column, what, weights in (
-            (h, outcome, "humans", None),
-            (h, belief, "beliefs of humans", None),
-            (pool, belief, "beliefs of the pool", design),
-        )
-    )
+    theta_n = numbers(_named(statistic, None), h, outcome, "humans")
+    statistic = _named(statistic, list(theta_n.index))
+    gamma_n = numbers(statistic, h, belief, "beliefs of humans")
+    gamma_pool = numbers(statistic, pool, belief, "beliefs of the pool", design)
     if influence is None:
         rng = np.random.default_rng(how.seed)
         parts = by_jackknife(statistic, (h, pool), (outcome, belief), groups, rng)
@@ -255,6 +253,41 @@ def evidence_of(
             how.prompt_chosen_on,
         )
     )
+
+
+def _named(statistic: Statistic, names: Sequence[Any] | None) -> Statistic:
+    """A statistic that gives its numbers under these names, whatever their order."""
+    import pandas as pd
+
+    @functools.wraps(statistic)
+    def asked(*given: Any, **more: Any) -> Any:
+        value = statistic(*given, **more)
+        try:
+            found = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"the statistic gave {type(value).__name__}: give one number, or a Series of "
+                "numbers by name"
+            ) from None
+        own = list(value.index) if isinstance(value, pd.Series) else list(range(found.size))
+        if found.ndim > 1 or len(set(own)) < len(own):
+            raise UsageError(
+                f"the statistic gave numbers of shape {found.shape}, or two under one name: give "
+                "one number, or a Series with a name for each"
+            )
+        known = ["statistic"] if len(own) == 1 and isinstance(own[0], int | np.integer) else own
+        if names is None:
+            return value
+        if set(known) != set(names):
+            other = next(n for n in [*known, *names] if (n in known) != (n in names))
+            raise DesignError(
+                f"the statistic gave {len(names)} numbers of the humans' answers and {len(known)} "
+                f"of other rows, and {other!r} is on one side alone: give one number, or a Series "
+                "with the same names whatever the rows (rows[outcome].mean(), not rows[outcome])"
+            )
+        return pd.Series(found.ravel(), known).loc[list(names)]
+
+    return asked
 
 
 def _same(statistic: Statistic, influence: Statistic) -> None:
@@ -356,6 +389,13 @@ def estimated(
 
     r, q, p = parts
     names = list(values[0].index)
+    for other in values[1:]:
+        if list(other.index) != names:
+            strange = [str(n) for n in {*names} ^ {*other.index}] or ["their order"]
+            raise DesignError(
+                f"humans and LLM do not have the same coefficients ({', '.join(sorted(strange))}): "
+                "both sides need the same levels of every category, and one base"
+            )
     theta_n, gamma_n, gamma_pool = (x.to_numpy(np.float64) for x in values)
     s, c, v = r.T @ r, r.T @ q, q.T @ q + p.T @ p
     omega = best_weights(c, v, tune)
