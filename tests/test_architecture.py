@@ -46,7 +46,7 @@ FLOORS = {
         "agreement automaton",
         "pivot",
         "extract tree",
-        "branching final measures thoughts",
+        "auditing branching final measures thoughts",
         "audit rows",
         "readers",
         "files",

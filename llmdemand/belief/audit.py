@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmdemand.belief.auditing.position import (
+    judge_position,
+    judge_tallies,
+    position,
+    positions,
+)
+from llmdemand.belief.auditing.snapshots import snapshot_tallies, snapshots, thoughts
 from llmdemand.belief.equivalence import (
     Equivalence,
     certain,
@@ -13,7 +20,7 @@ from llmdemand.belief.equivalence import (
 )
 from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import JUDGED, WHOLE, Panel
+from llmdemand.core.panel import WHOLE, Panel
 from llmdemand.core.questionnaire.measure import MEASURES
 from llmdemand.core.shards.quantiles import quantiles
 from llmdemand.core.shards.shards import AnyPanel, Tally, tallied, totalled
@@ -23,26 +30,12 @@ from llmdemand.scale.sums import Sums
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "MUCH",
-    "Audit",
-    "audit",
-    "audit_tallies",
-    "judge_position",
-    "position",
-    "positions",
-    "remedy",
-    "snapshot_tallies",
-    "snapshots",
-    "thoughts",
-]
+__all__ = ["MUCH", "Audit", "audit", "audit_tallies", "remedy"]
 
 #: Above this share of answers that say something else in the end, belief at the pivot misleads.
 MUCH = 0.05
 
-_LOCK = 0.95
 _QUANTILES = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1]
-_UNTOLD = "whether it reads the answer or follows that order cannot be told"
 
 
 @dataclass(frozen=True, repr=False)
@@ -227,9 +220,8 @@ def audit(panel: AnyPanel) -> Audit:
 
 def audit_tallies(panel: AnyPanel) -> tuple[Tally, ...]:
     """What `audit` counts in each part, for `tallied`."""
-    judged = (_judged,) if panel.provenance.get("final_reader") == "judge" else ()
     both = equivalence_tallies(panel, sure=True)
-    return (_counted, *judged, *snapshot_tallies(panel), *both)
+    return (_counted, *judge_tallies(panel), *snapshot_tallies(panel), *both)
 
 
 def _counted(panel: Panel) -> Sums:
@@ -306,151 +298,6 @@ def remedy(stopped: int = 0) -> str:
         "(answer_first), or branch (sampling.branch) on a backend that continues a beginning. "
         "Keep all runs: to leave out those that are marked selects on what they chose."
     )
-
-
-def thoughts(panel: AnyPanel) -> tuple[str, float]:
-    """Which law belief is of where the model thinks first, and the share of thoughts cut."""
-    kind = panel.study.thoughts
-    if not kind or not len(panel):
-        return kind, float("nan")
-    found = totalled(_cut, panel)
-    return kind, float(found["cut"] / found["runs"]) if found["runs"] else float("nan")
-
-
-def _cut(panel: Panel) -> Sums:
-    cut = panel.frame["thought_cut"].astype(float)
-    return Sums(cut=float(cut.sum()), runs=int(cut.notna().sum()))
-
-
-def snapshots(panel: AnyPanel) -> pd.DataFrame:
-    """The models that say they have answered, those of most runs first.
-
-    Providers change what is behind a name, in the midst of a run too: then a panel is of two
-    models, and where cells are asked in turn the difference between them looks like one between
-    prices. Counted are runs with a choice: a filtered prompt is answered by none.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``runs``, ``belief`` (mean in the focal alternative) and ``chosen`` (share of choices that
-        fall on it), by ``snapshot``.
-
-    Examples
-    --------
-    >>> from llmdemand import load_study, simulate
-    >>> len(snapshots(simulate(load_study("pampers"), "synthetic", runs=1)))
-    1
-    """
-    sums = totalled(_by_model, panel)["table"].sort_index()
-    found: pd.DataFrame = (
-        sums[["runs"]]
-        .astype(int)
-        .assign(
-            belief=(sums["belief"] / sums["known"]).where(sums["known"] > 0),
-            chosen=sums["chosen"] / sums["runs"],
-        )
-    )
-    return found.rename_axis("snapshot").sort_values("runs", ascending=False, kind="stable")
-
-
-def snapshot_tallies(panel: AnyPanel) -> tuple[Tally, ...]:
-    """What `snapshots` and `thoughts` count in each part, for `tallied`."""
-    return (_by_model, *((_cut,) if panel.study.thoughts else ()))
-
-
-def _by_model(panel: Panel) -> Sums:
-    chosen, focal = panel.frame[panel.frame["choice"].notna()], panel.study.watched
-    belief = chosen[f"belief_{focal}"].astype(float)
-    rows = chosen[[]].assign(
-        model=chosen["model"].astype(object).fillna("").astype(str),
-        runs=1,
-        belief=belief,
-        known=belief.notna().astype(int),
-        chosen=(chosen["choice"] == focal).astype(float),
-    )
-    return Sums(table=rows.groupby("model").sum())
-
-
-def positions(chosen: pd.DataFrame) -> Sums:
-    """What `position` is made of: ``hits, rows, first``, of rows that have a choice.
-
-    Parameters
-    ----------
-    chosen : pandas.DataFrame
-        With ``order`` and ``choice``.
-    """
-    first = chosen["order"].map({o: str(o).split(">")[0] for o in chosen["order"].unique()})
-    hits = int((chosen["choice"] == first).sum())
-    return Sums(hits=hits, rows=len(chosen), first=frozenset(first))
-
-
-def position(found: Sums) -> tuple[int, int, bool]:
-    """How far choices follow the position in which alternatives are named.
-
-    Parameters
-    ----------
-    found : Sums
-        See `positions`.
-
-    Returns
-    -------
-    hits, orders : int, int
-        Choices of the alternative named first, and alternatives that are ever first.
-    locked : bool
-        Whether hits exceed 95 % of the rows although more than one is named first.
-    """
-    hits, orders = found["hits"], len(found["first"])
-    return hits, orders, orders > 1 and hits > _LOCK * found["rows"]
-
-
-def judge_position(panel: AnyPanel) -> str:
-    """How often a judge chose the option that it was shown first, in words; empty without one.
-
-    Counted are different texts that it reads as a choice: each is asked once, however many
-    runs have it. That it is locked to the first place follows the rule of `position`, and
-    cannot be told where the same option was first in every text.
-    """
-    if panel.provenance.get("final_reader") != "judge":
-        return ""
-    read = totalled(_judged, panel)
-    if read.unshown:
-        return "the judge was shown the options in the menu's order in every text: " + _UNTOLD
-    hits, first, locked = position(positions(read.rows.assign(choice=read.rows["final_choice"])))
-    said = f"the judge chose the option that it was shown first in {hits} of {len(read.rows)} texts"
-    if first < 2:
-        return f"{said}, the same option in all of them: {_UNTOLD}"
-    lock = "; POSITION-LOCKED: read no estimate from its readings" if locked else ""
-    return f"{said}, {first} shown first in turn{lock}"
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Different texts that a judge has read: not the texts, but what tells them apart."""
-
-    rows: pd.DataFrame
-    unshown: bool = False
-
-    def __add__(self, other: _Judged) -> _Judged:
-        import pandas as pd
-
-        rows = pd.concat([self.rows, other.rows]).drop_duplicates(["text", "order"])
-        return _Judged(rows, self.unshown or other.unshown)
-
-
-def _judged(panel: Panel) -> _Judged:
-    import pandas as pd
-
-    frame = panel.frame.dropna(subset=["final_choice"])
-    if JUDGED not in frame:
-        return _Judged(pd.DataFrame(columns=["text", "order", "final_choice"]), len(frame) > 0)
-    rows = pd.DataFrame(
-        {
-            "text": pd.util.hash_array(frame["text"].astype(object).to_numpy(), categorize=False),
-            "order": frame[JUDGED].astype(object).to_numpy(),
-            "final_choice": frame["final_choice"].astype(object).to_numpy(),
-        }
-    )
-    return _Judged(rows.drop_duplicates(["text", "order"]))
 
 
 def _wilson(hits: int, total: int) -> tuple[float, float, float]:

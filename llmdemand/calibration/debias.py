@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from llmdemand.calibration.checks.assumptions import Evidence, assumptions
+from llmdemand.calibration.checks.debiasing import Debiasing, DebiasOptions
 from llmdemand.calibration.checks.laws import WARN, SameLaw, compare_laws
 from llmdemand.calibration.checks.leakage import UNCHECKED
-from llmdemand.calibration.checks.options import (
-    NOT_STATED,
-    CalibrationWarning,
-    Prompt,
-    check_options,
-)
+from llmdemand.calibration.checks.options import NOT_STATED, CalibrationWarning
 from llmdemand.calibration.moments.statistic import (
     Rows,
     Statistic,
@@ -30,20 +26,26 @@ from llmdemand.calibration.moments.statistic import (
 )
 from llmdemand.calibration.moments.tuning import effective, lost, widened
 from llmdemand.calibration.samples.asked import Asked, asked_alike
-from llmdemand.calibration.samples.entries import belief_rows, columns_of, complete, in_memory
+from llmdemand.calibration.samples.entries import (
+    Model,
+    belief_rows,
+    columns_of,
+    complete,
+    in_memory,
+)
 from llmdemand.calibration.samples.joining import Joined, join
 from llmdemand.core.line import OneLine
 from llmdemand.core.shards.shards import AnyPanel
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, UsageError, warn
 from llmdemand.modeling.arrays import Array
-from llmdemand.modeling.outcomes.frames import Reading
-from llmdemand.modeling.sample.sample import NA, plain, require
+from llmdemand.modeling.sample.sample import plain, require
+from llmdemand.modeling.spelled import spelled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["Debiased", "Tuning", "common_design", "debias", "estimated", "sides_of"]
+__all__ = ["Debiased", "Tuning", "common_design", "debias", "estimated", "evidence_of", "sides_of"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,25 +113,15 @@ class Debiased(OneLine):
         return self.table.to_html(float_format=lambda v: f"{v:.5g}")
 
 
+@spelled(DebiasOptions, Debiasing())
 def debias(
     statistic: Statistic,
     humans: pd.DataFrame,
     beliefs: pd.DataFrame | AnyPanel,
     *,
-    outcome: str = "choice",
-    belief: str = "belief",
-    cluster: str = "respondent_id",
-    on: Sequence[str] = ("price",),
-    focal: str | None = None,
-    reading: Reading | None = None,
     influence: Statistic | None = None,
-    tune: Tuning = "diagonal",
     groups: int = 200,
-    na: NA = "raise",
-    prompt_chosen_on: Prompt | None = None,
-    alpha: float = 0.05,
-    reps: int = 999,
-    seed: int = 1,
+    **options: Unpack[DebiasOptions],
 ) -> Debiased:
     """Estimate any statistic of human answers with the help of beliefs.
 
@@ -140,7 +132,8 @@ def debias(
         of a frame with `column` as the outcome. It is called with humans' outcomes, with their
         beliefs, and with the beliefs of the pool. With a third argument named ``weights`` it is
         given a weight for each row, and the pool is weighted to the design of the humans;
-        without one both sides have to be asked by one design, or they are refused.
+        without one both sides have to be asked by one design, or they are refused. A Series has
+        the same names whatever the rows; their order does not matter.
     humans : pandas.DataFrame
     beliefs : Panel, PanelShards or pandas.DataFrame
         As in `llmdemand.calibration.ppi.calibrate`; rows of `beliefs` whose respondent is no
@@ -182,7 +175,7 @@ def debias(
     DesignError
         Missing columns or values, respondents under other names on the two sides, humans without
         a belief of their own, no pool, cells with fewer than 2 respondents, a pool that was asked
-        by another design, a statistic that is not finite.
+        by another design, a statistic that is not finite or has other names on one side.
     UsageError
         For impossible options.
 
@@ -206,23 +199,19 @@ def debias(
     >>> bool(found.table["se"].iloc[0] < found.table["humans_only_se"].iloc[0])
     True
     """
-    _check(tune, groups)
-    check_options("tuned", alpha, reps, seed, prompt_chosen_on)
+    how = Debiasing(**options)
+    if groups < 10:
+        raise UsageError(f"groups={groups}: a jackknife needs at least 10, better 200")
     says: list[str] = []
-    beliefs = in_memory(humans, beliefs, cluster)
-    llm = belief_rows(beliefs, "logit", cluster, focal, reading, says)
-    joined, h, pool, asked = sides_of(humans, llm, outcome, belief, cluster, list(on), na, says)
-    design = common_design(statistic, h, pool, joined, list(on))
-    theta_n, gamma_n, gamma_pool = (
-        numbers(statistic, rows, column, what, weights)
-        for rows, column, what, weights in (
-            (h, outcome, "humans", None),
-            (h, belief, "beliefs of humans", None),
-            (pool, belief, "beliefs of the pool", design),
-        )
-    )
+    joined, h, pool, asked = sides_of(humans, beliefs, "logit", how, says)
+    design = common_design(statistic, h, pool, joined, how.on)
+    outcome, belief = how.outcome, how.belief
+    theta_n = numbers(_named(statistic, None), h, outcome, "humans")
+    statistic = _named(statistic, list(theta_n.index))
+    gamma_n = numbers(statistic, h, belief, "beliefs of humans")
+    gamma_pool = numbers(statistic, pool, belief, "beliefs of the pool", design)
     if influence is None:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(how.seed)
         parts = by_jackknife(statistic, (h, pool), (outcome, belief), groups, rng)
         errors = "jackknife over respondents"
     else:
@@ -234,37 +223,71 @@ def debias(
             by_influence(influence, pool, belief, size, design, within),
         )
         errors = "influence function, summed by respondent"
-    laws = compare_laws(*joined.told, _names(joined), reps=reps, seed=seed)
+    laws = compare_laws(*joined.told, _names(joined), reps=how.reps, seed=how.seed)
     if laws.p < WARN:
-        warnings.warn(laws.warning, CalibrationWarning, stacklevel=2)
-    table, cov, omega, df = estimated((theta_n, gamma_n, gamma_pool), parts, h.people, tune, alpha)
-    if prompt_chosen_on is None:
+        warn(laws.warning, CalibrationWarning)
+    values = theta_n, gamma_n, gamma_pool
+    table, cov, omega, df = estimated(values, parts, h.people, how.tune, how.alpha)
+    found = evidence_of(how, h, asked, laws, says)
+    return Debiased(table, cov, omega, df, h.people, pool.people, errors, found, laws, tuple(says))
+
+
+def evidence_of(
+    how: Debiasing, h: Rows, asked: Asked, laws: SameLaw, says: list[str]
+) -> pd.DataFrame:
+    """What was checked and what cannot be; what has to be said is added to `says`."""
+    if how.prompt_chosen_on is None:
         says.append(NOT_STATED)
-    found = Evidence(
-        h.people,
-        len(h.who),
-        cluster,
-        tuple(says),
-        ("holds", f"by {', '.join(on)}" if on else "everybody was asked the same"),
-        None,
-        None,
-        laws,
-        asked,
-        UNCHECKED,
-        prompt_chosen_on,
-    )
-    return Debiased(
-        table, cov, omega, df, h.people, pool.people, errors, assumptions(found), laws, tuple(says)
-    )
-
-
-def _check(tune: Any, groups: int) -> None:
-    if tune not in get_args(Tuning):
-        raise UsageError(
-            f"tune={tune!r}{nearest(str(tune), get_args(Tuning))}: use 'diagonal', 'full' or 'none'"
+    return assumptions(
+        Evidence(
+            h.people,
+            len(h.who),
+            how.cluster,
+            tuple(says),
+            how.design,
+            None,
+            None,
+            laws,
+            asked,
+            UNCHECKED,
+            how.prompt_chosen_on,
         )
-    if groups < 10:
-        raise UsageError(f"groups={groups}: a jackknife needs at least 10, better 200")
+    )
+
+
+def _named(statistic: Statistic, names: Sequence[Any] | None) -> Statistic:
+    """A statistic that gives its numbers under these names, whatever their order."""
+    import pandas as pd
+
+    @functools.wraps(statistic)
+    def asked(*given: Any, **more: Any) -> Any:
+        value = statistic(*given, **more)
+        try:
+            found = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"the statistic gave {type(value).__name__}: give one number, or a Series of "
+                "numbers by name"
+            ) from None
+        own = list(value.index) if isinstance(value, pd.Series) else list(range(found.size))
+        if found.ndim > 1 or len(set(own)) < len(own):
+            raise UsageError(
+                f"the statistic gave numbers of shape {found.shape}, or two under one name: give "
+                "one number, or a Series with a name for each"
+            )
+        known = ["statistic"] if len(own) == 1 and isinstance(own[0], int | np.integer) else own
+        if names is None:
+            return value
+        if set(known) != set(names):
+            other = next(n for n in [*known, *names] if (n in known) != (n in names))
+            raise DesignError(
+                f"the statistic gave {len(names)} numbers of the humans' answers and {len(known)} "
+                f"of other rows, and {other!r} is on one side alone: give one number, or a Series "
+                "with the same names whatever the rows (rows[outcome].mean(), not rows[outcome])"
+            )
+        return pd.Series(found.ravel(), known).loc[list(names)]
+
+    return asked
 
 
 def _same(statistic: Statistic, influence: Statistic) -> None:
@@ -274,15 +297,15 @@ def _same(statistic: Statistic, influence: Statistic) -> None:
 
 def sides_of(
     humans: pd.DataFrame,
-    llm: pd.DataFrame,
-    outcome: str,
-    belief: str,
-    cluster: str,
-    on: list[str],
-    na: NA,
+    beliefs: pd.DataFrame | AnyPanel,
+    model: Model,
+    how: Debiasing,
     says: list[str],
 ) -> tuple[Joined, Rows, Rows, Asked]:
     """Humans with their beliefs, and the pool, joined as everywhere in calibration."""
+    outcome, belief, cluster, on = how.outcome, how.belief, how.cluster, list(how.on)
+    beliefs = in_memory(humans, beliefs, cluster)
+    llm = belief_rows(beliefs, model, cluster, how.focal, how.reading, says)
     left, right = columns_of(humans, llm)
     require([cluster, outcome, *on], left, "among the humans")
     require([cluster, belief, *on], right, "among the beliefs")
@@ -296,11 +319,11 @@ def sides_of(
         for column in {outcome, belief} & set(read.columns):
             if read[column].dtype.kind not in "fiub":
                 raise DesignError(f"column {column!r} holds {read[column].dtype}, not numbers")
-        read, rows = complete(read, name, na, says)
+        read, rows = complete(read, name, how.na, says)
         frames.append(read)
         kept.append(rows)
     joined = join(
-        frames[0], frames[1], on, cluster=cluster, belief=belief, own=own, na=na, dropped=says
+        frames[0], frames[1], on, cluster=cluster, belief=belief, own=own, na=how.na, dropped=says
     )
     h = humans.iloc[kept[0][joined.keep_h]].reset_index(drop=True).assign(**{belief: joined.f})
     p = llm.iloc[kept[1][joined.keep_p]].reset_index(drop=True)
@@ -310,7 +333,7 @@ def sides_of(
 
 
 def common_design(
-    statistic: Statistic, h: Rows, pool: Rows, joined: Joined, on: list[str]
+    statistic: Statistic, h: Rows, pool: Rows, joined: Joined, on: Sequence[str]
 ) -> Array | None:
     """The humans' design; refused where the pool's is another and the statistic has no weights."""
     cells = len(joined.begin)
@@ -366,6 +389,13 @@ def estimated(
 
     r, q, p = parts
     names = list(values[0].index)
+    for other in values[1:]:
+        if list(other.index) != names:
+            strange = [str(n) for n in {*names} ^ {*other.index}] or ["their order"]
+            raise DesignError(
+                f"humans and LLM do not have the same coefficients ({', '.join(sorted(strange))}): "
+                "both sides need the same levels of every category, and one base"
+            )
     theta_n, gamma_n, gamma_pool = (x.to_numpy(np.float64) for x in values)
     s, c, v = r.T @ r, r.T @ q, q.T @ q + p.T @ p
     omega = best_weights(c, v, tune)

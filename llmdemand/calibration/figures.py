@@ -111,9 +111,7 @@ def _words(name: str, found: Calibrated) -> str:
     count = {"humans only": found.tuning.humans, "LLM only": found.tuning.llm}
     if name in count:
         return f"{name}\n(n = {count[name]:,})"
-    return (
-        f"{name}\n($\\lambda$ = {found.lam:.2f})" if name == "calibrated" else f"{name}\n(biased)"
-    )
+    return f"{name}\n(λ = {found.lam:.2f})" if name == "calibrated" else f"{name}\n(biased)"
 
 
 def demand(found: Calibrated, ax: Axes | None = None) -> Axes:

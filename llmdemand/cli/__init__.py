@@ -4,7 +4,6 @@ from llmdemand.cli import (
     batches,
     lab,
     panels,
-    people,
     plans,
     readers,
     runs,
@@ -15,11 +14,13 @@ from llmdemand.cli.analyses import comparison, conjoint, fits, multiverse, repli
 from llmdemand.cli.app import app, main
 from llmdemand.cli.first import installation, words
 from llmdemand.cli.measures import similarity
+from llmdemand.cli.people import calibrating
 from llmdemand.cli.shards import merge
 
 __all__ = [
     "app",
     "batches",
+    "calibrating",
     "comparison",
     "conjoint",
     "fits",
@@ -29,7 +30,6 @@ __all__ = [
     "merge",
     "multiverse",
     "panels",
-    "people",
     "plans",
     "readers",
     "replication",

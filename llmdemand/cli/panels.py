@@ -163,7 +163,7 @@ def audit(
     [b]llmdemand audit panel-folder/ --workers 2[/b]
     """
     from llmdemand.belief.audit import audit as run
-    from llmdemand.belief.audit import snapshots
+    from llmdemand.belief.auditing.snapshots import snapshots
     from llmdemand.belief.branching.compared import compare_branching
     from llmdemand.core.shards.shards import sampled
     from llmdemand.reporting.measures.quality import by_snapshot

@@ -11,7 +11,7 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.options import AsJson, PriceList, price_list
 from llmdemand.cli.output import print_json, records, say
-from llmdemand.cli.people import plan_of_people
+from llmdemand.cli.people.planned import plan_of_people
 from llmdemand.cli.reports import files_in
 from llmdemand.errors import UsageError
 

@@ -89,7 +89,7 @@ def judge(
 
     Example: [b]llmdemand judge panel.parquet --mode completion --out judged.parquet[/b]
     """
-    from llmdemand.belief.audit import judge_position
+    from llmdemand.belief.auditing.position import judge_position
     from llmdemand.simulation.judge import Judge, judged, texts_of
 
     read = one_panel(panel)

@@ -40,6 +40,13 @@ class People:
         ]
         if self.discrepancy is not None:
             said.append(f"Heuristic validation. {self.discrepancy.verdict()}")
+            if (beyond := self.discrepancy.fidelity) is not None:
+                reasons = tuple(beyond.why.values())  # they are in the table of licences
+                said += [
+                    f"Heuristic, beyond the mean: {note}."
+                    for note in beyond.notes
+                    if not note.endswith(reasons or ("\n",))
+                ]
         if self.plan is not None:
             said.append(f"Next sample. {self.plan.verdict()}")
         return said

@@ -262,6 +262,6 @@ def test_the_page_on_people_alone_is_whole_and_loads_nothing(people, tmp_path):
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     for words in ("What is the share at 37 of people?", "naive pooling", "llmdemand calibrate a b"):
         assert words in page
-    assert page.count("<img") == 5 and "prediction-powered inference" in page
+    assert page.count("<img") == 7 and "prediction-powered inference" in page
     for id_ in re.findall(r'href="#([^"]+)"', page):
         assert f'id="{id_}"' in page

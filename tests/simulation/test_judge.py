@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import llmdemand as ld
-from llmdemand.belief.audit import judge_position
+from llmdemand.belief.auditing.position import judge_position
 from llmdemand.belief.final.reading import Setting
 from llmdemand.core.menu import Alternative, Menu
 from llmdemand.errors import BudgetReached, UsageError

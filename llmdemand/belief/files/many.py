@@ -24,7 +24,7 @@ from llmdemand.errors import ResponseError, UsageError
 from llmdemand.scale.executors import Executor
 from llmdemand.scale.merging import mapped
 
-__all__ = ["Extractions", "Progress", "extract_all", "extract_files"]
+__all__ = ["Extracting", "Extractions", "Progress", "extract_all", "extract_files"]
 
 #: Folder of work inside of the panel's, which is gone when all is done.
 WORK = ".pieces"
@@ -63,6 +63,33 @@ class Extractions:
     statuses: dict[str, int]
     kept: int
     pieces: int
+
+
+@dataclass(frozen=True)
+class Extracting:
+    """How files are extracted.
+
+    Attributes
+    ----------
+    raw_logprobs, low_mass, executor, rows, size, progress
+        See `extract_files`.
+
+    Raises
+    ------
+    UsageError
+        For parts or pieces of nothing.
+    """
+
+    raw_logprobs: bool = True
+    low_mass: float = 0.05
+    executor: Executor = None
+    rows: int = _ROWS
+    size: int = _SIZE
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.size < 1:
+            raise UsageError(f"rows={self.rows}, size={self.size}: expected numbers of at least 1")
 
 
 def extract_files(
@@ -133,53 +160,36 @@ def extract_files(
     >>> found.frame["run_id"].tolist()
     ['3-0', '3-1', '3-2']
     """
-    return extract_all(
-        files,
-        study,
-        out,
-        provenance,
-        raw_logprobs=raw_logprobs,
-        low_mass=low_mass,
-        executor=executor,
-        rows=rows,
-        size=size,
-        progress=progress,
-    ).panel
+    how = Extracting(raw_logprobs, low_mass, executor, rows, size, progress)
+    return extract_all(files, study, out, provenance, how).panel
 
 
 def extract_all(
     files: str | Path | Sequence[str | Path],
     study: Study,
     out: str | Path,
-    provenance: Mapping[str, Any] | None = None,
-    *,
-    raw_logprobs: bool = True,
-    low_mass: float = 0.05,
-    executor: Executor = None,
-    rows: int = _ROWS,
-    size: int = _SIZE,
-    progress: Progress | None = None,
+    provenance: Mapping[str, Any] | None,
+    how: Extracting,
 ) -> Extractions:
     """`extract_files`, and what became of them."""
-    if rows < 1 or size < 1:
-        raise UsageError(f"rows={rows}, size={size}: expected numbers of at least 1")
     names = files_named([files] if isinstance(files, str | Path) else files)
-    pieces = [piece for name in names for piece in pieces_of(name, size)]
+    pieces = [piece for name in names for piece in pieces_of(name, how.size)]
     folder = _folder(out)
     work = folder / WORK
     _taken_apart(folder, work)
     token = uuid.uuid4().hex
     (work / PLAN).write_text(token, "utf-8")
-    told = {"backend": "file", **(provenance or {}), "low_mass": low_mass}
-    task = Extraction(study, told, raw_logprobs, low_mass, str(work.resolve()), token, rows)
+    told = {"backend": "file", **(provenance or {}), "low_mass": how.low_mass}
+    where = str(work.resolve())
+    task = Extraction(study, told, how.raw_logprobs, how.low_mass, where, token, how.rows)
     found: list[Extracted] = []
     total, done, runs = sum(map(len, pieces)), 0, 0
-    with closing(mapped(task, pieces, executor, ahead=_AHEAD)) as results:
+    with closing(mapped(task, pieces, how.executor, ahead=_AHEAD)) as results:
         for piece, result in zip(pieces, results, strict=True):
             found.append(result)
             done, runs = done + len(piece), runs + len(result.keys)
-            if progress is not None:
-                progress(done, total, runs)
+            if how.progress is not None:
+                how.progress(done, total, runs)
     _refuse_doubled(pieces, found)
     if not runs:
         raise ResponseError(f"{names[0]} and {len(names) - 1} others hold no answer")

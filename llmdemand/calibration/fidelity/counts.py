@@ -51,14 +51,8 @@ def counts(sides: Sides, alpha: float) -> Counts:
 
     Parameters
     ----------
-    sides : Sides
-        Answers by respondent and price.
-    alpha : float
-        One minus the confidence level.
-
-    Returns
-    -------
-    Counts
+    sides, alpha
+        See `llmdemand.calibration.fidelity.spread.spread`.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def counts(table: pd.DataFrame, what: str, ax: Axes | None = None) -> Axes:
         label="LLM (interval: of the difference)",
     )  # fmt: skip
     ax.set_xticks(x, [f"{v:g}" for v in x])
-    title = "Yeses of a respondent (heuristic)"
+    title = "Respondents by number (heuristic)"
     return named(ax, title, what, "share of respondents")
 
 

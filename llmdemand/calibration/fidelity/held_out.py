@@ -60,14 +60,8 @@ def held_out(sides: Sides, alpha: float) -> HeldOut:
 
     Parameters
     ----------
-    sides : Sides
-        Answers by respondent and price.
-    alpha : float
-        One minus the confidence level.
-
-    Returns
-    -------
-    HeldOut
+    sides, alpha
+        See `llmdemand.calibration.fidelity.spread.spread`.
 
     Raises
     ------

@@ -80,14 +80,8 @@ def individuals(sides: Sides, alpha: float) -> Individuals:
 
     Parameters
     ----------
-    sides : Sides
-        Answers by respondent and price.
-    alpha : float
-        One minus the confidence level.
-
-    Returns
-    -------
-    Individuals
+    sides, alpha
+        See `llmdemand.calibration.fidelity.spread.spread`.
 
     Raises
     ------

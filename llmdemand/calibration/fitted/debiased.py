@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from llmdemand.calibration.checks.assumptions import Evidence, assumptions
+from llmdemand.calibration.checks.debiasing import Debiasing, DebiasOptions
 from llmdemand.calibration.checks.laws import WARN, SameLaw, compare_laws
-from llmdemand.calibration.checks.leakage import UNCHECKED
-from llmdemand.calibration.checks.options import (
-    NOT_STATED,
-    CalibrationWarning,
-    Prompt,
-    check_options,
-    few_humans,
-)
-from llmdemand.calibration.debias import Tuning, common_design, estimated, sides_of
+from llmdemand.calibration.checks.options import CalibrationWarning, few_humans
+from llmdemand.calibration.debias import common_design, estimated, evidence_of, sides_of
 from llmdemand.calibration.estimates import LogitFit
 from llmdemand.calibration.moments.tuning import FEW
-from llmdemand.calibration.samples.entries import belief_rows
+from llmdemand.calibration.samples.entries import Model
 from llmdemand.core.line import OneLine
-from llmdemand.core.panel import Panel
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.core.shards.shards import AnyPanel
+from llmdemand.errors import DesignError, UsageError, warn
 from llmdemand.modeling.arrays import Array, Codes
 from llmdemand.modeling.estimation.fit import Fit, HasFit
 from llmdemand.modeling.estimation.fit import fit_of as fit_under
 from llmdemand.modeling.likelihood.kernels import LOGIT, Kernel
-from llmdemand.modeling.outcomes.frames import Reading
-from llmdemand.modeling.sample.sample import NA
+from llmdemand.modeling.spelled import spelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,23 +97,12 @@ class DebiasedDemand(OneLine, LogitFit):
         return self.table.to_html(float_format=lambda v: f"{v:.5g}")
 
 
+@spelled(DebiasOptions, Debiasing())
 def debias_fit(
     fitter: Fitter,
     humans: pd.DataFrame,
-    beliefs: pd.DataFrame | Panel,
-    *,
-    outcome: str = "choice",
-    belief: str = "belief",
-    cluster: str = "respondent_id",
-    on: Sequence[str] = ("price",),
-    focal: str | None = None,
-    reading: Reading | None = None,
-    tune: Tuning = "diagonal",
-    na: NA = "raise",
-    prompt_chosen_on: Prompt | None = None,
-    alpha: float = 0.05,
-    reps: int = 999,
-    seed: int = 1,
+    beliefs: pd.DataFrame | AnyPanel,
+    **options: Unpack[DebiasOptions],
 ) -> DebiasedDemand:
     """Calibrate a nested logit, a mixed logit, or any other fit of this package.
 
@@ -135,11 +115,10 @@ def debias_fit(
     humans, beliefs : pandas.DataFrame, Panel or pandas.DataFrame
         As in `llmdemand.calibration.debias.debias`; one row per answer, or per answer and
         alternative.
-    outcome, belief, cluster, on, focal, reading, na, prompt_chosen_on, alpha, reps, seed
-        As there. Of several alternatives `on` names them and the task, ``on=("task",
-        "alternative")``: with the respondent it says which belief belongs to which answer.
-    tune : str
-        ``diagonal`` (each coefficient has its own weight on the LLM), ``full`` or ``none``.
+    **options
+        As there, but for `influence` and `groups`. Of several alternatives `on` names them and the
+        task, ``on=("task", "alternative")``: with the respondent it says which belief belongs to
+        which answer.
 
     Returns
     -------
@@ -178,12 +157,12 @@ def debias_fit(
     """
     import pandas as pd
 
-    check_options("tuned", alpha, reps, seed, prompt_chosen_on)
+    how = Debiasing(**options)
     says: list[str] = []
-    llm = belief_rows(beliefs, "clogit" if "alternative" in on else "logit", cluster, focal,
-                      reading, says)  # fmt: skip
-    joined, h, pool, asked = sides_of(humans, llm, outcome, belief, cluster, list(on), na, says)
-    common_design(_plain, h, pool, joined, list(on))
+    model: Model = "clogit" if "alternative" in how.on else "logit"
+    joined, h, pool, asked = sides_of(humans, beliefs, model, how, says)
+    common_design(_plain, h, pool, joined, how.on)
+    outcome, belief, cluster = how.outcome, how.belief, how.cluster
     names = ("humans only", "LLM as humans", "LLM only")
     found = {
         name: _checked(fitter, rows.frame, column, cluster, name)
@@ -197,32 +176,18 @@ def debias_fit(
             "the fits of the humans' choices and of their beliefs do not rest on the same answers "
             "of the same respondents: the fitter must use every row for either column"
         )
-    laws = compare_laws(*joined.told, [str(k) for k in range(len(joined.rows))],
-                        reps=reps, seed=seed)  # fmt: skip
+    cells = [str(k) for k in range(len(joined.rows))]
+    laws = compare_laws(*joined.told, cells, reps=how.reps, seed=how.seed)
     says.extend(n for fit in fits.values() for n in fit.notes)
     for text in (
         *([laws.warning] if laws.p < WARN else []),
         *([few_humans(h.people)] if h.people < FEW else []),
     ):
-        warnings.warn(text, CalibrationWarning, stacklevel=2)
+        warn(text, CalibrationWarning)
     table, cov, omega, df = estimated(
-        [fit.params for fit in fits.values()], (r, q, p), h.people, tune, alpha
+        [fit.params for fit in fits.values()], (r, q, p), h.people, how.tune, how.alpha
     )
-    if prompt_chosen_on is None:
-        says.append(NOT_STATED)
-    evidence = Evidence(
-        h.people,
-        len(h.who),
-        cluster,
-        tuple(says),
-        ("holds", f"by {', '.join(on)}" if on else "everybody was asked the same"),
-        None,
-        None,
-        laws,
-        asked,
-        UNCHECKED,
-        prompt_chosen_on,
-    )
+    checked = evidence_of(how, h, asked, laws, says)
     assert own.design is not None and own.frame is not None
     return DebiasedDemand(
         pd.Series(table["estimate"], own.params.index),
@@ -237,7 +202,7 @@ def debias_fit(
         h.people,
         pool.people,
         fits,
-        assumptions(evidence),
+        checked,
         laws,
         tuple(dict.fromkeys(says)),
         own.kernel,

@@ -10,7 +10,7 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.options import AsJson, Seed
 from llmdemand.cli.output import print_json, records, say, warnings_as_lines
-from llmdemand.cli.people import belief_table
+from llmdemand.cli.people.inputs import ClusterColumn, OutcomeColumn, belief_table, human_table
 
 
 @app.command()
@@ -29,8 +29,8 @@ def multiverse(
     humans: Annotated[
         Path | None, typer.Option("--humans", help="Human answers, fitted alike.")
     ] = None,
-    outcome: Annotated[str, typer.Option(help="The humans' answers, 0 to 1.")] = "choice",
-    cluster: Annotated[str, typer.Option(help="Column of respondents.")] = "respondent_id",
+    outcome: OutcomeColumn = "choice",
+    cluster: ClusterColumn = "respondent_id",
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +39,6 @@ def multiverse(
     Example: [b]llmdemand multiverse beliefs.parquet --by prompt --by model --humans humans.csv[/b]
     """
     from llmdemand.calibration.fidelity.multiverse import multiverse as run
-    from llmdemand.core.tables.files import read_table
 
     with warnings_as_lines():
         found = run(
@@ -47,7 +46,7 @@ def multiverse(
             by,
             formula,
             term=term,
-            humans=None if humans is None else read_table(humans, text=[cluster], what="humans"),
+            humans=None if humans is None else human_table(humans, cluster),
             outcome=outcome,
             cluster=cluster,
             seed=seed,

@@ -10,7 +10,14 @@ import typer
 from llmdemand.cli.app import app
 from llmdemand.cli.options import AsJson, Seed
 from llmdemand.cli.output import print_json, records, say, warnings_as_lines
-from llmdemand.cli.people import Humans, belief_table
+from llmdemand.cli.people.inputs import (
+    BeliefColumn,
+    ClusterColumn,
+    Humans,
+    OutcomeColumn,
+    belief_table,
+    human_table,
+)
 
 
 @app.command()
@@ -18,9 +25,9 @@ def transport(
     humans: Humans,
     beliefs: Annotated[Path, typer.Argument(help="A table of beliefs at all prices.")],
     by: Annotated[str, typer.Option(help="Column of prices or products.")] = "price",
-    outcome: Annotated[str, typer.Option(help="The humans' answers, 0 to 1.")] = "choice",
-    belief: Annotated[str, typer.Option(help="The column of beliefs.")] = "belief",
-    cluster: Annotated[str, typer.Option(help="Column of respondents.")] = "respondent_id",
+    outcome: OutcomeColumn = "choice",
+    belief: BeliefColumn = "belief",
+    cluster: ClusterColumn = "respondent_id",
     error: Annotated[
         str,
         typer.Option(help="Assumed of the LLM's error: [b]constant[/b] or [b]linear[/b] in price."),
@@ -38,11 +45,10 @@ def transport(
     Example: [b]llmdemand transport humans.csv beliefs.parquet --delta 0.3[/b]
     """
     from llmdemand.calibration.carried.transport import transport as run
-    from llmdemand.core.tables.files import read_table
 
     with warnings_as_lines():
         found = run(
-            read_table(humans, text=[cluster], what="humans"),
+            human_table(humans, cluster),
             belief_table(beliefs, cluster),
             by=by,
             outcome=outcome,

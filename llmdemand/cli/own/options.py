@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ __all__ = [
     "session",
 ]
 
-_OWN = "Own table"
+_own = partial(typer.Option, rich_help_panel="Own table")
 
 Table = Annotated[
     Path,
@@ -53,88 +54,40 @@ FormulaText = Annotated[
     typer.Argument(metavar="FORMULA", help="Of an own table: 'bought ~ price + size'."),
 ]
 CaseColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--case",
-        help="Column of choice situations; a row per alternative.",
-        rich_help_panel=_OWN,
-    ),
+    str | None, _own("--case", help="Column of choice situations; a row per alternative.")
 ]
 ChoiceColumn = Annotated[
     str | None,
-    typer.Option(
-        "--choice",
-        help="Column of the outcome, 0/1 or a share; may stand in the formula.",
-        rich_help_panel=_OWN,
-    ),
+    _own("--choice", help="Column of the outcome, 0/1 or a share; may stand in the formula."),
 ]
-Focal = Annotated[
-    str | None,
-    typer.Option("--focal", help="Your alternative; all without.", rich_help_panel=_OWN),
-]
-Base = Annotated[
-    str | None,
-    typer.Option("--base", help="Alternative whose constant is zero.", rich_help_panel=_OWN),
-]
+Focal = Annotated[str | None, _own("--focal", help="Your alternative; all without.")]
+Base = Annotated[str | None, _own("--base", help="Alternative whose constant is zero.")]
 Availability = Annotated[
-    str | None,
-    typer.Option(
-        "--availability",
-        help="0/1 column: rows with 0 could not be chosen.",
-        rich_help_panel=_OWN,
-    ),
+    str | None, _own("--availability", help="0/1 column: rows with 0 could not be chosen.")
 ]
 Respondent = Annotated[
     str | None,
-    typer.Option(
+    _own(
         "--panel",
         help="Column of who chose more than once: the panel of mixed and latent, clusters of "
         "all other models.",
-        rich_help_panel=_OWN,
     ),
 ]
-Weights = Annotated[
-    str | None,
-    typer.Option("--weights", help="Column of weights.", rich_help_panel=_OWN),
-]
-WeightsType = Annotated[
-    str | None,
-    typer.Option("--weights-type", help="frequency or sampling.", rich_help_panel=_OWN),
-]
-Missing = Annotated[
-    str | None,
-    typer.Option("--na", help="Missing values: raise, or drop (counted).", rich_help_panel=_OWN),
-]
+Weights = Annotated[str | None, _own("--weights", help="Column of weights.")]
+WeightsType = Annotated[str | None, _own("--weights-type", help="frequency or sampling.")]
+Missing = Annotated[str | None, _own("--na", help="Missing values: raise, or drop (counted).")]
 Membership = Annotated[
-    str | None,
-    typer.Option(
-        "--membership",
-        help="For latent: what classes depend on, as income.",
-        rich_help_panel=_OWN,
-    ),
+    str | None, _own("--membership", help="For latent: what classes depend on, as income.")
 ]
 PriceColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--price-column", help="The price column; price by default.", rich_help_panel=_OWN
-    ),
+    str | None, _own("--price-column", help="The price column; price by default.")
 ]
-Unit = Annotated[
-    str | None,
-    typer.Option("--unit", help="Of prices, for words.", rich_help_panel=_OWN),
-]
-Title = Annotated[str | None, typer.Option("--title", help="Of the page.", rich_help_panel=_OWN)]
-Sheet = Annotated[
-    str | None,
-    typer.Option("--sheet", help="Of a workbook with several.", rich_help_panel=_OWN),
-]
+Unit = Annotated[str | None, _own("--unit", help="Of prices, for words.")]
+Title = Annotated[str | None, _own("--title", help="Of the page.")]
+Sheet = Annotated[str | None, _own("--sheet", help="Of a workbook with several.")]
 Folder = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        help="Folder for report.html, tables.xlsx, tables/ (CSV, LaTeX, markdown).",
-        rich_help_panel=_OWN,
-    ),
+    _own("--out", help="Folder for report.html, tables.xlsx, tables/ (CSV, LaTeX, markdown)."),
 ]
 Workers = Annotated[
     int | None,

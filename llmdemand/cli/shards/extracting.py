@@ -40,7 +40,7 @@ def extract_parts(
 ) -> None:
     """Extract, tell what it will take and how far it is, and what came of it."""
     from llmdemand.belief.files.expected import expected
-    from llmdemand.belief.files.many import extract_all
+    from llmdemand.belief.files.many import Extracting, extract_all
     from llmdemand.belief.files.pieces import files_named
     from llmdemand.core.processors import processors
     from llmdemand.simulation.storing.store import is_store
@@ -60,15 +60,8 @@ def extract_parts(
     provenance = {"source": source, "study_hash": study.hash}
     start = time.monotonic()
     with _bar() as progress:
-        found = extract_all(
-            files,
-            study,
-            out,
-            provenance,
-            low_mass=low_mass,
-            executor=cluster or at_work,
-            progress=progress,
-        )
+        how = Extracting(low_mass=low_mass, executor=cluster or at_work, progress=progress)
+        found = extract_all(files, study, out, provenance, how)
     seconds = time.monotonic() - start
     if as_json:
         parts, runs = len(found.panel.parts), len(found.panel)

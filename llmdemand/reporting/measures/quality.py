@@ -10,15 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from llmdemand.belief.audit import (
-    MUCH,
-    position,
-    positions,
-    remedy,
-    snapshot_tallies,
-    snapshots,
-    thoughts,
-)
+from llmdemand.belief.audit import MUCH, remedy
+from llmdemand.belief.auditing.position import position, positions
+from llmdemand.belief.auditing.snapshots import snapshot_tallies, snapshots, thoughts
 from llmdemand.belief.equivalence import check_equivalence, equivalence_tallies
 from llmdemand.belief.measures.coherence import usable_words
 from llmdemand.core.panel import WHOLE, Panel
@@ -274,7 +268,7 @@ def _ends(panel: Panel) -> Sums:
 
 
 def by_snapshot(panel: AnyPanel) -> pd.DataFrame:
-    """The price coefficient by the model that answered: see `llmdemand.belief.audit.snapshots`.
+    """The price coefficient by the model that answered: see `llmdemand.belief.auditing.snapshots`.
 
     Returns
     -------

@@ -62,7 +62,9 @@ _PARTS = {
 }
 _PEOPLE = (
     "people people_tuning people_terms people_assumptions "
-    "discrepancy discrepancy_shares discrepancy_assumptions licences balance sample_plan"
+    "discrepancy discrepancy_shares discrepancy_assumptions licences balance sample_plan "
+    "fidelity_spread fidelity_counts fidelity_groups fidelity_individuals fidelity_held_out "
+    "fidelity_shares"
 ).split()
 # Sections of tables and figures; what is not named here stands with demand.
 _TABLES = {
@@ -90,7 +92,7 @@ _FIGURES = {
     **dict.fromkeys(PEOPLE_FIGURES, "people"),
 }
 # Tables that are folded: these, and those of more rows.
-_FOLDED = ("regression", "variance", "people_terms", "balance", "discrepancy_assumptions")
+_FOLDED = "regression variance people_terms balance discrepancy_assumptions fidelity_shares".split()
 _TALL = 18
 _NUMERIC = re.compile(r"^(-?[$]?\d[\d,.]*|-?inf|\?|-|)( %)?( ?[(\[].*[)\]]| \(.*\))?$")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from llmdemand.reporting.tables.cells import number, short_span, span
+from llmdemand.reporting.tables.fidelity import fidelity_tables
 from llmdemand.reporting.tables.table import Table
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def _discrepancy(found: Discrepancy) -> list[Table]:
             lines(curve, found.by),
             found.curve,
         ),
+        *([] if found.fidelity is None else fidelity_tables(found.fidelity)),
         Table(
             "balance",
             "Balance of the two samples",
@@ -169,13 +171,32 @@ def _discrepancy(found: Discrepancy) -> list[Table]:
             found.balance.rename_axis("what").reset_index(),
         ),
         _assumptions(found),
-        Table(
-            "licences",
-            "What was done, and what it licenses (after Hullman et al. 2026)",
-            found.licences.reset_index(),
-            found.licences.reset_index(),
-        ),
+        _licences(found),
     ]
+
+
+def _licences(found: Discrepancy) -> Table:
+    """What was done first, by kind; what was not, and why."""
+    table = found.licences.reset_index()
+    shown = table.sort_values("done", ascending=False, kind="stable")
+    return Table(
+        "licences",
+        "What was done, and what it licenses (after Hullman et al. 2026)",
+        pd.DataFrame(
+            {
+                "what": shown["what"].str.replace("_", " "),
+                "kind": shown["kind"],
+                "done": shown["done"],
+                "found": shown["found"],
+                "licenses": shown["licenses"],
+            }
+        ),
+        table,
+        (
+            "Heuristic patterns, however good, are for exploring; claims about people need "
+            "calibration with human answers.",
+        ),
+    )
 
 
 def _plan(found: SamplePlan) -> Table:

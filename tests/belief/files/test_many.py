@@ -45,7 +45,8 @@ def raw(tmp_path):
 
 def made(raw, out, executor=None, **options):
     given = {"rows": 25, "size": 4000, "executor": executor}
-    return many.extract_all(f"{raw}/*.jsonl*", STUDY, out, **given | options)
+    how = many.Extracting(**given | options)
+    return many.extract_all(f"{raw}/*.jsonl*", STUDY, out, None, how)
 
 
 def written(folder):

@@ -11,7 +11,7 @@ import pytest
 
 import llmdemand as ld
 from llmdemand import audit, compare, fit_demand, load_study, simulate
-from llmdemand.belief.audit import snapshots
+from llmdemand.belief.auditing.snapshots import snapshots
 from llmdemand.reporting.measures.quality import by_snapshot, shortcomings
 from llmdemand.simulation.backends.openai import OpenAIBackend
 

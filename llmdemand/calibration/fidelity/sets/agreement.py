@@ -28,10 +28,6 @@ def individuals(both: Both, alpha: float) -> Individuals:
     alpha : float
         One minus the confidence level.
 
-    Returns
-    -------
-    Individuals
-
     Raises
     ------
     DesignError

@@ -29,10 +29,6 @@ def held_out(both: Both, alpha: float) -> HeldOut:
     alpha : float
         One minus the confidence level.
 
-    Returns
-    -------
-    HeldOut
-
     Raises
     ------
     DesignError

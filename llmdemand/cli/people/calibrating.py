@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +12,20 @@ from llmdemand.cli.options import AsJson, Seed
 from llmdemand.cli.output import (
     command_line,
     print_json,
-    records,
     refuse_other_study,
     say,
     warnings_as_lines,
 )
+from llmdemand.cli.people.inputs import (
+    BeliefColumn,
+    Beliefs,
+    ClusterColumn,
+    Humans,
+    human_table,
+    read_beliefs,
+    read_margins,
+)
+from llmdemand.cli.people.shown import plain
 from llmdemand.cli.reports import compared, files_in, result_folder
 from llmdemand.errors import DesignError, UsageError
 
@@ -25,18 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from llmdemand.calibration.calibrated import CalibratedDemand
-    from llmdemand.calibration.fidelity.fidelity import Fidelity
-    from llmdemand.calibration.sample_plan import SamplePlan
     from llmdemand.core.shards.shards import AnyPanel
     from llmdemand.reporting.people import People
-
-Humans = Annotated[
-    Path,
-    typer.Argument(
-        help="Human answers, a row each (or per alternative): CSV, parquet, xlsx, dta or Arrow."
-    ),
-]
-Beliefs = Annotated[Path, typer.Argument(help="A panel of respondents, or a table of beliefs.")]
 
 
 @app.command()
@@ -59,7 +57,7 @@ def calibrate(
     model: Annotated[
         str, typer.Option(help="[b]logit[/b], [b]fraclogit[/b] or [b]clogit[/b].")
     ] = "logit",
-    cluster: Annotated[str, typer.Option(help="Column of respondents.")] = "respondent_id",
+    cluster: ClusterColumn = "respondent_id",
     design: Annotated[
         str,
         typer.Option(
@@ -83,7 +81,7 @@ def calibrate(
         typer.Option("--covariate", help="Column compared on both sides; may be repeated."),
     ] = None,
     price: Annotated[str, typer.Option(help="The price column.")] = "price",
-    belief: Annotated[str, typer.Option(help="The column of beliefs.")] = "belief",
+    belief: BeliefColumn = "belief",
     case: Annotated[
         str | None, typer.Option(help="clogit: column of choice tasks, if there are several.")
     ] = None,
@@ -158,6 +156,14 @@ def calibrate(
             "--subgroup", help="Column of people in whose groups shares are compared; repeated."
         ),
     ] = None,
+    tastes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--taste",
+            help="clogit: attribute whose spread between people is compared; repeated, all "
+            "without.",
+        ),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder for report.html, tables and figures.")
     ] = None,
@@ -168,8 +174,6 @@ def calibrate(
 
     Example: [b]llmdemand calibrate humans.csv panel.parquet --target share --at 35 --out out[/b]
     """
-    from llmdemand.core.tables.files import read_table
-
     if folder is not None:
         result_folder(folder)
     design_of_people = {
@@ -185,7 +189,7 @@ def calibrate(
     if recalibrate and (given or more):
         word = "prompt" if prompts else next(iter(given), "beliefs").rstrip("s")
         raise UsageError(f"--{word} is for a calibration without --recalibrate")
-    people = read_table(humans, text=[cluster], what="humans")
+    people = human_table(humans, cluster)
     answers = read_beliefs(beliefs, cluster)
     if folder is not None and (study := getattr(answers, "study", None)) is not None:
         refuse_other_study(folder / "panel.parquet", study)
@@ -216,7 +220,7 @@ def calibrate(
         people_found = _compared(
             found,
             answers,
-            margin is not None or bool(covariates) or bool(subgroups),
+            margin is not None or bool(covariates) or bool(subgroups) or bool(tastes),
             formula=formula,
             model=model,
             covariates=covariates or [],
@@ -228,44 +232,20 @@ def calibrate(
             attribute=attribute,
             reading=reading,
             subgroups=subgroups or [],
+            tastes=tastes or None,
             seed=seed,
         )
     if folder is not None:
         _save(people_found, answers, folder, seed)
     if as_json:
         files = files_in(folder, "report.html", "tables", "figures")
-        print_json({**_plain(people_found), "files": files})
+        print_json({**plain(people_found), "files": files})
         return
     say(found.summary())
     if people_found.discrepancy is not None:
         say("\n" + people_found.discrepancy.summary())
     if folder is not None:
         say(f"\nFiles in {folder}/: report.html (the page to open), tables/, figures/")
-
-
-def read_beliefs(path: Path, cluster: str = "respondent_id") -> pd.DataFrame | AnyPanel:
-    """A panel where the file is one, else a table."""
-    from llmdemand.core.shards.shards import read_panel
-    from llmdemand.core.tables.files import is_panel, read_table
-
-    if is_panel(path):
-        return read_panel(path)
-    return read_table(path, text=[cluster], what="beliefs")
-
-
-def belief_table(path: Path, cluster: str = "respondent_id") -> pd.DataFrame:
-    """A table of beliefs, a row for each respondent and price.
-
-    Raises
-    ------
-    UsageError
-        For a panel, whose runs are of a study and not of prices alone.
-    """
-    from llmdemand.core.tables.files import is_panel, read_table
-
-    if is_panel(path):
-        raise UsageError(f"{path} is a panel; give a table with {cluster}, price and belief")
-    return read_table(path, text=[cluster], what="beliefs")
 
 
 def _by_model(path: Path, answers: Any, more: list[Path], cluster: str) -> Any:
@@ -275,25 +255,6 @@ def _by_model(path: Path, answers: Any, more: list[Path], cluster: str) -> Any:
     found = {path.stem: answers} | {p.stem: read_beliefs(p, cluster) for p in more}
     if len(found) < 1 + len(more):
         raise UsageError("--beliefs: files of several models need different names")
-    return found
-
-
-def read_margins(path: Path) -> dict[str, dict[str, float]]:
-    """Margins of a population from a table with the columns column, value and share.
-
-    Raises
-    ------
-    UsageError
-        Without these columns.
-    """
-    from llmdemand.core.tables.files import read_table
-
-    table = read_table(path, text=["column", "value"], what="margins")
-    if not {"column", "value", "share"} <= set(table.columns):
-        raise UsageError(f"{path}: give the columns column, value, share; a row for each value")
-    found: dict[str, dict[str, float]] = {}
-    for name, value, share in zip(table["column"], table["value"], table["share"], strict=True):
-        found.setdefault(str(name), {})[str(value)] = float(share)
     return found
 
 
@@ -359,105 +320,3 @@ def _save(people: People, beliefs: pd.DataFrame | AnyPanel, folder: Path, seed: 
         return
     save_people(people, folder)
     write_people(people, folder / "report.html", command=command_line())
-
-
-def _plain(people: People) -> dict[str, Any]:
-    found = people.calibration
-    return {
-        "verdict": found.verdict(),
-        "target": found.target.label,
-        "estimates": records(found.table.rename_axis("estimator").reset_index()),
-        "tuning": records(found.tuning.table.rename_axis("quantity").reset_index()),
-        "coefficients": records(found.tidy().rename_axis("term").reset_index()),
-        "assumptions": records(found.assumptions),
-        "imbalance_p": found.imbalance,
-        "beliefs": {
-            "p": found.laws.p,
-            "parts": found.laws.parts,
-            "table": records(found.laws.table.rename_axis("cell").reset_index()),
-        },
-        "proxies": None
-        if found.proxies is None
-        else records(found.proxies.rename_axis("proxy").reset_index()),
-        "unseen": None if found.unseen is None else asdict(found.unseen),
-        "warnings": list(found.warnings),
-        "notes": list(found.notes),
-        "discrepancy": None
-        if people.discrepancy is None
-        else {
-            "verdict": people.discrepancy.verdict(),
-            "table": records(people.discrepancy.table.rename_axis("quantity").reset_index()),
-            "shares": records(people.discrepancy.curve),
-            "balance": records(people.discrepancy.balance.rename_axis("what").reset_index()),
-            "licences": records(people.discrepancy.licences.reset_index()),
-            "heuristic": _heuristic(people.discrepancy.fidelity),
-        },
-    }
-
-
-def _heuristic(found: Fidelity | None) -> dict[str, Any] | None:
-    """What was compared beyond the mean."""
-    if found is None:
-        return None
-    counts, people = found.counts, found.individuals
-    return {
-        "spread": _table(found.spread),
-        "distribution": None
-        if counts is None
-        else {
-            "table": _table(counts.table),
-            "energy_distance": counts.distance,
-            "by_chance": counts.by_chance,
-            "p": counts.p,
-        },
-        "subgroups": _table(found.subgroups),
-        "individuals": None
-        if people is None
-        else {"respondents": people.respondents, "table": _table(people.table)},
-        "held_out": None
-        if found.held_out is None
-        else {"table": _table(found.held_out.table), "prices": _table(found.held_out.prices)},
-        "notes": list(found.notes),
-    }
-
-
-def _table(frame: pd.DataFrame | None) -> Any:
-    return None if frame is None else records(frame.rename_axis("what").reset_index())
-
-
-def plan_of_people(
-    beliefs: Path | None,
-    humans: Path | None,
-    *,
-    rho: float | None,
-    target: str,
-    at: float | None,
-    folder: Path | None,
-    **options: Any,
-) -> SamplePlan:
-    """The plan of a sample of humans and LLM respondents, and its files."""
-    from llmdemand.calibration.ppi import calibrate as run
-    from llmdemand.calibration.sample_plan import plan_sample
-    from llmdemand.core.sheets import write_csv
-    from llmdemand.core.tables.files import read_table
-    from llmdemand.reporting.figures.style import image
-
-    pilot = None
-    if humans is not None:
-        if beliefs is None:
-            raise UsageError("--humans needs the beliefs too: llmdemand plan BELIEFS --humans ...")
-        with warnings_as_lines():
-            pilot = run(
-                read_table(humans, text=["respondent_id"], what="humans"),
-                read_beliefs(beliefs),
-                target=target,  # type: ignore[arg-type]  # checked there, with a message
-                at=at,
-            )
-    found = plan_sample(pilot, rho=rho, **options)
-    if folder is not None:
-        result_folder(folder).mkdir(parents=True, exist_ok=True)
-        write_csv(found.table, folder / "sample_plan.csv", index=True)
-        for kind in ("svg", "png"):
-            drawn = image(found.plot(), "sample-plan", kind)
-            (folder / f"sample-plan.{kind}").write_bytes(drawn)
-    return found

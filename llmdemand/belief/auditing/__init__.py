@@ -1,0 +1,1 @@
+"""What an audit counts besides: who answered, and in which place options stood."""

@@ -1,0 +1,1 @@
+"""Human answers beside a language model's: what is read, calibrated, planned and shown."""
