@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import UsageError
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.kernels import Kernel, Numbers
 from llmdemand.modeling.passes.labelled import Labelled
@@ -37,9 +37,13 @@ Question = Callable[..., Quantity]
 
 def summed(fit: Any, quantity: Question) -> bool:
     """Whether a quantity of a fit is a mean over rows in files that parts of them give."""
+    return _rows(fit) is not None and quantity in (shares, elasticity, marginal_effects)
+
+
+def _rows(fit: Any) -> Rows | Labelled | None:
     data = getattr(fit, "data", None)
     rows = data.rows if isinstance(data, Spread) else None
-    return isinstance(rows, Rows | Labelled) and quantity in (shares, elasticity, marginal_effects)
+    return rows if isinstance(rows, Rows | Labelled) else None
 
 
 def over_parts(
@@ -66,33 +70,25 @@ def over_parts(
     UsageError
         For averages that are no means over observations, and intervals by draws.
     """
+    rows = _rows(fit)
+    assert rows is not None
     kept = {k: v for k, v in options.items() if k not in Drawn.__annotations__}
     drawn = cast(Drawn, {k: v for k, v in options.items() if k not in kept})
-    data: Spread = fit.data
-    whole = _Part.of(fit, data.rows.specimens)
+    whole = _Part.of(fit, rows.specimens)
     if hasattr(kept.get("at"), "columns"):  # rows of the caller's: none of the files
         return quantity(whole, *asked, **options)
-    for name, value, known in (
-        ("average", kept.get("average", "mean"), ("mean",)),
-        ("ci", drawn.get("ci"), (None, "delta")),
-    ):
-        if value not in known:
-            raise UsageError(
-                f"{name}={value!r} needs all rows at once, which are in files: use {known[-1]!r}, "
-                "or give the values in at=... as a data frame"
-            )
-    ask = partial(quantity, **kept)
-    work = partial(_means, whole=whole, rows=data.rows, quantity=ask, asked=asked)
-    found: _Means = data.session.map_merge(work, data.shards)
-    if found.said is None:
-        raise DesignError(f"{fit.outcome}: no row is left in the files of the fit")
+    _refuse("average", kept.get("average", "mean"), "mean")
+    _refuse("ci", drawn.get("ci") or "delta", "delta")
+    work = partial(_means, whole=whole, rows=rows, quantity=partial(quantity, **kept), asked=asked)
+    found: _Means = fit.data.session.map_merge(work, fit.data.shards)
+    said = found.said
+    assert said is not None  # there was something to fit
     estimate, slopes = found.estimate / found.weight, found.slopes / found.weight
     b = coefficients(fit)
 
     def value(at: Numbers) -> Numbers:
-        return estimate + slopes @ (at - b)
+        return np.asarray(estimate + slopes @ (at - b))
 
-    said = found.said
     return infer(
         fit,
         value,
@@ -100,10 +96,18 @@ def over_parts(
         keys=said.table.drop(columns=_NUMBERS),
         rule=said.rule,
         unit=said.unit,
-        notes=[*dict.fromkeys(found.notes)],
+        notes=found.notes,
         drawn=drawn,
         shares=quantity is shares,
     )
+
+
+def _refuse(name: str, given: object, known: str) -> None:
+    if given != known:
+        raise UsageError(
+            f"{name}={given!r} needs all rows at once, which are in files: use {known!r}, or give "
+            "the values in at=... as a data frame"
+        )
 
 
 @dataclass(frozen=True)
@@ -173,8 +177,9 @@ def _means(
         # How many there are is known of the part alone.
         zero = f"some {_ZERO}: elasticities there are zero"
         notes = (zero if _ZERO in note else note for note in said.notes)
-        estimate, slopes = table["estimate"].to_numpy(np.float64), said.gradient
-        found += _Means(w, w * estimate, w * slopes, said, tuple(notes))
+        estimate = table["estimate"].to_numpy(np.float64)
+        assert said.gradient is not None
+        found += _Means(w, w * estimate, w * said.gradient, said, tuple(notes))
     return found
 
 
