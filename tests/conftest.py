@@ -329,6 +329,15 @@ def synthetic_panel():
 
 
 @pytest.fixture(scope="session")
+def two():
+    """Two processes of this machine that stay from test to test, as an executor."""
+    from llmdemand.scale.session import Session
+
+    with Session(2) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
 def dask_client():
     """Of a cluster of two processes of this machine; tests may kill them, others come."""
     import dask

@@ -60,7 +60,7 @@ FLOORS = {
         "variance",
         "estimation",
         "quantities situations",
-        "markets numbers tastes",
+        "averages markets numbers tastes",
         "inference",
         "scoring",
         "partworths",

@@ -25,6 +25,7 @@ from llmdemand.cli.options import (
 )
 from llmdemand.cli.options import extra_body as read_extra_body
 from llmdemand.cli.output import panel_facts, print_json, refuse_overwriting, say, statuses
+from llmdemand.cli.own.options import processes
 from llmdemand.errors import PanelError
 
 batch = App(help="Batch files for OpenAI or `vllm run-batch`.")
@@ -104,6 +105,10 @@ def read(
         Path | None,
         typer.Option("--out", help="A parquet file, or a folder for a panel in several files."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Processes that read the files; one by default."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read output and error files; keep the answers, list what is missing, write the panel.
@@ -111,18 +116,19 @@ def read(
     A panel too large for memory goes into a folder: [b]--out panel/[/b].
 
     Example: [b]llmdemand batch read batch output.jsonl errors.jsonl[/b]
+    [b]llmdemand batch read batch outputs/*.jsonl --out panel/ --workers 2[/b]
     """
     from llmdemand.belief.measures.coherence import usable_words
     from llmdemand.core.panel import Panel
     from llmdemand.core.shards.shards import PanelShards
     from llmdemand.simulation.batch import read_batch
 
-    path = out or folder / "panel.parquet"
+    path, workers = out or folder / "panel.parquet", processes(workers)
     if path.suffix == ".parquet":
         refuse_overwriting(path)
-        found = read_batch(folder, files)
+        found = read_batch(folder, files, workers=workers)
     else:
-        found = read_batch(folder, files, out=path)
+        found = read_batch(folder, files, out=path, workers=workers)
     if isinstance(found.panel, Panel) and len(found.panel):
         found.panel.write(path)
     if as_json:

@@ -11,19 +11,19 @@ from typing import Any
 
 from llmdemand.core.line import OneLine
 from llmdemand.core.panel import Panel
-from llmdemand.core.shards.part import part_name
 from llmdemand.core.shards.shards import PanelShards
 from llmdemand.core.study import Study
-from llmdemand.errors import ResponseError, UsageError
+from llmdemand.errors import UsageError
+from llmdemand.scale.session import Session
 from llmdemand.simulation.backends.openai import OpenAIBackend
-from llmdemand.simulation.backends.replayed import Replayed, replay
+from llmdemand.simulation.backends.replayed import replay
 from llmdemand.simulation.batches.asked import AskedKeys
-from llmdemand.simulation.batches.entries import answer_in, entries
 from llmdemand.simulation.batches.files import MOST_BYTES, MOST_REQUESTS, RequestFiles
 from llmdemand.simulation.batches.manifest import backend_of, keep_manifest, read_manifest
+from llmdemand.simulation.batches.reading import Answers, write_parts
 from llmdemand.simulation.requests import Asked, checked_runs
 from llmdemand.simulation.storing.earlier import Earlier
-from llmdemand.simulation.storing.records import Source, Stored
+from llmdemand.simulation.storing.records import Source
 from llmdemand.simulation.storing.store import Store
 
 __all__ = ["BatchRead", "BatchWritten", "read_batch", "write_batch"]
@@ -206,6 +206,7 @@ def read_batch(
     *,
     out: str | Path | None = None,
     rows: int = _ROWS,
+    workers: int | None = None,
 ) -> BatchRead:
     """Bring the answers in output and error files into the folder's store.
 
@@ -224,6 +225,9 @@ def read_batch(
         provenance (``shard``).
     rows : int
         Places of the design in each of these files.
+    workers : int, optional
+        Processes of this machine that read the files and write the parts; store and panel are
+        the same, whatever their number. One by default.
 
     Returns
     -------
@@ -241,17 +245,27 @@ def read_batch(
     study = Study.from_dict(manifest["study"], where=str(folder / _MANIFEST))
     backend = backend_of(study, manifest["model"], manifest["options"])
     runs, seed = manifest["runs"], manifest["seed"]
-    with Store(folder / _STORE) as store:
-        reading = _Reading(backend, store, AskedKeys(study, runs, seed, store, Source.of(backend)))
-        for file in map(Path, files):
-            reading.file(file, folder)
-        del reading.asked
-        panel: Panel | PanelShards
-        if out is None:
-            panel, missing = replay(study, backend, store, runs=runs, seed=seed)
-        else:
-            replayed = Replayed(study, backend, store, runs=runs, seed=seed)
-            panel, missing = _written(replayed, Path(out), rows)
+    path = folder / _STORE
+    panel: Panel | PanelShards
+    with Session(workers) as session:
+        with Store(path) as store:
+            asked = AskedKeys(study, runs, seed, store, Source.of(backend))
+            reading = Answers(backend, store, asked)
+            reading.read(list(map(Path, files)), folder, session)
+            del reading.asked, asked
+            if out is None:
+                panel, missing = replay(study, backend, store, runs=runs, seed=seed)
+        if out is not None:
+            panel, missing = write_parts(
+                study,
+                backend,
+                path,
+                runs=runs,
+                seed=seed,
+                out=Path(out),
+                rows=rows,
+                session=session,
+            )
     counts = reading.counts
     return BatchRead(
         panel,
@@ -262,86 +276,3 @@ def read_batch(
         counts["unreadable"],
         tuple(missing),
     )
-
-
-class _Reading:
-    """Brings output files into a store, and counts."""
-
-    def __init__(self, backend: OpenAIBackend, store: Store, asked: AskedKeys) -> None:
-        self._backend, self._store, self.asked = backend, store, asked
-        self._source = Source.of(backend)
-        self.counts: Counter[str] = Counter()
-        self.failed: Counter[str] = Counter()
-
-    def file(self, file: Path, folder: Path) -> None:
-        """Read one file, line by line."""
-        if not file.is_file():
-            raise ResponseError(f"no file at {file}: give the batch's output or error file")
-        lines = known = 0
-        for entry in entries(file):
-            lines += 1
-            if entry is None:
-                self.counts["unreadable"] += 1
-            elif self._line(entry):
-                known += 1
-            else:
-                self.counts["foreign"] += 1
-        if lines and not known:
-            raise ResponseError(
-                f"{file} holds {lines} lines and none of them answers the batch in {folder}: "
-                "give the output or error file of its shards"
-            )
-
-    def _line(self, entry: dict[str, Any]) -> bool:
-        """Keep the answer in a line; False if it is to no request of the batch."""
-        name = str(entry.get("custom_id"))
-        found = self.asked.get(name)
-        if found is None:
-            return False
-        raw, reason = answer_in(entry, self._backend)
-        if raw is None:
-            self.failed[reason] += 1
-            return True
-        usage, prices = raw.response.usage, self._backend.prices
-        read, wrote = (float(usage.get(k) or 0.0) for k in ("prompt_tokens", "completion_tokens"))
-        request = found.request
-        stored = Stored(
-            name,
-            request.sampling.top_logprobs,
-            request.run_id,
-            found.study,
-            raw,
-            found.content,
-            ">".join(request.order),
-            read,
-            wrote,
-            prices.usd(read, wrote) / 2 if prices else float("nan"),
-        )
-        self.counts["answered" if self._store.put(self._source, stored) else "known"] += 1
-        return True
-
-
-def _written(replayed: Replayed, out: Path, rows: int) -> tuple[PanelShards, list[str]]:
-    """The panel as a folder of parts, and the runs that are missing.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds other files than parts of this number.
-    """
-    if rows < 1:
-        raise UsageError(f"rows={rows}: give a number of runs from 1")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file: give a folder for the panel's parts")
-    of, missing = max(1, -(-len(replayed) // rows)), []
-    own = {part_name(number, of) for number in range(1, of + 1)}
-    foreign = sorted(p.name for p in out.glob("*.parquet") if p.name not in own)
-    if foreign:
-        raise UsageError(
-            f"--out {out} holds {foreign[0]}, which is no part of a panel in {of} files: give a "
-            "new folder"
-        )
-    for number, (panel, lacking) in enumerate(replayed.parts(rows), 1):
-        panel.write(out / part_name(number, of))
-        missing += lacking
-    return PanelShards.open(out), missing

@@ -36,6 +36,7 @@ __all__ = [
     "Workers",
     "executor",
     "panel_by",
+    "processes",
     "session",
 ]
 
@@ -140,8 +141,13 @@ def executor(workers: int | None, cluster: str | None) -> int | str | None:
     UsageError
         For both at once, or no process.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers {workers}: give a number of processes, at least 1")
-    if workers is not None and cluster is not None:
+    if processes(workers) is not None and cluster is not None:
         raise UsageError("--workers are of this machine, --cluster has its own: give one")
     return workers if cluster is None else cluster
+
+
+def processes(workers: int | None) -> int | None:
+    """How many processes; none of them are refused."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers {workers}: give a number of processes, at least 1")
+    return workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -113,7 +114,8 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
     apart([outcome], parts)
     extra = [] if options.read is None else [options.read]
     keys = list(dict.fromkeys([*named, *asked.columns, *extra]))
-    try:
+    sample = None
+    with suppress(TooDifferent):
         sample = grouped(
             data,
             outcome,
@@ -127,7 +129,8 @@ def fit_binary(formula: str, data: Data, options: Options, *, binary: bool) -> F
             most=None if options.read else MOST // (4 if _length(data) > 4 * MOST else 1),
             executor=options.executor,
         )
-    except TooDifferent:
+    # Not while the error is handled, whose traceback holds all that was grouped so far.
+    if sample is None:
         try:
             with Session(options.executor) as session:
                 return _fit_spread(parts[0], data, known, outcome, options, session, binary=binary)

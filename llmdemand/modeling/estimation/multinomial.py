@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -67,7 +68,8 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
         )
     extra = [] if options.read is None else [options.read]
     held = list(dict.fromkeys([*named, *asked.columns, *outcomes, *extra]))
-    try:
+    sample = None
+    with suppress(TooDifferent):
         sample = grouped(
             data,
             None,
@@ -79,7 +81,8 @@ def fit_multinomial(formula: str, data: Data, options: Options, *, base: str | N
             most=MOST if asked.kind in GIVEN else None,
             executor=options.executor,
         )
-    except TooDifferent:
+    # Not while the error is handled, whose traceback holds all that was grouped so far.
+    if sample is None:
         columns = Columns(
             left,
             tuple([*held, *([weights] if weights else [])]),
@@ -141,7 +144,7 @@ def _fit_spread(
     some = used_levels(specimens(shards, columns, kept, session))
     labels = Labels.of(some, outcomes, base)
     design = MultinomialDesign(part(text, some), named, labels.names)
-    rows = Labelled(columns, labels, design, options.read, uuid4().hex)
+    rows = Labelled(columns, labels, design, some[list(named)], options.read, uuid4().hex)
     survey = surveyed_labels(shards, rows, session)
     check_variables(some, named, survey.nobs)
     whole = SpreadCases(shards, rows, survey, session, np.eye(len(design.terms)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from llmdemand.errors import UsageError
+from llmdemand.modeling.averages.parts import over_parts, summed
 from llmdemand.modeling.estimation.fit import Fit
 from llmdemand.modeling.markets.prices import nash_prices
 from llmdemand.modeling.quantities import (
@@ -114,7 +115,7 @@ class Questions:
                 rival=rival,
             )
         return self._respond(
-            lambda fit, **asked: effects.marginal_effects(fit, None, **asked),
+            effects.marginal_effects,
             (where, at, price),
             alternative,
             options,
@@ -326,6 +327,8 @@ class Questions:
     def _ask(
         self, quantity: Callable[..., Quantity], options: Drawn, *asked: Any, **more: Any
     ) -> Quantity:
+        if summed(self, quantity):
+            return self._named(over_parts(self, quantity, asked, {**more, **options}))
         return self._named(quantity(self, *asked, **more, **options))
 
     def _where(

@@ -170,6 +170,8 @@ class Labelled:
         The alternatives.
     design : MultinomialDesign
         From rows to regressors.
+    specimens : pandas.DataFrame
+        Rows that hold all levels of every variable: see `llmdemand.modeling.passes.rows.specimens`.
     summed : str or None
         Column of what corrected beliefs sum to.
     key : str
@@ -179,6 +181,7 @@ class Labelled:
     columns: Columns
     labels: Labels
     design: MultinomialDesign
+    specimens: pd.DataFrame
     summed: str | None
     key: str
 

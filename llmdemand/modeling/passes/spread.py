@@ -33,8 +33,8 @@ OF_ALL = (
 )
 #: What to say of a fit in passes.
 STAYED = (
-    "rows differ from each other and stayed in their files: what averages over rows (elasticities, "
-    "predictions) is not to be had of this fit"
+    "rows differ from each other and stayed in their files: shares, elasticities and marginal "
+    "effects are sums over them, predictions and best prices are not to be had of this fit"
 )
 #: What to say of what passes do not give.
 NEEDS = (

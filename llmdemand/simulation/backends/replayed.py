@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from llmdemand.belief.rows import PanelBuilder
@@ -76,20 +75,15 @@ class Replayed:
             "study_hash": self._study.hash,
         }
 
-    def parts(self, rows: int) -> Iterator[tuple[Panel, list[str]]]:
-        """All parts of so many places in the design; memory holds one.
+    def numbered(self, number: int, rows: int) -> tuple[Panel, list[str]]:
+        """The part of a number, from 1, of those of so many places in the design.
 
-        What each is missing stands in its provenance under ``shard``.
+        What it is missing stands in its provenance under ``shard``.
         """
-        starts = range(0, len(self), rows)
-        for number, start in enumerate(starts, 1):
-            panel, missing = self.part(start, start + rows)
-            panel.provenance["shard"] = {
-                "number": number,
-                "of": len(starts),
-                "missing": len(missing),
-            }
-            yield panel, missing
+        panel, missing = self.part((number - 1) * rows, number * rows)
+        of = -(-len(self) // rows)
+        panel.provenance["shard"] = {"number": number, "of": of, "missing": len(missing)}
+        return panel, missing
 
 
 def replay(

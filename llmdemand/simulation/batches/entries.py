@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from llmdemand.belief.files.documents import lines_between
 from llmdemand.belief.readers import read_response
 from llmdemand.core.written import json_of
 from llmdemand.errors import ResponseError
@@ -16,18 +17,15 @@ from llmdemand.simulation.backends.wire.troubles import Trouble
 __all__ = ["answer_in", "entries"]
 
 
-def entries(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Lines as objects; None for one that cannot be read."""
-    with path.open("rb") as file:
-        for line in file:
-            if not line.strip():
-                continue
-            try:
-                entry = json_of(line)
-            except ValueError:
-                yield None
-                continue
-            yield entry if isinstance(entry, dict) else None
+def entries(path: Path, start: int, end: int) -> Iterator[dict[str, Any] | None]:
+    """Lines of a part of a file as objects; None for one that cannot be read."""
+    for _, line in lines_between(path, start, end):
+        try:
+            entry = json_of(line)
+        except ValueError:
+            yield None
+            continue
+        yield entry if isinstance(entry, dict) else None
 
 
 def answer_in(entry: Mapping[str, Any], backend: OpenAIBackend) -> tuple[Parsed | None, str]:

@@ -106,10 +106,10 @@ def test_passes_end_where_memory_does(rows, folders, files, formula, options):
     same(ld.mnlogit(formula, folders[files], **options), ld.mnlogit(formula, rows, **options))
 
 
-def test_no_bit_depends_on_who_reads(folders, monkeypatch):
+def test_no_bit_depends_on_who_reads(folders, monkeypatch, two):
     monkeypatch.setattr("llmdemand.modeling.passes.labelled._MADE", 1 << 22)  # as in processes
-    one, two = (ld.mnlogit("brand ~ income", folders[7], executor=k) for k in (None, 2))
-    assert one.params.equals(two.params) and one.cov.equals(two.cov)
+    one, both = (ld.mnlogit("brand ~ income", folders[7], executor=k) for k in (None, two))
+    assert one.params.equals(both.params) and one.cov.equals(both.cov)
     assert "stayed in their files" in " ".join(one.notes)
 
 

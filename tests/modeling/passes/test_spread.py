@@ -96,9 +96,9 @@ def test_gaps_are_left_out_and_counted(rows, tmp_path):
         ld.logit("bought ~ price", folder)
 
 
-def test_no_bit_depends_on_who_reads(folder):
-    one, two = (ld.logit("bought ~ price", folder, executor=k) for k in (None, 2))
-    assert one.params.equals(two.params) and one.cov.equals(two.cov)
+def test_no_bit_depends_on_who_reads(folder, two):
+    one, both = (ld.logit("bought ~ price", folder, executor=k) for k in (None, two))
+    assert one.params.equals(both.params) and one.cov.equals(both.cov)
 
 
 def test_separation_is_decided_over_all_files(tmp_path):
@@ -137,7 +137,7 @@ def test_what_needs_the_rows_says_so(rows, folder):
     with pytest.raises(UsageError):
         found.conf_int(kind="profile")
     with pytest.raises(DesignError, match="needs the rows"):
-        found.elasticity()
+        found.optimal_price(5.0)
 
 
 def test_outcomes_on_the_curve_have_no_noise(rows, tmp_path):

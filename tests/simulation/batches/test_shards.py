@@ -9,6 +9,7 @@ import pytest
 from llmdemand import load_study, read_batch, write_batch
 from llmdemand.core.shards.shards import PanelShards
 from llmdemand.errors import UsageError
+from llmdemand.simulation.batches import reading
 from llmdemand.simulation.batches.asked import AskedKeys
 from llmdemand.simulation.batches.manifest import backend_of
 from llmdemand.simulation.requests import requests
@@ -137,3 +138,28 @@ def test_the_command_line(run_in, tmp_path, answered):
         tmp_path, "batch", "write", "pampers-households", "--out", "c", *model, "--runs", 1
     )
     assert code == 0 and "`vllm run-batch` knows no /v1/completions" in out
+
+
+def test_processes_read_what_one_reads(tmp_path, answered, two, monkeypatch):
+    monkeypatch.setattr(reading, "_PIECE", 5_000)  # a dozen lines
+    told = []
+    for name, workers in (("one", None), ("two", two)):
+        folder = tmp_path / name
+        write_batch(STUDY, folder, runs=3)
+        first = answered(folder, folder / "a.jsonl", set(range(30, 48)))
+        # Later files say other things of the same runs: what came first is kept.
+        late = answered(folder, folder / "b.jsonl", set(range(10)))
+        late.write_text(late.read_text("utf-8").replace("-1.3", "-1.4") + "not a line\n")
+        files = [first, late]
+        found = read_batch(folder, files, out=folder / "panel", rows=10, workers=workers)
+        assert (found.answered, found.known, found.unreadable) == (48, 20, 1)
+        parts = sorted((folder / "panel").glob("*.parquet"))
+        with Store(folder / "responses.sqlite") as store:
+            kept = [dict(store.get(k, 20)) for k in ids(first) + ids(late)]
+        told.append((kept, [part.read_bytes() for part in parts]))
+    assert told[0] == told[1]
+
+
+def ids(path):
+    lines = path.read_text("utf-8").splitlines()
+    return [json.loads(line)["custom_id"] for line in lines if line.startswith("{")]

@@ -1,0 +1,1 @@
+"""Averages over rows that stayed in their files: sums over parts of them."""
