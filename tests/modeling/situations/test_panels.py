@@ -1,10 +1,14 @@
 """Mixed logits of respondents in files are those of one machine, whatever the files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import llmdemand as ld
+from llmdemand.core.shards.shards import write_shards
+from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.situations.panels import SpreadPanels
 from llmdemand.modeling.situations.reading import File
 
