@@ -343,8 +343,12 @@ def dask_client():
     import dask
     from distributed import Client, LocalCluster
 
-    # On a machine that is busy processes take long to start, and to answer.
-    waits = {"distributed.comm.timeouts": {"connect": "300s", "tcp": "300s"}}
+    # On a machine that is busy processes take long to start, and to answer; one that is killed is
+    # given up where no other is there in time.
+    waits = {
+        "distributed.comm.timeouts": {"connect": "300s", "tcp": "300s"},
+        "distributed.deploy.lost-worker-timeout": "300s",
+    }
     two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
         dask.config.set({**waits, "distributed.scheduler.worker-ttl": None}),

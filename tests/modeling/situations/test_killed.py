@@ -77,6 +77,7 @@ def paths(tmp_path_factory):
 def test_a_killed_worker_changes_nothing(paths, tmp_path, monkeypatch, dask_client, model):
     if model == "logit in passes":
         monkeypatch.setattr("llmdemand.modeling.estimation.binary.MOST", 4)
+    dask_client.wait_for_workers(2, timeout=300)  # whom an earlier test killed comes back
     door, options, times = MODELS[model]
     mark = tmp_path / "reads"
     deadly = [
