@@ -4,8 +4,8 @@
     python benchmarks/extract.py --responses 1000000
 
 Times a 21-token answer with 20 candidates each (median over repeats, side by side with
-reading the same response from JSON), then makes the rows of a JSONL file of responses with
-one process and with several, in turn, and prints rates, their ratio and how memory grew.
+reading the same response from JSON), then makes parts of a panel of a JSONL file of responses
+with one process and with several, in turn, and prints rates, their ratio and how memory grew.
 """
 
 import argparse
@@ -15,21 +15,20 @@ import os
 import random
 import re
 import resource
+import shutil
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmdemand import Extractor, Response, Token, load_study, read_response
-from llmdemand.belief.files.panels import extracted
+from llmdemand.belief.files.many import extract_all
 from llmdemand.belief.readers import to_compact
-from llmdemand.belief.rows import PanelBuilder
 
 SENTENCE = (
     "Given what the two brands cost today and how much we use , I think I would rather go with"
@@ -114,33 +113,52 @@ def peak() -> float:
     return sum(resource.getrusage(w).ru_maxrss for w in who) / 1024
 
 
-def whole_file(responses: int, workers: int, form: str) -> None:
-    """Rows of a file by one process and by several, in turn; and memory at a tenth of it."""
+def processor() -> float:
+    """Seconds of this process and its ended workers."""
+    return sum(
+        getattr(resource.getrusage(who), kind)
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        for kind in ("ru_utime", "ru_stime")
+    )
+
+
+def whole_file(responses: int, workers: int, form: str, numbered: bool) -> None:
+    """A panel of a file by one process and by several, in turn; and memory at a tenth of it.
+
+    Numbered, as servers number theirs, no answer is the same as another; else 64 come in turn.
+    """
     rng, study = random.Random(2), load_study("pampers")
     write = to_compact if form == "short form" else chat
-    lines = [json.dumps(write(answer(rng)), separators=(",", ":")) for _ in range(64)]
-    make = partial(PanelBuilder, study)
+    lines = [json.dumps(write(answer(rng)), separators=(",", ":"))[1:] for _ in range(64)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "responses.jsonl"
         spent: dict[int, list[float]] = {1: [], workers: []}
+        taken: dict[int, list[float]] = {1: [], workers: []}
         memory = {}
         for count in (responses // 10, responses):
             with path.open("w") as file:
                 for k in range(count):
-                    file.write(f'{{"run_id":"{k % 16}-{k // 16}","raw":{lines[k % 64]}}}\n')
+                    own = f'"id":"{k}",' if numbered else ""
+                    raw = f"{{{own}{lines[k % 64]}"
+                    file.write(f'{{"run_id":"{k % 16}-{k // 16}","raw":{raw}}}\n')
             for _ in range(1 if count < responses else 3):
-                for number, times in spent.items():
-                    start = time.perf_counter()
-                    seen = sum(r["pivot_index"] == 20 for r in extracted(path, make, number))
-                    assert seen == count
+                for number in spent:
+                    start, before = time.perf_counter(), processor()
+                    found = extract_all(path, study, Path(folder, "panel"), executor=number)
+                    assert found.statuses == {"ok": count} and not found.kept
+                    shutil.rmtree(Path(folder, "panel"))
                     if count == responses:
-                        times.append(time.perf_counter() - start)
+                        spent[number].append(time.perf_counter() - start)
+                        taken[number].append(processor() - before)
             memory[count] = peak()
         size = path.stat().st_size / 2**20
     one, several = (statistics.median(times) for times in spent.values())
-    print(f"{responses} responses in {form}, {size:.0f} MB of JSONL, to rows of a panel")
+    alike = "each another" if numbered else "64 in turn"
+    print(f"{responses} responses in {form}, {alike}, {size:.0f} MB of JSONL, to parts of a panel")
     print(f"  1 process {responses / one:.0f} per second, {workers} processes", end=" ")
     print(f"{responses / several:.0f} ({one / several:.2f} x), their start included")
+    each = [f"{1e6 * min(times) / responses:.0f}" for times in taken.values()]
+    print(f"  microseconds of a processor for each: {' and '.join(each)}")
     few, many = memory.values()
     print(f"  peak memory of parent and a worker {few:.0f} MB at a tenth, {many:.0f} MB at all")
 
@@ -153,5 +171,6 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2))
     arguments = parser.parse_args()
     per_run(arguments.repeats)
-    whole_file(arguments.responses, arguments.workers, "short form")
-    whole_file(arguments.responses // 3, arguments.workers, "chat")
+    for numbered in (False, True):
+        whole_file(arguments.responses, arguments.workers, "short form", numbered)
+    whole_file(arguments.responses // 3, arguments.workers, "chat", True)

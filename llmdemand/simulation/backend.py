@@ -256,7 +256,7 @@ class Seeds:
         return (drawn ^ drawn >> 16) & 0x7FFFFFFF
 
 
-# What `numpy.random.SeedSequence` multiplies by, which its documentation promises never to change.
+# What `numpy.random.SeedSequence` multiplies by; tests hold the two together.
 _WORD = 0xFFFFFFFF
 _FIRST, _STEP, _LEFT, _RIGHT = 0x43B0D7E5, 0x931E8875, 0xCA01F9DD, 0x4973F715
 _FIRST_OUT = 0x8B51F9DD
