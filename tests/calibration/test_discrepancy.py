@@ -1,12 +1,19 @@
 """Heuristic validation: differences with honest errors, and no agreement without a margin."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from llmdemand import clogit, discrepancy, fraclogit, load_panel, logit, paired_panel
+from llmdemand import clogit, fraclogit, load_panel, logit, paired_panel
+from llmdemand import discrepancy as compared
+from llmdemand.calibration.fidelity.differences import shares
 from llmdemand.core.resources import data_file
 from llmdemand.errors import DesignError, UsageError
+
+# Means alone: what is compared beyond them is tested in its own room.
+discrepancy = partial(compared, reps=0)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +78,9 @@ def test_equivalence_needs_every_price_and_a_margin(data, found):
 
 def test_the_size_of_the_equivalence_test_is_nominal_at_the_margin():
     """At a true difference of exactly the margin it is rejected in no more than 5 %."""
-    rng, rejected = np.random.default_rng(1), 0
-    for _ in range(120):
+    rng, rejected, draws = np.random.default_rng(1), 0, 400
+    who = np.arange(200), np.arange(200, 600)
+    for _ in range(draws):
         humans = pd.DataFrame(
             {
                 "respondent_id": np.arange(200),
@@ -87,8 +95,12 @@ def test_the_size_of_the_equivalence_test_is_nominal_at_the_margin():
                 "belief": np.clip(0.6 + 0.05 * rng.standard_normal(400), 0, 1),
             }
         )
-        rejected += bool(discrepancy(humans, llm, margin=0.1, reps=0).curve["equivalent"].iloc[0])
-    assert rejected / 120 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
+        found = shares((humans, llm), ("choice", "belief"), "price", who, 600, 0.1, 0.05)
+        rejected += bool(found["equivalent"].iloc[0])
+    assert rejected / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+    # The share table of a comparison is this one.
+    whole = discrepancy(humans, llm, margin=0.1).curve
+    pd.testing.assert_frame_equal(whole, found)
 
 
 def test_balance_shows_designs_and_covariates(data, found):

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from llmdemand import multiverse, paired_panel, transport
+from llmdemand import load_humans, multiverse, paired_panel, transport
 
 
 @pytest.fixture
@@ -61,3 +61,26 @@ def test_a_panel_is_no_table_of_beliefs(told, synthetic_panel, tmp_path):
     for words in (("transport", "humans.csv"), ("multiverse", "--by", "prompt")):
         code, _, err = run(*words, "panel.parquet")
         assert code == 2 and "panel.parquet is a panel; give a table" in err
+
+
+@pytest.mark.filterwarnings("ignore::llmdemand.CalibrationWarning")
+def test_choice_sets_are_compared_beyond_the_mean(run, tmp_path):
+    cars = load_humans("cars")
+    some = cars[cars["respondent_id"].isin(cars["respondent_id"].unique()[:60])]
+    asked = some["respondent_id"].isin(some["respondent_id"].unique()[:40])
+    belief = some.drop(columns="choice").rename(columns={"choice_gpt_4o": "belief"})
+    some[asked].to_csv(tmp_path / "humans.csv", index=False)
+    belief.to_csv(tmp_path / "beliefs.csv", index=False)
+    words = ("calibrate", "humans.csv", "beliefs.csv", "--model", "clogit", "--case", "task")
+    words += ("--formula", "choice ~ price + seat4 + seat5 + trans + convert | 0")
+    code, out, err = run(*words, "--design", "sampled", "--taste", "convert",
+                         "--subgroup", "segment", "--json")  # fmt: skip
+    assert code == 0, err
+    said = json.loads(out)["discrepancy"]["heuristic"]
+    assert [row["what"] for row in said["spread"]] == ["sd(convert)"]
+    hits = {row["what"]: row["estimate"] for row in said["individuals"]["table"]}
+    chosen = some[asked]
+    assert hits["hit rate"] == pytest.approx(
+        (chosen["choice"] * chosen["choice_gpt_4o"]).sum() / chosen["choice"].sum()
+    )
+    assert set(said["not_compared"]) == {"variance", "distribution"}
