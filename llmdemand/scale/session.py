@@ -47,7 +47,7 @@ class Session:
         given = self.at_work
         if isinstance(given, int) and not isinstance(given, bool) and given > 1:
             self._own = Crew(given)
-        elif isinstance(given, str) or hasattr(given, "scheduler_address"):
+        elif isinstance(given, str) or _cluster(given):
             self._own = connected(given)
         return self
 
@@ -72,3 +72,8 @@ class Session:
     ) -> Any:
         """`llmdemand.scale.merging.map_merge`, by these workers; by new ones after the end."""
         return map_merge(function, shards, self, merge=merge)
+
+
+def _cluster(given: Any) -> bool:
+    """Whether this is a Dask cluster, not a client of one."""
+    return hasattr(given, "scheduler_address") and not hasattr(given, "submit")

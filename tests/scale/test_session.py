@@ -1,6 +1,7 @@
 """A session's workers stay from one question to the next."""
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -23,6 +24,9 @@ def test_workers_stay_and_results_are_in_order():
         assert os.getpid() not in first
         # Either may have been quick enough to do all of a question.
         assert len(session.map_merge(process, range(6), merge=set.union) | first) <= 2
+        assert session.map_merge(str, range(6)) == "012345"
+        # One that is killed between two questions is replaced.
+        os.kill(first.pop(), signal.SIGKILL)
         assert session.map_merge(str, range(6)) == "012345"
 
 

@@ -133,8 +133,9 @@ def test_a_break_leaves_pieces_and_no_panel(raw, tmp_path):
     assert len(read_panel(tmp_path / "panel")) == 170
 
 
-@pytest.mark.parametrize("executor", [None, 2])
-def test_the_first_line_that_cannot_be_read_is_named(raw, tmp_path, executor):
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_first_line_that_cannot_be_read_is_named(raw, tmp_path, alone, two):
+    executor = None if alone else two
     torn = lines(0, 70) + b'{"run_id": "1-9", "raw": {"te\n' + lines(70, 90) + b"also none\n"
     (raw / "a.jsonl").write_bytes(torn)
     with pytest.raises(ResponseError, match=r"a\.jsonl line 71: "):

@@ -1,14 +1,17 @@
 """Commands that read a folder of parts: the same words whoever reads, by workers that stay."""
 
+from dataclasses import replace
+
 import pytest
 
 import llmdemand as ld
-from llmdemand.core.shards.shards import write_shards
+from llmdemand.core.shards.part import Part
+from llmdemand.core.shards.shards import PanelShards, write_shards
+from llmdemand.modeling.sample.sample import _Grouping
 from llmdemand.scale import processes
 
 AUDIT = ("audit", "panel")
 FIT = ("fit", "panel", "--outcome", "choice", "--price", 30, "--vcov", "HC1")
-COMPARE = ("compare", "panel", "--runs", 1, "--replications", 2)
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +31,28 @@ def test_processes_start_once_and_say_what_one_says(run_in, folder, monkeypatch)
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(processes, "ProcessPoolExecutor", Counted)
-    one = run_in(folder, *COMPARE, "--json")
+    one = run_in(folder, *FIT, "--json")
     assert one[0] == 0 and one[1] and not started
-    assert run_in(folder, *COMPARE, "--workers", 2, "--json") == one
+    assert run_in(folder, *FIT, "--workers", 2, "--json") == one
     (pool,) = started
     assert pool._shutdown_thread  # no process is left behind
 
 
-@pytest.mark.parametrize("command", [AUDIT, FIT], ids=lambda c: c[0])
-def test_a_cluster_says_what_one_process_says(run_in, folder, dask_client, command):
+def test_a_cluster_says_what_one_process_says(run_in, folder, dask_client):
     # Its workers are in another folder than the command.
-    one = run_in(folder, *command, "--json")
-    assert one[0] == 0 and one[1]
     address = dask_client.scheduler.address
-    assert run_in(folder, *command, "--cluster", address, "--json") == one
+    one = run_in(folder, *AUDIT, "--json")
+    assert one[0] == 0 and one[1]
+    assert run_in(folder, *AUDIT, "--cluster", address, "--json") == one
+
+
+def test_a_fit_is_read_by_the_workers_of_its_panel(folder, two, monkeypatch):
+    shards = PanelShards.open(folder / "panel")
+    one = ld.fit_demand(shards, "choice")
+    monkeypatch.setattr(Part, "frame", None)  # in this process
+    monkeypatch.setattr(_Grouping, "__call__", None)
+    both = ld.fit_demand(replace(shards, executor=two), "choice")
+    assert both.params.equals(one.params) and both.cov.equals(one.cov)
 
 
 def test_one_file_has_no_workers(run_in, folder):

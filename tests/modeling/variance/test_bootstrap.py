@@ -320,14 +320,14 @@ def test_restrictions_that_are_none():
         score_interval(data, newton(data).params, 1, "who", alpha=5)
 
 
-def test_samples_do_not_depend_on_who_fits_them():
+def test_samples_do_not_depend_on_who_fits_them(two):
     rng = np.random.default_rng(4)
     x = np.column_stack([np.ones(700), rng.normal(size=700)])
     y = (rng.random(700) < 1 / (1 + np.exp(-x[:, 1]))).astype(float)
     # More distinct rows than are fitted all at once.
     data = Cells.of_rows(x, y, {"person": np.arange(700) // 20})
-    one, two = (
-        pairs_bootstrap(data, group="person", reps=20, seed=3, executor=k) for k in (None, 2)
+    one, both = (
+        pairs_bootstrap(data, group="person", reps=20, seed=3, executor=k) for k in (None, two)
     )
-    np.testing.assert_array_equal(one.params, two.params)
+    np.testing.assert_array_equal(one.params, both.params)
     assert len(np.unique(one.params[:, 1])) == 20
