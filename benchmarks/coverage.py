@@ -286,8 +286,6 @@ def markdown(table):
     for (world, target), part in table.groupby(["world", "target"], sort=False):
         sizes = list(dict.fromkeys(part["humans"]))
         for name, cell in shown.items():
-            if target == "level" and not name.startswith("coverage"):
-                continue
             head = f"{world}, {target}: {name}"
             lines += ["", f"| {head} | " + " | ".join(f"n = {n}" for n in sizes) + " |"]
             lines.append("|---" * (len(sizes) + 1) + "|")

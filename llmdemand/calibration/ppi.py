@@ -183,9 +183,9 @@ def calibrate(
     is never clipped. The covariance is ``A^-1 [S - lambda (C + C') + lambda^2 (V_n + V_N)] A^-1``,
     S, C, V sums over respondents of scores centred in their cell (prices held fixed); intervals
     use `law`, t(n - 1) for outcomes other than 0 and 1. With g the target's derivative times
-    ``A^-1``, ``lambda = g'C g / g'(V_n + V_N) g``, at least 0, and ``rho = g'C g / sqrt(g'S g g'V_n g)``. A
-    tuned lambda above 0 costs: the covariance is multiplied by ``1 + 2/n``, a degree of freedom,
-    and rho and n_eff are those without what a fitted weight gains from noise
+    ``A^-1``, ``lambda = g'C g / g'(V_n + V_N) g``, at least 0, and ``rho = g'C g / sqrt(g'S g
+    g'V_n g)``. A tuned lambda above 0 costs: the covariance is multiplied by ``1 + 2/n``, a degree
+    of freedom is lost, and rho and n_eff are those without what a fitted weight gains from noise
     (`llmdemand.calibration.moments.tuning`). Whatever the LLM does, the estimate tends to the
     humans' own: an LLM that is wrong costs precision, not validity (Angelopoulos, Duchi & Zrnic
     2023, arXiv 2311.01453; for LLM respondents Hullman, Broska, Sun & Shaw 2026, arXiv

@@ -24,8 +24,8 @@ __all__ = [
     "widened",
 ]
 
-#: Humans, or independent units, below which intervals of a tuned calibration are a hope: with heavy
-#: weights they cover .91 to .92, and those of equally weighted humans alone up to .98.
+#: Humans, or independent units, below which intervals of a tuned calibration are a hope: those of
+#: 24 humans cover up to .968, of twenty stores or heavy weights .945 to .973.
 FEW = 40
 #: Of the humans' variance: below it belief does not move with respondents.
 FLAT = 1e-12
