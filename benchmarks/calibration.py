@@ -54,7 +54,7 @@ def times() -> None:
 
 def survey(seed, heavy, **options):
     """The rich are asked `heavy` times as often as the poor, and weighted back."""
-    data = ld.paired_panel(humans=12 * HUMANS, llm=5 * HUMANS, answers=1, seed=seed)
+    data = ld.paired_panel(humans=3 * HUMANS, llm=5 * HUMANS, answers=1, seed=seed)
     rich = {n: np.where(f["income"] > 40, "rich", "poor") for n, f in vars(data).items() if n in
             ("humans", "beliefs")}  # fmt: skip
     weight = np.where(rich["humans"] == "rich", 1.0, heavy)
@@ -68,9 +68,9 @@ def survey(seed, heavy, **options):
 
 
 def clusters(seed, stores):
-    """Stores of people of like income, some of 1,000 stores."""
+    """Stores of people of like income, a quarter of all stores."""
     size = HUMANS // stores
-    data = ld.paired_panel(humans=1000 * size // 4, llm=5 * HUMANS, answers=1, seed=seed)
+    data = ld.paired_panel(humans=4 * HUMANS, llm=5 * HUMANS, answers=1, seed=seed)
     rng = np.random.default_rng(seed)
     like = data.humans["income"] + rng.normal(0, 2, len(data.humans))
     store = like.rank(method="first").astype(int).sub(1) // size
