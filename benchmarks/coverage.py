@@ -194,7 +194,7 @@ def estimated(world, target, y, f, g):
 def intervals(found, n):
     """Half widths before and after."""
     tuned = found.lam[1] > 0
-    after = np.where(tuned, stats.t.ppf(0.975, lost(n)), stats.t.ppf(0.975, n - 1))
+    after = np.where(tuned, *(stats.t.ppf(0.975, lost(n, k, n)) for k in (1, 0)))
     return stats.t.ppf(0.975, n - 1) * found.se[0], after * found.se[1]
 
 
@@ -241,7 +241,7 @@ def study(world, target, n, sets, checked, seed=1):
         fine = found.fine
         halves = intervals(found, n)
         inside = [np.abs(e - known) < h for e, h in zip(found.estimate, halves, strict=True)]
-        alone = np.abs(found.alone - known) < stats.t.ppf(0.975, n - 1) * found.se_alone
+        alone = np.abs(found.alone - known) < stats.t.ppf(0.975, lost(n, 0, n)) * found.se_alone
         row = {"refused": 1 - fine.mean(), "alone": alone[fine].mean()}
         for k, when in enumerate(("before", "after")):
             wide = spread(found.estimate[k][fine])
@@ -286,8 +286,6 @@ def markdown(table):
     for (world, target), part in table.groupby(["world", "target"], sort=False):
         sizes = list(dict.fromkeys(part["humans"]))
         for name, cell in shown.items():
-            if target == "level" and not name.startswith("coverage"):
-                continue
             head = f"{world}, {target}: {name}"
             lines += ["", f"| {head} | " + " | ".join(f"n = {n}" for n in sizes) + " |"]
             lines.append("|---" * (len(sizes) + 1) + "|")

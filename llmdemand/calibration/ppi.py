@@ -9,6 +9,7 @@ from llmdemand.calibration.calibrated import CalibratedDemand
 from llmdemand.calibration.checks.options import (
     CalibrationWarning,
     Lam,
+    Law,
     Prompt,
     check_options,
 )
@@ -24,6 +25,7 @@ from llmdemand.calibration.samples.surveyed import Survey
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.calibration.tuned.calibrating import calibrate_moments
 from llmdemand.core.shards.shards import AnyPanel
+from llmdemand.errors import choose
 from llmdemand.modeling.outcomes.frames import Reading
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ def calibrate(
     margins: Margins | None = None,
     reading: Reading | None = None,
     alpha: float = 0.05,
+    law: Law = "answers",
     reps: int = 999,
     seed: int = 1,
 ) -> CalibratedDemand:
@@ -143,6 +146,11 @@ def calibrate(
         whole answers exist. The calibrated estimate is right with either.
     alpha : float
         One minus the confidence level.
+    law : str
+        Of intervals and p-values: ``answers``, the normal law where every human gave one answer of
+        0 or 1 and counts alike, and t laws as far as weights, clusters and several answers leave
+        noise in the variance (`llmdemand.calibration.moments.tuning.lost`); or ``units``, t with as
+        many degrees of freedom as humans (independent units) less one, less the weights tuned.
     reps, seed : int
         Permutations of respondents, by which both sides' beliefs are compared, and the folds of
         `prompts`.
@@ -177,10 +185,10 @@ def calibrate(
     x_j (mu(x_j'b) - m_j) = 0`` with ``m_j = Ybar_j + lambda (fbar_j,pool - fbar_j,humans)``, which
     is never clipped. The covariance is ``A^-1 [S - lambda (C + C') + lambda^2 (V_n + V_N)] A^-1``,
     S, C, V sums over respondents of scores centred in their cell (prices held fixed); intervals
-    use t with n - 1 degrees of freedom. With g the derivative of the target times ``A^-1``,
-    ``lambda = g'C g / g'(V_n + V_N) g``, at least 0, and ``rho = g'C g / sqrt(g'S g g'V_n g)``. A
-    tuned lambda above 0 costs: the covariance is multiplied by ``1 + 2/n``, intervals use t(n - 2),
-    and rho and n_eff are those without what a fitted weight gains from noise
+    use `law`, t(n - 1) for outcomes other than 0 and 1. With g the target's derivative times
+    ``A^-1``, ``lambda = g'C g / g'(V_n + V_N) g``, at least 0, and ``rho = g'C g / sqrt(g'S g
+    g'V_n g)``. A tuned lambda above 0 costs: the covariance is multiplied by ``1 + 2/n``, a degree
+    of freedom is lost, and rho and n_eff are those without what a fitted weight gains from noise
     (`llmdemand.calibration.moments.tuning`). Whatever the LLM does, the estimate tends to the
     humans' own: an LLM that is wrong costs precision, not validity (Angelopoulos, Duchi & Zrnic
     2023, arXiv 2311.01453; for LLM respondents Hullman, Broska, Sun & Shaw 2026, arXiv
@@ -197,6 +205,7 @@ def calibrate(
     True
     """
     check_options(lam, alpha, reps, seed, prompt_chosen_on)
+    choose(law, Law, "law")
     notes: list[str] = []
     weights, humans = own_weights(weights, humans, beliefs, cluster, notes)
     survey = Survey(weights, strata, psu, probability, margins)
@@ -248,4 +257,5 @@ def calibrate(
         notes=tuple(notes),
         told=told,
         joint=joint,
+        law=law,
     )

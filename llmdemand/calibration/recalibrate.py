@@ -13,6 +13,7 @@ from llmdemand.calibration.checks.options import (
     PRICE_ONLY,
     CalibrationWarning,
     Lam,
+    Law,
     check_options,
 )
 from llmdemand.calibration.moments.moments import Moments
@@ -21,7 +22,7 @@ from llmdemand.calibration.ppi import calibrate_moments
 from llmdemand.calibration.samples.samples import Pairs, Sample, pair
 from llmdemand.calibration.target import Target, TargetName
 from llmdemand.core.shards.shards import AnyPanel
-from llmdemand.errors import DesignError, UsageError
+from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.likelihood.cells import sigmoid
 from llmdemand.modeling.likelihood.sets import ChoiceSets
@@ -53,6 +54,7 @@ def recalibrated(
     attribute: str | None = None,
     prompt_chosen_on: Literal["others", "nobody", "these"] | None = None,
     alpha: float = 0.05,
+    law: Law = "answers",
     reps: int = 999,
     seed: int = 1,
     **options: Any,
@@ -61,7 +63,7 @@ def recalibrated(
 
     Parameters
     ----------
-    humans, beliefs, formula, target, at, design, price, focal, attribute, alpha, reps, seed
+    humans, beliefs, formula, target, at, design, price, focal, attribute, alpha, law, reps, seed
         See `llmdemand.calibration.ppi.calibrate`.
     covariates : sequence of str
         Numeric columns of both sides that help to predict (age, income).
@@ -106,6 +108,7 @@ def recalibrated(
     ('aipw', 0.833)
     """
     check_options(lam, alpha, reps, seed, prompt_chosen_on)
+    choose(law, Law, "law")
     if link is not None and link not in get_args(Link):
         raise UsageError(f"link={link!r}: use 'logit' or 'identity'")
     pairs = pair(humans, beliefs, formula, focal=focal, **options)
@@ -136,6 +139,7 @@ def recalibrated(
         seed=seed,
         notes=tuple(notes),
         told=Moments(pairs, design),
+        law=law,
     )
 
 

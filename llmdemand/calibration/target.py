@@ -10,6 +10,7 @@ import numpy as np
 from llmdemand.errors import DesignError, UsageError, choose
 from llmdemand.modeling.arrays import Array
 from llmdemand.modeling.quantities import responses, worth
+from llmdemand.modeling.quantities.intervals import law_of
 from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.sample.designs import Design
 
@@ -133,7 +134,7 @@ def _coefficient(fit: Any, name: str, alpha: float) -> Quantity:
     value, se = float(fit.params[name]), float(np.sqrt(fit.cov.loc[name, name]))
     half = float(stats.t.ppf(1 - alpha / 2, fit.df)) * se
     table = _table(value, se, value - half, value + half)
-    said = f"{100 * (1 - alpha):g} %, t with {fit.df:g} degrees of freedom"
+    said = f"{100 * (1 - alpha):g} %, {law_of(fit.df)}"
     slope = np.asarray(fit.params.index == name, np.float64)[None, :]
     unit = f"log-odds per unit of {name}"
     return Quantity("price coefficient", table, "none", said, unit, gradient=slope)

@@ -64,7 +64,27 @@ def test_at_lambda_zero_it_is_the_clustered_logit_where_everybody_answers_every_
     found = calibrate(humans, beliefs, lam=0, reps=2)
     agree(found, ld.logit("choice ~ price", humans, vcov=BY_RESPONDENT), 1e-10)
     assert found.n_eff == found.tuning.humans == 80
-    assert found.df == 79
+    assert found.df == pytest.approx(1 / (1 / 79 - 1 / (len(humans) - 1)))
+    assert calibrate(humans, beliefs, lam=0, reps=2, law="units").df == 79
+
+
+def test_one_answer_of_each_is_told_by_the_normal_law():
+    """Of 0 and 1 alone: what is stated has a variance that does not follow from its mean."""
+    data = ld.paired_panel(humans=60, llm=120, answers=1, seed=2)
+    found, before = (
+        calibrate(data.humans, data.beliefs, lam=0.5, reps=2, law=law)
+        for law in ("answers", "units")
+    )
+    assert np.isinf(found.df) and before.df == 59 and "normal law" in found.ci
+    row, old = (f.table.loc["calibrated"] for f in (found, before))
+    assert old["se"] == row["se"]
+    assert row["upper"] - row["estimate"] == pytest.approx(stats.norm.ppf(0.975) * row["se"])
+    assert old["upper"] - old["estimate"] == pytest.approx(stats.t.ppf(0.975, 59) * row["se"])
+    np.testing.assert_allclose(found.conf_int().loc["price"], row[["lower", "upper"]].tolist())
+    stated = data.humans.assign(choice=0.2 + 0.6 * data.humans["choice"])
+    assert calibrate(stated, data.beliefs, model="fraclogit", lam=0.5, reps=2).df == 59
+    with pytest.raises(ld.LLMDemandError, match="law"):
+        calibrate(data.humans, data.beliefs, law="t")
 
 
 def test_at_lambda_zero_incomplete_designs_have_the_logits_estimate():
@@ -371,7 +391,8 @@ def test_it_is_what_the_docstring_says(lam, design):
     assert found.n_eff == pytest.approx(n_eff, rel=1e-8)
     table = found.table.loc["calibrated"]
     assert table["se"] == pytest.approx(np.sqrt(cov[1, 1]), rel=1e-7)
-    df = n - 2 if lam == "tuned" else n - 1
+    free = n - 2 if lam == "tuned" else n - 1
+    df = 1 / (1 / free - 1 / (len(humans) - 1))
     half = stats.t.ppf(0.975, df) * np.sqrt(cov[1, 1])
     assert table["upper"] - table["estimate"] == pytest.approx(half, rel=1e-7)
 

@@ -63,7 +63,7 @@ def test_the_shortcut_is_what_calibrate_says(table, world, llm):
 def test_small_samples_keep_their_promise(table, world):
     found = table.study(world, "price", 40, 1500, 0)
     fair = found.drop(["leaked", "shifted"])
-    assert fair["coverage after"].between(0.93, 0.985).all(), found.to_string()
+    assert fair["coverage after"].between(0.935, 0.97).all(), found.to_string()
     ratio = fair["n_eff said after"] / fair["n_eff true after"]
     assert ratio.between(0.85, 1.15).all(), found.to_string()
     # Published: what a fitted weight gains from noise is taken for humans.
@@ -80,11 +80,10 @@ def test_small_samples_keep_their_promise(table, world):
 @pytest.mark.parametrize("n", [24, 40, 60, 100, 200])
 @pytest.mark.parametrize("world", ["known truth", "Kakadu"])
 def test_the_table(table, world, target, n):
-    """A minute each. Logits of 24 humans alone cover up to 98 % of the time: Wald's intervals."""
+    """A minute each. A coverage of 96.5 % is seen within 1.2 points (3.5 standard errors)."""
     found = table.study(world, target, n, 3000, 150)
     fair = found.drop(["leaked", "shifted"])
-    most = np.maximum(0.965, found["alone"].max()) + 0.012
-    assert fair["coverage after"].between(0.935, most).all(), found.to_string()
+    assert fair["coverage after"].between(0.93, 0.977).all(), found.to_string()
     ratio = fair["n_eff said after"] / fair["n_eff true after"]
     assert ratio.between(0.87, 1.13).all(), found.to_string()
     assert found.loc["good", "warned"] < 0.08, found.to_string()

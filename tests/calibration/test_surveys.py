@@ -78,7 +78,9 @@ def test_at_lambda_zero_it_is_the_weighted_logit():
     found = quick(humans, beliefs, weights="w", lam=0)
     np.testing.assert_allclose(found.params, plain.params, rtol=1e-9)
     square = humans["w"] ** 2
-    assert found.df == pytest.approx(square.sum() ** 2 / (square**2).sum() - 1)
+    free = square.sum() ** 2 / (square**2).sum() - 1
+    assert quick(humans, beliefs, weights="w", lam=0, law="units").df == pytest.approx(free)
+    assert found.df == pytest.approx(1 / (1 / free - 1 / (len(humans) - 1)))
 
 
 def test_equal_weights_are_none():
@@ -229,7 +231,8 @@ def test_errors_are_clustered_by_stores_with_as_many_degrees_of_freedom():
     np.testing.assert_allclose(found.params, plain.params, rtol=1e-9)
     np.testing.assert_allclose(found.cov, plain.cov * 240 / 239, rtol=1e-7)
     sizes = humans["store"].value_counts().to_numpy()
-    assert found.df == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum() - 1)
+    free = sizes.sum() ** 2 / (sizes**2).sum() - 1
+    assert found.df == pytest.approx(1 / (1 / free - 1 / 239))
     assert any("no 'store'" in n for n in found.notes)
 
 

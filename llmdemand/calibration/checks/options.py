@@ -15,6 +15,7 @@ __all__ = [
     "PRICE_ONLY",
     "CalibrationWarning",
     "Lam",
+    "Law",
     "Prompt",
     "check_options",
     "check_prompt",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 Lam = Literal["tuned", "aipw"] | float
+Law = Literal["answers", "units"]
 Prompt = Literal["others", "nobody", "these", "cross-fitted"]
 PRICE_ONLY = (
     "belief does not vary between respondents of the same price: it cannot stand in for any human, "

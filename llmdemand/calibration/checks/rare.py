@@ -20,7 +20,7 @@ def few_clusters(n: int, size: float) -> str:
     """
     return (
         f"errors of {n} humans rest on {size:.3g} independent units (clusters, or weights that "
-        "differ): intervals use t laws of as many, which is a hope below 40"
+        "differ): intervals use t laws of about as many, which is a hope below 40"
     )
 
 

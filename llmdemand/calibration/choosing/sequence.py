@@ -168,9 +168,9 @@ def looks(
     for one in calibrations:
         row = one.table.iloc[list(one.table.index).index("calibrated")]
         estimate, se = (float(v) for v in row[["estimate", "se"]].tolist())
-        df = lost(one.moments.size, one.tuning.weights)
-        once = float(stats.t.ppf(1 - alpha / 2, df))
-        wide = once / float(stats.norm.ppf(1 - alpha / 2))
+        once = float(stats.t.ppf(1 - alpha / 2, one.df))
+        free = lost(one.moments.size, one.tuning.weights)
+        wide = float(stats.t.ppf(1 - alpha / 2, free) / stats.norm.ppf(1 - alpha / 2))
         half = wide * always_valid(one.tuning.humans, planned, alpha) * se
         rows.append(
             {

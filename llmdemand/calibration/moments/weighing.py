@@ -76,6 +76,13 @@ class Designed:
         spread = np.bincount(self._survey.units[0], weight**2)
         return kish(np.asarray(spread, np.float64)) - (len(self._survey.names) - 1)
 
+    @cached_property
+    def answers(self) -> int | None:
+        """Human answers (choices) of 0 or 1, whose variance follows from their mean; else None."""
+        y = self.pairs.humans.y
+        assert y is not None
+        return len(self.pairs.humans.cell) if ((y == 0) | (y == 1)).all() else None
+
     @property
     def further(self) -> int:
         """Respondents of the pool who are no humans of the sample."""

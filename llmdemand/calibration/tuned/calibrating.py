@@ -16,6 +16,7 @@ from llmdemand.calibration.checks.options import (
     PRICE_ONLY,
     CalibrationWarning,
     Lam,
+    Law,
     Prompt,
     few_humans,
 )
@@ -57,6 +58,7 @@ def calibrate_moments(
     notes: tuple[str, ...] = (),
     told: Moments | None = None,
     joint: Joint | None = None,
+    law: Law = "answers",
 ) -> CalibratedDemand:
     """Calibrate data that are joined already; parameters as in `calibrate`.
 
@@ -75,11 +77,11 @@ def calibrate_moments(
             "clusters, or weights too unequal, for any interval; trim the weights, join clusters "
             "or strata, or ask more people"
         )
+    answers = moments.answers if law == "answers" else None
     plain = moments.solve(moments.parts(0.0), "from the humans alone")
     scores = moments.scores(plain)
-    alone = fit_of(
-        moments, moments.parts(0.0), plain, scores.meat(0.0), lost(moments.size, 0), "humans only"
-    )
+    free = lost(moments.size, 0, answers)
+    alone = fit_of(moments, moments.parts(0.0), plain, scores.meat(0.0), free, "humans only")
     direction = np.linalg.solve(
         np.linalg.inv(moments.bread(moments.parts(0.0), plain)), target.gradient(alone)
     )
@@ -90,7 +92,7 @@ def calibrate_moments(
     parts = moments.parts(value)
     params = moments.solve(parts, "from the calibrated cell means")
     meat = (moments.scores(params) if moments.sampled else scores).meat(value)
-    wide, df = widened(moments.size, weights), lost(moments.size, weights)
+    wide, df = widened(moments.size, weights), lost(moments.size, weights, answers)
     fit = fit_of(moments, parts, params, meat * wide, df, "calibrated")
     stated = moments if told is None else told
     stated_scores = scores if told is None else stated.scores(plain)

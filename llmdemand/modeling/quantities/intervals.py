@@ -31,6 +31,7 @@ __all__ = [
     "fieller",
     "gradient",
     "infer",
+    "law_of",
     "ready",
 ]
 
@@ -173,6 +174,15 @@ def ready(fit: Fit, what: str) -> tuple[Design, pd.DataFrame]:
     return fit.design, fit.frame
 
 
+def law_of(df: float) -> str:
+    """The reference law in words.
+
+    >>> law_of(39.0), law_of(float("inf"))
+    ('t with 39 degrees of freedom', 'normal law')
+    """
+    return "normal law" if np.isinf(df) else f"t with {df:g} degrees of freedom"
+
+
 def gradient(value: Value, params: Array) -> Array:
     """Derivatives of `value` by complex steps, (M, K); exact to rounding.
 
@@ -283,7 +293,7 @@ def infer(
     level = f"{100 * (1 - alpha):g} %"
     t = float(stats.t.ppf(1 - alpha / 2, fit.df))
     slopes: Array | None = None
-    law = "normal law" if np.isinf(fit.df) else f"t with {fit.df:g} degrees of freedom"
+    law = law_of(fit.df)
     if ci in ("krinsky-robb", "bootstrap"):
         draws = _normal(b, cov, how) if ci == "krinsky-robb" else fit.draws(how.reps, how.seed)
         se, lower, upper, text, more = _percentiles(value, draws, len(estimate), alpha, ci)
