@@ -74,7 +74,7 @@ def fitted(data, formula="choice ~ price + size | 0", **options):
 
 def same(found, one, digits=1e-10):
     assert isinstance(found.data, SpreadPanels) and found.frame is None
-    names = "nobs dropped vcov ssc df clusters title fractional weighting iterations".split()
+    names = "nobs dropped vcov ssc df clusters title fractional weighting".split()
     for name in names:
         assert getattr(found, name) == getattr(one, name), name
     assert list(found.params.index) == list(one.params.index)
