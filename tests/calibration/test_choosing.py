@@ -168,8 +168,8 @@ def test_looking_until_it_pleases():
         looks([small, *found], planned=240, excludes=0.0)
 
 
-# "Not one population" is due in one comparison of 1,000 where the two are one; there are 1,200.
-@pytest.mark.filterwarnings("ignore:the LLM's beliefs for the humans:UserWarning")
+# Of 1,200 comparisons some are false alarms, and of 40 humans some hardly ever say yes.
+@pytest.mark.filterwarnings("ignore::llmdemand.CalibrationWarning")
 @pytest.mark.slow
 def test_stopping_when_it_excludes_zero_does_so_in_one_of_twenty_at_most():
     """150 studies of a true slope, eight looks each, asked whether all intervals hold it."""
