@@ -46,7 +46,8 @@ def test_weights_are_the_normal_equations_of_contributions():
     expected = np.linalg.solve(q.T @ q + p.T @ p, q.T @ r)
     np.testing.assert_allclose(found.proxies["lambda"], expected, rtol=1e-9)
     assert found.lam == pytest.approx(expected.sum()) and found.tuning.weights == 2
-    assert found.df == len(humans) - 3
+    n = len(humans)  # answers of 0 or 1: the normal law, but for what two weights cost
+    assert found.df == pytest.approx(1 / (1 / (n - 3) - 1 / (n - 1)))
     # The weighted mean of the models with one lambda is the same calibration.
     share = expected / expected.sum()
     mean = beliefs.assign(belief=beliefs["m0"] * share[0] + beliefs["m1"] * share[1])
