@@ -18,7 +18,8 @@ CLUSTERS = {"vcov": {"CRV1": "person"}}
 # there are and how large numbers are; then for the first step of a plain logit, and of a mixed one.
 MODELS = {
     "logit": (ld.logit, CLUSTERS, 1),
-    "logit in passes": (ld.logit, CLUSTERS, 3),
+    # One file may be found too long to group before another is begun.
+    "logit in passes": (ld.logit, CLUSTERS, 2),
     "clogit": (ld.clogit, {}, 3),
     "nested": (ld.nlogit, NESTS, 3),
     "mixed": (ld.mixlogit, PANEL, 7),
