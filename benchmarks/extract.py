@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from llmdemand import Extractor, Response, Token, load_study, read_response
-from llmdemand.belief.files.many import extract_all
+from llmdemand.belief.files.many import Extracting, extract_all
 from llmdemand.belief.readers import to_compact
 
 SENTENCE = (
@@ -144,7 +144,9 @@ def whole_file(responses: int, workers: int, form: str, numbered: bool) -> None:
             for _ in range(1 if count < responses else 3):
                 for number in spent:
                     start, before = time.perf_counter(), processor()
-                    found = extract_all(path, study, Path(folder, "panel"), executor=number)
+                    found = extract_all(
+                        path, study, Path(folder, "panel"), how=Extracting(executor=number)
+                    )
                     assert found.statuses == {"ok": count} and not found.kept
                     shutil.rmtree(Path(folder, "panel"))
                     if count == responses:

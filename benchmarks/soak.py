@@ -30,7 +30,7 @@ import numpy as np
 import psutil
 
 from llmdemand import load_study, read_panel
-from llmdemand.belief.files.many import extract_all
+from llmdemand.belief.files.many import Extracting, extract_all
 from llmdemand.core.cell import Cell
 from llmdemand.core.shards.part import Part
 from llmdemand.scale.merging import map_merge
@@ -255,9 +255,11 @@ def made(folder: Path, count: int, executor: Any, log: Log) -> None:
         log.done = runs
 
     with log.of("extract", count):
-        extract_all(raw / "*.jsonl", STUDY, panel, executor=executor, progress=progress)
+        extract_all(
+            raw / "*.jsonl", STUDY, panel, how=Extracting(executor=executor, progress=progress)
+        )
     with log.of("again", count):  # nothing is to be done: what a resumed run looks at
-        again = extract_all(raw / "*.jsonl", STUDY, panel, executor=executor)
+        again = extract_all(raw / "*.jsonl", STUDY, panel, how=Extracting(executor=executor))
     assert again.kept == again.pieces
 
 

@@ -168,8 +168,8 @@ def extract_all(
     files: str | Path | Sequence[str | Path],
     study: Study,
     out: str | Path,
-    provenance: Mapping[str, Any] | None,
-    how: Extracting,
+    provenance: Mapping[str, Any] | None = None,
+    how: Extracting = Extracting(),  # noqa: B008  # frozen
 ) -> Extractions:
     """`extract_files`, and what became of them."""
     names = files_named([files] if isinstance(files, str | Path) else files)
