@@ -169,7 +169,7 @@ def extract_all(
     study: Study,
     out: str | Path,
     provenance: Mapping[str, Any] | None = None,
-    how: Extracting = Extracting(),  # noqa: B008  # frozen
+    how: Extracting = Extracting(),  # frozen
 ) -> Extractions:
     """`extract_files`, and what became of them."""
     names = files_named([files] if isinstance(files, str | Path) else files)
