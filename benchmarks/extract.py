@@ -122,11 +122,8 @@ def processor() -> float:
     )
 
 
-def whole_file(responses: int, workers: int, form: str, numbered: bool) -> None:
-    """A panel of a file by one process and by several, in turn; and memory at a tenth of it.
-
-    Numbered, as servers number theirs, no answer is the same as another; else 64 come in turn.
-    """
+def whole_file(responses: int, workers: int, form: str) -> None:
+    """A panel of a file by one process and by several, in turn; and memory at a tenth of it."""
     rng, study = random.Random(2), load_study("pampers")
     write = to_compact if form == "short form" else chat
     lines = [json.dumps(write(answer(rng)), separators=(",", ":"))[1:] for _ in range(64)]
@@ -138,8 +135,7 @@ def whole_file(responses: int, workers: int, form: str, numbered: bool) -> None:
         for count in (responses // 10, responses):
             with path.open("w") as file:
                 for k in range(count):
-                    own = f'"id":"{k}",' if numbered else ""
-                    raw = f"{{{own}{lines[k % 64]}"
+                    raw = f'{{"id":"{k}",{lines[k % 64]}'
                     file.write(f'{{"run_id":"{k % 16}-{k // 16}","raw":{raw}}}\n')
             for _ in range(1 if count < responses else 3):
                 for number in spent:
@@ -155,8 +151,7 @@ def whole_file(responses: int, workers: int, form: str, numbered: bool) -> None:
             memory[count] = peak()
         size = path.stat().st_size / 2**20
     one, several = (statistics.median(times) for times in spent.values())
-    alike = "each another" if numbered else "64 in turn"
-    print(f"{responses} responses in {form}, {alike}, {size:.0f} MB of JSONL, to parts of a panel")
+    print(f"{responses} responses in {form}, {size:.0f} MB of JSONL, to parts of a panel")
     print(f"  1 process {responses / one:.0f} per second, {workers} processes", end=" ")
     print(f"{responses / several:.0f} ({one / several:.2f} x), their start included")
     each = [f"{1e6 * min(times) / responses:.0f}" for times in taken.values()]
@@ -173,6 +168,5 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2))
     arguments = parser.parse_args()
     per_run(arguments.repeats)
-    for numbered in (False, True):
-        whole_file(arguments.responses, arguments.workers, "short form", numbered)
-    whole_file(arguments.responses // 3, arguments.workers, "chat", True)
+    whole_file(arguments.responses, arguments.workers, "short form")
+    whole_file(arguments.responses // 3, arguments.workers, "chat")

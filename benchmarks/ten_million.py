@@ -64,11 +64,7 @@ def _work(name: str, folder: Path, count: int, to: Any) -> None:
     job = JOBS[name]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.process_time()
-    try:
-        more = job(folder, count) or {}
-    except (AttributeError, TypeError):  # this version does not do it
-        to.send({})
-        return
+    more = job(folder, count) or {}
     spent = time.process_time() - start
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     to.send({"seconds": spent, "memory": most, "start": before, **more})

@@ -66,4 +66,25 @@ def test_a_mixed_logit_of_large_files_is_printed_with_what_it_lacks(run, tmp_pat
     one = ld.mixlogit("choice ~ price | 0", rows, random={"price": "normal"}, panel="person")
     assert found["terms"][1]["Estimate"] == pytest.approx(one.params["sd(price)"], rel=1e-10)
     code, out, err = run(*asked)
-    assert code == 0 and "Mixed logit of choice" in out and "no shares, elasticities" in err
+    assert code == 0 and "Mixed logit of choice" in out
+    assert "no best prices" in err and "no elasticity: " in err
+
+
+def test_a_logit_of_large_files_has_its_elasticities(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("llmdemand.modeling.estimation.binary.MOST", 4)
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame({"price": rng.uniform(30, 45, 400)})
+    rows["buy"] = (rng.random(400) < 1 / (1 + np.exp(0.2 * (rows["price"] - 37)))).astype(int)
+    (tmp_path / "rows").mkdir()
+    for k in range(2):
+        rows.iloc[200 * k : 200 * k + 200].to_parquet(tmp_path / "rows" / f"{k}.parquet")
+    code, out, _ = run("fit", "rows", "buy ~ price", "--price", 35, "--json")
+    found, one = json.loads(out), ld.logit("buy ~ price", rows)
+    assert code == 0 and len(found["lacking"]) == 1 and "best prices" in found["lacking"][0]
+    for name, right in (
+        ("elasticity", one.elasticity()),
+        ("elasticity_at", one.elasticity({"price": 35})),
+    ):
+        (row,) = found[name]
+        assert row["estimate"] == pytest.approx(float(right), rel=1e-8)
+        assert row["se"] == pytest.approx(float(right.se), rel=1e-6)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "PanelBuilder", "extract_panel"]
 
 _CHUNK = 20_000
-# Rows of answers that repeat themselves, to be had again.
-_REPEATED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,6 @@ class Answer:
         What came back.
     backend, model : str
         Who answered; a response that names its own model keeps that.
-    again : bool
-        Whether the same object was the response of an answer before this one, to the same study.
     """
 
     cell: Cell
@@ -57,7 +53,6 @@ class Answer:
     response: Response
     backend: str = ""
     model: str = ""
-    again: bool = False
 
 
 def extract_panel(
@@ -130,7 +125,6 @@ class PanelBuilder:
         self._parts: list[pd.DataFrame] = []
         self._rows: list[dict[str, Any]] = []
         self._trimmed = 0
-        self._repeated: dict[tuple[Any, ...], tuple[Response, dict[str, Any]]] = {}
 
     @property
     def study(self) -> Study:
@@ -144,19 +138,6 @@ class PanelBuilder:
 
     def row(self, answer: Answer) -> dict[str, Any]:
         """Extract one answer, without keeping its row."""
-        if not answer.again:
-            return self._row(answer)
-        # What an answer says in its cell is said by all that repeat it there; it is held, so that
-        # no other has its id.
-        at = id(answer.response), answer.cell.index, answer.order
-        known = self._repeated.get(at)
-        if known is None:
-            if len(self._repeated) >= _REPEATED:
-                self._repeated.clear()
-            known = self._repeated[at] = answer.response, self._row(answer)
-        return {**known[1], **_run(answer)}
-
-    def _row(self, answer: Answer) -> dict[str, Any]:
         return _row(self._study, self._extractor, self._final, answer, self._columns, self._reader)
 
     def keep(self, row: dict[str, Any]) -> None:
@@ -289,7 +270,8 @@ def _row(
         row.update(between)
     usage = response.usage
     row |= {
-        **_run(answer),
+        "run_id": f"{cell.index}-{answer.replicate}",
+        "replicate": answer.replicate,
         "order": ">".join(answer.order),
         "status": found.status,
         "choice": chosen if study.measure == "similarity" else found.choice,
@@ -314,14 +296,6 @@ def _row(
     if response.trimmed:  # said of the panel: the row is as it was
         row[TRIMMED] = True
     return row
-
-
-def _run(answer: Answer) -> dict[str, Any]:
-    """What tells the run from others in its cell that say the same."""
-    return {
-        "run_id": f"{answer.cell.index}-{answer.replicate}",
-        "replicate": answer.replicate,
-    }
 
 
 def _reason(found: Belief, response: Response) -> str:

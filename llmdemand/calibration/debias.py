@@ -21,6 +21,7 @@ from llmdemand.calibration.moments.statistic import (
     best_weights,
     by_influence,
     by_jackknife,
+    by_name,
     numbers,
     weighs,
 )
@@ -206,8 +207,8 @@ def debias(
     joined, h, pool, asked = sides_of(humans, beliefs, "logit", how, says)
     design = common_design(statistic, h, pool, joined, how.on)
     outcome, belief = how.outcome, how.belief
-    theta_n = numbers(_named(statistic, None), h, outcome, "humans")
-    statistic = _named(statistic, list(theta_n.index))
+    theta_n = numbers(statistic, h, outcome, "humans")
+    statistic = _ordered(statistic, list(theta_n.index))
     gamma_n = numbers(statistic, h, belief, "beliefs of humans")
     gamma_pool = numbers(statistic, pool, belief, "beliefs of the pool", design)
     if influence is None:
@@ -255,37 +256,20 @@ def evidence_of(
     )
 
 
-def _named(statistic: Statistic, names: Sequence[Any] | None) -> Statistic:
-    """A statistic that gives its numbers under these names, whatever their order."""
-    import pandas as pd
+def _ordered(statistic: Statistic, names: Sequence[Any]) -> Statistic:
+    """A statistic that gives its numbers in the order of these names."""
 
     @functools.wraps(statistic)
-    def asked(*given: Any, **more: Any) -> Any:
-        value = statistic(*given, **more)
-        try:
-            found = np.asarray(value, np.float64)
-        except (TypeError, ValueError):
-            raise UsageError(
-                f"the statistic gave {type(value).__name__}: give one number, or a Series of "
-                "numbers by name"
-            ) from None
-        own = list(value.index) if isinstance(value, pd.Series) else list(range(found.size))
-        if found.ndim > 1 or len(set(own)) < len(own):
-            raise UsageError(
-                f"the statistic gave numbers of shape {found.shape}, or two under one name: give "
-                "one number, or a Series with a name for each"
-            )
-        known = ["statistic"] if len(own) == 1 and isinstance(own[0], int | np.integer) else own
-        if names is None:
-            return value
-        if set(known) != set(names):
-            other = next(n for n in [*known, *names] if (n in known) != (n in names))
+    def asked(*given: Any, **more: Any) -> pd.Series[float]:
+        found = by_name(statistic(*given, **more))
+        if set(found.index) != set(names):
+            other = next(n for n in [*found.index, *names] if (n in found) != (n in names))
             raise DesignError(
-                f"the statistic gave {len(names)} numbers of the humans' answers and {len(known)} "
+                f"the statistic gave {len(names)} numbers of the humans' answers and {len(found)} "
                 f"of other rows, and {other!r} is on one side alone: give one number, or a Series "
                 "with the same names whatever the rows (rows[outcome].mean(), not rows[outcome])"
             )
-        return pd.Series(found.ravel(), known).loc[list(names)]
+        return found.loc[list(names)]
 
     return asked
 

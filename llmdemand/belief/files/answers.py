@@ -12,7 +12,6 @@ from msgspec import UNSET, Raw
 from llmdemand.belief.files.documents import documents
 from llmdemand.belief.files.events import Streamed
 from llmdemand.belief.files.logs import expanded
-from llmdemand.belief.files.repeats import Repeats
 from llmdemand.belief.readers.response import failed, read_body, read_response, unknown
 from llmdemand.belief.readers.shapes import (
     FORM,
@@ -74,12 +73,11 @@ def answers_in(
     found: Iterable[tuple[str, bytes]], path: Path, study: Study, *, backend: str = "file"
 ) -> Iterator[Answer]:
     """The answers in some of a file's documents, one after another: see `read_answers`."""
-    streamed, repeats = Streamed(), Repeats()
+    streamed = Streamed()
     named = _RUN_ID.search(path.name.split(".")[0])
     for where, data in found:
         try:
-            known = repeats.line(data) if repeats.on and not streamed else None
-            line = line_of(data) if known is None else known[0]
+            line = line_of(data)
             if line.done is False or streamed:
                 made = streamed.add(data)
                 if made is None:
@@ -97,13 +95,7 @@ def answers_in(
             exported = line.key is not UNSET and _exported(line)
             told = _exported_run(study, name, line) if exported else None
             run = told or _run(study, name, line.order)
-            if known is not None:
-                yield Answer(*run, known[1], backend=backend, again=True)
-                continue
-            response = _response(line, data)
-            if repeats.on:
-                repeats.keep(response)
-            yield Answer(*run, response, backend=backend)
+            yield Answer(*run, _response(line, data), backend=backend)
         except ResponseError as error:
             raise ResponseError(f"{path} {where}: {error}") from None
     if streamed:

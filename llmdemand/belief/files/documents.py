@@ -65,7 +65,7 @@ def is_lines(path: Path) -> bool:
         head = file.peek(16)
         if head.startswith((b"SQLite", _ARCHIVE, _GZIP, _ZSTANDARD)) or _encoding(head):
             return False
-        return _is_line(next((line for line in file if not line.isspace()), b""))
+        return _is_line(next((line for line in file if line.strip()), b""))
 
 
 def spans(path: Path, size: int) -> Iterator[tuple[int, int]]:
@@ -90,7 +90,7 @@ def lines_between(
     with _reading(path) as file:
         file.seek(start)
         for place, line in enumerate(file, number):
-            if not line.isspace():
+            if line.strip():
                 yield f"line {place}", line
             start += len(line)
             if start == end:
@@ -181,7 +181,7 @@ def _encoding(head: bytes) -> str | None:
 
 def _objects(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
     numbered = enumerate(lines, 1)
-    number, first = next(((n, line) for n, line in numbered if not line.isspace()), (0, b""))
+    number, first = next(((n, line) for n, line in numbered if line.strip()), (0, b""))
     if not number:
         raise ResponseError(f"{path} is empty: expected one response per line")
     if is_event(first):
@@ -195,14 +195,14 @@ def _objects(path: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
         if found is None:
             yield f"line {number}", first
             for later, line in enumerate(rest.splitlines(), number + 1):
-                if not line.isspace():
+                if line.strip():
                     yield f"line {later}", line
         else:
             yield from found
         return
     yield f"line {number}", first
     for later, line in enumerate(lines, number + 1):
-        if not line.isspace():
+        if line.strip():
             yield f"line {later}", line
 
 

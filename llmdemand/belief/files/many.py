@@ -92,6 +92,9 @@ class Extracting:
             raise UsageError(f"rows={self.rows}, size={self.size}: expected numbers of at least 1")
 
 
+_AS_USUAL = Extracting()
+
+
 def extract_files(
     files: str | Path | Sequence[str | Path],
     study: Study,
@@ -169,7 +172,7 @@ def extract_all(
     study: Study,
     out: str | Path,
     provenance: Mapping[str, Any] | None = None,
-    how: Extracting = Extracting(),  # frozen
+    how: Extracting = _AS_USUAL,
 ) -> Extractions:
     """`extract_files`, and what became of them."""
     names = files_named([files] if isinstance(files, str | Path) else files)

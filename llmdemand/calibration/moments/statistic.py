@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llmdemand.errors import DesignError
+from llmdemand.errors import DesignError, UsageError
 from llmdemand.modeling.arrays import Array, Codes
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "best_weights",
     "by_influence",
     "by_jackknife",
+    "by_name",
     "numbers",
     "weighs",
 ]
@@ -73,16 +74,38 @@ def numbers(
     statistic: Statistic, rows: Rows, column: str, what: str, design: Array | None = None
 ) -> pd.Series[float]:
     """The statistic's numbers, by name; weighted to a design where one is given."""
-    import pandas as pd
-
-    value = _asked(statistic, rows, column, design)
-    found = value if isinstance(value, pd.Series) else pd.Series(np.atleast_1d(value))
-    if found.index.dtype.kind in "iu" and len(found) == 1:
-        found.index = pd.Index(["statistic"])
-    found = found.astype(float)
+    found = by_name(_asked(statistic, rows, column, design))
     if not np.isfinite(found.to_numpy()).all():
         raise DesignError(f"the statistic of the {what} is not finite: {found.to_dict()}")
     return found
+
+
+def by_name(value: Any) -> pd.Series[float]:
+    """What a statistic gave: numbers by name, a single one without a name as ``statistic``.
+
+    Raises
+    ------
+    UsageError
+        For what is no number and no Series of numbers, and two of one name.
+    """
+    import pandas as pd
+
+    try:
+        found = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"the statistic gave {type(value).__name__}: give one number, or a Series of "
+            "numbers by name"
+        ) from None
+    names = list(value.index) if isinstance(value, pd.Series) else list(range(found.size))
+    if found.ndim > 1 or len(set(names)) < len(names):
+        raise UsageError(
+            f"the statistic gave numbers of shape {found.shape}, or two under one name: give "
+            "one number, or a Series with a name for each"
+        )
+    if len(names) == 1 and isinstance(names[0], int | np.integer):
+        names = ["statistic"]
+    return pd.Series(found.ravel(), names)
 
 
 def _asked(statistic: Statistic, rows: Rows, column: str, design: Array | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from llmdemand.cli.output import (
 from llmdemand.cli.reports import files_in, result_folder
 from llmdemand.core.tables.files import KINDS, is_panel, read_table
 from llmdemand.core.tables.pieces import Pieces
-from llmdemand.errors import DesignError, UsageError, nearest
+from llmdemand.errors import DesignError, LLMDemandError, UsageError, nearest
 
 if TYPE_CHECKING:
     from llmdemand.modeling.models.results import LogitResults
@@ -118,7 +118,10 @@ def fit_table(
             **options,
         )
         if fit.frame is None:
-            _print_bare(fit, as_json=as_json)
+            asked_at = {"elasticity": lambda: fit.elasticity(price=column or "price")}
+            if price:
+                asked_at["elasticity_at"] = lambda: _at(fit, price, column, focal)
+            _print_bare(fit, asked_at, as_json=as_json)
             return
         report = demand_report(
             fit,
@@ -133,16 +136,27 @@ def fit_table(
     _print(report, more, target, note, as_json=as_json)
 
 
-def _print_bare(fit: LogitResults, *, as_json: bool) -> None:
-    """A fit whose rows stayed in their files: what is averaged over rows is not to be had."""
-    lacking = "no shares, elasticities, best prices and report: they need the rows"
+def _print_bare(
+    fit: LogitResults, asked: Mapping[str, Callable[[], Any]], *, as_json: bool
+) -> None:
+    """A fit whose rows stayed in their files, and what is to be had of it all the same."""
+    lacking = ["no best prices, predictions and report: they need the rows, which are in files"]
+    found = {}
+    for name, ask in asked.items():
+        try:
+            found[name] = ask()
+        except LLMDemandError as error:  # the fit is there, and is shown
+            lacking.append(f"no {name.partition('_')[0]}: {error}")
     if as_json:
         terms = records(fit.tidy().rename_axis("term").reset_index())
         told = {"outcome": fit.outcome, "fit": facts(fit), "terms": terms, "files": []}
-        print_json({**told, "lacking": [lacking]})
+        tables = {name: records(quantity.table) for name, quantity in found.items()}
+        print_json({**told, **tables, "lacking": lacking})
         return
-    out().print(f"{fit.summary()}\n", markup=False, highlight=False, soft_wrap=True)
-    err().print(f"note: {lacking}", markup=False, highlight=False, soft_wrap=True)
+    for text in [fit.summary(), *(quantity.summary() for quantity in found.values())]:
+        out().print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
+    for text in dict.fromkeys(lacking):
+        err().print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _at(fit: LogitResults, price: list[float], column: str | None, focal: str | None) -> Any:

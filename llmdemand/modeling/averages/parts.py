@@ -21,7 +21,6 @@ from llmdemand.modeling.quantities.quantity import Quantity
 from llmdemand.modeling.quantities.responses import elasticity, shares
 from llmdemand.modeling.sample.columns import stacked
 from llmdemand.modeling.sample.designs import Design
-from llmdemand.modeling.sample.sample import weighed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,9 +188,7 @@ def _weighted(shard: Numbered, rows: Rows | Labelled) -> Iterator[tuple[pd.DataF
     for whole, _ in c.parts(shard[1]):
         for first in range(0, len(whole), _ROWS):
             frame = whole.iloc[first : first + _ROWS]
-            one = weighed(frame, None, c.weights, c.weights_type, True)[1]
-            weight = np.ones(len(frame)) if one is None else one
-            if c.weights is not None and c.weights_type == "sampling":
-                weight = frame[c.weights].to_numpy(np.float64)
+            _, count, weight = c.counted(frame)
+            weight = count * weight
             if (weight > 0).any():
                 yield frame[weight > 0], weight[weight > 0]

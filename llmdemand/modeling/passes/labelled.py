@@ -16,7 +16,6 @@ from llmdemand.modeling.passes.cases import CaseSurvey, Told, centred, merged_su
 from llmdemand.modeling.passes.rows import Columns, Numbered, remembered
 from llmdemand.modeling.sample.columns import Data
 from llmdemand.modeling.sample.designs import MultinomialDesign, expanded
-from llmdemand.modeling.sample.sample import weighed
 from llmdemand.scale.session import Session
 
 if TYPE_CHECKING:
@@ -205,11 +204,7 @@ class Labelled:
         for whole, _ in c.parts(shard):
             for first in range(0, len(whole), size):
                 frame = whole.iloc[first : first + size]
-                one = weighed(frame, None, c.weights, c.weights_type, True)[1]
-                count = np.ones(len(frame)) if one is None else one
-                weight = np.ones(len(frame))
-                if c.weights is not None and c.weights_type == "sampling":
-                    weight = frame[c.weights].to_numpy(np.float64)
+                _, count, weight = c.counted(frame)
                 used = (count > 0) & (weight > 0)
                 if not used.any():
                     continue

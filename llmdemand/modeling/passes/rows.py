@@ -90,6 +90,14 @@ class Columns:
             seen += len(chunk)
             yield kept, len(chunk) - len(kept)
 
+    def counted(self, frame: pd.DataFrame, outcome: str | None = None) -> tuple[Array, ...]:
+        """Outcomes of rows (0 without), how often each counts, and its sampling weight."""
+        y, one = weighed(frame, outcome, self.weights, self.weights_type, True)
+        weight = np.ones(len(frame))
+        if self.weights is not None and self.weights_type == "sampling":
+            weight = frame[self.weights].to_numpy(np.float64)
+        return y, np.ones(len(frame)) if one is None else one, weight
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -131,12 +139,8 @@ class Rows:
         for frame, _ in c.parts(shard):
             if not len(frame):
                 continue
-            y, one = weighed(frame, c.outcome, c.weights, c.weights_type, True)
+            y, count, weight = c.counted(frame, c.outcome)
             x, offset = made.made(frame)
-            count = np.ones(len(y)) if one is None else one
-            weight = np.ones(len(y))
-            if c.weights is not None and c.weights_type == "sampling":
-                weight = frame[c.weights].to_numpy(np.float64)
             cells = Cells(x, count, y, np.zeros(len(y)), weight, offset=offset)
             groups = {name: frame[name].to_numpy() for name in c.clusters}
             used = (count > 0) & (weight > 0)
