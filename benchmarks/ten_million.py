@@ -114,7 +114,8 @@ def stored(folder: Path, count: int) -> Rates:
     with contextlib.closing(Store(folder / "store.sqlite")) as store:
         for path in sorted((folder / "raw").iterdir()):
             with path.open("rb") as file:
-                store.put_all((source, one(k, line)) for k, line in enumerate(file))
+                for k, line in enumerate(file):
+                    store.put_soon(source, one(k, line))
     return {"bytes": size_of(folder / "store.sqlite") / count}
 
 
@@ -230,7 +231,7 @@ def figure(found: dict[int, dict[str, Rates]], path: Path) -> None:
             [had[-1], ALL], [seconds[-1], seconds[-1] * ALL / had[-1]], ":", color=colours[name]
         )
         right.semilogx(had, [found[n][name]["memory"] for n in had], **style)
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.1 * right.get_ylim()[1])
     left.axvline(ALL, color=GUIDE, lw=0.8)
     finish(left, title="Time", x="answers", y="seconds of one core", columns=3)
     finish(right, title="Memory", x="answers", y="megabytes of a process", columns=3)

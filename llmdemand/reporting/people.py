@@ -31,6 +31,12 @@ class People:
     discrepancy: Discrepancy | None = None
     plan: SamplePlan | None = None
 
+    def __post_init__(self) -> None:
+        if self.discrepancy is not None:
+            # What licenses claims stands beside what does not.
+            compared = self.discrepancy.beside(calibration=self.calibration.verdict())
+            object.__setattr__(self, "discrepancy", compared)
+
     @property
     def texts(self) -> list[str]:
         """What was found, in sentences: the calibrated part, then the heuristic one."""

@@ -251,6 +251,8 @@ def test_a_report_with_people_has_their_section(people, synthetic_panel, tmp_pat
     report.to_html(tmp_path / "without.html")
     page = (tmp_path / "with.html").read_text("utf-8")
     assert 'id="people"' in page and people.calibration.verdict() in page
+    # Whoever sees the heuristics sees that a calibration was done, too.
+    assert whole.people.discrepancy.licences.loc["calibration", "done"] == "yes"
     assert "Heuristic validation." in page and "Statistical calibration." in page
     plain = (tmp_path / "without.html").read_text("utf-8")
     assert 'id="people"' not in plain and "prediction-powered" not in plain

@@ -122,7 +122,8 @@ def errors_of(y: Array, said: Mapping[str, Array], rival: str, alpha: float) -> 
     Notes
     -----
     Errors of people who were drawn anew hold their noise twice. Intervals are percentiles of the
-    draws, moved so that the draws' mean is the estimate.
+    draws: those of an error in proportion to their mean, so that no end is below 0; those of a
+    gain moved so that their mean is the estimate.
     """
     import pandas as pd
 
@@ -130,16 +131,18 @@ def errors_of(y: Array, said: Mapping[str, Array], rival: str, alpha: float) -> 
     rows = {}
     for name, value in rmse.items():
         gain = rmse[rival] - value
-        ends = dict(zip(("se", "lower", "upper"), _moved(value, alpha), strict=True))
-        _, low, high = _moved(gain, alpha)
+        middle = float(value[1:].mean())
+        drawn = value[1:] * (value[0] / middle if middle else 1.0)
+        ends = interval(np.append(value[0], drawn), alpha)
+        moved = gain[1:] + (gain[0] - gain[1:].mean())
+        _, low, high = interval(np.append(gain[0], moved), alpha)
         more = {"gain": float(gain[0]), "gain_lower": low, "gain_upper": high}
-        rows[name] = {"rmse": float(value[0]), **ends, **more}
+        rows[name] = {
+            "rmse": float(value[0]),
+            **dict(zip(("se", "lower", "upper"), ends, strict=True)),
+            **more,
+        }
     return pd.DataFrame(rows).T
-
-
-def _moved(value: Array, alpha: float) -> tuple[float, float, float]:
-    apart = value[1:] - value[1:].mean()
-    return interval(np.append(value[0], value[0] + apart), alpha)
 
 
 def carried(at: Array, own: Array, line: bool, to: Array) -> Array:

@@ -305,7 +305,7 @@ def _compared(
         # Nobody asked for the comparison; the calibration stands without it.
         typer.echo(f"warning: no comparison of shares: {error}", err=True)
         return People(found)
-    return People(found, compared.beside(calibration=found.verdict()))
+    return People(found, compared)
 
 
 def _save(people: People, beliefs: pd.DataFrame | AnyPanel, folder: Path, seed: int) -> None:

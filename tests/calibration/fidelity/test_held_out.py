@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit, logit
 
 from llmdemand import discrepancy, paired_panel
+from llmdemand.calibration.fidelity.held_out import errors_of
 
 PRICES = (30.0, 33.0, 36.0, 39.0, 42.0, 45.0)
 
@@ -57,3 +58,16 @@ def test_three_prices_are_too_few_and_said_so(data):
     few = [f[f["price"] < 37] for f in (data.humans, data.beliefs)]
     beyond = discrepancy(*few, reps=20).fidelity
     assert beyond.held_out is None and any("takes four" in n for n in beyond.notes)
+
+
+def test_an_error_is_not_below_nought_and_ends_lie_about_it():
+    """Of 200 draws whose error is a hundred times their estimate's, as of a line that fits."""
+    rng = np.random.default_rng(2)
+    y = 0.5 + np.vstack([np.zeros(4), 0.05 * rng.standard_normal((200, 4))])
+    said = {"near": np.full((201, 4), 0.5005), "far": np.full((201, 4), 0.7)}
+    found = errors_of(y, said, "near", 0.05)
+    for name, right in (("near", 0.0005), ("far", 0.2)):
+        row = found.loc[name]
+        assert row["rmse"] == pytest.approx(right)
+        assert 0 < row["lower"] < row["rmse"] < row["upper"]
+    assert found.loc["far", "gain_upper"] < 0
